@@ -1,0 +1,82 @@
+package cluster
+
+import "time"
+
+// App is what is deployed: a Compose file, read and checked.
+type App struct {
+	Name     string
+	Services []Service // dependencies first; order is otherwise that of names
+	Source   []byte    // the Compose file as it was read
+}
+
+// Service returns the named service, and whether there is one.
+func (a App) Service(name string) (Service, bool) {
+	for _, s := range a.Services {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return Service{}, false
+}
+
+// Service is one service of an App, as it is wished for.
+type Service struct {
+	Name        string
+	Image       string            // coinbench/rng:v0.1; redis:7 is the one foreign image that every cluster knows
+	Command     []string          // of the container, where the Compose file gives one
+	Environment map[string]string //
+	Replicas    int               //
+	Global      bool              // one task a node
+	Ports       []Port            //
+	Health      *Health           // nil: in rotation as soon as it is started
+	StopGrace   time.Duration     // from the signal to the kill; default 10 s
+	Restart     Restart           //
+	Update      Rollout           //
+	Rollback    Rollout           //
+	Balance     Balance           // label coinbench.balance
+	Endpoint    string            // vip, dnsrr or "" (the cluster decides)
+	DependsOn   []string          //
+	Constraints []string          //
+}
+
+// Port is a published port.
+type Port struct {
+	Target    int // within the container
+	Published int // on the host; 0: any free one
+}
+
+// Health is a health check. The first check runs one Interval after the start, as Docker does it.
+type Health struct {
+	Test        []string // as in Compose: CMD, then the command
+	Interval    time.Duration
+	Timeout     time.Duration
+	Retries     int
+	StartPeriod time.Duration
+}
+
+// Restart says what happens when a task ends by itself. Docker's defaults: any, 5 s.
+type Restart struct {
+	Condition   string // any, on-failure or none
+	Delay       time.Duration
+	MaxAttempts int // 0: no limit
+}
+
+// Rollout says how tasks are replaced, in the words and with the defaults of Docker Swarm.
+type Rollout struct {
+	Parallelism     int           // tasks replaced at the same time; 0: all
+	Delay           time.Duration // after each task
+	Order           string        // stop-first or start-first
+	Monitor         time.Duration // how long a new task is watched for failure; default 5 s
+	MaxFailureRatio float64       // 0..1
+	FailureAction   string        // pause, continue or rollback
+}
+
+// Balance says how connections are spread over a service's replicas.
+type Balance string
+
+// The policies. IPVS, which serves Swarm's virtual addresses, is round robin; DNS round robin acts like random.
+const (
+	RoundRobin       Balance = "round-robin"
+	Random           Balance = "random"
+	LeastConnections Balance = "least-connections"
+)

@@ -1,0 +1,108 @@
+package history
+
+import (
+	"encoding/json"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+)
+
+// Class says how a request ended. The classes are exhaustive: for every load
+// due = OK + each class of failure + Dropped.
+type Class string
+
+// The classes of failure, in the order in which a request meets them. OK is the empty class.
+const (
+	OK               Class = ""
+	NameResolution   Class = "name resolution"
+	Refused          Class = "refused"
+	NoRoute          Class = "no route"
+	ConnectTimeout   Class = "connect timeout"
+	ConnectFailed    Class = "connect failed"      // any other failure before the connection stood, TLS included
+	ResetBeforeByte  Class = "reset before byte"   // the peer closed or reset a new connection before the first byte of the answer
+	ResetInBody      Class = "reset in body"       // after the first byte, before the last
+	ClosedReused     Class = "closed while reused" // the peer had closed a kept connection: a race that no server error explains
+	HeaderTimeout    Class = "header timeout"      // no complete header in time
+	BodyTimeout      Class = "body timeout"        // header came, the body did not
+	Malformed        Class = "malformed"           // not HTTP
+	UnexpectedStatus Class = "unexpected status"   // outside Workload.Expect
+	WrongLength      Class = "wrong length"        // differs from the length that was expected
+	WrongBody        Class = "wrong body"          // differs from the body that was expected
+	Cancelled        Class = "cancelled"           // in flight when the load was stopped
+	Dropped          Class = "dropped"             // due, and never sent: the backlog was full or the load ended first
+)
+
+// Classes lists every class of failure, in the order of reports.
+func Classes() []Class {
+	return []Class{NameResolution, Refused, NoRoute, ConnectTimeout, ConnectFailed, ResetBeforeByte, ResetInBody, ClosedReused,
+		HeaderTimeout, BodyTimeout, Malformed, UnexpectedStatus, WrongLength, WrongBody, Cancelled, Dropped}
+}
+
+// Sample is one request. Due, Sent and Done are since Manifest.Start.
+// Response time = Done - Due, service time = Done - Sent, lag = Sent - Due.
+type Sample struct {
+	Seq     int64         `json:"seq"`               // 0-based number of the request within its load
+	Due     time.Duration `json:"due"`               //
+	Sent    time.Duration `json:"sent"`              // zero when dropped
+	Connect time.Duration `json:"connect,omitempty"` // time to set the connection up; zero when it was reused
+	First   time.Duration `json:"first,omitempty"`   // first byte of the answer
+	Done    time.Duration `json:"done"`              //
+	Status  int           `json:"status,omitempty"`  // HTTP status; 0: none came
+	Bytes   int64         `json:"bytes,omitempty"`   // of the body
+	Class   Class         `json:"class,omitempty"`   //
+	Error   string        `json:"error,omitempty"`   // what the system said
+	Replica string        `json:"replica,omitempty"` // from the answer's X-Coinbench-Replica
+	Version string        `json:"version,omitempty"` // from X-Coinbench-Version
+}
+
+// Interval is one second (or the rest of one) of a load. A request counts in the interval in which it ended.
+// Histograms are in nanoseconds, three significant digits, and merge by addition.
+type Interval struct {
+	At       time.Duration    // begin, since Manifest.Start
+	Length   time.Duration    //
+	Due      int64            // requests that ended here: OK + Failures (Dropped among them)
+	OK       int64            //
+	Failures map[Class]int64  //
+	Bytes    int64            // of bodies received
+	Replicas map[string]int64 // answered requests by replica
+	Versions map[string]int64 // answered requests by version
+	Response *hdr.Histogram   // of OK requests: done - due
+	Service  *hdr.Histogram   // of OK requests: done - sent
+	Lag      *hdr.Histogram   // of every request that was sent: sent - due
+	MaxGap   time.Duration    // the longest time without a success that ended here
+}
+
+// LoadSpec says what load was asked for; the words are those of package loadgen's Workload.
+type LoadSpec struct {
+	Name        string          `json:"name"`
+	Step        int             `json:"step,omitempty"`
+	Service     string          `json:"service,omitempty"`
+	Method      string          `json:"method"`
+	URL         string          `json:"url"`
+	Closed      bool            `json:"closed"`                // closed workload: Clients; open workload: Schedule
+	Clients     int             `json:"clients,omitempty"`     //
+	Schedule    string          `json:"schedule,omitempty"`    // e.g. "constant(500/s)"
+	Requests    int64           `json:"requests,omitempty"`    // asked for; 0: until Duration
+	Duration    time.Duration   `json:"duration,omitempty"`    //
+	Think       time.Duration   `json:"think,omitempty"`       //
+	Connections int             `json:"connections,omitempty"` //
+	Reuse       string          `json:"reuse,omitempty"`       // connection policy
+	Begin       time.Duration   `json:"begin"`                 // since Manifest.Start
+	Workload    json.RawMessage `json:"workload,omitempty"`    // the whole of it, as loadgen wrote it
+}
+
+// LoadEndRecord closes a load: what can only be said at its end.
+type LoadEndRecord struct {
+	End        time.Duration `json:"end"` // since Manifest.Start
+	Due        int64         `json:"due"`
+	OK         int64         `json:"ok"`
+	Failed     int64         `json:"failed"`              // Dropped and Cancelled included
+	InFlight   int64         `json:"in_flight,omitempty"` // when the load was stopped; they count as Cancelled
+	MaxGap     time.Duration `json:"max_gap"`
+	Invalid    []string      `json:"invalid,omitempty"`  // why the generator's numbers must not be used, and what to change
+	Warnings   []string      `json:"warnings,omitempty"` // what the reader must know
+	CPUSeconds float64       `json:"cpu_s,omitempty"`    // the generator's own
+	// SamplesKept says how many requests were kept one by one (the first ones); the histograms hold all.
+	SamplesKept  int64 `json:"samples_kept"`
+	FailuresKept int64 `json:"failures_kept"`
+}

@@ -1,0 +1,112 @@
+package history
+
+import "time"
+
+// Version is the format's version; a reader refuses a newer one.
+const Version = 1
+
+// Manifest says what was asked. It is written once, before anything else happens.
+type Manifest struct {
+	Version   int               `json:"version"`
+	Scenario  string            `json:"scenario"`
+	Cluster   string            `json:"cluster"`            // local, swarm or sim
+	Simulated bool              `json:"simulated"`          // true: a prediction, nothing was measured
+	Start     time.Time         `json:"start"`              // wall clock, UTC
+	Seed      uint64            `json:"seed"`               //
+	Command   []string          `json:"command"`            // what repeats the run
+	Settings  map[string]string `json:"settings,omitempty"` // --set key=value, and the defaults that were in force
+	Coinbench string            `json:"coinbench"`          // version of the binary
+	Host      Host              `json:"host"`               // where the harness ran
+}
+
+// Host is the fingerprint of the machine that ran the harness.
+type Host struct {
+	OS          string `json:"os"`
+	Arch        string `json:"arch"`
+	Kernel      string `json:"kernel,omitempty"`
+	CPU         string `json:"cpu,omitempty"`
+	CPUs        int    `json:"cpus"`
+	MemoryBytes uint64 `json:"memory_bytes,omitempty"`
+	Go          string `json:"go"`
+}
+
+// EventKind says what sort of thing happened.
+type EventKind string
+
+// The kinds of events. The Detail keys that each carries are named beside it.
+const (
+	RunBegin   EventKind = "run.begin"
+	RunEnd     EventKind = "run.end"      // status: ok, failed, interrupted; error
+	StepBegin  EventKind = "step.begin"   // verb, title
+	StepEnd    EventKind = "step.end"     // verb, error
+	WindowOpen EventKind = "window.begin" // name: counters between begin and end are one measurement; and what was in force, e.g. replicas.worker, replicas.rng
+	WindowEnd  EventKind = "window.end"   // name
+	LoadBegin  EventKind = "load.begin"   // name
+	LoadEnd    EventKind = "load.end"     // name, error
+
+	ServiceDeployed EventKind = "service.deployed" // image, replicas, env.<NAME>, balance: what is in force from here
+	ServiceScaled   EventKind = "service.scaled"   // from, to
+	ServiceUpdated  EventKind = "service.updated"  // image, replicas, env.<NAME>, balance
+	ServiceRemoved  EventKind = "service.removed"
+
+	RolloutBegin EventKind = "rollout.begin" // parallelism, delay, order
+	RolloutEnd   EventKind = "rollout.end"   // state: completed, paused, rolled_back
+
+	TaskStarted   EventKind = "task.started"   // version, image, pid, address
+	TaskHealthy   EventKind = "task.healthy"   //
+	TaskUnhealthy EventKind = "task.unhealthy" // error
+	TaskJoined    EventKind = "task.joined"    // in rotation from here
+	TaskLeft      EventKind = "task.left"      // out of rotation from here
+	TaskStopping  EventKind = "task.stopping"  // told to stop
+	TaskGone      EventKind = "task.gone"      // exit, error
+	TaskKilled    EventKind = "task.killed"    // a fault that the scenario asked for: down, in_rotation
+
+	Warning EventKind = "warning" // message: something the reader of the report must know
+)
+
+// Event is one thing that was done to the cluster or that the cluster did.
+type Event struct {
+	At      time.Duration     `json:"at"` // since Manifest.Start, nanoseconds
+	Kind    EventKind         `json:"kind"`
+	Step    int               `json:"step,omitempty"`    // 1-based number of the step in force; 0: none
+	Service string            `json:"service,omitempty"` //
+	Task    string            `json:"task,omitempty"`    // "rng.3#2": slot 3 of rng, its second task
+	Detail  map[string]string `json:"detail,omitempty"`
+}
+
+// Reading is what one task's counters said at one instant. Keys of Values are Prometheus series names as the services
+// export them, with sorted labels: `coinbench_requests_total{code="200",method="GET"}`. Histograms appear by their _sum and
+// _count only. A task that restarts is another task, so a counter never falls within one Task.
+type Reading struct {
+	At      time.Duration      `json:"at"`
+	Service string             `json:"service"`
+	Task    string             `json:"task"`
+	Values  map[string]float64 `json:"values"`
+}
+
+// Names of the series that the services export and the analysis reads. Counters of requests carry code and method.
+const (
+	Requests     = "coinbench_requests_total"              // counter: requests answered, by code and method
+	Busy         = "coinbench_busy_seconds_total"          // counter: seconds of occupied server, summed over the slots
+	Concurrency  = "coinbench_concurrency"                 // gauge: requests served at once; 0: unlimited
+	InFlight     = "coinbench_in_flight"                   // gauge: requests in service
+	QueueLength  = "coinbench_queue_length"                // gauge: requests waiting for a slot
+	QueueSum     = "coinbench_request_queue_seconds_sum"   // counter: seconds waited, all requests
+	QueueCount   = "coinbench_request_queue_seconds_count" // counter: requests that took their place in service
+	ServiceSum   = "coinbench_request_service_seconds_sum" // counter: seconds in service
+	ServiceCount = "coinbench_request_service_seconds_count"
+	Hashes       = "coinbench_worker_hashes_total"        // counter: loops completed
+	LastHash     = "coinbench_worker_last_hash_seconds"   // gauge: Unix time at which the latest loop completed
+	Counted      = "coinbench_worker_counted_total"       // counter: hashes that were added to Redis
+	Lost         = "coinbench_worker_lost_total"          // counter: hashes done but never added to Redis, lost by an exception
+	Unflushed    = "coinbench_worker_unflushed"           // gauge: hashes done and waiting for the next flush
+	Coins        = "coinbench_worker_coins_total"         // counter: hashes that start with 0
+	Posted       = "coinbench_worker_posted_total"        // counter: POSTs to hasher that were answered
+	WorkerErrors = "coinbench_worker_errors_total"        // counter: by class
+	Backoffs     = "coinbench_worker_backoffs_total"      // counter: times the worker began to wait after an error
+	BackingOff   = "coinbench_worker_backing_off"         // gauge: 1 while it waits
+	StageSum     = "coinbench_worker_stage_seconds_total" // counter: seconds by stage: think, rng, hasher, redis, overhead
+	ProcessCPU   = "process_cpu_seconds_total"            // counter
+	RedisHashes  = "redis_hashes"                         // the counter `hashes` in Redis (service redis)
+	RedisCoins   = "redis_coins"                          // the size of `wallet` in Redis (service redis)
+)
