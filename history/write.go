@@ -1,0 +1,279 @@
+package history
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+)
+
+// Writer writes one run's folder. Its methods may be called from several goroutines. Events, readings and intervals reach the
+// operating system before the method returns, so nothing that was recorded is lost when the process is killed.
+//
+// The first write that fails (a full disk) is remembered: every later call returns it at once, and what was written before
+// stays readable.
+type Writer struct {
+	dir      string
+	mu       sync.Mutex
+	events   *lineFile
+	readings *lineFile
+	loads    []*LoadWriter
+	failed   error
+}
+
+// Create makes the folder of a run and writes what was asked. The folder must not exist yet or be empty.
+func Create(dir string, m Manifest, scenario, app []byte) (*Writer, error) {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return nil, fmt.Errorf("create history: %s is not empty: choose another folder with --out", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("create history: %w", err)
+	}
+	m.Version = Version
+	manifest, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("create history: %w", err)
+	}
+	for _, f := range []struct {
+		name string
+		data []byte
+	}{{"manifest.json", append(manifest, '\n')}, {"scenario.yaml", scenario}, {"app.yaml", app}} {
+		if err := os.WriteFile(filepath.Join(dir, f.name), f.data, 0o644); err != nil {
+			return nil, fmt.Errorf("create history: %w", err)
+		}
+	}
+	w := &Writer{dir: dir}
+	if w.events, err = createLines(filepath.Join(dir, "events.jsonl")); err != nil {
+		return nil, fmt.Errorf("create history: %w", err)
+	}
+	if w.readings, err = createLines(filepath.Join(dir, "readings.jsonl")); err != nil {
+		w.events.close()
+		return nil, fmt.Errorf("create history: %w", err)
+	}
+	return w, nil
+}
+
+// Dir is the run's folder.
+func (w *Writer) Dir() string { return w.dir }
+
+// Event appends an event.
+func (w *Writer) Event(e Event) error { return w.append(w.events, "event", e, true) }
+
+// Reading appends a reading.
+func (w *Writer) Reading(r Reading) error { return w.append(w.readings, "reading", r, true) }
+
+// Err is the first write that failed, or nil.
+func (w *Writer) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
+
+// Close flushes and closes every file. Loads that were not ended stay without an end.
+func (w *Writer) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	errs := []error{w.failed, w.events.close(), w.readings.close()}
+	for _, l := range w.loads {
+		errs = append(errs, l.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (w *Writer) append(f *lineFile, what string, v any, flush bool) error {
+	line, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", what, err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed != nil {
+		return w.failed
+	}
+	if err = f.line(line); err == nil && flush {
+		err = f.flush()
+	}
+	if err != nil {
+		w.failed = fmt.Errorf("record %s: %w: what was recorded before is kept in %s", what, err, w.dir)
+		return w.failed
+	}
+	return nil
+}
+
+// LoadWriter writes one load of a run. It takes what a load generator records.
+type LoadWriter struct {
+	run                         *Writer
+	dir                         string
+	intervals, samples, failure *lineFile
+}
+
+// Load makes the folder of a load. Its name may repeat within a run and may hold any characters; the folder's name is made from it.
+func (w *Writer) Load(spec LoadSpec) (*LoadWriter, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed != nil {
+		return nil, w.failed
+	}
+	l := &LoadWriter{run: w, dir: filepath.Join(w.dir, "load", fmt.Sprintf("%03d-%s", len(w.loads)+1, fileName(spec.Name)))}
+	fail := func(err error) (*LoadWriter, error) {
+		l.close()
+		w.failed = fmt.Errorf("record load %s: %w: what was recorded before is kept in %s", spec.Name, err, w.dir)
+		return nil, w.failed
+	}
+	if err := os.MkdirAll(l.dir, 0o755); err != nil {
+		return fail(err)
+	}
+	data, err := json.MarshalIndent(spec, "", "  ")
+	if err != nil {
+		return fail(err)
+	}
+	if err := os.WriteFile(filepath.Join(l.dir, "load.json"), append(data, '\n'), 0o644); err != nil {
+		return fail(err)
+	}
+	for _, f := range []struct {
+		name string
+		to   **lineFile
+	}{{"intervals.jsonl", &l.intervals}, {"samples.jsonl", &l.samples}, {"failures.jsonl", &l.failure}} {
+		if *f.to, err = createLines(filepath.Join(l.dir, f.name)); err != nil {
+			return fail(err)
+		}
+	}
+	w.loads = append(w.loads, l)
+	return l, nil
+}
+
+// Interval appends an interval, and flushes the samples that came before it.
+func (l *LoadWriter) Interval(i Interval) error {
+	if err := l.run.append(l.intervals, "interval", i, true); err != nil {
+		return err
+	}
+	return l.flush()
+}
+
+// Sample appends a request; failures have a file of their own, so that many good requests never crowd them out.
+// It reaches the disk with the next Interval or at End.
+func (l *LoadWriter) Sample(s Sample) error {
+	if s.Class != OK {
+		return l.run.append(l.failure, "failure", s, false)
+	}
+	return l.run.append(l.samples, "sample", s, false)
+}
+
+// End closes the load.
+func (l *LoadWriter) End(end LoadEndRecord) error {
+	if err := l.flush(); err != nil {
+		return err
+	}
+	l.run.mu.Lock()
+	defer l.run.mu.Unlock()
+	data, err := json.MarshalIndent(end, "", "  ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(l.dir, "end.json"), append(data, '\n'), 0o644)
+	}
+	if err = errors.Join(err, l.close()); err != nil && l.run.failed == nil {
+		l.run.failed = fmt.Errorf("record end of load: %w: what was recorded before is kept in %s", err, l.run.dir)
+	}
+	return l.run.failed
+}
+
+func (l *LoadWriter) flush() error {
+	l.run.mu.Lock()
+	defer l.run.mu.Unlock()
+	if l.run.failed == nil {
+		if err := errors.Join(l.samples.flush(), l.failure.flush()); err != nil {
+			l.run.failed = fmt.Errorf("record samples: %w: what was recorded before is kept in %s", err, l.run.dir)
+		}
+	}
+	return l.run.failed
+}
+
+func (l *LoadWriter) close() error {
+	return errors.Join(l.intervals.close(), l.samples.close(), l.failure.close())
+}
+
+// fileName keeps letters, digits, dot, dash and underscore.
+func fileName(name string) string {
+	safe := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_', r == '.':
+			return r
+		}
+		return '-'
+	}, name)
+	return safe[:min(len(safe), 80)]
+}
+
+// lineFile appends whole lines. When a write fails part-way it cuts the file back to its last whole line.
+type lineFile struct {
+	file *os.File
+	buf  *bufio.Writer
+	good int64 // length up to which the file holds whole lines
+	size int64 // good plus what is buffered
+}
+
+func createLines(path string) (*lineFile, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	return &lineFile{file: f, buf: bufio.NewWriterSize(f, 16<<10)}, nil
+}
+
+func (f *lineFile) line(data []byte) error {
+	if f.file == nil {
+		return os.ErrClosed
+	}
+	_, err := f.buf.Write(data)
+	if err == nil {
+		err = f.buf.WriteByte('\n')
+	}
+	if err != nil {
+		return f.cut(err)
+	}
+	f.size += int64(len(data)) + 1
+	return nil
+}
+
+func (f *lineFile) flush() error {
+	if f.file == nil {
+		return nil
+	}
+	if err := f.buf.Flush(); err != nil {
+		return f.cut(err)
+	}
+	f.good = f.size
+	return nil
+}
+
+// cut drops a torn tail after a failed write. The buffer may have been flushed in the middle of a line by an earlier,
+// successful write, so the file is cut at the last newline at or after good.
+func (f *lineFile) cut(cause error) error {
+	end := f.good
+	if data, err := os.ReadFile(f.file.Name()); err == nil {
+		for i := len(data) - 1; i >= int(f.good); i-- {
+			if data[i] == '\n' {
+				end = int64(i) + 1
+				break
+			}
+		}
+	}
+	if err := f.file.Truncate(end); err != nil {
+		return errors.Join(cause, err)
+	}
+	f.buf.Reset(f.file)
+	f.good, f.size = end, end
+	return cause
+}
+
+func (f *lineFile) close() error {
+	if f == nil || f.file == nil {
+		return nil
+	}
+	err := errors.Join(f.flush(), f.file.Close())
+	f.file = nil
+	return err
+}
