@@ -1,0 +1,238 @@
+package history_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"coinbench/history"
+)
+
+func manifest() history.Manifest {
+	return history.Manifest{Scenario: "smoke", Cluster: "local", Start: time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), Seed: 1}
+}
+
+// write makes a run with two events, two readings and a load of three requests.
+func write(t *testing.T, dir string) {
+	t.Helper()
+	w, err := history.Create(dir, manifest(), []byte("name: smoke\n"), []byte("services: {}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(w.Event(history.Event{At: 1, Kind: history.RunBegin}))
+	check(w.Reading(history.Reading{At: 2, Service: "rng", Task: "rng.1#1", Values: map[string]float64{history.Busy: 1.5}}))
+	check(w.Reading(history.Reading{At: 3, Service: "rng", Task: "rng.1#1", Values: map[string]float64{history.Busy: 2.5}}))
+	l, err := w.Load(history.LoadSpec{Name: "bench/c1", Clients: 1, Closed: true})
+	check(err)
+	for n := range int64(3) {
+		s := history.Sample{Seq: n, Due: time.Duration(n), Done: time.Duration(n + 5)}
+		if n == 1 {
+			s.Class = history.Refused
+		}
+		check(l.Sample(s))
+	}
+	check(l.Interval(interval(5, 2, 1)))
+	check(l.End(history.LoadEndRecord{End: 9, Due: 3, OK: 2, Failed: 1}))
+	check(w.Event(history.Event{At: 10, Kind: history.RunEnd, Detail: map[string]string{"status": string(history.Finished)}}))
+	check(w.Close())
+}
+
+func interval(at time.Duration, ok, refused int64) history.Interval {
+	i := history.Interval{At: at, Length: time.Second, Due: ok + refused, OK: ok, Failures: map[history.Class]int64{history.Refused: refused},
+		Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram()}
+	for n := range ok {
+		_ = i.Response.RecordValue(int64(at) + n*int64(time.Millisecond))
+	}
+	return i
+}
+
+func TestAWholeRunReadsBackAsWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	write(t, dir)
+	run, err := history.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Warnings) > 0 || run.Status != history.Finished {
+		t.Errorf("warnings %q, status %q", run.Warnings, run.Status)
+	}
+	if len(run.Events) != 2 || len(run.Readings) != 2 || run.Readings[1].Values[history.Busy] != 2.5 {
+		t.Errorf("events %v, readings %v", run.Events, run.Readings)
+	}
+	if len(run.Loads) != 1 || run.Loads[0].Name != "bench/c1" || run.Loads[0].Closing.OK != 2 {
+		t.Fatalf("loads %+v", run.Loads)
+	}
+	samples := run.Loads[0].Samples
+	if len(samples) != 3 || samples[1].Class != history.Refused || samples[2].Seq != 2 {
+		t.Errorf("samples %+v: want all three, failures in their place", samples)
+	}
+	if total := run.Loads[0].Total(); total.OK != 2 || total.Failed() != 1 || total.Response.TotalCount() != 2 {
+		t.Errorf("total %+v", total)
+	}
+}
+
+func TestAFolderIsNeverWrittenOver(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	write(t, dir)
+	_, err := history.Create(dir, manifest(), nil, nil)
+	if err == nil || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+// Whatever byte a kill cuts a file at, the run opens, and holds a prefix of what was written.
+func TestARunThatIsCutAtAnyByteIsReadable(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "run")
+	write(t, whole)
+	full, err := history.Open(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"events.jsonl", "readings.jsonl", "load/001-bench-c1/intervals.jsonl", "load/001-bench-c1/samples.jsonl", "load/001-bench-c1/end.json"} {
+		path := filepath.Join(whole, name)
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for cut := range data {
+			if err := os.WriteFile(path, data[:cut], 0o644); err != nil {
+				t.Fatal(err)
+			}
+			run, err := history.Open(whole)
+			if err != nil {
+				t.Fatalf("%s cut at %d: %v", name, cut, err)
+			}
+			if !isPrefix(run.Events, full.Events) || !isPrefix(run.Readings, full.Readings) {
+				t.Fatalf("%s cut at %d: not a prefix", name, cut)
+			}
+			torn := cut > 0 && data[cut-1] != '\n' && strings.HasSuffix(name, "jsonl")
+			if torn && len(run.Warnings) == 0 {
+				t.Fatalf("%s cut at %d: a torn line was not named", name, cut)
+			}
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func isPrefix[T any](part, whole []T) bool {
+	return len(part) <= len(whole) && (len(part) == 0 || reflect.DeepEqual(part, whole[:len(part)]))
+}
+
+func TestOpenRefusesWhatIsNoRunAndWhatIsNewer(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := history.Open(dir); err == nil || !strings.Contains(err.Error(), "not the folder of a run") {
+		t.Errorf("err = %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(`{"version": 99}`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := history.Open(dir); err == nil || !strings.Contains(err.Error(), "version 99") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+// Percentiles of merged intervals are those of the concatenated requests: the merge is the same histogram.
+func TestMergedIntervalsAreTheConcatenation(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.SliceOfN(rapid.Int64Range(1, int64(10*time.Second)), 1, 200).Draw(t, "ns")
+		at := rapid.IntRange(0, len(values)).Draw(t, "split")
+		of := func(vs []int64) history.Interval {
+			i := history.Interval{Due: int64(len(vs)), OK: int64(len(vs)), Response: history.NewHistogram()}
+			for _, v := range vs {
+				_ = i.Response.RecordValue(v)
+			}
+			return i
+		}
+		merged, whole := of(values[:at]), of(values)
+		merged.Merge(of(values[at:]))
+		if !merged.Response.Equals(whole.Response) || merged.OK != whole.OK {
+			t.Fatalf("merge of %d and %d differs from the whole", at, len(values)-at)
+		}
+	})
+}
+
+func TestIntervalsSurviveTheirCodec(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := interval(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "at")), rapid.Int64Range(0, 50).Draw(t, "ok"), rapid.Int64Range(0, 50).Draw(t, "refused"))
+		data, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got history.Interval
+		if err := json.Unmarshal(data, &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.OK != want.OK || got.Failed() != want.Failed() || !got.Response.Equals(want.Response) || got.Lag.TotalCount() != 0 {
+			t.Fatalf("got %+v, want %+v", got, want)
+		}
+	})
+}
+
+func FuzzDecode(f *testing.F) {
+	dir := filepath.Join(f.TempDir(), "run")
+	w, err := history.Create(dir, manifest(), nil, nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	_ = w.Event(history.Event{At: 1, Kind: history.TaskGone, Task: "rng.1#1", Detail: map[string]string{"error": "x"}})
+	_ = w.Close()
+	events, _ := os.ReadFile(filepath.Join(dir, "events.jsonl"))
+	line, _ := json.Marshal(interval(5, 3, 1))
+	f.Add(events)
+	f.Add(append(line, '\n'))
+	f.Add([]byte("{}\n[]\nnull\n{\"at\":"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		decodeTwice[history.Event](t, data)
+		decodeTwice[history.Reading](t, data)
+		decodeTwice[history.Sample](t, data)
+		values, _, err := history.DecodeLines[history.Interval](bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range values {
+			v.Merge(interval(1, 1, 1))
+		}
+	})
+}
+
+// decodeTwice holds that what was decoded is written and read back unchanged.
+func decodeTwice[T any](t *testing.T, data []byte) {
+	first, _, err := history.DecodeLines[T](bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	for _, v := range first {
+		line, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out.Write(append(line, '\n'))
+	}
+	second, faults, err := history.DecodeLines[T](&out)
+	if err != nil || len(faults) > 0 || len(first) != len(second) {
+		t.Fatalf("%d values became %d, faults %q, %v", len(first), len(second), faults, err)
+	}
+	for i := range first {
+		a, _ := json.Marshal(first[i])
+		b, _ := json.Marshal(second[i])
+		if !bytes.Equal(a, b) {
+			t.Fatalf("%s became %s", a, b)
+		}
+	}
+}
