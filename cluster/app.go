@@ -5,6 +5,7 @@ import "time"
 // App is what is deployed: a Compose file, read and checked.
 type App struct {
 	Name     string
+	File     string    // name of the Compose file, for messages
 	Services []Service // dependencies first; order is otherwise that of names
 	Source   []byte    // the Compose file as it was read
 }
@@ -37,6 +38,7 @@ type Service struct {
 	Endpoint    string            // vip, dnsrr or "" (the cluster decides)
 	DependsOn   []string          //
 	Constraints []string          //
+	Other       []string          // Compose keys in effect that App has no field for, such as volumes or deploy.resources
 }
 
 // Port is a published port.
@@ -58,7 +60,8 @@ type Health struct {
 type Restart struct {
 	Condition   string // any, on-failure or none
 	Delay       time.Duration
-	MaxAttempts int // 0: no limit
+	MaxAttempts int           // restarts of a slot; 0: no limit
+	Window      time.Duration // in which MaxAttempts are counted; 0: for ever
 }
 
 // Rollout says how tasks are replaced, in the words and with the defaults of Docker Swarm.

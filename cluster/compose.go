@@ -1,0 +1,244 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
+)
+
+// DefaultName is the name of an App whose Compose file gives none.
+const DefaultName = "dockercoins"
+
+// BalanceLabel is the key under deploy.labels that chooses a service's Balance.
+const BalanceLabel = "coinbench.balance"
+
+// Docker's defaults, where a Compose file is silent.
+const (
+	defaultStopGrace    = 10 * time.Second
+	defaultRestartDelay = 5 * time.Second
+	defaultMonitor      = 5 * time.Second
+	defaultInterval     = 30 * time.Second
+	defaultTimeout      = 30 * time.Second
+	defaultRetries      = 3
+)
+
+// LoadApp reads a Compose file. file is its name, for messages; env replaces the ${VARIABLES} in it: nothing is taken from
+// the environment of the process, and no other file is read. The error joins every ComposeError that was found.
+func LoadApp(ctx context.Context, file string, source []byte, env map[string]string) (App, error) {
+	app := App{Name: DefaultName, File: file, Source: source}
+	if err := refuseOtherFiles(app); err != nil {
+		return App{}, err
+	}
+	project, err := loader.LoadWithContext(ctx, types.ConfigDetails{
+		WorkingDir:  ".",
+		ConfigFiles: []types.ConfigFile{{Filename: file, Content: source}},
+		Environment: types.Mapping(maps.Clone(env)),
+	}, func(o *loader.Options) {
+		o.SetProjectName(DefaultName, false)
+		o.ResolvePaths = false
+		o.SkipExtends = true
+		o.SkipInclude = true
+		o.SkipResolveEnvironment = true
+		o.SkipResolveLabels = true
+	})
+	if err != nil {
+		return App{}, loaderFault(app, err)
+	}
+	app.Name = project.Name
+	var faults []error
+	for _, name := range slices.Sorted(maps.Keys(project.Services)) {
+		s, errs := service(app, name, project.Services[name])
+		app.Services = append(app.Services, s)
+		faults = append(faults, errs...)
+	}
+	if len(app.Services) == 0 {
+		faults = append(faults, app.Fault(nil, "no services", "at least one under `services`"))
+	}
+	if app.Services, err = dependenciesFirst(app); err != nil {
+		faults = append(faults, err)
+	}
+	if len(faults) > 0 {
+		return App{}, errors.Join(faults...)
+	}
+	return app, nil
+}
+
+// service turns what the loader read into what an App says, every default filled in.
+func service(app App, name string, c types.ServiceConfig) (Service, []error) {
+	s := Service{
+		Name:        name,
+		Image:       c.Image,
+		Command:     slices.Concat([]string(c.Entrypoint), []string(c.Command)),
+		Environment: map[string]string{},
+		Replicas:    1,
+		StopGrace:   defaultStopGrace,
+		Restart:     Restart{Condition: "any", Delay: defaultRestartDelay},
+		DependsOn:   slices.Sorted(maps.Keys(c.DependsOn)),
+	}
+	var faults []error
+	fault := func(key, problem, accepted string) {
+		faults = append(faults, app.Fault(slices.Concat([]string{"services", name}, strings.Split(key, "/")), problem, accepted))
+	}
+	if s.Image == "" {
+		fault("image", fmt.Sprintf("service %s has no image", name), "such as coinbench/"+name+":v0.1")
+	}
+	for k, v := range c.Environment {
+		if v != nil {
+			s.Environment[k] = *v
+		}
+	}
+	if c.StopGracePeriod != nil {
+		s.StopGrace = time.Duration(*c.StopGracePeriod)
+	}
+	if c.Scale != nil {
+		s.Replicas = *c.Scale
+	}
+	for i, p := range c.Ports {
+		port, err := publishedPort(p)
+		if err != nil {
+			fault("ports/"+strconv.Itoa(i), err.Error(), `"8000:80", or "80" for any free port`)
+		}
+		s.Ports = append(s.Ports, port)
+	}
+	s.Health = health(c.HealthCheck)
+	d := c.Deploy
+	if d == nil {
+		d = &types.DeployConfig{}
+	}
+	if d.Replicas != nil {
+		s.Replicas = *d.Replicas
+	}
+	if s.Replicas < 0 {
+		fault("deploy/replicas", fmt.Sprintf("%d replicas", s.Replicas), "a number, at least 0")
+	}
+	switch d.Mode {
+	case "", "replicated":
+	case "global":
+		s.Global, s.Replicas = true, 1
+	default:
+		fault("deploy/mode", fmt.Sprintf("mode %q", d.Mode), "replicated or global")
+	}
+	if r := d.RestartPolicy; r != nil {
+		s.Restart.Condition = cmp.Or(r.Condition, "any")
+		if r.Delay != nil {
+			s.Restart.Delay = time.Duration(*r.Delay)
+		}
+		if r.MaxAttempts != nil {
+			s.Restart.MaxAttempts = int(*r.MaxAttempts)
+		}
+		if r.Window != nil {
+			s.Restart.Window = time.Duration(*r.Window)
+		}
+	}
+	if !slices.Contains(restartConditions, s.Restart.Condition) {
+		fault("deploy/restart_policy/condition", fmt.Sprintf("condition %q", s.Restart.Condition), strings.Join(restartConditions, ", "))
+	}
+	s.Update, s.Rollback = rollout(d.UpdateConfig), rollout(d.RollbackConfig)
+	for _, r := range []struct {
+		key string
+		Rollout
+	}{{"deploy/update_config", s.Update}, {"deploy/rollback_config", s.Rollback}} {
+		if key, problem, accepted := r.fault(r.key == "deploy/rollback_config"); problem != "" {
+			fault(r.key+"/"+key, problem, accepted)
+		}
+	}
+	s.Endpoint = d.EndpointMode
+	if !slices.Contains([]string{"", "vip", "dnsrr"}, s.Endpoint) {
+		fault("deploy/endpoint_mode", fmt.Sprintf("endpoint_mode %q", s.Endpoint), "vip or dnsrr")
+	}
+	s.Balance = Balance(d.Labels[BalanceLabel])
+	switch {
+	case s.Balance == "" && s.Endpoint == "dnsrr":
+		s.Balance = Random
+	case s.Balance == "":
+		s.Balance = RoundRobin
+	case !s.Balance.valid():
+		fault("deploy/labels/"+BalanceLabel, fmt.Sprintf("balance %q", s.Balance), balances())
+	}
+	s.Constraints = d.Placement.Constraints
+	s.Other = otherKeys(app, name)
+	return s, faults
+}
+
+var restartConditions = []string{"any", "on-failure", "none"}
+
+// rollout fills Docker's defaults in: one at a time, stop-first, 5 s of monitoring, pause on the first failure.
+func rollout(c *types.UpdateConfig) Rollout {
+	r := Rollout{Parallelism: 1, Order: "stop-first", Monitor: defaultMonitor, FailureAction: "pause"}
+	if c == nil {
+		return r
+	}
+	if c.Parallelism != nil {
+		r.Parallelism = int(*c.Parallelism)
+	}
+	r.Delay = time.Duration(c.Delay)
+	r.Order = cmp.Or(c.Order, r.Order)
+	r.Monitor = cmp.Or(time.Duration(c.Monitor), r.Monitor)
+	r.MaxFailureRatio = float64(c.MaxFailureRatio)
+	r.FailureAction = cmp.Or(c.FailureAction, r.FailureAction)
+	return r
+}
+
+// health fills Docker's defaults in; nil where there is no check.
+func health(c *types.HealthCheckConfig) *Health {
+	if c == nil || c.Disable || len(c.Test) == 0 || c.Test[0] == "NONE" {
+		return nil
+	}
+	h := &Health{Test: c.Test, Interval: defaultInterval, Timeout: defaultTimeout, Retries: defaultRetries}
+	set := func(to *time.Duration, from *types.Duration) {
+		if from != nil && *from != 0 { // Docker takes zero for its default
+			*to = time.Duration(*from)
+		}
+	}
+	set(&h.Interval, c.Interval)
+	set(&h.Timeout, c.Timeout)
+	set(&h.StartPeriod, c.StartPeriod)
+	if c.Retries != nil && *c.Retries != 0 {
+		h.Retries = int(*c.Retries)
+	}
+	return h
+}
+
+func publishedPort(p types.ServicePortConfig) (Port, error) {
+	port := Port{Target: int(p.Target)}
+	if p.Protocol != "" && p.Protocol != "tcp" {
+		return port, fmt.Errorf("protocol %s", p.Protocol)
+	}
+	if p.Published != "" {
+		n, err := strconv.Atoi(p.Published)
+		if err != nil || n < 0 || n > 65535 {
+			return port, fmt.Errorf("published port %q", p.Published)
+		}
+		port.Published = n
+	}
+	return port, nil
+}
+
+// dependenciesFirst orders services so that each comes after those it depends on, otherwise by name.
+func dependenciesFirst(app App) ([]Service, error) {
+	var ordered []Service
+	placed := map[string]bool{}
+	rest := slices.Clone(app.Services)
+	for len(rest) > 0 {
+		ready := slices.IndexFunc(rest, func(s Service) bool {
+			return !slices.ContainsFunc(s.DependsOn, func(d string) bool { return !placed[d] })
+		})
+		if ready < 0 {
+			s := rest[0]
+			return app.Services, app.Fault([]string{"services", s.Name, "depends_on"}, fmt.Sprintf("service %s depends on itself or on a service that is not there", s.Name), "services of this file, without a circle")
+		}
+		placed[rest[ready].Name] = true
+		ordered = append(ordered, rest[ready])
+		rest = slices.Delete(rest, ready, ready+1)
+	}
+	return ordered, nil
+}

@@ -1,0 +1,261 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+)
+
+// ComposeError is one thing that is wrong with an App, and where its Compose file says it.
+type ComposeError struct {
+	File         string
+	Line, Column int      // 1-based; 0: unknown
+	Path         []string // such as services, rng, image
+	Problem      string
+	Accepted     string // what could stand there; "" when Problem says all
+}
+
+// Error is file:line:column, the path, the problem and what is accepted.
+func (f *ComposeError) Error() string {
+	var b strings.Builder
+	if f.File != "" {
+		b.WriteString(f.File)
+		if f.Line > 0 {
+			fmt.Fprintf(&b, ":%d:%d", f.Line, f.Column)
+		}
+		b.WriteString(": ")
+	}
+	if len(f.Path) > 0 {
+		b.WriteString(strings.Join(f.Path, ".") + ": ")
+	}
+	b.WriteString(f.Problem)
+	if f.Accepted != "" {
+		b.WriteString("; accepted: " + f.Accepted)
+	}
+	return b.String()
+}
+
+// Fault returns a fault of the app at a path of its Compose file, such as services, rng, image; its position is that of the
+// longest part of the path that the file has. accepted may be empty.
+func (a App) Fault(path []string, problem, accepted string) *ComposeError {
+	f := &ComposeError{File: a.File, Path: path, Problem: problem, Accepted: accepted}
+	f.Line, f.Column = position(a.Source, path)
+	return f
+}
+
+// position finds a path in a YAML document. Anchors, aliases and merges are followed.
+func position(source []byte, path []string) (line, column int) {
+	file, err := parser.ParseBytes(source, 0)
+	if err != nil || len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return 0, 0
+	}
+	anchors := anchorsOf(file.Docs[0].Body)
+	node := file.Docs[0].Body
+	for _, name := range path {
+		key, value := child(node, name, anchors)
+		if key == nil {
+			break
+		}
+		if t := key.GetToken(); t != nil && t.Position != nil {
+			line, column = t.Position.Line, t.Position.Column
+		}
+		node = value
+	}
+	return line, column
+}
+
+// child returns the key and the value of an entry; of a sequence, name is the 0-based index.
+func child(node ast.Node, name string, anchors map[string]ast.Node) (key, value ast.Node) {
+	switch n := resolve(node, anchors).(type) {
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			if v.Key.String() == name || v.Key.GetToken() != nil && v.Key.GetToken().Value == name {
+				return v.Key, v.Value
+			}
+		}
+		for _, v := range n.Values {
+			if v.Key.IsMergeKey() {
+				if k, value := child(v.Value, name, anchors); k != nil {
+					return k, value
+				}
+			}
+		}
+	case *ast.SequenceNode:
+		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.Values) {
+			return n.Values[i], n.Values[i]
+		}
+		for _, v := range n.Values { // "name=value" entries, as of environment and labels; or a merge of several
+			if t := v.GetToken(); t != nil && strings.HasPrefix(t.Value, name+"=") {
+				return v, v
+			}
+			if k, value := child(v, name, anchors); k != nil {
+				return k, value
+			}
+		}
+	}
+	return nil, nil
+}
+
+// resolve follows anchors and aliases to the node that they stand for.
+func resolve(node ast.Node, anchors map[string]ast.Node) ast.Node {
+	for range 10 { // an alias cannot stand for itself for ever
+		switch n := node.(type) {
+		case *ast.AnchorNode:
+			node = n.Value
+		case *ast.AliasNode:
+			node = anchors[n.Value.GetToken().Value]
+		case *ast.TagNode:
+			node = n.Value
+		default:
+			return node
+		}
+	}
+	return nil
+}
+
+type anchorFinder map[string]ast.Node
+
+// Visit notes every anchor.
+func (f anchorFinder) Visit(node ast.Node) ast.Visitor {
+	if a, ok := node.(*ast.AnchorNode); ok {
+		f[a.Name.GetToken().Value] = a.Value
+	}
+	return f
+}
+
+func anchorsOf(node ast.Node) map[string]ast.Node {
+	f := anchorFinder{}
+	ast.Walk(f, node)
+	return f
+}
+
+// keysOf lists the keys of the mapping at a path, merged ones included, in the order of the file.
+func keysOf(source []byte, path []string) []string {
+	file, err := parser.ParseBytes(source, 0)
+	if err != nil || len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return nil
+	}
+	anchors := anchorsOf(file.Docs[0].Body)
+	node := file.Docs[0].Body
+	for _, name := range path {
+		if _, node = child(node, name, anchors); node == nil {
+			return nil
+		}
+	}
+	var keys []string
+	var collect func(ast.Node)
+	collect = func(node ast.Node) {
+		switch n := resolve(node, anchors).(type) {
+		case *ast.MappingNode:
+			for _, v := range n.Values {
+				if v.Key.IsMergeKey() {
+					collect(v.Value)
+				} else if k := v.Key.GetToken().Value; !slices.Contains(keys, k) {
+					keys = append(keys, k)
+				}
+			}
+		case *ast.SequenceNode: // a merge of several
+			for _, v := range n.Values {
+				collect(v)
+			}
+		}
+	}
+	collect(node)
+	return keys
+}
+
+// The keys that a Service has fields for, and those that say nothing about how it runs.
+var (
+	serviceKeys = []string{"image", "command", "entrypoint", "environment", "ports", "healthcheck", "stop_grace_period", "scale", "deploy", "depends_on"}
+	deployKeys  = []string{"mode", "replicas", "labels", "update_config", "rollback_config", "restart_policy", "endpoint_mode"}
+)
+
+// otherKeys lists the keys of a service that Service has no field for.
+func otherKeys(app App, service string) []string {
+	var other []string
+	for _, k := range keysOf(app.Source, []string{"services", service}) {
+		if !slices.Contains(serviceKeys, k) && !strings.HasPrefix(k, "x-") {
+			other = append(other, k)
+		}
+	}
+	for _, k := range keysOf(app.Source, []string{"services", service, "deploy"}) {
+		switch {
+		case k == "placement":
+			for _, p := range keysOf(app.Source, []string{"services", service, "deploy", "placement"}) {
+				if p != "constraints" {
+					other = append(other, "deploy.placement."+p)
+				}
+			}
+		case !slices.Contains(deployKeys, k) && !strings.HasPrefix(k, "x-"):
+			other = append(other, "deploy."+k)
+		}
+	}
+	return other
+}
+
+// refuseOtherFiles finds the keys that make a Compose file depend on other files; docker stack deploy has none of the
+// first two either.
+func refuseOtherFiles(app App) error {
+	var faults []error
+	if slices.Contains(keysOf(app.Source, nil), "include") {
+		faults = append(faults, app.Fault([]string{"include"}, "other files are not read", "one file with every service"))
+	}
+	for _, s := range keysOf(app.Source, []string{"services"}) {
+		for _, k := range keysOf(app.Source, []string{"services", s}) {
+			switch k {
+			case "extends", "env_file", "label_file":
+				faults = append(faults, app.Fault([]string{"services", s, k}, "other files are not read", "the settings themselves, or YAML anchors (`&name`, `<<: *name`)"))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+var (
+	pathInMessage = regexp.MustCompile(`\b(services|networks|volumes|secrets|configs)(\.[\w-]+)+`)
+	serviceQuoted = regexp.MustCompile(`service "([\w.-]+)"`)
+)
+
+// loaderFault turns an error of the Compose loader into a ComposeError, with the position of the path that its text names.
+func loaderFault(app App, err error) error {
+	var syntax yaml.Error
+	if _, parseErr := parser.ParseBytes(app.Source, 0); errors.As(parseErr, &syntax) {
+		f := &ComposeError{File: app.File, Problem: "not YAML: " + syntax.GetMessage()}
+		if t := syntax.GetToken(); t != nil && t.Position != nil {
+			f.Line, f.Column = t.Position.Line, t.Position.Column
+		}
+		return f
+	}
+	message := strings.TrimPrefix(err.Error(), "validating "+app.File+": ")
+	message = strings.TrimSpace(strings.TrimPrefix(message, "invalid compose project"))
+	message = strings.TrimPrefix(message, ": ")
+	var path []string
+	if p := pathInMessage.FindString(message); p != "" {
+		path = strings.Split(p, ".")
+		message = strings.TrimLeft(strings.Replace(message, p, "", 1), ": ")
+		if name, ok := unknownProperty(message); ok {
+			path = append(path, name)
+		}
+	} else if m := serviceQuoted.FindStringSubmatch(message); m != nil {
+		path = []string{"services", m[1]}
+	} else if name, ok := unknownProperty(message); ok {
+		path = []string{name}
+	}
+	return app.Fault(path, message, "")
+}
+
+var additional = regexp.MustCompile(`additional properties '([^']+)' not allowed`)
+
+func unknownProperty(message string) (string, bool) {
+	if m := additional.FindStringSubmatch(message); m != nil {
+		return m[1], true
+	}
+	return "", false
+}
