@@ -7,7 +7,6 @@
 package loadgen
 
 import (
-	"context"
 	"net/http"
 	"time"
 
@@ -27,13 +26,17 @@ type Workload struct {
 	// The load ends when Requests were made or Duration has passed, whichever is first; one of them must be set.
 	Requests int64         `json:"requests,omitempty"`
 	Duration time.Duration `json:"duration,omitempty"`
+	// Grace is how long after Duration requests that are waiting or in flight may still end; then those in flight are
+	// cancelled and those waiting dropped. 0: 10 s; negative: none.
+	Grace time.Duration `json:"grace,omitempty"`
 
-	Connections int      `json:"connections,omitempty"` // open: most connections at once; 0: 10,000
-	Backlog     int      `json:"backlog,omitempty"`     // open: most requests that wait for a connection; beyond it they are dropped; 0: no limit but the duration's own count
-	Reuse       Reuse    `json:"reuse"`                 // when a connection is given up
-	Timeouts    Timeouts `json:"timeouts"`
-	Expect      Expect   `json:"expect"`
-	Seed        uint64   `json:"seed,omitempty"`
+	Connections int       `json:"connections,omitempty"` // open: most connections at once; 0: 10,000
+	Backlog     int       `json:"backlog,omitempty"`     // open: most requests that wait for a connection; beyond it they are dropped; 0: no limit but the duration's own count
+	Reuse       Reuse     `json:"reuse"`                 // when a connection is given up
+	Timeouts    Timeouts  `json:"timeouts"`
+	Expect      Expect    `json:"expect"`
+	Transport   Transport `json:"transport"`
+	Seed        uint64    `json:"seed,omitempty"`
 
 	MaxSamples  int64 `json:"max_samples,omitempty"`  // requests kept one by one; 0: 100,000; negative: none
 	MaxFailures int64 `json:"max_failures,omitempty"` // failures kept one by one beyond MaxSamples; 0: 10,000
@@ -55,6 +58,15 @@ type Reuse struct {
 	PinDNS      bool          `json:"pin_dns,omitempty"`      // resolve once, at the start; otherwise once a connection
 }
 
+// Transport asks for more than HTTP/1.1; anything set here, and https, goes through net/http instead of our own loop.
+// Proxies that the environment names are never used.
+type Transport struct {
+	HTTP2     bool   `json:"http2,omitempty"`     // over TLS, when the server offers it; in the clear, with prior knowledge
+	Redirects int    `json:"redirects,omitempty"` // follow at most so many; 0: a redirect is an answer
+	Proxy     string `json:"proxy,omitempty"`     // URL of an HTTP or SOCKS5 proxy
+	Insecure  bool   `json:"insecure,omitempty"`  // accept any certificate
+}
+
 // Timeouts; zero means none.
 type Timeouts struct {
 	Connect time.Duration `json:"connect,omitempty"`
@@ -73,11 +85,4 @@ type Expect struct {
 type Recorder interface {
 	Interval(history.Interval) error
 	Sample(history.Sample) error // the first MaxSamples requests, and failures up to MaxFailures beyond
-}
-
-// Run plays the load until it ends or ctx is done, which ends it early and still records everything.
-// Instants in the record are relative to origin. The error says why the load could not be played at all;
-// requests that failed are no error.
-func Run(ctx context.Context, w Workload, origin time.Time, rec Recorder) (history.LoadEndRecord, error) {
-	panic("loadgen: being built")
 }

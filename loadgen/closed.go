@@ -1,0 +1,70 @@
+package loadgen
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// closed plays a closed workload: each client sends its next request when its last one ended.
+func (e *engine) closed(hard context.Context) {
+	ctx, stop := e.graceful(hard)
+	defer stop()
+	defer context.AfterFunc(ctx, e.cancel)()
+	var wg sync.WaitGroup
+	for i := range e.w.Clients {
+		wg.Go(func() {
+			s := &slot{e: e, shard: e.shards[i%len(e.shards)]}
+			defer s.close()
+			s.client1(ctx)
+		})
+	}
+	wg.Wait()
+}
+
+// client1 is one client's life.
+func (s *slot) client1(ctx context.Context) {
+	e := s.e
+	end := time.Duration(1<<63 - 1)
+	if e.w.Duration > 0 {
+		end = e.begin + e.w.Duration
+	}
+	var o outcome
+	due := e.now()
+	sent := due
+	for {
+		if due >= end || e.stopped.Load() || ctx.Err() != nil {
+			return
+		}
+		if e.w.Think > 0 && sent < due {
+			if !wait(ctx, due-sent) {
+				return
+			}
+			sent = e.now()
+		}
+		seq := e.seq.Add(1) - 1
+		if e.w.Requests > 0 && seq >= e.w.Requests {
+			return
+		}
+		o = outcome{seq: seq, due: due, sent: sent}
+		s.do(ctx, &e.targets[int(seq%int64(len(e.targets)))], &o)
+		s.shard.record(&o)
+		due = o.done + e.w.Think
+		sent = o.done
+		if e.w.Think == 0 {
+			due = sent
+		}
+	}
+}
+
+// wait sleeps; false: ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

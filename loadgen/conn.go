@@ -1,0 +1,374 @@
+package loadgen
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"time"
+)
+
+// The read buffer of a connection begins small, so that 10,000 connections stay cheap, and grows only for long headers.
+const (
+	readBuffer = 4 << 10
+	maxHead    = 64 << 10
+)
+
+// slot is the place of one connection at a time: a client of a closed workload or one of the connections of an open one.
+// Everything in it belongs to one goroutine.
+type slot struct {
+	e      *engine
+	shard  *shard
+	conn   net.Conn // nil: none
+	addr   int      // place in engine.addrs that conn leads to
+	born   time.Duration
+	used   int // requests that conn has carried
+	buf    []byte
+	r, w   int // unread bytes of buf
+	h      head
+	last   [2]lastName
+	client *httpClient // for what our own loop does not speak; nil until needed
+}
+
+// lastName remembers the latest name and its id: answers of one connection usually carry the same.
+type lastName struct {
+	text []byte
+	id   nameID
+}
+
+func (l *lastName) lookup(n *names, b []byte) nameID {
+	if len(b) == 0 {
+		return 0
+	}
+	if !bytes.Equal(l.text, b) {
+		l.id = n.id(b)
+		l.text = append(l.text[:0], b...)
+	}
+	return l.id
+}
+
+// do makes one request and fills in everything of o but seq and due. o.sent is set by the caller.
+func (s *slot) do(ctx context.Context, p *prepared, o *outcome) {
+	e := s.e
+	if e.foreign {
+		s.doForeign(ctx, p, o)
+		return
+	}
+	reused := s.conn != nil
+	if reused && !s.fit(p, o.sent) {
+		s.close()
+		reused = false
+	}
+	if !reused {
+		class, err := s.dial(ctx, p.addr)
+		now := e.now()
+		if err != nil {
+			s.fail(o, now, class, err)
+			return
+		}
+		o.connect = max(now-o.sent, 1)
+		s.born = now
+	}
+	s.used++
+	if err := s.exchange(p, o); err != nil {
+		s.fail(o, e.now(), classifyExchange(err, o, reused), err)
+		s.close()
+		return
+	}
+	if s.h.close || (e.w.Reuse.MaxRequests > 0 && s.used >= e.w.Reuse.MaxRequests) || e.w.Reuse.PerRequest {
+		s.close()
+	}
+}
+
+func (s *slot) fail(o *outcome, now time.Duration, class classID, err error) {
+	o.done, o.class, o.err = now, class, err
+	if s.e.stopped.Load() {
+		o.class = cancelled
+	}
+}
+
+// fit tells whether the connection may carry another request to p.
+func (s *slot) fit(p *prepared, now time.Duration) bool {
+	reuse := &s.e.w.Reuse
+	return s.addr == p.addr && (reuse.MaxAge <= 0 || now-s.born < reuse.MaxAge)
+}
+
+func (s *slot) dial(ctx context.Context, addr int) (classID, error) {
+	conn, class, err := s.e.dial(ctx, addr)
+	if err != nil {
+		return class, err
+	}
+	s.conn, s.addr, s.used, s.r, s.w = conn, addr, 0, 0, 0
+	if s.buf == nil {
+		s.buf = make([]byte, readBuffer)
+	}
+	s.e.register(conn)
+	return ok, nil
+}
+
+func (s *slot) close() {
+	if s.conn != nil {
+		s.e.unregister(s.conn)
+		s.conn.Close()
+		s.conn = nil
+	}
+}
+
+// exchange sends the request and reads the whole answer.
+func (s *slot) exchange(p *prepared, o *outcome) error {
+	e := s.e
+	t := &e.w.Timeouts
+	if t.Header > 0 {
+		_ = s.conn.SetDeadline(e.origin.Add(o.sent + o.connect + t.Header))
+	} else if t.Body > 0 && s.used > 1 {
+		_ = s.conn.SetDeadline(time.Time{})
+	}
+	if e.stopped.Load() { // the deadline of cancel may just have been overwritten
+		return context.Canceled
+	}
+	if _, err := s.conn.Write(p.wire); err != nil {
+		return err
+	}
+	return s.receive(p, o)
+}
+
+// receive reads one answer.
+func (s *slot) receive(p *prepared, o *outcome) error {
+	e := s.e
+	h := &s.h
+	for {
+		done := false
+		if s.w > s.r {
+			var err error
+			if done, err = parseHead(s.buf[s.r:s.w], h); err != nil {
+				o.class = malformed
+				return err
+			}
+		}
+		if done {
+			s.r += h.size
+			if h.status >= 200 || h.status == 101 {
+				break
+			}
+			continue // an interim answer
+		}
+		if s.w == len(s.buf) {
+			if err := s.makeRoom(); err != nil {
+				o.class = malformed
+				return err
+			}
+		}
+		n, err := s.conn.Read(s.buf[s.w:])
+		if n > 0 {
+			o.done = e.now()
+			if o.first == 0 {
+				o.first = o.done
+			}
+			s.w += n
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	o.status = int16(h.status)
+	o.replica = s.last[0].lookup(e.replicas, h.replica)
+	o.version = s.last[1].lookup(e.versions, h.version)
+	if t := e.w.Timeouts.Body; t > 0 && !s.bodyBuffered(p) {
+		_ = s.conn.SetDeadline(e.origin.Add(o.done + t))
+	}
+	var check bodyCheck
+	check.want = e.w.Expect.Body
+	if err := s.body(p, o, &check); err != nil {
+		return err
+	}
+	o.class = e.judge(o, &check)
+	if o.class != ok {
+		o.err = e.unexpected(o)
+	}
+	if s.r == s.w {
+		s.r, s.w = 0, 0
+	} else {
+		h.close = true // bytes that nobody asked for: the next answer could not be told from them
+	}
+	return nil
+}
+
+// makeRoom moves what is unread to the front, or grows the buffer.
+func (s *slot) makeRoom() error {
+	if s.r > 0 {
+		s.w = copy(s.buf, s.buf[s.r:s.w])
+		s.r = 0
+		return nil
+	}
+	if len(s.buf) >= maxHead {
+		return errTooBig
+	}
+	s.buf = append(s.buf, make([]byte, len(s.buf))...)
+	return nil
+}
+
+func (s *slot) bodyBuffered(p *prepared) bool {
+	return p.head || (!s.h.chunked && s.h.length >= 0 && int64(s.w-s.r) >= s.h.length)
+}
+
+// bodyCheck compares a body with the one that is wanted while it passes.
+type bodyCheck struct {
+	want []byte
+	at   int64
+	bad  bool
+}
+
+func (c *bodyCheck) see(b []byte) {
+	if c.want == nil || c.bad {
+		return
+	}
+	if c.at+int64(len(b)) > int64(len(c.want)) || !bytes.Equal(b, c.want[c.at:c.at+int64(len(b))]) {
+		c.bad = true
+	}
+	c.at += int64(len(b))
+}
+
+func (s *slot) body(p *prepared, o *outcome, check *bodyCheck) error {
+	h := &s.h
+	switch {
+	case p.head || h.status == 204 || h.status == 304:
+		return nil
+	case h.chunked:
+		return s.chunks(o, check)
+	case h.length >= 0:
+		return s.skip(h.length, o, check)
+	}
+	h.close = true
+	for { // until the server closes
+		if err := s.skip(int64(s.w-s.r), o, check); err != nil {
+			return err
+		}
+		if err := s.fill(o); err == io.EOF {
+			o.done = s.e.now()
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// fill reads more into an empty buffer, or behind what is unread.
+func (s *slot) fill(o *outcome) error {
+	if s.r == s.w {
+		s.r, s.w = 0, 0
+	} else if s.w == len(s.buf) {
+		if err := s.makeRoom(); err != nil {
+			return err
+		}
+	}
+	n, err := s.conn.Read(s.buf[s.w:])
+	if n > 0 {
+		s.w += n
+		o.done = s.e.now()
+		return nil
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return err
+}
+
+// skip passes over n bytes of body.
+func (s *slot) skip(n int64, o *outcome, check *bodyCheck) error {
+	for {
+		have := min(n, int64(s.w-s.r))
+		check.see(s.buf[s.r : s.r+int(have)])
+		o.bytes += have
+		s.r += int(have)
+		if n -= have; n == 0 {
+			return nil
+		}
+		if err := s.fill(o); err != nil {
+			return noEOF(err)
+		}
+	}
+}
+
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+// line returns the next line of the answer without its end.
+func (s *slot) line(o *outcome) ([]byte, error) {
+	for {
+		if i := bytes.IndexByte(s.buf[s.r:s.w], '\n'); i >= 0 {
+			l := trimCR(s.buf[s.r : s.r+i])
+			s.r += i + 1
+			return l, nil
+		}
+		if err := s.fill(o); err != nil {
+			if errors.Is(err, errTooBig) {
+				o.class = malformed
+			}
+			return nil, noEOF(err)
+		}
+	}
+}
+
+// chunks reads a chunked body with its trailers.
+func (s *slot) chunks(o *outcome, check *bodyCheck) error {
+	for {
+		l, err := s.line(o)
+		if err != nil {
+			return err
+		}
+		n, ok := chunkLength(l)
+		if !ok {
+			o.class = malformed
+			return errChunk
+		}
+		if n == 0 {
+			break
+		}
+		if err := s.skip(n, o, check); err != nil {
+			return err
+		}
+		if l, err = s.line(o); err != nil {
+			return err
+		}
+		if len(l) != 0 {
+			o.class = malformed
+			return errChunk
+		}
+	}
+	for {
+		l, err := s.line(o)
+		if err != nil || len(l) == 0 {
+			return err
+		}
+	}
+}
+
+func chunkLength(l []byte) (int64, bool) {
+	if i := bytes.IndexByte(l, ';'); i >= 0 {
+		l = l[:i]
+	}
+	l = trimSpace(l)
+	if len(l) == 0 || len(l) > 15 {
+		return 0, false
+	}
+	var n int64
+	for _, c := range l {
+		switch {
+		case '0' <= c && c <= '9':
+			n = n<<4 | int64(c-'0')
+		case 'a' <= c && c <= 'f':
+			n = n<<4 | int64(c-'a'+10)
+		case 'A' <= c && c <= 'F':
+			n = n<<4 | int64(c-'A'+10)
+		default:
+			return 0, false
+		}
+	}
+	return n, true
+}

@@ -1,0 +1,62 @@
+package loadgen
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// address is where connections of some targets go.
+type address struct {
+	hostPort string
+	pinned   string // what hostPort was resolved to at the start, with Reuse.PinDNS
+}
+
+func (e *engine) resolvePinned(ctx context.Context) error {
+	if !e.w.Reuse.PinDNS {
+		return nil
+	}
+	for i := range e.addrs {
+		host, port, err := net.SplitHostPort(e.addrs[i].hostPort)
+		if err != nil {
+			return err
+		}
+		if _, err := netip.ParseAddr(host); err == nil {
+			continue
+		}
+		ips, err := net.DefaultResolver.LookupHost(ctx, host)
+		if err != nil {
+			return fmt.Errorf("pin the name %s: %w", host, err)
+		}
+		e.addrs[i].pinned = net.JoinHostPort(ips[0], port)
+	}
+	return nil
+}
+
+// dial opens a connection.
+func (e *engine) dial(ctx context.Context, addr int) (net.Conn, classID, error) {
+	a := &e.addrs[addr]
+	to := a.hostPort
+	if a.pinned != "" {
+		to = a.pinned
+	}
+	var conn net.Conn
+	var err error
+	if e.player.Dial != nil {
+		if t := e.w.Timeouts.Connect; t > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, t)
+			defer cancel()
+		}
+		conn, err = e.player.Dial(ctx, "tcp", to)
+	} else {
+		// Keep-alive probes are off: a load generator's connections are busy, and each costs system calls to set up.
+		d := net.Dialer{Timeout: e.w.Timeouts.Connect, KeepAlive: -1}
+		conn, err = d.DialContext(ctx, "tcp", to)
+	}
+	if err != nil {
+		return nil, classifyDial(err), err
+	}
+	return conn, ok, nil
+}

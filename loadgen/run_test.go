@@ -1,0 +1,85 @@
+package loadgen
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"coinbench/history"
+)
+
+// memory is a Recorder that keeps everything.
+type memory struct {
+	intervals []history.Interval
+	samples   []history.Sample
+}
+
+func (m *memory) Interval(i history.Interval) error { m.intervals = append(m.intervals, i); return nil }
+func (m *memory) Sample(s history.Sample) error     { m.samples = append(m.samples, s); return nil }
+
+func (m *memory) total() (t history.Interval) {
+	t = history.Interval{Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{},
+		Response: newHistogram(), Service: newHistogram(), Lag: newHistogram()}
+	for _, i := range m.intervals {
+		t.Due += i.Due
+		t.OK += i.OK
+		t.Bytes += i.Bytes
+		for k, v := range i.Failures {
+			t.Failures[k] += v
+		}
+		for k, v := range i.Replicas {
+			t.Replicas[k] += v
+		}
+		for k, v := range i.Versions {
+			t.Versions[k] += v
+		}
+		t.Response.Merge(i.Response)
+		t.Service.Merge(i.Service)
+		t.Lag.Merge(i.Lag)
+	}
+	return t
+}
+
+func TestRunAgainstAServer(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Coinbench-Replica", "rng.1")
+		w.Header().Set("X-Coinbench-Version", "v2")
+		if r.Method == "POST" {
+			b, _ := io.ReadAll(r.Body)
+			w.Write(b)
+			return
+		}
+		io.WriteString(w, "hello")
+	}))
+	defer srv.Close()
+	target := []Target{{URL: srv.URL + "/x"}, {Method: "POST", URL: srv.URL + "/y", Body: []byte("world")}}
+	for name, w := range map[string]Workload{
+		"closed":              {Clients: 5, Requests: 101},
+		"closed, new":         {Clients: 5, Requests: 101, Reuse: Reuse{PerRequest: true}},
+		"closed, few":         {Clients: 5, Requests: 101, Reuse: Reuse{MaxRequests: 3}},
+		"open":                {Schedule: "1000/s", Requests: 101},
+		"open, 2 connections": {Schedule: "1000/s", Requests: 101, Connections: 2, Duration: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.Targets = target
+			w.Expect.Length = 5
+			var m memory
+			end, err := Run(t.Context(), w, time.Now(), &m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sum := m.total()
+			if end.Due != 101 || end.OK != 101 || sum.OK != 101 || len(m.samples) != 101 || sum.Bytes != 505 {
+				t.Errorf("end %+v, sum %+v", end, sum)
+			}
+			if sum.Replicas["rng.1"] != 101 || sum.Versions["v2"] != 101 {
+				t.Errorf("replicas %v, versions %v", sum.Replicas, sum.Versions)
+			}
+			if sum.Response.TotalCount() != 101 || sum.Service.TotalCount() != 101 || sum.Lag.TotalCount() != 101 {
+				t.Errorf("histograms hold %d, %d, %d", sum.Response.TotalCount(), sum.Service.TotalCount(), sum.Lag.TotalCount())
+			}
+		})
+	}
+}

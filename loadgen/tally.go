@@ -1,0 +1,373 @@
+package loadgen
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+
+	"coinbench/history"
+)
+
+// window is the length of an interval of the record.
+const window = time.Second
+
+// newHistogram returns a histogram of nanoseconds up to a day, three significant digits (about 300 kB).
+func newHistogram() *hdr.Histogram { return hdr.New(1, int64(24*time.Hour), 3) }
+
+func observe(h **hdr.Histogram, d time.Duration) {
+	if *h == nil {
+		*h = newHistogram()
+	}
+	// Values beyond a day count as a day.
+	_ = (*h).RecordValue(int64(min(max(d, 0), 24*time.Hour)))
+}
+
+// tally sums up the requests of one window in one shard. Its histograms are made when they are first needed.
+type tally struct {
+	window   int64 // number of the window
+	ok       int64
+	bytes    int64
+	failures [classCount]int64
+	replicas []int64 // by nameID
+	versions []int64
+	onTime   int64          // requests that were sent at the instant they were due
+	both     *hdr.Histogram // service time of OK requests whose response time is the same
+	response *hdr.Histogram // of the other OK requests
+	service  *hdr.Histogram //
+	lag      *hdr.Histogram // of requests that were sent late
+	maxGap   time.Duration
+}
+
+func (t *tally) reset(window int64) {
+	clear(t.replicas)
+	clear(t.versions)
+	for _, h := range []*hdr.Histogram{t.both, t.response, t.service, t.lag} {
+		if h != nil && h.TotalCount() > 0 {
+			h.Reset()
+		}
+	}
+	*t = tally{window: window, replicas: t.replicas, versions: t.versions,
+		both: t.both, response: t.response, service: t.service, lag: t.lag}
+}
+
+func count(list *[]int64, id nameID) {
+	if id == 0 {
+		return
+	}
+	for len(*list) <= int(id) {
+		*list = append(*list, 0)
+	}
+	(*list)[id]++
+}
+
+func (t *tally) add(o *outcome) {
+	if o.class == ok {
+		t.ok++
+		if o.due == o.sent {
+			observe(&t.both, o.done-o.sent)
+		} else {
+			observe(&t.response, o.done-o.due)
+			observe(&t.service, o.done-o.sent)
+		}
+	} else {
+		t.failures[o.class]++
+	}
+	if o.class != dropped {
+		if o.due == o.sent {
+			t.onTime++
+		} else {
+			observe(&t.lag, o.sent-o.due)
+		}
+	}
+	t.bytes += o.bytes
+	count(&t.replicas, o.replica)
+	count(&t.versions, o.version)
+}
+
+// shard gathers the outcomes of a group of connections: one short lock, no allocation while nothing new is met.
+// When the first outcome of another window comes, the shard puts its tally aside for the collector by itself, so the
+// borders of the intervals do not depend on when the collector runs.
+type shard struct {
+	e       *engine
+	mu      sync.Mutex
+	current *tally
+	aside   []*tally
+	spare   []*tally
+	chunk   []outcome // requests to be kept one by one
+	_       [64]byte  // no false sharing between shards
+}
+
+const chunkSize = 256
+
+func (s *shard) record(o *outcome) {
+	e := s.e
+	var gap time.Duration
+	if o.class == ok {
+		// The gap is between successes of the whole load, whichever shard saw them.
+		if gap = o.done - time.Duration(e.lastOK.Swap(int64(o.done))); gap < 0 {
+			gap = 0
+		}
+	}
+	win := int64((o.done - e.begin) / window)
+	keep := o.seq < e.maxSamples
+	if !keep && o.class != ok && e.failuresKept.Load() < e.maxFailures {
+		keep = e.failuresKept.Add(1) <= e.maxFailures
+	}
+	s.mu.Lock()
+	t := s.current
+	if win > t.window { // an older one counts in the current window: it was late for its own
+		t = s.rotate(win)
+	}
+	t.add(o)
+	t.maxGap = max(t.maxGap, gap)
+	if keep {
+		s.chunk = append(s.chunk, *o)
+		if len(s.chunk) == cap(s.chunk) {
+			s.chunk = e.kept.swap(s.chunk)
+		}
+	}
+	s.mu.Unlock()
+}
+
+// rotate puts the current tally aside and begins one for the window. The lock is held.
+func (s *shard) rotate(win int64) *tally {
+	s.aside = append(s.aside, s.current)
+	if n := len(s.spare); n > 0 {
+		s.current, s.spare = s.spare[n-1], s.spare[:n-1]
+	} else {
+		s.current = new(tally)
+	}
+	s.current.reset(win)
+	return s.current
+}
+
+// kept passes full chunks of outcomes to the collector, and empty ones back. What waits here is bounded by
+// Workload.MaxSamples and MaxFailures.
+type kept struct {
+	mu    sync.Mutex
+	full  [][]outcome
+	empty [][]outcome
+	ready chan struct{} // capacity 1
+}
+
+// swap takes a chunk and gives an empty one.
+func (k *kept) swap(c []outcome) []outcome {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(c) > 0 {
+		k.full = append(k.full, c)
+		select {
+		case k.ready <- struct{}{}:
+		default:
+		}
+	}
+	if n := len(k.empty); n > 0 {
+		c, k.empty = k.empty[n-1], k.empty[:n-1]
+		return c
+	}
+	return make([]outcome, 0, chunkSize)
+}
+
+func (k *kept) take() [][]outcome {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	full := k.full
+	k.full = nil
+	return full
+}
+
+func (k *kept) giveBack(c []outcome) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if len(k.empty) < 16 {
+		clear(c)
+		k.empty = append(k.empty, c[:0])
+	}
+}
+
+// totals are what LoadEndRecord needs of the whole load; only the collector touches them.
+type totals struct {
+	ok       int64
+	failures [classCount]int64
+	onTime   int64
+	maxGap   time.Duration
+	samples  int64
+	replicas map[string]int64
+}
+
+// collector merges the shards once a second and feeds the Recorder. One goroutine.
+type collector struct {
+	e       *engine
+	rec     Recorder
+	next    int64 // window to be written next
+	pending map[int64]*history.Interval
+	totals  totals
+	sample  history.Sample
+}
+
+// writeKept hands the kept requests that are ready to the recorder.
+func (c *collector) writeKept() error {
+	for _, chunk := range c.e.kept.take() {
+		for i := range chunk {
+			c.e.sample(&chunk[i], &c.sample)
+			c.totals.samples++
+			if err := c.rec.Sample(c.sample); err != nil {
+				return err
+			}
+		}
+		c.e.kept.giveBack(chunk)
+	}
+	return nil
+}
+
+// gather takes what the shards hold of windows before win.
+func (c *collector) gather(win int64) {
+	for _, s := range c.e.shards {
+		s.mu.Lock()
+		if s.current.window < win {
+			s.rotate(win)
+		}
+		aside := s.aside
+		s.aside = nil
+		if len(s.chunk) > 0 {
+			s.chunk = c.e.kept.swap(s.chunk)
+		}
+		s.mu.Unlock()
+		for _, t := range aside {
+			c.merge(t)
+		}
+		s.mu.Lock()
+		for _, t := range aside {
+			if len(s.spare) < 2 {
+				s.spare = append(s.spare, t)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// interval returns the interval that is being put together for a window.
+func (c *collector) interval(win int64) *history.Interval {
+	win = max(win, c.next)
+	iv := c.pending[win]
+	if iv == nil {
+		iv = &history.Interval{
+			At: c.e.begin + time.Duration(win)*window, Length: window,
+			Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{},
+			Response: newHistogram(), Service: newHistogram(), Lag: newHistogram(),
+		}
+		c.pending[win] = iv
+	}
+	return iv
+}
+
+func (c *collector) merge(t *tally) {
+	iv := c.interval(t.window)
+	iv.OK += t.ok
+	iv.Due += t.ok
+	iv.Bytes += t.bytes
+	iv.MaxGap = max(iv.MaxGap, t.maxGap)
+	c.totals.ok += t.ok
+	c.totals.onTime += t.onTime
+	c.totals.maxGap = max(c.totals.maxGap, t.maxGap)
+	for id, n := range t.failures {
+		if n > 0 {
+			iv.Failures[classID(id).class()] += n
+			iv.Due += n
+			c.totals.failures[id] += n
+		}
+	}
+	for id, n := range t.replicas {
+		if n > 0 {
+			name := c.e.replicas.name(nameID(id))
+			iv.Replicas[name] += n
+			c.totals.replicas[name] += n
+		}
+	}
+	for id, n := range t.versions {
+		if n > 0 {
+			iv.Versions[c.e.versions.name(nameID(id))] += n
+		}
+	}
+	add := func(to, from *hdr.Histogram) {
+		if from != nil && from.TotalCount() > 0 {
+			to.Merge(from)
+		}
+	}
+	add(iv.Response, t.both)
+	add(iv.Service, t.both)
+	add(iv.Response, t.response)
+	add(iv.Service, t.service)
+	add(iv.Lag, t.lag)
+	if t.onTime > 0 {
+		_ = iv.Lag.RecordValues(0, t.onTime)
+	}
+}
+
+// write hands every interval before win to the recorder, empty ones included.
+func (c *collector) write(win int64) error {
+	if err := c.writeKept(); err != nil {
+		return err
+	}
+	for ; c.next < win; c.next++ {
+		iv := c.interval(c.next)
+		delete(c.pending, c.next)
+		if err := c.rec.Interval(*iv); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle is how long after the end of a window the collector waits for requests that ended within it.
+const settle = 5 * time.Millisecond
+
+// run collects until done is closed, then writes what is left; end tells when the load ended.
+func (c *collector) run(done <-chan struct{}, end *atomic.Int64) error {
+	e := c.e
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	<-timer.C
+	for {
+		timer.Reset(e.begin + time.Duration(c.next+1)*window + settle - e.now())
+		select {
+		case <-e.kept.ready:
+			if err := c.writeKept(); err != nil {
+				return err
+			}
+		case <-timer.C:
+			win := int64((e.now() - settle - e.begin) / window)
+			c.gather(win)
+			if err := c.write(win); err != nil {
+				return err
+			}
+		case <-done:
+			return c.finish(time.Duration(end.Load()))
+		}
+	}
+}
+
+// finish writes the rest: whole windows, and the part of one in which the load ended.
+func (c *collector) finish(end time.Duration) error {
+	last := int64(max(end-c.e.begin, 0) / window)
+	c.gather(last + 2) // whatever was stamped later than the end counts in the last interval
+	if iv := c.pending[last+1]; iv != nil {
+		end = max(end, iv.At+time.Millisecond)
+		last++
+	}
+	if err := c.write(last); err != nil {
+		return err
+	}
+	iv := c.interval(last)
+	iv.Length = end - iv.At
+	if gap := end - time.Duration(c.e.lastOK.Load()); gap > iv.MaxGap {
+		iv.MaxGap = gap // no success until the very end
+	}
+	c.totals.maxGap = max(c.totals.maxGap, iv.MaxGap)
+	if iv.Length <= 0 && iv.Due == 0 {
+		return nil
+	}
+	return c.rec.Interval(*iv)
+}
