@@ -61,7 +61,7 @@ func (e *engine) open(hard context.Context) {
 	defer context.AfterFunc(ctx, e.cancel)()
 	schedule, err := ParseSchedule(e.w.Schedule)
 	if err != nil {
-		panic(err) // validated
+		return // cannot be: Validate has parsed it
 	}
 	p := &pool{e: e, max: e.w.Connections}
 	if p.max == 0 {

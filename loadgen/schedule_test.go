@@ -1,0 +1,210 @@
+package loadgen
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func mustSchedule(t interface{ Fatal(...any) }, text string) Schedule {
+	s, err := ParseSchedule(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestScheduleDue(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		n    int64
+		due  time.Duration
+	}{
+		{"500/s", 0, 0},
+		{"500/s", 500, time.Second},
+		{"500", 1, 2 * time.Millisecond},
+		{"30000/m", 500, time.Second},
+		{"1/10s", 6, time.Minute},
+		{"3600/h", 2, 2 * time.Second},
+		{"ramp(0/s, 100/s, 10s)", 500, 10 * time.Second},
+		{"ramp(0/s, 100/s, 10s)", 125, 5 * time.Second}, // a quarter of the area at half of the time
+		{"ramp(0/s, 100/s, 10s)", 600, 11 * time.Second},
+		{"ramp(100/s, 0/s, 10s)", 500, 10 * time.Second},
+		{"steps(100/s, 50/s, 10s, 3)", 1000, 10 * time.Second},
+		{"steps(100/s, 50/s, 10s, 3)", 2500, 20 * time.Second},
+		{"steps(100/s, 50/s, 10s, 3)", 4500, 30 * time.Second},
+		{"steps(100/s, 50/s, 10s, 3)", 4700, 31 * time.Second},
+		{"sine(mean 100/s, amp 50/s, period 60s)", 6000, time.Minute},
+		{"sine(mean 100/s, amp 100/s, period 60s)", 12000, 2 * time.Minute},
+		{"10/s for 1s then 100/s for 2s then 5/s", 10, time.Second},
+		{"10/s for 1s then 100/s for 2s then 5/s", 210, 3 * time.Second},
+		{"10/s for 1s then 100/s for 2s then 5/s", 215, 4 * time.Second},
+	} {
+		got := mustSchedule(t, c.text).Due(c.n)
+		if d := got - c.due; d < -time.Microsecond || d > time.Microsecond {
+			t.Errorf("%s: request %d is due at %v, want %v", c.text, c.n, got, c.due)
+		}
+	}
+}
+
+func TestScheduleErrors(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                                   "column 1: expected a rate",
+		"fast":                               "expected a rate like 500/s, or constant",
+		"0/s":                                "above 0/s",
+		"-5/s":                               "column 1: expected a rate",
+		"5/parsec":                           "a unit of time",
+		"1e9/s":                              "expected then, for, or the end",
+		"ramp(1/s, 2/s)":                     `column 14: expected ",", found ")"`,
+		"ramp(1/s, 2/s, 5)":                  "expected a duration like 30s",
+		"ramp(0/s, 0/s, 5s)":                 "does not stay at 0/s",
+		"ramp 1":                             `expected "("`,
+		"steps(1/s, 1/s, 1s, 0)":             "a number of steps, at least 1",
+		"steps(0/s, 1/s, 1s, 2)":             "a first rate above 0/s",
+		"sine(100/s, 5/s, 1s)":               `expected "mean"`,
+		"sine(mean 5/s, amp 6/s, period 1s)": "amp is at most its mean",
+		"5/s then 6/s":                       `column 5: expected "for" and a duration`,
+		"5/s 6/s":                            "column 5: expected then, for, or the end",
+		"poisson(poisson(5/s))":              "not poisson itself",
+		"poisson(5/s) then 6/s":              "poisson takes the whole schedule",
+		"poisson(5/s":                        `expected ")"`,
+		"99999999999/s":                      "expected a rate",
+		"999999999/ms":                       "a rate of at most 1e9/s",
+	} {
+		_, err := ParseSchedule(text)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q in it", text, err, want)
+		}
+	}
+}
+
+// anyCurve draws a part of a schedule.
+func anyCurve(t *rapid.T) part {
+	rate := rapid.Float64Range(0.1, 1e5)
+	length := rapid.Float64Range(0.05, 100)
+	round := func(s float64) float64 { return math.Round(s*1e9) / 1e9 }
+	var c curve
+	switch rapid.IntRange(0, 3).Draw(t, "curve") {
+	case 0:
+		c = constant{rate.Draw(t, "rate")}
+	case 1:
+		c = ramp{rapid.Float64Range(0, 1e5).Draw(t, "from"), rate.Draw(t, "to"), round(length.Draw(t, "T"))}
+	case 2:
+		c = steps{rate.Draw(t, "first"), rapid.Float64Range(0, 1e4).Draw(t, "by"), round(length.Draw(t, "T")), rapid.IntRange(1, 20).Draw(t, "n")}
+	case 3:
+		m := rate.Draw(t, "mean")
+		c = sine{m, m * rapid.Float64Range(0, 1).Draw(t, "amp"), round(length.Draw(t, "P"))}
+	}
+	p := part{curve: c, length: c.length()}
+	if p.length == 0 || rapid.Bool().Draw(t, "for") {
+		p.length, p.forLen = round(length.Draw(t, "for length")), true
+	}
+	return p
+}
+
+var anySchedule = rapid.Custom(func(t *rapid.T) Schedule {
+	return Schedule{parts: rapid.SliceOfN(rapid.Custom(anyCurve), 1, 4).Draw(t, "parts"), poisson: rapid.Bool().Draw(t, "poisson")}
+})
+
+func TestScheduleTextRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := anySchedule.Draw(t, "schedule")
+		again, err := ParseSchedule(s.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.String() != s.String() {
+			t.Fatalf("%q became %q", s, again)
+		}
+	})
+}
+
+// The laws: due instants never fall, and over [0, t) as many requests fall due as the rate's integral says, within 1.
+func TestScheduleLaws(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := anySchedule.Draw(t, "schedule")
+		s.poisson = false
+		at := time.Duration(rapid.Int64Range(0, int64(300*time.Second)).Draw(t, "t"))
+		area := s.Count(at)
+		// The number of requests due before at is the n for which Due(n-1) < at <= Due(n).
+		n := int64(math.Round(area))
+		if n >= 2 && s.Due(n-2) > at {
+			t.Errorf("%v: request %d is due at %v, after %v, where the area is %v", s, n-2, s.Due(n-2), at, area)
+		}
+		if s.Due(n+2) < at {
+			t.Errorf("%v: request %d is due at %v, before %v, where the area is %v", s, n+2, s.Due(n+2), at, area)
+		}
+		if n > 0 && s.Due(n-1) > s.Due(n) {
+			t.Errorf("%v: due instants fall at %d: %v, %v", s, n, s.Due(n-1), s.Due(n))
+		}
+		// Count is the integral of Rate: midpoint rule over a short piece that holds no jump.
+		if h := time.Microsecond; s.Rate(at) == s.Rate(at+h) {
+			if got, want := s.Count(at+h)-area, s.Rate(at)*h.Seconds(); math.Abs(got-want) > 1e-6*(1+area) {
+				t.Errorf("%v at %v: the area grows by %v, the rate says %v", s, at, got, want)
+			}
+		}
+	})
+}
+
+func TestDuesAreInOrderAndRepeatable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := anySchedule.Draw(t, "schedule")
+		seed := rapid.Uint64().Draw(t, "seed")
+		a, b := s.Dues(seed), s.Dues(seed)
+		var last time.Duration
+		for n := range int64(200) {
+			x, more := a.Next()
+			y, _ := b.Next()
+			if x != y || x < last || !more {
+				t.Fatalf("%v: request %d is due at %v after %v, and %v the second time", s, n, x, last, y)
+			}
+			if !s.poisson && x != s.Due(n) {
+				t.Fatalf("%v: Dues gives %v, Due %v for %d", s, x, s.Due(n), n)
+			}
+			last = x
+		}
+	})
+}
+
+func TestDuesEndWhenTheRateFallsToZero(t *testing.T) {
+	d := mustSchedule(t, "ramp(100/s, 0/s, 1s)").Dues(0)
+	n := 0
+	for ; n < 1000; n++ {
+		if _, more := d.Next(); !more {
+			break
+		}
+	}
+	if n != 51 { // requests 0 to 50; the area is 50
+		t.Errorf("%d requests, want 51", n)
+	}
+}
+
+// A Poisson schedule's counts in windows of equal area have the mean and the variance of the Poisson distribution
+// (index of dispersion 1; for 4,000 windows its standard error is √(2/4000) = 0.022).
+func TestPoissonDispersion(t *testing.T) {
+	d := mustSchedule(t, "poisson(200/s)").Dues(7)
+	const windows = 4000
+	counts := make([]float64, windows)
+	for {
+		due, _ := d.Next()
+		w := int(due / (50 * time.Millisecond))
+		if w >= windows {
+			break
+		}
+		counts[w]++
+	}
+	var sum, squares float64
+	for _, c := range counts {
+		sum += c
+	}
+	mean := sum / windows
+	for _, c := range counts {
+		squares += (c - mean) * (c - mean)
+	}
+	if math.Abs(mean-10) > 0.25 || math.Abs(squares/windows/mean-1) > 0.11 {
+		t.Errorf("mean %v (want 10), dispersion %v (want 1)", mean, squares/windows/mean)
+	}
+}
