@@ -1,0 +1,93 @@
+package serve
+
+import (
+	"io"
+	"log"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"coinbench/services/settings"
+)
+
+const (
+	maxHeader   = 64 << 10         // bytes of a request line and its headers
+	idleTimeout = 30 * time.Second // a kept connection without a request; Thin's
+)
+
+// noLog takes net/http's complaints about broken clients: they are counted where they matter.
+var noLog = log.New(io.Discard, "", 0)
+
+// AccessLog writes the line of one answered request; size is that of the answer's body.
+type AccessLog func(r *http.Request, status int, size int64, took time.Duration)
+
+// named says in every answer who gave it.
+func named(s settings.Settings, p Process, next http.Handler) http.Handler {
+	replica := Replica(s, p)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Coinbench-Replica", replica)
+		w.Header().Set("X-Coinbench-Version", s.Version)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// occupied passes the server time that every request takes, and injects errors.
+func occupied(s settings.Settings, p Process, next http.Handler) http.Handler {
+	c := newChance(seed(s, p), 2)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.Occupancy > 0 {
+			p.Sleep(s.Occupancy)
+		}
+		if s.ErrorRate > 0 && c.draw((*rand.Rand).Float64) < s.ErrorRate {
+			http.Error(w, http.StatusText(s.ErrorStatus), s.ErrorStatus)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// answer is a ResponseWriter that remembers what was answered and gives each write its own deadline.
+type answer struct {
+	http.ResponseWriter
+	timeout time.Duration
+	status  int
+	size    int64
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 {
+		a.status = status
+	}
+	a.ResponseWriter.WriteHeader(status)
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	if a.status == 0 {
+		a.status = http.StatusOK
+	}
+	if a.timeout > 0 {
+		http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout)) // one that cannot is a test's
+	}
+	n, err := a.ResponseWriter.Write(b)
+	a.size += int64(n)
+	return n, err
+}
+
+// Unwrap is for http.ResponseController.
+func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// observed calls the handler, counts its answer and logs it.
+func observed(m *metrics, accessLog AccessLog, timeout time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begin := time.Now()
+		a := &answer{ResponseWriter: w, timeout: timeout}
+		next.ServeHTTP(a, r)
+		if a.status == 0 {
+			a.status = http.StatusOK // net/http's own default for a handler that said nothing
+		}
+		m.answered(a.status, r.Method)
+		if accessLog != nil {
+			accessLog(r, a.status, a.size, time.Since(begin))
+		}
+	})
+}
