@@ -1,0 +1,148 @@
+package capacity
+
+import (
+	"math"
+
+	"coinbench/services/settings"
+)
+
+// Bounds are the asymptotic bounds of a closed system of N workers that each think, ask rng, ask hasher and begin again
+// (Lazowska et al. 1984, section 5.2, with centres of several slots):
+//
+//	X(N) <= min( N/D, slots_k/D_k for every service k )     D = Z + the sum of D_k
+//	X(N) >= N / (Z + N x the sum of D_k)                    every other worker is always ahead in the queue
+//
+// Z is what a worker does without a server (think time, client overheads, Redis), D_k the occupied time of service k for each
+// hash. The knee N* is where the two upper bounds meet: below it the workers limit, above it a service does.
+type Bounds struct {
+	Source      string   `json:"source"` // measured or configured
+	Workers     int      `json:"workers"`
+	ThinkS      float64  `json:"think_s"`    // the worker's own work
+	OverheadS   float64  `json:"overhead_s"` // client overheads and Redis, for each loop
+	Demands     []Demand `json:"demands"`
+	LoopS       float64  `json:"loop_s"`       // D: the shortest loop, without any wait
+	WorkerPerS  float64  `json:"worker_per_s"` // N/D
+	UpperPerS   float64  `json:"upper_per_s"`
+	LowerPerS   float64  `json:"lower_per_s"`
+	Limit       string   `json:"limit"`                  // worker or the service whose bound is lowest
+	KneeWorkers *float64 `json:"knee_workers,omitempty"` // N*; absent: no service limits
+}
+
+// Demand is what one hash needs of a service.
+type Demand struct {
+	Service   string   `json:"service"`
+	DemandS   float64  `json:"demand_s"`
+	Replicas  int      `json:"replicas"`
+	Slots     int      `json:"slots"`                 // 0: unlimited
+	BoundPerS *float64 `json:"bound_per_s,omitempty"` // slots/demand; absent: it does not limit
+}
+
+// WorkerLimit is the name of the limit N/D: the workers' own loop.
+const WorkerLimit = "worker"
+
+// NewBounds computes the bounds for n workers.
+func NewBounds(source string, n int, thinkS, overheadS float64, demands []Demand) Bounds {
+	b := Bounds{Source: source, ThinkS: thinkS, OverheadS: overheadS, Demands: demands, LoopS: thinkS + overheadS}
+	for i, d := range demands {
+		b.LoopS += d.DemandS
+		if d.Slots > 0 && d.DemandS > 0 {
+			demands[i].BoundPerS = ptr(float64(d.Slots) / d.DemandS)
+		}
+	}
+	return b.At(n)
+}
+
+// At is the same system with n workers.
+func (b Bounds) At(n int) Bounds {
+	b.Workers = n
+	b.KneeWorkers = nil
+	queued := 0.0
+	saturation := math.Inf(1)
+	service := ""
+	for _, d := range b.Demands {
+		queued += d.DemandS
+		if d.BoundPerS != nil && *d.BoundPerS < saturation {
+			saturation, service = *d.BoundPerS, d.Service
+		}
+	}
+	if b.LoopS > 0 {
+		b.WorkerPerS = float64(n) / b.LoopS
+	}
+	b.UpperPerS, b.Limit = b.WorkerPerS, WorkerLimit
+	if saturation < b.WorkerPerS {
+		b.UpperPerS, b.Limit = saturation, service
+	}
+	if t := b.LoopS - queued + float64(n)*queued; t > 0 {
+		b.LowerPerS = min(float64(n)/t, b.UpperPerS)
+	}
+	if service != "" {
+		b.KneeWorkers = ptr(saturation * b.LoopS)
+	}
+	return b
+}
+
+// Saturation is the lowest bound of a service and its name; 0 and "" when none limits.
+func (b Bounds) Saturation() (float64, string) {
+	best, service := 0.0, ""
+	for _, d := range b.Demands {
+		if d.BoundPerS != nil && (service == "" || *d.BoundPerS < best) {
+			best, service = *d.BoundPerS, d.Service
+		}
+	}
+	return best, service
+}
+
+// With is the same system with another number of replicas of one service.
+func (b Bounds) With(service string, replicas int) Bounds {
+	demands := append([]Demand(nil), b.Demands...)
+	for i, d := range demands {
+		if d.Service == service && d.Replicas > 0 && d.Slots > 0 {
+			demands[i].Slots = d.Slots / d.Replicas * replicas
+			demands[i].Replicas = replicas
+			demands[i].BoundPerS = ptr(float64(demands[i].Slots) / d.DemandS)
+		}
+	}
+	b.Demands = demands
+	return b.At(b.Workers)
+}
+
+// Bounds are the bounds that the settings alone give.
+func (c Config) Bounds() Bounds {
+	return NewBounds("configured", c.Replicas[settings.Worker], c.ThinkS, 2*c.CallOverheadS, []Demand{
+		{Service: settings.RNG, DemandS: c.RNGServiceS * (1 - c.RNGErrorRate), Replicas: c.Replicas[settings.RNG], Slots: c.RNGConcurrency * c.Replicas[settings.RNG]},
+		{Service: settings.Hasher, DemandS: c.HasherServiceS, Replicas: c.Replicas[settings.Hasher], Slots: c.HasherConcurrency * c.Replicas[settings.Hasher]},
+	})
+}
+
+func (w *Window) findBounds() {
+	n := w.workers()
+	if w.Config.Replicas[settings.RNG] > 0 && w.Config.Replicas[settings.Hasher] > 0 {
+		w.Config.Replicas[settings.Worker] = n
+		w.Configured = ptr(w.Config.Bounds())
+	}
+	if n == 0 || w.Hashes == 0 || w.Loop == nil {
+		return
+	}
+	think, overhead := w.Config.ThinkS, 2*w.Config.CallOverheadS
+	if len(w.Loop.Stages) > 0 {
+		think, overhead = 0, 0
+		for _, s := range w.Loop.Stages {
+			switch s.Name {
+			case "think":
+				think = s.PerLoopS
+			case settings.RNG, settings.Hasher:
+			default:
+				overhead += s.PerLoopS
+			}
+		}
+	}
+	var demands []Demand
+	for _, u := range w.Services {
+		if u.DemandS != nil {
+			demands = append(demands, Demand{Service: u.Service, DemandS: *u.DemandS, Replicas: u.Replicas, Slots: u.Slots})
+		}
+	}
+	if len(demands) > 0 {
+		w.Bounds = ptr(NewBounds("measured", n, think, overhead, demands))
+	}
+}

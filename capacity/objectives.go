@@ -1,0 +1,613 @@
+package capacity
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"coinbench/history"
+)
+
+// Objective is one judgement of a history, as text:
+//
+//	objective = metric [ "(" [ name { "," name } ] ")" ] ( op value | "within" value ".." value )
+//	op        = "==" | "!=" | "<" | "<=" | ">" | ">="
+//	name      = a window's or a load's name, or a service's: letters, digits, "_", "-", ".", "/"
+//	value     = a number; for latencies a duration such as 800ms; for bottleneck a service's name
+//
+// e.g. hash_rate(saturated) within 9.3..10.05, errors == 0, p99(rng-bench/c50) <= 1.2s, bottleneck(saturated) == rng.
+type Objective struct {
+	Text   string
+	Metric string
+	Args   []string
+	Op     string  // one of the operators, or "within"
+	Low    float64 // the value; for within the lower end. Durations in seconds
+	High   float64 // for within the upper end
+	Word   string  // the value of bottleneck
+}
+
+// Result is how an objective was judged.
+type Result string
+
+// The results. Unknown is never a pass.
+const (
+	Pass    Result = "pass"
+	Fail    Result = "fail"
+	Unknown Result = "unknown"
+)
+
+// Verdict is an objective, judged.
+type Verdict struct {
+	Objective string   `json:"objective"`
+	Result    Result   `json:"result"`
+	Value     *float64 `json:"value,omitempty"` // what was measured, in the metric's base unit
+	Word      string   `json:"word,omitempty"`  // what was found, where it is no number
+	Unit      string   `json:"unit,omitempty"`
+	Reason    string   `json:"reason"`
+}
+
+// ParseError says what is wrong with an objective, and where.
+type ParseError struct {
+	Text    string
+	Column  int // 1-based, in characters
+	Message string
+}
+
+func (e *ParseError) Error() string { return fmt.Sprintf("column %d: %s", e.Column, e.Message) }
+
+// metric is a row of the language's table.
+type metric struct {
+	name string
+	args []argument
+	unit string // "", "s" (a duration) or "word"
+	doc  string
+	// value returns what was measured; an error says why nothing was.
+	value func(a *Analysis, args []string) (float64, error)
+	word  func(a *Analysis, args []string) (string, error)
+	whole bool // about the whole run: only a whole run can pass
+}
+
+type argument string
+
+const (
+	windowArg  argument = "window"
+	loadArg    argument = "load"
+	eitherArg  argument = "window or load"
+	serviceArg argument = "service"
+)
+
+// Metric documents a metric of the objectives' language.
+type Metric struct {
+	Syntax string // e.g. utilisation(window, service)
+	Unit   string
+	Doc    string
+}
+
+// Metrics lists the metrics, in the order of the documentation.
+func Metrics() []Metric {
+	var all []Metric
+	for _, m := range metrics() {
+		unit := m.unit
+		switch unit {
+		case "word":
+			unit = "worker, rng or hasher"
+		case "s":
+			unit = "duration"
+		case "":
+			unit = "number"
+		}
+		all = append(all, Metric{Syntax: m.syntax(), Unit: unit, Doc: m.doc})
+	}
+	return all
+}
+
+func (m metric) syntax() string {
+	if len(m.args) == 0 {
+		return m.name
+	}
+	var s []string
+	for _, a := range m.args {
+		s = append(s, string(a))
+	}
+	return m.name + "(" + strings.Join(s, ", ") + ")"
+}
+
+func metrics() []metric {
+	w := func(get func(*Window) (float64, error)) func(*Analysis, []string) (float64, error) {
+		return func(a *Analysis, args []string) (float64, error) {
+			win, err := a.window(args[0])
+			if err != nil {
+				return 0, err
+			}
+			return get(win)
+		}
+	}
+	l := func(get func(*LoadResult) (float64, error)) func(*Analysis, []string) (float64, error) {
+		return func(a *Analysis, args []string) (float64, error) {
+			load, err := a.load(args[0])
+			if err != nil {
+				return 0, err
+			}
+			return get(load)
+		}
+	}
+	latency := func(name, what string, get func(*Latency) float64) metric {
+		return metric{name: name, args: []argument{loadArg}, unit: "s", doc: what + " of the response times (from due to done) of a load's good requests.",
+			value: l(func(r *LoadResult) (float64, error) {
+				if r.Response == nil {
+					return 0, errors.New("no request of the load succeeded")
+				}
+				return get(r.Response), nil
+			})}
+	}
+	estimate := func(what string, get func(*Window) *Estimate) func(*Analysis, []string) (float64, error) {
+		return w(func(win *Window) (float64, error) {
+			if e := get(win); e != nil {
+				return e.Value, nil
+			}
+			return 0, fmt.Errorf("no %s was measured in the window: the workers' counters were not read", what)
+		})
+	}
+	return []metric{
+		{name: "hash_rate", args: []argument{windowArg}, doc: "Hashes per second in a window, from the workers' own counters.",
+			value: estimate("hash rate", func(w *Window) *Estimate { return w.HashRate })},
+		{name: "coin_rate", args: []argument{windowArg}, doc: "Coins (hashes that begin with 0, one in sixteen) per second in a window.",
+			value: estimate("coin rate", func(w *Window) *Estimate { return w.CoinRate })},
+		{name: "utilisation", args: []argument{windowArg, serviceArg}, doc: "Busy share of a service's slots in a window, 0 to 1.",
+			value: func(a *Analysis, args []string) (float64, error) {
+				win, err := a.window(args[0])
+				if err != nil {
+					return 0, err
+				}
+				u := win.Service(args[1])
+				if u == nil {
+					return 0, fmt.Errorf("no counters of %s were read in window %s", args[1], args[0])
+				}
+				if u.Utilisation == nil {
+					return 0, fmt.Errorf("%s has no limit of concurrency, so it has no utilisation", args[1])
+				}
+				return *u.Utilisation, nil
+			}},
+		{name: "bottleneck", args: []argument{windowArg}, unit: "word", doc: "What limits the hash rate in a window: worker (the workers' own loop), rng or hasher.",
+			word: func(a *Analysis, args []string) (string, error) {
+				win, err := a.window(args[0])
+				if err != nil {
+					return "", err
+				}
+				if win.Bottleneck == nil {
+					return "", errors.New("the window's counters do not show it: no hash was made, or nothing was read")
+				}
+				return win.Bottleneck.Limit, nil
+			}},
+		{name: "errors", whole: true, doc: "The workers' exceptions and the failed requests of all loads, in the whole run.",
+			value: func(a *Analysis, _ []string) (float64, error) {
+				if a.Validity.Readings == 0 && len(a.Loads) == 0 {
+					return 0, errors.New("nothing was measured")
+				}
+				n := a.Reconciliation.Errors
+				for _, l := range a.Loads {
+					n += float64(l.Failed)
+				}
+				return n, nil
+			}},
+		{name: "errors", args: []argument{eitherArg}, doc: "The workers' exceptions in a window, or the failed requests of a load.",
+			value: func(a *Analysis, args []string) (float64, error) {
+				if a.Window(args[0]) != nil {
+					win, err := a.window(args[0])
+					if err != nil {
+						return 0, err
+					}
+					if win.HashRate == nil {
+						return 0, errors.New("the workers' counters were not read in the window")
+					}
+					return win.Errors, nil
+				}
+				if a.Load(args[0]) != nil {
+					load, err := a.load(args[0])
+					if err != nil {
+						return 0, err
+					}
+					return float64(load.Failed), nil
+				}
+				return 0, fmt.Errorf("the run has no window and no load %q", args[0])
+			}},
+		{name: "failures", args: []argument{loadArg}, doc: "Requests of a load that failed or were dropped; those that were cancelled at its end are not among them.",
+			value: l(func(r *LoadResult) (float64, error) { return float64(r.Failed), nil })},
+		{name: "lost", whole: true, doc: "Hashes that an exception took before they were counted, in the whole run.",
+			value: func(a *Analysis, _ []string) (float64, error) {
+				if !a.Reconciliation.Possible {
+					return 0, errors.New("the counters of the workers and of hasher were not read")
+				}
+				return a.Reconciliation.Rows[0].Lost, nil
+			}},
+		{name: "hashes_lost", args: []argument{windowArg}, doc: "The hash rate of the window before x this window's length - the hashes completed in it.",
+			value: w(func(win *Window) (float64, error) {
+				if win.HashesLost == nil {
+					return 0, errors.New("there is no window before it to compare with, or no counters were read")
+				}
+				return *win.HashesLost, nil
+			})},
+		{name: "throughput", args: []argument{loadArg}, doc: "Good requests per second of a load, from its first request to its last answer.",
+			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil })},
+		latency("mean", "Mean", func(l *Latency) float64 { return l.MeanS }),
+		latency("p50", "Median", func(l *Latency) float64 { return l.P50S }),
+		latency("p90", "90th percentile", func(l *Latency) float64 { return l.P90S }),
+		latency("p95", "95th percentile", func(l *Latency) float64 { return l.P95S }),
+		latency("p99", "99th percentile", func(l *Latency) float64 { return l.P99S }),
+		{name: "max_gap", args: []argument{loadArg}, unit: "s", doc: "The longest time of a load without a success.",
+			value: l(func(r *LoadResult) (float64, error) { return r.MaxGapS, nil })},
+	}
+}
+
+func (a *Analysis) window(name string) (*Window, error) {
+	w := a.Window(name)
+	if w == nil {
+		return nil, fmt.Errorf("the run has no window %q%s", name, known("; its windows are ", a.windowNames()))
+	}
+	if !w.Complete {
+		return nil, fmt.Errorf("window %s was cut off", name)
+	}
+	return w, nil
+}
+
+func (a *Analysis) load(name string) (*LoadResult, error) {
+	l := a.Load(name)
+	if l == nil {
+		var names []string
+		for _, l := range a.Loads {
+			names = append(names, l.Name)
+		}
+		return nil, fmt.Errorf("the run has no load %q%s", name, known("; its loads are ", names))
+	}
+	if !l.Complete {
+		return nil, fmt.Errorf("load %s was cut off", name)
+	}
+	if len(l.Invalid) > 0 {
+		return nil, fmt.Errorf("the numbers of load %s must not be used: %s", name, l.Invalid[0])
+	}
+	return l, nil
+}
+
+func (a *Analysis) windowNames() []string {
+	var names []string
+	for _, w := range a.Windows {
+		names = append(names, w.Name)
+	}
+	return names
+}
+
+func known(lead string, names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return lead + strings.Join(names, ", ")
+}
+
+// ParseObjective reads an objective. A fault is a *ParseError.
+func ParseObjective(text string) (Objective, error) {
+	p := &parser{text: []rune(text)}
+	o := Objective{Text: strings.TrimSpace(text)}
+	if err := p.objective(&o); err != nil {
+		return Objective{}, err
+	}
+	return o, nil
+}
+
+type parser struct {
+	text []rune
+	pos  int
+}
+
+func (p *parser) fail(at int, format string, args ...any) error {
+	return &ParseError{Text: string(p.text), Column: at + 1, Message: fmt.Sprintf(format, args...)}
+}
+
+func (p *parser) space() {
+	for p.pos < len(p.text) && unicode.IsSpace(p.text[p.pos]) {
+		p.pos++
+	}
+}
+
+func (p *parser) run(ok func(rune) bool) string {
+	begin := p.pos
+	for p.pos < len(p.text) && ok(p.text[p.pos]) {
+		p.pos++
+	}
+	return string(p.text[begin:p.pos])
+}
+
+func inName(r rune) bool {
+	return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("_-./", r))
+}
+
+func inWord(r rune) bool {
+	return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_')
+}
+
+func (p *parser) objective(o *Objective) error {
+	p.space()
+	at := p.pos
+	o.Metric = p.run(inWord)
+	var named []metric
+	for _, m := range metrics() {
+		if m.name == o.Metric {
+			named = append(named, m)
+		}
+	}
+	if len(named) == 0 {
+		var all []string
+		for _, m := range metrics() {
+			all = append(all, m.syntax())
+		}
+		what := "no metric"
+		if o.Metric != "" {
+			what = fmt.Sprintf("unknown metric %q", o.Metric)
+		}
+		return p.fail(at, "%s; accepted: %s", what, strings.Join(all, ", "))
+	}
+	p.space()
+	open := p.pos
+	if p.pos < len(p.text) && p.text[p.pos] == '(' {
+		p.pos++
+		for {
+			p.space()
+			at := p.pos
+			if p.pos < len(p.text) && p.text[p.pos] == ')' && len(o.Args) == 0 {
+				p.pos++
+				break
+			}
+			name := p.run(inName)
+			if name == "" {
+				return p.fail(at, "a name is missing; accepted: %s", syntaxes(named))
+			}
+			o.Args = append(o.Args, name)
+			p.space()
+			if p.pos < len(p.text) && p.text[p.pos] == ',' {
+				p.pos++
+				continue
+			}
+			if p.pos < len(p.text) && p.text[p.pos] == ')' {
+				p.pos++
+				break
+			}
+			return p.fail(p.pos, "%s; accepted: a comma or a closing parenthesis", p.found())
+		}
+	}
+	i := slices.IndexFunc(named, func(m metric) bool { return len(m.args) == len(o.Args) })
+	if i < 0 {
+		return p.fail(open, "%s takes %s; accepted: %s", o.Metric, arity(named, len(o.Args)), syntaxes(named))
+	}
+	m := named[i]
+	p.space()
+	at = p.pos
+	const operators = "==, !=, <, <=, >, >=, within"
+	if word := p.run(inWord); word == "within" {
+		o.Op = word
+	} else if word != "" {
+		return p.fail(at, "%q is no comparison; accepted: %s", word, operators)
+	} else {
+		o.Op = p.run(func(r rune) bool { return strings.ContainsRune("=!<>", r) })
+		switch o.Op {
+		case "==", "!=", "<", "<=", ">", ">=":
+		case "":
+			return p.fail(at, "%s; accepted: %s", p.found(), operators)
+		default:
+			return p.fail(at, "%q is no comparison; accepted: %s", o.Op, operators)
+		}
+	}
+	if m.unit == "word" {
+		if o.Op != "==" && o.Op != "!=" {
+			return p.fail(at, "%s is compared with a name; accepted: ==, !=", m.name)
+		}
+		p.space()
+		at := p.pos
+		o.Word = p.run(inName)
+		if !slices.Contains([]string{WorkerLimit, "rng", "hasher"}, o.Word) {
+			return p.fail(at, "%q limits no hash rate; accepted: worker, rng, hasher", o.Word)
+		}
+		return p.end()
+	}
+	var err error
+	if o.Low, err = p.value(m); err != nil {
+		return err
+	}
+	if o.Op == "within" {
+		p.space()
+		at := p.pos
+		if dots := p.run(func(r rune) bool { return r == '.' }); dots != ".." {
+			p.pos = at
+			return p.fail(at, "%s; accepted: .. and the upper end, as in 9.3..10.05", p.found())
+		}
+		p.space()
+		at = p.pos
+		if o.High, err = p.value(m); err != nil {
+			return err
+		}
+		if o.High < o.Low {
+			return p.fail(at, "the range is empty: its upper end is below its lower end")
+		}
+	}
+	return p.end()
+}
+
+func (p *parser) found() string {
+	if p.pos >= len(p.text) {
+		return "the objective ends here"
+	}
+	return fmt.Sprintf("unexpected %q", p.text[p.pos])
+}
+
+func (p *parser) end() error {
+	if p.space(); p.pos < len(p.text) {
+		return p.fail(p.pos, "unexpected %q; accepted: the end of the objective", string(p.text[p.pos:]))
+	}
+	return nil
+}
+
+// value reads a number or a duration; ".." ends it.
+func (p *parser) value(m metric) (float64, error) {
+	p.space()
+	at := p.pos
+	begin := p.pos
+	for p.pos < len(p.text) {
+		r := p.text[p.pos]
+		if r == '.' && p.pos+1 < len(p.text) && p.text[p.pos+1] == '.' {
+			break
+		}
+		sign := r == '-' || r == '+'
+		if !(unicode.IsDigit(r) || r == '.' || unicode.IsLetter(r) || sign && (p.pos == begin || strings.ContainsRune("eE", p.text[p.pos-1])) || r == '%') {
+			break
+		}
+		p.pos++
+	}
+	text := string(p.text[begin:p.pos])
+	if text == "" {
+		return 0, p.fail(at, "%s; accepted: %s", p.found(), accepted(m))
+	}
+	if m.unit == "s" {
+		d, err := time.ParseDuration(text)
+		if err != nil {
+			return 0, p.fail(at, "%q is no duration; accepted: %s", text, accepted(m))
+		}
+		return d.Seconds(), nil
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0, p.fail(at, "%q is no number; accepted: %s", text, accepted(m))
+	}
+	return v, nil
+}
+
+func accepted(m metric) string {
+	if m.unit == "s" {
+		return "a duration such as 800ms or 1.2s"
+	}
+	return "a number such as 9.3"
+}
+
+func syntaxes(named []metric) string {
+	var s []string
+	for _, m := range named {
+		s = append(s, m.syntax())
+	}
+	return strings.Join(s, ", ")
+}
+
+func arity(named []metric, got int) string {
+	var s []string
+	for _, m := range named {
+		s = append(s, strconv.Itoa(len(m.args)))
+	}
+	return strings.Join(s, " or ") + " names, not " + strconv.Itoa(got)
+}
+
+func (o Objective) metric() (metric, bool) {
+	for _, m := range metrics() {
+		if m.name == o.Metric && len(m.args) == len(o.Args) {
+			return m, true
+		}
+	}
+	return metric{}, false
+}
+
+// Names are the names that an objective speaks of, so that they can be checked before a run.
+type Names struct {
+	Windows  []string // must be windows
+	Loads    []string // must be loads
+	Either   []string // must be one or the other
+	Services []string
+}
+
+// Names returns the names that the objective needs.
+func (o Objective) Names() Names {
+	var n Names
+	m, ok := o.metric()
+	if !ok {
+		return n
+	}
+	for i, a := range m.args {
+		switch a {
+		case windowArg:
+			n.Windows = append(n.Windows, o.Args[i])
+		case loadArg:
+			n.Loads = append(n.Loads, o.Args[i])
+		case eitherArg:
+			n.Either = append(n.Either, o.Args[i])
+		case serviceArg:
+			n.Services = append(n.Services, o.Args[i])
+		}
+	}
+	return n
+}
+
+// Judge judges a run by the objective.
+func (o Objective) Judge(a *Analysis) Verdict {
+	v := Verdict{Objective: o.Text, Result: Unknown}
+	m, ok := o.metric()
+	if !ok {
+		v.Reason = fmt.Sprintf("there is no metric %s with %d names", o.Metric, len(o.Args))
+		return v
+	}
+	if m.word != nil {
+		word, err := m.word(a, o.Args)
+		if err != nil {
+			v.Reason = err.Error()
+			return v
+		}
+		v.Word, v.Reason, v.Result = word, "found "+word, Fail
+		if (word == o.Word) == (o.Op == "==") {
+			v.Result = Pass
+		}
+		return v
+	}
+	x, err := m.value(a, o.Args)
+	if err != nil {
+		v.Reason = err.Error()
+		return v
+	}
+	v.Value, v.Unit = ptr(x), m.unit
+	v.Reason, v.Result = "measured "+o.format(m, x), Fail
+	if o.holds(x) {
+		v.Result = Pass
+	}
+	// What was not reached can only make it worse for a metric of the whole run.
+	if m.whole && v.Result == Pass && a.Run.Status != history.Finished {
+		v.Result = Unknown
+		v.Reason += " so far, in a run that is incomplete"
+	}
+	return v
+}
+
+func (o Objective) format(m metric, x float64) string {
+	if m.unit == "s" {
+		return milliseconds3(x)
+	}
+	if x == math.Trunc(x) && math.Abs(x) < 1e6 {
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(x, 'g', 4, 64)
+}
+
+func (o Objective) holds(x float64) bool {
+	switch o.Op {
+	case "==":
+		return x == o.Low
+	case "!=":
+		return x != o.Low
+	case "<":
+		return x < o.Low
+	case "<=":
+		return x <= o.Low
+	case ">":
+		return x > o.Low
+	case ">=":
+		return x >= o.Low
+	default:
+		return x >= o.Low && x <= o.High
+	}
+}

@@ -1,0 +1,131 @@
+package capacity
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"coinbench/history"
+	"coinbench/services/settings"
+)
+
+// Reconciliation is the books of the run: every POST that hasher answered to a worker must be a hash that was counted in Redis,
+// one that was lost by an exception, or one that is still on its way.
+//
+//	hasher posts - posts of benches = counted + lost + in flight + residual
+type Reconciliation struct {
+	Rows      []Entry `json:"rows"`
+	Balanced  bool    `json:"balanced"` // the residual is within the tolerance
+	Residual  float64 `json:"residual"`
+	Tolerance float64 `json:"tolerance"` // one loop for each worker, and what tasks did after their last reading
+	Why       string  `json:"why"`
+	Errors    float64 `json:"worker_errors"` // the workers' exceptions, in the whole run
+	Possible  bool    `json:"possible"`      // false: the counters that it needs were not read
+}
+
+// Entry is one line of the books, for the whole run and for each window.
+type Entry struct {
+	Name          string  `json:"name"` // run, or a window's name
+	HasherPosts   float64 `json:"hasher_posts"`
+	BenchPosts    float64 `json:"bench_posts"`    // of them, by the generator
+	Posted        float64 `json:"posted"`         // what the workers say they posted
+	Hashes        float64 `json:"hashes"`         // loops completed
+	Counted       float64 `json:"counted"`        // added to Redis, by the workers' word
+	Lost          float64 `json:"lost"`           //
+	InFlight      float64 `json:"in_flight"`      // done, to be added with the next flush (for a window: the change)
+	Residual      float64 `json:"residual"`       // hasher posts - bench posts - counted - lost - in flight
+	RedisHashes   float64 `json:"redis_hashes"`   // the counter in Redis
+	RedisResidual float64 `json:"redis_residual"` // redis hashes - counted
+}
+
+func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
+	r := Reconciliation{}
+	if len(s.of(settings.Worker)) == 0 || len(s.of(settings.Hasher)) == 0 {
+		r.Why = "The counters of the workers and of hasher were not read."
+		return r
+	}
+	r.Possible = true
+	total := Entry{Name: "run"}
+	ended := 0
+	for _, t := range s.tasks {
+		last := t.readings[len(t.readings)-1]
+		if t.service == settings.Worker {
+			r.Errors += sum(last.Values, history.WorkerErrors)
+		}
+		total.add(t.service, func(name string, labels ...string) float64 { return sum(last.Values, name, labels...) })
+		if t.service == settings.Worker && (run.End-last.At).Seconds() > 2 {
+			ended++
+		}
+	}
+	for _, l := range run.Loads {
+		if l.Service == settings.Hasher && strings.EqualFold(l.Method, "POST") {
+			total.BenchPosts += answered(l.Total())
+		}
+	}
+	total.close()
+	r.Rows = append(r.Rows, total)
+	for i := range windows {
+		w := &windows[i]
+		e := Entry{Name: w.Name}
+		for _, t := range s.tasks {
+			if sp, ok := t.between(duration(w.BeginS), duration(w.EndS)); ok {
+				e.add(t.service, sp.deltaOf)
+			}
+		}
+		e.close()
+		r.Rows = append(r.Rows, e)
+	}
+	// Readings come once a second and one after the other: what a worker does between hasher's reading and its own, and
+	// after its last reading, is seen by one side only.
+	workers := 0
+	for _, w := range windows {
+		workers = max(workers, w.workers())
+	}
+	fastest := 0.0
+	for _, w := range windows {
+		if w.HashRate != nil && w.workers() > 0 {
+			fastest = max(fastest, w.HashRate.Value/float64(w.workers()))
+		}
+	}
+	r.Residual = total.Residual
+	r.Tolerance = float64(max(workers, 1)) + math.Ceil(float64(ended)*(fastest*1.5+1))
+	r.Balanced = math.Abs(r.Residual) <= r.Tolerance
+	r.Why = fmt.Sprintf("%.0f posts answered by hasher, %.0f of them to benches; %.0f hashes counted, %.0f lost, %.0f in flight: %.0f remain, of %.0f that loops under way",
+		total.HasherPosts, total.BenchPosts, total.Counted, total.Lost, total.InFlight, total.Residual, r.Tolerance)
+	if ended > 0 {
+		r.Why += fmt.Sprintf(" and %s that ended after the last reading of them", count(ended, "worker"))
+	}
+	r.Why += " can explain."
+	return r
+}
+
+func answered(t history.Interval) float64 {
+	n := t.OK
+	for class, k := range t.Failures {
+		switch class {
+		case history.UnexpectedStatus, history.WrongBody, history.WrongLength, history.BodyTimeout, history.HeaderTimeout, history.Cancelled:
+			n += k
+		}
+	}
+	return float64(n)
+}
+
+func (e *Entry) add(service string, value func(name string, labels ...string) float64) {
+	switch service {
+	case settings.Hasher:
+		e.HasherPosts += value(history.Requests, `method="POST"`)
+	case settings.Worker:
+		e.Posted += value(history.Posted)
+		e.Hashes += value(history.Hashes)
+		e.Counted += value(history.Counted)
+		e.Lost += value(history.Lost)
+		e.InFlight += value(history.Unflushed)
+	case "redis":
+		e.RedisHashes += value(history.RedisHashes)
+	}
+}
+
+func (e *Entry) close() {
+	e.Residual = e.HasherPosts - e.BenchPosts - e.Counted - e.Lost - e.InFlight
+	e.RedisResidual = e.RedisHashes - e.Counted
+}

@@ -1,0 +1,267 @@
+package capacity
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"coinbench/history"
+	"coinbench/services/settings"
+)
+
+// Outcome is the verdict on a run, best first: the worst one wins.
+type Outcome string
+
+// The outcomes.
+const (
+	OutcomePass         Outcome = "PASS"
+	OutcomeInconclusive Outcome = "INCONCLUSIVE" // something that had to be judged could not be
+	OutcomeFail         Outcome = "FAIL"         // an objective failed
+	OutcomeInvalid      Outcome = "INVALID"      // the instrument failed: its numbers must not be used
+)
+
+// ExitCode is 0 for a pass, 1 for an objective that failed, 3 for what could not be measured.
+func (o Outcome) ExitCode() int {
+	switch o {
+	case OutcomePass:
+		return 0
+	case OutcomeFail:
+		return 1
+	default:
+		return 3
+	}
+}
+
+// Overall is the verdict on a run.
+type Overall struct {
+	Outcome    Outcome `json:"outcome"`
+	Why        string  `json:"why"`                  // one sentence
+	Incomplete string  `json:"incomplete,omitempty"` // what is missing of the run; said before everything else
+	Headline   string  `json:"headline,omitempty"`   // what limits the hash rate, in one sentence
+	Passed     int     `json:"passed"`
+	Failed     int     `json:"failed"`
+	Unknown    int     `json:"unknown"`
+}
+
+// Validity is whether the numbers may be used.
+type Validity struct {
+	OK       bool     `json:"ok"`
+	Invalid  []string `json:"invalid,omitempty"`  // why the numbers must not be used
+	Doubts   []string `json:"doubts,omitempty"`   // what leaves the verdict open
+	Warnings []string `json:"warnings,omitempty"` // what the reader must know
+	Readings int      `json:"readings"`
+	Tasks    int      `json:"tasks"`
+	GapS     float64  `json:"max_reading_gap_s"`   // the longest time between two readings of a task, within a window
+	Requests int64    `json:"requests"`            // by the generator
+	LagP99S  *float64 `json:"lag_p99_s,omitempty"` // the worst load's
+	ClockS   float64  `json:"clock_difference_s"`  // how far the workers' wall clock ran ahead of the run's own
+}
+
+// maxGap is the longest time between readings that a window bears: they come once a second.
+const maxGap = 3 * time.Second
+
+func validity(run *history.Run, s series, a *Analysis) Validity {
+	v := Validity{Readings: len(run.Readings), Tasks: len(s.tasks)}
+	v.Warnings = append(v.Warnings, run.Warnings...)
+	for _, l := range a.Loads {
+		v.Requests += l.Requests
+		if l.Lag != nil && (v.LagP99S == nil || l.Lag.P99S > *v.LagP99S) {
+			v.LagP99S = ptr(l.Lag.P99S)
+		}
+		for _, why := range l.Invalid {
+			v.Invalid = append(v.Invalid, "load "+l.Name+": "+why)
+		}
+		for _, w := range l.Warnings {
+			v.Warnings = append(v.Warnings, "load "+l.Name+": "+w)
+		}
+		if !l.Complete {
+			v.Doubts = append(v.Doubts, "load "+l.Name+" was cut off")
+		}
+	}
+	for i := range a.Windows {
+		w := &a.Windows[i]
+		if w.Config.Replicas[settings.Worker] > 0 && w.HashRate == nil {
+			v.Doubts = append(v.Doubts, "window "+w.Name+": the workers' counters were not read")
+		} else if n := w.Config.Replicas[settings.Worker]; len(w.Workers) < n {
+			v.Doubts = append(v.Doubts, fmt.Sprintf("window %s: the counters of %d of %d workers were read", w.Name, len(w.Workers), n))
+		}
+		if w.HashRate != nil && w.Bounds != nil {
+			slack := 1.02 * w.Bounds.UpperPerS
+			if w.HashRate.StdErr != nil {
+				slack += 3 * *w.HashRate.StdErr
+			}
+			if w.HashRate.Value > slack && !w.Config.Updating {
+				v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the hash rate %s is above the bound %s: the model leaves out something that happened there",
+					w.Name, significant(w.HashRate.Value), significant(w.Bounds.UpperPerS)))
+			}
+		}
+	}
+	gaps := map[string]bool{}
+	for _, t := range s.tasks {
+		for i := 1; i < len(t.readings); i++ {
+			before, after := t.readings[i-1].At, t.readings[i].At
+			gap := after - before
+			for _, w := range a.Windows {
+				if before < duration(w.EndS) && after > duration(w.BeginS) {
+					v.GapS = max(v.GapS, gap.Seconds())
+					if gap > maxGap && !gaps[w.Name] {
+						gaps[w.Name] = true
+						v.Doubts = append(v.Doubts, fmt.Sprintf("window %s: %s was not read for %.1f s", w.Name, t.name, gap.Seconds()))
+					}
+				}
+			}
+		}
+	}
+	stepped := false
+	for _, t := range s.of(settings.Worker) {
+		for i, r := range t.readings {
+			last := r.Values[history.LastHash]
+			if last <= 0 {
+				continue
+			}
+			at := float64(run.Manifest.Start.UnixNano())/1e9 + r.At.Seconds()
+			v.ClockS = max(v.ClockS, last-at)
+			if i > 0 && last < t.readings[i-1].Values[history.LastHash]-1e-6 {
+				stepped = true
+			}
+		}
+	}
+	if v.ClockS < 1e-3 { // below what a reading resolves
+		v.ClockS = 0
+	}
+	if stepped || v.ClockS > .5 {
+		v.Doubts = append(v.Doubts, fmt.Sprintf("the workers' wall clock does not run with the run's own (%.3g s ahead): it was set, or the hosts differ", math.Round(v.ClockS*1000)/1000))
+	}
+	if a.Reconciliation.Possible && !a.Reconciliation.Balanced {
+		v.Warnings = append(v.Warnings, "the books do not balance: "+a.Reconciliation.Why)
+	}
+	for _, e := range run.Events {
+		if e.Kind == history.Warning && e.Detail["message"] != "" {
+			v.Warnings = append(v.Warnings, e.Detail["message"])
+		}
+	}
+	if len(run.Readings) == 0 && len(run.Loads) == 0 {
+		v.Doubts = append(v.Doubts, "nothing was measured")
+	}
+	v.OK = len(v.Invalid) == 0 && len(v.Doubts) == 0 && run.Status == history.Finished
+	return v
+}
+
+func overall(a *Analysis) Overall {
+	o := Overall{Outcome: OutcomePass}
+	var failed, unknown []Verdict
+	for _, v := range a.Objectives {
+		switch v.Result {
+		case Pass:
+			o.Passed++
+		case Fail:
+			failed = append(failed, v)
+		default:
+			unknown = append(unknown, v)
+		}
+	}
+	o.Failed, o.Unknown = len(failed), len(unknown)
+	var error string
+	for _, s := range a.Timeline.Steps {
+		if s.Error != "" {
+			error = fmt.Sprintf("step %q: %s", s.Title, s.Error)
+		}
+	}
+	switch a.Run.Status {
+	case history.Finished:
+	case history.Interrupted:
+		o.Incomplete = fmt.Sprintf("The run was interrupted after %.1f s; the report covers what came before.", a.Run.LengthS)
+	case history.RunFailed:
+		o.Incomplete = fmt.Sprintf("The run failed after %.1f s; the report covers what came before.", a.Run.LengthS)
+		if error != "" {
+			o.Incomplete = fmt.Sprintf("The run failed after %.1f s (%s); the report covers what came before.", a.Run.LengthS, strings.TrimSuffix(error, "."))
+		}
+	default:
+		o.Incomplete = fmt.Sprintf("The record ends after %.1f s without the end of the run: coinbench was killed, or is still running.", a.Run.LengthS)
+	}
+	total := len(a.Objectives)
+	switch {
+	case len(a.Validity.Invalid) > 0:
+		o.Outcome = OutcomeInvalid
+		o.Why = "The numbers must not be used: " + sentence(a.Validity.Invalid[0], len(a.Validity.Invalid))
+	case len(failed) > 0:
+		o.Outcome = OutcomeFail
+		o.Why = fmt.Sprintf("%d of %s failed: %s: %s", len(failed), count(total, "objective"), failed[0].Objective, sentence(failed[0].Reason, len(failed)))
+	case o.Incomplete != "":
+		o.Outcome = OutcomeInconclusive
+		o.Why = "The run is incomplete, so it proves nothing that it did not reach."
+	case len(a.Validity.Doubts) > 0:
+		o.Outcome = OutcomeInconclusive
+		o.Why = "The measurement has gaps: " + sentence(a.Validity.Doubts[0], len(a.Validity.Doubts))
+	case len(unknown) > 0:
+		o.Outcome = OutcomeInconclusive
+		o.Why = fmt.Sprintf("%d of %s could not be judged: %s: %s", len(unknown), count(total, "objective"), unknown[0].Objective, sentence(unknown[0].Reason, len(unknown)))
+	case total == 0:
+		o.Why = "The run is whole and its numbers are sound; the scenario states no objective, so nothing was judged."
+	case total == 1:
+		o.Why = fmt.Sprintf("The objective was met: %s (%s).", a.Objectives[0].Objective, a.Objectives[0].Reason)
+	default:
+		o.Why = fmt.Sprintf("All %d objectives were met.", total)
+	}
+	o.Headline = headline(a)
+	return o
+}
+
+func sentence(first string, n int) string {
+	first = strings.TrimSuffix(first, ".")
+	if n > 1 {
+		return fmt.Sprintf("%s (and %d more).", first, n-1)
+	}
+	return first + "."
+}
+
+// Key returns the windows that tell the story: those that are no points of a sweep, or else the last one.
+func (a *Analysis) Key() []*Window {
+	inSweep := map[string]bool{}
+	for _, s := range a.Sweeps {
+		for _, p := range s.Points {
+			inSweep[p.Window] = true
+		}
+	}
+	var key []*Window
+	for i := range a.Windows {
+		if w := &a.Windows[i]; !inSweep[w.Name] && w.HashRate != nil && w.Bottleneck != nil {
+			key = append(key, w)
+		}
+	}
+	if len(key) == 0 && len(a.Windows) > 0 {
+		if w := &a.Windows[len(a.Windows)-1]; w.Bottleneck != nil {
+			key = append(key, w)
+		}
+	}
+	return key
+}
+
+// headline tells how the limit moved from window to window.
+func headline(a *Analysis) string {
+	name := func(limit string) string {
+		if limit == WorkerLimit {
+			return "the workers' own loop"
+		}
+		return limit
+	}
+	var parts []string
+	last := ""
+	for _, w := range a.Key() {
+		text := fmt.Sprintf("%s limits %s to %s", name(w.Bottleneck.Limit), w.Config, perSecond(w.HashRate.Value))
+		if w.Bottleneck.Limit == last {
+			text = fmt.Sprintf("%s: %s", w.Config, perSecond(w.HashRate.Value))
+		}
+		last = w.Bottleneck.Limit
+		parts = append(parts, text)
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	if len(parts) > 3 {
+		parts = parts[:3]
+	}
+	s := strings.Join(parts, "; then ")
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}

@@ -1,0 +1,368 @@
+package capacity
+
+import (
+	"fmt"
+	"math"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"coinbench/history"
+	"coinbench/services/settings"
+)
+
+// Window is one measurement: what the counters said between a window's begin and its end.
+type Window struct {
+	Name     string   `json:"name"`
+	Step     int      `json:"step,omitempty"`
+	BeginS   float64  `json:"begin_s"` // since the start of the run
+	EndS     float64  `json:"end_s"`
+	LengthS  float64  `json:"length_s"`
+	Complete bool     `json:"complete"` // false: the run ended before the window did
+	Config   Config   `json:"config"`   // in force when the window began
+	Notes    []string `json:"notes,omitempty"`
+
+	HashRate  *Estimate          `json:"hash_rate_per_s,omitempty"`       // from the workers' own counters
+	CoinRate  *Estimate          `json:"coin_rate_per_s,omitempty"`       // hashes that begin with 0
+	RedisRate *float64           `json:"redis_hash_rate_per_s,omitempty"` // slope of the counter in Redis, which the web page plots
+	Hashes    float64            `json:"hashes"`                          // completed within the window, by the workers' counters
+	Coins     float64            `json:"coins"`
+	Lost      float64            `json:"lost"`   // hashes that an exception took before they were counted
+	Errors    float64            `json:"errors"` // the workers' exceptions
+	ByClass   map[string]float64 `json:"errors_by_class,omitempty"`
+	Backoffs  float64            `json:"backoffs"`
+	Workers   []WorkerRate       `json:"workers,omitempty"`
+	Loop      *Loop              `json:"loop,omitempty"`
+	Services  []ServiceUse       `json:"services,omitempty"`
+
+	Bounds     *Bounds     `json:"bounds,omitempty"`            // from what was measured in this window
+	Configured *Bounds     `json:"configured_bounds,omitempty"` // from the settings alone
+	Bottleneck *Bottleneck `json:"bottleneck,omitempty"`
+
+	Baseline   string   `json:"baseline,omitempty"`    // the window before it
+	HashesLost *float64 `json:"hashes_lost,omitempty"` // the baseline's hash rate x this window's length - hashes completed in it
+}
+
+// WorkerRate is one worker's part. A worker that was replaced within the window is two.
+type WorkerRate struct {
+	Task   string  `json:"task"`
+	Hashes float64 `json:"hashes"`
+	PerS   float64 `json:"per_s"`
+	Method string  `json:"method"` // completions: from one completed loop to another; elapsed: over the time between two readings
+}
+
+// Loop is where an average loop of a worker spent its time.
+type Loop struct {
+	TotalS float64 `json:"total_s"` // workers / hash rate (Little's law)
+	Stages []Stage `json:"stages,omitempty"`
+}
+
+// Stage is a part of the loop. Waiting in a queue is part of the stage of the service that has the queue.
+type Stage struct {
+	Name     string  `json:"name"`
+	PerLoopS float64 `json:"per_loop_s"`
+}
+
+// ServiceUse is how a service was used within a window.
+type ServiceUse struct {
+	Service     string   `json:"service"`
+	Replicas    int      `json:"replicas"`
+	Slots       int      `json:"slots"` // requests that all replicas serve at once; 0: unlimited
+	Requests    float64  `json:"requests"`
+	Failed      float64  `json:"failed"` // of them, answered with a status of 400 or more
+	PerS        float64  `json:"per_s"`
+	ServiceS    *float64 `json:"service_s,omitempty"`       // occupied time for each request
+	DemandS     *float64 `json:"demand_s,omitempty"`        // occupied time for each hash
+	QueueS      *float64 `json:"queue_s,omitempty"`         // mean wait for a slot, as the service saw it
+	WaitS       *float64 `json:"wait_s,omitempty"`          // mean wait as the workers saw it: their stage less the service time
+	Utilisation *float64 `json:"utilisation,omitempty"`     // occupied share of the slots, 0..1
+	Hottest     *float64 `json:"max_utilisation,omitempty"` // of the busiest replica
+	HottestTask string   `json:"max_utilisation_task,omitempty"`
+	BoundPerS   *float64 `json:"bound_per_s,omitempty"` // the highest hash rate that the service allows
+	Headroom    *float64 `json:"headroom,omitempty"`    // free share of that bound, 0..1
+}
+
+// Service returns the use of a service, or nil.
+func (w *Window) Service(name string) *ServiceUse {
+	for i := range w.Services {
+		if w.Services[i].Service == name {
+			return &w.Services[i]
+		}
+	}
+	return nil
+}
+
+func windows(run *history.Run, s series, configs configLog) []Window {
+	var all []Window
+	open := map[string]int{}
+	for _, e := range run.Events {
+		name := e.Detail["name"]
+		switch e.Kind {
+		case history.WindowOpen:
+			w := Window{Name: name, Step: e.Step, BeginS: e.At.Seconds(), EndS: run.End.Seconds(), Config: configs.in(e.At)}
+			for k, v := range e.Detail {
+				if service, ok := strings.CutPrefix(k, "replicas."); ok {
+					if n, err := strconv.Atoi(v); err == nil {
+						w.Config.Replicas[service] = n
+					}
+				}
+			}
+			open[name] = len(all)
+			all = append(all, w)
+		case history.WindowEnd:
+			if i, ok := open[name]; ok {
+				all[i].EndS, all[i].Complete = e.At.Seconds(), true
+				delete(open, name)
+			}
+		}
+	}
+	for i := range all {
+		all[i].LengthS = all[i].EndS - all[i].BeginS
+		all[i].measure(s)
+		if i > 0 && all[i-1].HashRate != nil && all[i].HashRate != nil {
+			all[i].Baseline = all[i-1].Name
+			all[i].HashesLost = ptr(all[i-1].HashRate.Value*all[i].LengthS - all[i].Hashes)
+		}
+	}
+	return all
+}
+
+func duration(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
+
+func (w *Window) measure(s series) {
+	begin, end := duration(w.BeginS), duration(w.EndS)
+	if !w.Complete {
+		w.Notes = append(w.Notes, "The run ended within this window: it is shorter than was asked for.")
+	}
+	for _, t := range s.of("redis") {
+		if sp, ok := t.between(begin, end); ok && sp.seconds() > 0 {
+			w.RedisRate = ptr(sp.delta(history.RedisHashes) / sp.seconds())
+		}
+	}
+	w.measureWorkers(s, begin, end)
+	for _, service := range []string{settings.RNG, settings.Hasher} {
+		if u, ok := w.measureService(s, service, begin, end); ok {
+			w.Services = append(w.Services, u)
+		}
+	}
+	w.findBounds()
+	w.findBottleneck()
+}
+
+// measureWorkers finds the hash rate: for each worker the hashes between two completed loops over the time between them, so that
+// a window of few loops is exact; the sum over the workers.
+func (w *Window) measureWorkers(s series, begin, end time.Duration) {
+	var spans []span
+	stages := map[string]float64{}
+	rate, elapsed := 0.0, 0
+	sampled := 0.0
+	for _, t := range s.of(settings.Worker) {
+		sp, ok := t.between(begin, end)
+		if !ok || sp.seconds() <= 0 {
+			continue
+		}
+		spans = append(spans, sp)
+		r := sp.workerRate()
+		// A worker that was there for a part of the window counts for that part.
+		part := 1.0
+		if span := (end - begin).Seconds(); sp.seconds() < span-2*edge.Seconds() {
+			part = sp.seconds() / span
+		}
+		r.PerS *= part
+		if r.Method == byElapsed {
+			elapsed++
+		}
+		rate += r.PerS
+		w.Workers = append(w.Workers, r)
+		w.Hashes += r.Hashes
+		w.Coins += sp.delta(history.Coins)
+		w.Lost += sp.delta(history.Lost)
+		w.Errors += sp.delta(history.WorkerErrors)
+		w.Backoffs += sp.delta(history.Backoffs)
+		sampled = max(sampled, sp.seconds())
+		before := byLabel(sp.first.Values, history.WorkerErrors, "class")
+		for class, n := range byLabel(sp.last.Values, history.WorkerErrors, "class") {
+			if d := n - before[class]; d > 0 {
+				if w.ByClass == nil {
+					w.ByClass = map[string]float64{}
+				}
+				w.ByClass[class] += d
+			}
+		}
+		early := byLabel(sp.first.Values, history.StageSum, "stage")
+		for stage, sum := range byLabel(sp.last.Values, history.StageSum, "stage") {
+			stages[stage] += sum - early[stage]
+		}
+	}
+	if len(spans) == 0 {
+		return
+	}
+	e := &Estimate{Value: rate, Method: "hashes between the first and the last completed loop of each worker over the time between them, summed over the workers"}
+	if elapsed > 0 {
+		e.Method += fmt.Sprintf("; %s by the time between two readings, for few loops or a back-off", count(elapsed, "worker"))
+	}
+	e.StdErr = w.spread(spans)
+	w.HashRate = e
+	if sampled > 0 {
+		w.CoinRate = &Estimate{Value: w.Coins / sampled, StdErr: ptr(math.Sqrt(w.Coins) / sampled),
+			Method: "coins found over the time between two readings; the error is that of a count"}
+	}
+	if w.Hashes > 0 && rate > 0 {
+		w.Loop = &Loop{TotalS: float64(w.workers()) / rate}
+		for name, sum := range stages {
+			w.Loop.Stages = append(w.Loop.Stages, Stage{Name: name, PerLoopS: sum / w.Hashes})
+		}
+		order := map[string]int{"think": 1, "rng": 2, "hasher": 3, "redis": 4, "overhead": 5}
+		sort.Slice(w.Loop.Stages, func(i, j int) bool {
+			a, b := w.Loop.Stages[i].Name, w.Loop.Stages[j].Name
+			if oa, ob := order[a], order[b]; oa != ob {
+				return oa != 0 && (ob == 0 || oa < ob)
+			}
+			return a < b
+		})
+	}
+}
+
+// workers is the number of workers in the window: what was asked for, or else what was seen.
+func (w *Window) workers() int {
+	if n := w.Config.Replicas[settings.Worker]; n > 0 {
+		return n
+	}
+	return len(w.Workers)
+}
+
+const (
+	byCompletions = "completions"
+	byElapsed     = "elapsed"
+)
+
+// workerRate is a worker's hash rate within the span. Completion to completion is exact for a loop of constant length; it
+// does not hold for a worker that stood still at an edge, whose rate is then taken over the time between the readings.
+func (s span) workerRate() WorkerRate {
+	hashes := s.delta(history.Hashes)
+	r := WorkerRate{Task: s.task.name, Hashes: hashes, PerS: hashes / s.seconds(), Method: byElapsed}
+	first, last := s.first.Values[history.LastHash], s.last.Values[history.LastHash]
+	if hashes < 2 || first <= 0 || last <= first || s.first.Values[history.Hashes] < 1 {
+		return r
+	}
+	if s.delta(history.Backoffs) > 0 || s.first.Values[history.BackingOff] > 0 || s.last.Values[history.BackingOff] > 0 {
+		return r
+	}
+	// Loops that were under way at the edges explain a difference of one loop at each; more is a standstill or a clock that stepped.
+	if between := last - first; math.Abs(between-s.seconds()) <= 2.5*between/hashes {
+		r.PerS, r.Method = hashes/between, byCompletions
+	}
+	return r
+}
+
+// spread is the standard error of the summed rate: from the differences between workers when there are several, otherwise from
+// the parts of the window between successive readings.
+func (w *Window) spread(spans []span) *float64 {
+	var rates []float64
+	n := float64(len(w.Workers))
+	for _, r := range w.Workers {
+		rates = append(rates, r.PerS)
+	}
+	if len(rates) == 1 {
+		n, rates = 1, nil
+		in := spans[0].inner
+		for i := 1; i < len(in); i++ {
+			part := span{task: spans[0].task, first: in[i-1], last: in[i]}
+			if r := part.workerRate(); r.Method == byCompletions {
+				rates = append(rates, r.PerS)
+			}
+		}
+		if len(rates) > 0 {
+			n = 1 / float64(len(rates)) // a mean, not a sum
+		}
+	}
+	if len(rates) < 2 {
+		return nil
+	}
+	mean, sq := 0.0, 0.0
+	for _, r := range rates {
+		mean += r / float64(len(rates))
+	}
+	for _, r := range rates {
+		sq += (r - mean) * (r - mean)
+	}
+	return ptr(math.Sqrt(sq / float64(len(rates)-1) * n))
+}
+
+func (w *Window) measureService(s series, service string, begin, end time.Duration) (ServiceUse, bool) {
+	u := ServiceUse{Service: service, Replicas: w.Config.Replicas[service]}
+	busy, slotSeconds, queued, taken, seen := 0.0, 0.0, 0.0, 0.0, 0
+	limited := true
+	for _, t := range s.of(service) {
+		sp, ok := t.between(begin, end)
+		if !ok || sp.seconds() <= 0 {
+			continue
+		}
+		seen++
+		slots := sp.last.Values[history.Concurrency]
+		limited = limited && slots > 0
+		b := sp.delta(history.Busy)
+		busy += b
+		slotSeconds += slots * sp.seconds()
+		u.Slots += int(slots)
+		n := sp.delta(history.Requests)
+		u.Requests += n
+		u.PerS += n / sp.seconds()
+		for code, v := range byLabel(sp.last.Values, history.Requests, "code") {
+			if code >= "400" {
+				u.Failed += v - byLabel(sp.first.Values, history.Requests, "code")[code]
+			}
+		}
+		queued += sp.delta(history.QueueSum)
+		taken += sp.delta(history.QueueCount)
+		if slots > 0 {
+			if share := b / (slots * sp.seconds()); u.Hottest == nil || share > *u.Hottest {
+				u.Hottest, u.HottestTask = ptr(share), t.name
+			}
+		}
+	}
+	if seen == 0 {
+		return u, false
+	}
+	if u.Replicas == 0 {
+		u.Replicas = seen
+	} else if seen > u.Replicas && limited {
+		u.Slots = u.Slots * u.Replicas / seen // tasks that were replaced within the window had their successors' slots
+	}
+	if !limited {
+		u.Slots, u.Hottest, u.HottestTask = 0, nil, ""
+	}
+	if u.Requests > 0 {
+		u.ServiceS = ptr(busy / u.Requests)
+	}
+	if limited && slotSeconds > 0 {
+		u.Utilisation = ptr(busy / slotSeconds)
+	}
+	if taken > 0 {
+		u.QueueS = ptr(queued / taken)
+	}
+	if w.Hashes > 0 && u.ServiceS != nil {
+		// A loop makes one request to each service. More requests than that came from somebody else (a probe, a bench): then the
+		// occupied time is spread over the hashes (demand = busy time / completions, Denning and Buzen 1978).
+		d := *u.ServiceS
+		if u.Requests > w.Hashes+float64(w.workers())+2 || u.Requests < w.Hashes-float64(w.workers())-2 {
+			d = busy / w.Hashes
+		}
+		u.DemandS = ptr(d)
+		if u.Slots > 0 && d > 0 {
+			u.BoundPerS = ptr(float64(u.Slots) / d)
+			if w.HashRate != nil {
+				u.Headroom = ptr(1 - w.HashRate.Value / *u.BoundPerS)
+			}
+		}
+		if w.Loop != nil {
+			for _, st := range w.Loop.Stages {
+				if st.Name == service {
+					u.WaitS = ptr(max(0, st.PerLoopS-*u.ServiceS))
+				}
+			}
+		}
+	}
+	return u, true
+}

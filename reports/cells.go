@@ -1,0 +1,140 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"coinbench/capacity"
+	"coinbench/history"
+)
+
+// footnotes numbers texts in the order of their first use.
+type footnotes struct{ texts []string }
+
+func newFootnotes() *footnotes { return &footnotes{} }
+
+// number returns the footnote's number, from 1.
+func (f *footnotes) number(text string) int {
+	if i := slices.Index(f.texts, text); i >= 0 {
+		return i + 1
+	}
+	f.texts = append(f.texts, text)
+	return len(f.texts)
+}
+
+// value writes a number of a row in its unit.
+func value(r capacity.Row, v float64) string {
+	if r.Unit == "s" {
+		return figures(v * 1000)
+	}
+	return figures(v)
+}
+
+// unit is the unit in which value writes.
+func unit(r capacity.Row) string {
+	if r.Unit == "s" {
+		return "ms"
+	}
+	return r.Unit
+}
+
+// published writes what was published beside a row, each with the number of its footnote: the source and why it may differ.
+func published(r capacity.Row, notes *footnotes, mark string) string {
+	var parts []string
+	for _, p := range r.Published {
+		parts = append(parts, publishedText(r, p)+" "+fmt.Sprintf(mark, notes.number(footnote(p))))
+	}
+	if len(parts) == 0 {
+		return "–"
+	}
+	return strings.Join(parts, "; ")
+}
+
+func publishedText(r capacity.Row, p capacity.PublishedValue) string {
+	if r.Unit == "s" {
+		if p.Low == p.High {
+			return figures(p.Low * 1000)
+		}
+		return figures(p.Low*1000) + "–" + figures(p.High*1000)
+	}
+	if p.Low == p.High {
+		return strconv.FormatFloat(p.Low, 'g', 4, 64)
+	}
+	return strconv.FormatFloat(p.Low, 'g', 4, 64) + "–" + strconv.FormatFloat(p.High, 'g', 4, 64)
+}
+
+func footnote(p capacity.PublishedValue) string {
+	s := upperFirst(p.Source)
+	if _, err := strconv.ParseFloat(p.Text, 64); err != nil {
+		s += ": “" + p.Text + "”"
+	}
+	s += "."
+	if p.Footnote != "" {
+		s += " " + p.Footnote
+	}
+	return s
+}
+
+// loadCells are a load's numbers in the order of the tables.
+func loadCells(l capacity.LoadResult) []string {
+	cells := []string{l.Name, l.Method + " " + l.Service + path(l.URL), clients(l), strconv.FormatInt(l.Requests, 10), strconv.FormatInt(l.Failed, 10), figures(l.PerS)}
+	if r := l.Response; r != nil {
+		cells = append(cells, ms(r.MeanS), ms(r.P50S), ms(r.P90S), ms(r.P99S), ms(r.MaxS))
+	} else {
+		cells = append(cells, "–", "–", "–", "–", "–")
+	}
+	return append(cells, ms(l.MaxGapS), waveSizes(l.Waves))
+}
+
+func clients(l capacity.LoadResult) string {
+	if l.Closed {
+		return strconv.Itoa(l.Clients)
+	}
+	return "open, " + l.Schedule
+}
+
+func path(url string) string {
+	rest := url
+	if _, r, ok := strings.Cut(url, "://"); ok {
+		rest = r
+	}
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return " " + rest[i:]
+	}
+	return " /"
+}
+
+// waveSizes writes "20, 20, 10".
+func waveSizes(waves []capacity.Wave) string {
+	var s []string
+	for _, w := range waves {
+		s = append(s, strconv.Itoa(w.Size))
+	}
+	if len(s) > 8 && slices.Equal(s[:len(s)-1], slices.Repeat(s[:1], len(s)-1)) {
+		return fmt.Sprintf("%d × %s", len(s), s[0])
+	}
+	if len(s) > 12 {
+		return strconv.Itoa(len(s)) + " waves"
+	}
+	return strings.Join(s, ", ")
+}
+
+func host(h history.Host) string {
+	s := h.OS + "/" + h.Arch
+	if h.Kernel != "" {
+		s += " " + h.Kernel
+	}
+	if h.CPU != "" {
+		s += ", " + h.CPU
+	}
+	s += fmt.Sprintf(", %s", plural(h.CPUs, "CPU"))
+	if h.MemoryBytes > 0 {
+		s += fmt.Sprintf(", %.1f GiB", float64(h.MemoryBytes)/(1<<30))
+	}
+	if h.Go != "" {
+		s += ", " + h.Go
+	}
+	return s
+}

@@ -1,0 +1,122 @@
+package reports
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"coinbench/capacity"
+)
+
+// figures writes a number with about three significant digits and no exponent.
+func figures(v float64) string {
+	a := math.Abs(v)
+	switch {
+	case math.IsNaN(v) || math.IsInf(v, 0):
+		return "–"
+	case a == 0:
+		return "0"
+	case a < 9.995:
+		return strconv.FormatFloat(v, 'f', 2, 64)
+	case a < 99.95:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	default:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+}
+
+// whole writes a count.
+func whole(v float64) string { return strconv.FormatFloat(math.Round(v), 'f', 0, 64) }
+
+func percent(ratio float64) string { return whole(100*ratio) + " %" }
+
+func signedPercent(ratio float64) string {
+	v := 100 * ratio
+	if math.Abs(v) < .05 {
+		return "±0 %"
+	}
+	return fmt.Sprintf("%+.1f %%", v)
+}
+
+// ms writes seconds as milliseconds.
+func ms(s float64) string { return figures(s*1000) + " ms" }
+
+// optional writes a number that may be absent.
+func optional(v *float64, format func(float64) string) string {
+	if v == nil {
+		return "–"
+	}
+	return format(*v)
+}
+
+// estimate writes a number with its standard error.
+func estimate(e *capacity.Estimate) string {
+	if e == nil {
+		return "–"
+	}
+	return plusMinus(e.Value, e.StdErr)
+}
+
+func plusMinus(v float64, stdErr *float64) string {
+	if stdErr == nil || *stdErr < .005 {
+		return figures(v)
+	}
+	return figures(v) + " ± " + figures(*stdErr)
+}
+
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return strconv.Itoa(n) + " " + word + "s"
+}
+
+// limitName is a limit in words.
+func limitName(limit string) string {
+	if limit == capacity.WorkerLimit {
+		return "the workers' own loop"
+	}
+	return limit
+}
+
+func upperFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}
+
+// columns lays rows out as a table; the first row is the header. A column whose name ends in a space is set left, others right.
+func columns(rows [][]string, indent string) string {
+	if len(rows) == 0 {
+		return ""
+	}
+	width := make([]int, len(rows[0]))
+	for _, r := range rows {
+		for i, c := range r {
+			width[i] = max(width[i], utf8.RuneCountInString(strings.TrimSuffix(c, " ")))
+		}
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		var line strings.Builder
+		line.WriteString(indent)
+		for i, c := range r {
+			left := strings.HasSuffix(rows[0][i], " ")
+			c = strings.TrimSuffix(c, " ")
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
+			if i > 0 {
+				line.WriteString("  ")
+			}
+			if left {
+				line.WriteString(c + pad)
+			} else {
+				line.WriteString(pad + c)
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,177 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"coinbench/capacity"
+)
+
+// TextOptions says how the terminal's report looks.
+type TextOptions struct {
+	Color bool
+	Brief bool // the verdict, the validity and the bottleneck only
+}
+
+type textWriter struct {
+	b     strings.Builder
+	color bool
+}
+
+func (t *textWriter) style(code, s string) string {
+	if !t.color || s == "" {
+		return s
+	}
+	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+func (t *textWriter) heading(s string) { fmt.Fprintf(&t.b, "\n%s\n", t.style("1", s)) }
+
+func (t *textWriter) line(format string, args ...any) { fmt.Fprintf(&t.b, format+"\n", args...) }
+
+// outcomeColor is the terminal's colour of an outcome.
+func outcomeColor(o capacity.Outcome) string {
+	switch o {
+	case capacity.OutcomePass:
+		return "1;32"
+	case capacity.OutcomeFail, capacity.OutcomeInvalid:
+		return "1;31"
+	default:
+		return "1;33"
+	}
+}
+
+// Text writes the report for a terminal.
+func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
+	t := &textWriter{color: o.Color}
+	v := a.Overall
+	if v.Incomplete != "" {
+		t.line("%s", t.style("1;33", "INCOMPLETE: "+v.Incomplete))
+	}
+	t.line("%s  %s", t.style(outcomeColor(v.Outcome), string(v.Outcome)), v.Why)
+	if v.Headline != "" {
+		t.line("%s", v.Headline)
+	}
+	if a.Run.Simulated {
+		t.line("This is a prediction: the run was simulated, nothing was measured.")
+	}
+
+	t.heading("Validity")
+	t.validity(a)
+
+	t.heading("Bottleneck")
+	for _, w := range a.Key() {
+		t.bottleneck(w)
+	}
+	if len(a.Key()) == 0 {
+		t.line("  no window measured the workers")
+	}
+	if !o.Brief {
+		t.rest(a)
+	}
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+func (t *textWriter) validity(a *capacity.Analysis) {
+	v := a.Validity
+	if v.OK {
+		t.line("  %s  %s of %s, at most %s s apart in a window; %d requests by the generator%s", t.style("32", "sound"),
+			plural(v.Readings, "reading"), plural(v.Tasks, "task"), figures(v.GapS), v.Requests, lag(v))
+	}
+	for _, s := range v.Invalid {
+		t.line("  %s  %s", t.style("1;31", "invalid"), s)
+	}
+	for _, s := range v.Doubts {
+		t.line("  %s  %s", t.style("33", "doubt"), s)
+	}
+	for _, s := range v.Warnings {
+		t.line("  %s  %s", t.style("33", "warning"), s)
+	}
+}
+
+func lag(v capacity.Validity) string {
+	if v.LagP99S == nil {
+		return ""
+	}
+	return ", sent at most " + ms(*v.LagP99S) + " late (p99 of the worst load)"
+}
+
+func (t *textWriter) bottleneck(w *capacity.Window) {
+	b := w.Bottleneck
+	t.line("  %s: %s; %s hashes/s, %s of the bound %s", t.style("1", w.Name), w.Config, estimate(w.HashRate), percent(b.Attained), figures(b.BoundPerS))
+	t.line("    %s limits: %s.", t.style("1", limitName(b.Limit)), b.Evidence)
+	for i, n := range b.Next {
+		word := "then"
+		if i == 0 {
+			word = "next limit"
+		}
+		t.line("    %s: %s, after %s, at %s hashes/s", word, limitName(n.Limit), n.Change, figures(n.BoundPerS))
+	}
+	if b.Try != "" {
+		t.line("    Try: %s", b.Try)
+	}
+	rows := [][]string{{"service ", "slots", "requests/s", "busy", "busiest replica", "service time", "wait", "bound h/s", "headroom"}}
+	for _, s := range w.Services {
+		slots := whole(float64(s.Slots))
+		if s.Slots == 0 {
+			slots = "no limit"
+		}
+		rows = append(rows, []string{s.Service, slots, figures(s.PerS), optional(s.Utilisation, percent), optional(s.Hottest, percent),
+			optional(s.ServiceS, ms), optional(s.WaitS, ms), optional(s.BoundPerS, figures), optional(s.Headroom, percent)})
+	}
+	if w.Bounds != nil {
+		rows = append(rows, []string{"worker", whole(float64(w.Bounds.Workers)), "", "", "", ms(w.Bounds.LoopS), "", figures(w.Bounds.WorkerPerS),
+			percent(1 - w.HashRate.Value/w.Bounds.WorkerPerS)})
+	}
+	t.b.WriteString(columns(rows, "    "))
+}
+
+func (t *textWriter) rest(a *capacity.Analysis) {
+	if len(a.Objectives) > 0 {
+		t.heading("Objectives")
+		rows := [][]string{{" ", "objective ", "result "}}
+		for _, v := range a.Objectives {
+			rows = append(rows, []string{string(v.Result), v.Objective, v.Reason})
+		}
+		t.b.WriteString(columns(rows, "  "))
+	}
+	if len(a.Comparison) > 0 {
+		t.heading("Measured, published, bound")
+		rows := [][]string{{"name ", "configuration ", "measured", "published", "bound", "of bound", "unit "}}
+		notes := newFootnotes()
+		for _, r := range a.Comparison {
+			rows = append(rows, []string{r.Name, r.Config, value(r, r.Measured), published(r, notes, "[%d]"), optional(r.Bound, func(v float64) string { return value(r, v) }),
+				optional(r.Attained, percent), unit(r)})
+		}
+		t.b.WriteString(columns(rows, "  "))
+		for i, n := range notes.texts {
+			t.line("  [%d] %s", i+1, n)
+		}
+	}
+	if len(a.Loads) > 0 {
+		t.heading("Loads")
+		rows := [][]string{{"load ", "request ", "clients", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
+		for _, l := range a.Loads {
+			rows = append(rows, loadCells(l))
+		}
+		t.b.WriteString(columns(rows, "  "))
+	}
+	r := a.Reconciliation
+	t.heading("Books")
+	if r.Possible {
+		word := t.style("32", "balanced")
+		if !r.Balanced {
+			word = t.style("33", "not balanced")
+		}
+		t.line("  %s: %s", word, r.Why)
+	} else {
+		t.line("  %s", r.Why)
+	}
+	t.heading("Run")
+	i := a.Run
+	t.line("  %s on %s, %s, %.1f s, seed %d, profile %s", i.Scenario, i.Cluster, i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed, i.Profile)
+	t.line("  %s", host(i.Host))
+	t.line("  repeat: %s", strings.Join(i.Command, " "))
+}
