@@ -1,0 +1,155 @@
+package scenarios
+
+import (
+	"errors"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+
+	"coinbench/cluster"
+	"coinbench/services/settings"
+)
+
+// parameter is a value of a scenario that --set may change.
+type parameter struct {
+	Default string `json:"default" jsonschema:"required" jsonschema_description:"The value unless --set or a profile says otherwise."`
+	Doc     string `json:"doc" jsonschema_description:"What the parameter changes."`
+}
+
+func (p *parameter) short() any { return &p.Default }
+
+// profile is a named set of environment and parameters.
+type profile struct {
+	Doc         string           `json:"doc" jsonschema_description:"What the profile stands for."`
+	Environment Map[Map[string]] `json:"environment" jsonschema_description:"Environment by service, over that of the Compose file."`
+	Parameters  Map[string]      `json:"parameters" jsonschema_description:"Parameters that have another value in this profile."`
+}
+
+var parameterName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// parameters checks their names. It runs on the file's own text; values are checked where they are used.
+func (d *decoder) parameters(doc *document) {
+	for i := range doc.Parameters {
+		p := &doc.Parameters[i]
+		switch {
+		case slices.Contains(reserved(), p.Key):
+			d.fault(d.at[p], "%q cannot be a parameter: --set %s=... has a meaning of its own; accepted: another name", p.Key, p.Key)
+		case !parameterName.MatchString(p.Key):
+			d.fault(d.at[p], "%q is no name for a parameter; accepted: lower-case letters, digits, dash and underscore", p.Key)
+		}
+		if _, written := d.at[&p.Value.Default]; !written {
+			d.fault(d.at[p], "the parameter %q has no default; accepted: %s: {default: VALUE, doc: TEXT}", p.Key, p.Key)
+		}
+	}
+	names := doc.Parameters.Names()
+	for i := range doc.Profiles {
+		p := &doc.Profiles[i]
+		for j := range p.Value.Parameters {
+			if e := &p.Value.Parameters[j]; !slices.Contains(names, e.Key) {
+				d.fault(d.at[e], "%s", unknown("parameter", e.Key, names))
+			}
+		}
+	}
+}
+
+// settings returns the value of every parameter, of profile and of seed where that was set, and the profile in force.
+// What is wrong with set itself has no place in the file.
+func (d *decoder) settings(doc *document, set map[string]string) (values map[string]string, in *profile) {
+	values = map[string]string{"profile": ""}
+	for _, p := range doc.Parameters {
+		values[p.Key] = p.Value.Default
+	}
+	accepted := append(reserved(), doc.Parameters.Names()...)
+	wrong := func(message string) {
+		d.faults = append(d.faults, &Fault{File: "--set", Message: message})
+	}
+	if name := set["profile"]; name != "" {
+		i := slices.IndexFunc(doc.Profiles, func(e Entry[profile]) bool { return e.Key == name })
+		if i < 0 {
+			wrong(unknown("profile", name, doc.Profiles.Names()))
+		} else {
+			in = &doc.Profiles[i].Value
+			for _, p := range in.Parameters {
+				values[p.Key] = p.Value
+			}
+		}
+	}
+	for _, key := range sortedKeys(set) {
+		if !slices.Contains(accepted, key) {
+			wrong(unknown("setting", key, accepted))
+			continue
+		}
+		values[key] = set[key]
+	}
+	if seed, ok := set["seed"]; ok {
+		var n uint64
+		if wanted, read := reader(reflect.ValueOf(&n).Elem()); read(seed) != nil {
+			wrong("seed: \"" + seed + "\" is not " + noun(wanted) + "; accepted: " + wanted)
+		}
+	}
+	return values, in
+}
+
+// profiled returns the app with the profile's environment, and checks the environment of every profile.
+func (d *decoder) profiled(app cluster.App, in *profile) cluster.App {
+	app.Services = slices.Clone(app.Services)
+	if in == nil {
+		return app
+	}
+	for _, e := range in.Environment {
+		for i := range app.Services {
+			if app.Services[i].Name == e.Key {
+				app.Services[i].Environment = merged(app.Services[i].Environment, e.Value)
+			}
+		}
+	}
+	return app
+}
+
+// environment checks variables of a service, each at its own place.
+func (d *decoder) environment(service string, env Map[string]) {
+	if !slices.Contains(settings.Services(), service) {
+		return
+	}
+	for i := range env {
+		if !strings.HasPrefix(env[i].Key, settings.Prefix) {
+			d.fault(d.at[&env[i]], "unknown variable %q; accepted: the variables of %s, which begin with %s (see docs/services.md)",
+				env[i].Key, service, settings.Prefix)
+			continue
+		}
+		if env[i].Value == "" {
+			continue // removes the variable
+		}
+		var f *settings.Fault
+		if err := settings.Check(service, map[string]string{env[i].Key: env[i].Value}); errors.As(err, &f) && f.Variable == env[i].Key && f.Accepted != "" || unknownVariable(f) {
+			d.fault(d.at[&env[i]], "%v", f)
+		}
+	}
+}
+
+// unknownVariable says that a fault is about a name and not about a combination of values, which only the whole
+// environment can show.
+func unknownVariable(f *settings.Fault) bool {
+	return f != nil && !slices.ContainsFunc(settings.Variables(""), func(v settings.Variable) bool { return v.Name == f.Variable }) ||
+		f != nil && strings.Contains(f.Problem, "belongs to")
+}
+
+// merged returns the environment with changes; an empty value removes a variable.
+func merged(env map[string]string, changes Map[string]) map[string]string {
+	out := maps.Clone(env)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for _, c := range changes {
+		if c.Value == "" {
+			delete(out, c.Key)
+		} else {
+			out[c.Key] = c.Value
+		}
+	}
+	return out
+}
+
+func valueOf[T any](p *T) reflect.Value { return reflect.ValueOf(p).Elem() }

@@ -1,0 +1,187 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/history"
+	"coinbench/loadgen"
+)
+
+// Config is what Run needs beside the scenario. Cluster, Sink and Writer are required.
+type Config struct {
+	Cluster cluster.Cluster // nothing deployed yet; its events go to Sink.Event
+	Sink    *Sink           //
+	Writer  *history.Writer // Run does not close it
+	Start   time.Time       // Manifest.Start on the cluster's clock; zero: the moment Run is called
+
+	// Progress is told what is going on: at every step, about once a second, and at the end. Nil: nobody is.
+	// It is called from one goroutine at a time and must return quickly.
+	Progress func(Progress)
+
+	// Play sends a load; nil: loadgen.Run.
+	Play func(ctx context.Context, w loadgen.Workload, origin time.Time, rec loadgen.Recorder) (history.LoadEndRecord, error)
+}
+
+// Sink takes a cluster's events and passes them to the run that is going on; before and after a run they are dropped.
+// The zero value is ready. It exists because a cluster must be given its sink before the run can be given the cluster.
+type Sink struct {
+	mu   sync.Mutex
+	take func(history.Event)
+}
+
+// Event is the cluster.Sink.
+func (s *Sink) Event(e history.Event) {
+	s.mu.Lock()
+	take := s.take
+	s.mu.Unlock()
+	if take != nil {
+		take(e)
+	}
+}
+
+func (s *Sink) connect(take func(history.Event)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.take = take
+}
+
+// How long a run goes on after its last step or its interruption.
+const (
+	lastReading = time.Second     // to take the counters once more
+	removal     = 5 * time.Second // to take the app down
+)
+
+// Check says, without touching anything, whether the cluster can play the scenario; all faults at once.
+func Check(s Scenario, c cluster.Cluster) error {
+	var errs []error
+	app := s.App
+	for _, step := range s.Steps {
+		switch a := step.act.(type) {
+		case *Deploy:
+			app = a.wished(app)
+		case interface{ supported(cluster.Cluster) error }:
+			if err := a.supported(c); err != nil {
+				errs = append(errs, fmt.Errorf("%s:%d: %s: %w", s.File, step.Line, step.Verb, err))
+			}
+		}
+	}
+	if err := c.Check(app); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Run plays a scenario and records it. It returns nil when every step was played, the context's error when it was
+// interrupted, and otherwise what stopped it; all of this stands in the history as well. Whatever happens, the app is taken
+// down before Run returns, within about five seconds.
+func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
+	st := newStage(s, cfg)
+	run, cancel := context.WithCancelCause(ctx)
+	st.stop = cancel
+	cfg.Sink.connect(st.clusterEvent)
+	defer cfg.Sink.connect(nil)
+
+	st.event(history.Event{Kind: history.RunBegin, Detail: s.detail()})
+	polled := st.poll(run) // before anything is done, so that nothing is missed
+	err = st.steps(run)
+	if cause := context.Cause(run); cause != nil {
+		err = cause
+	}
+	cancel(nil)
+	<-polled
+
+	after := context.WithoutCancel(ctx)
+	st.finish(after, s.reads())
+	err = errors.Join(err, st.remove(after))
+	if err == nil {
+		err = cfg.Writer.Err()
+	}
+
+	end := map[string]string{"status": string(history.Finished)}
+	switch {
+	case ctx.Err() != nil:
+		end["status"] = string(history.Interrupted)
+		err = errors.Join(err, ctx.Err())
+	case err != nil:
+		end["status"] = string(history.RunFailed)
+	}
+	if err != nil {
+		end["error"] = err.Error()
+	}
+	st.event(history.Event{Kind: history.RunEnd, Detail: end})
+	st.report(true)
+	return err
+}
+
+// detail is what the run.begin event says: whatever a reader of the history needs without the scenario's parser.
+func (s Scenario) detail() map[string]string {
+	detail := map[string]string{"scenario": s.Name, "steps": strconv.Itoa(len(s.Steps))}
+	for i, o := range s.Objectives {
+		detail[fmt.Sprintf("objective.%02d", i+1)] = o
+	}
+	for name, value := range s.Settings {
+		detail["set."+name] = value
+	}
+	return detail
+}
+
+// reads says whether there is anything to read the counters of.
+func (s Scenario) reads() bool { return len(s.Steps) > 0 }
+
+// steps plays one step after the other until one fails.
+func (st *stage) steps(ctx context.Context) error {
+	for i, step := range st.scenario.Steps {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		st.begin(i)
+		st.event(history.Event{Kind: history.StepBegin, Detail: map[string]string{"verb": step.Verb, "title": step.Title}})
+		err := st.act(ctx, step)
+		detail := map[string]string{"verb": step.Verb}
+		if err != nil {
+			err = fmt.Errorf("step %d (%s): %w", i+1, step.Title, err)
+			detail["error"] = err.Error()
+		}
+		st.event(history.Event{Kind: history.StepEnd, Detail: detail})
+		if err != nil {
+			return err
+		}
+	}
+	st.begin(len(st.scenario.Steps))
+	return nil
+}
+
+// act plays one step. A panic in a step is a fault of ours; it must not leave the app running.
+func (st *stage) act(ctx context.Context, step Step) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a fault in coinbench itself: %v", r)
+		}
+	}()
+	return step.act.play(ctx, st)
+}
+
+// finish takes the counters once more, so that an interrupted run loses nothing.
+func (st *stage) finish(ctx context.Context, any bool) {
+	if !any {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, lastReading)
+	defer cancel()
+	_ = st.read(ctx) // the app may be gone already
+}
+
+func (st *stage) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, removal)
+	defer cancel()
+	if err := st.cluster.Remove(ctx); err != nil {
+		return fmt.Errorf("take the app down: %w", err)
+	}
+	return nil
+}

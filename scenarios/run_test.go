@@ -1,0 +1,255 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coinbench/history"
+)
+
+var update = flag.Bool("update", false, "write the expected files anew")
+
+// golden compares with testdata/<name>.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v (write it with -update)", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (write it with -update):\ngot:\n%s\nwant:\n%s", path, got, want)
+	}
+}
+
+const everyStep = `
+name: every-step
+seed: 7
+steps:
+  - deploy: {worker: 1, rng: {replicas: 1, environment: {COIN_DELAY: 100ms}, balance: random}, webui: 0}
+  - sweep: {service: worker, replicas: [1, 10], settle: 1s, measure: 3s, name: up}
+  - measure: {name: saturated, settle: 2s, for: 10s, probe: {service: rng, every: 500ms}}
+  - scale: {rng: 5, worker: 0}
+  - bench: {name: b, service: hasher, body_bytes: 10, clients: [1, 50], requests: 50}
+  - scale: {worker: 10}
+  - update: {service: worker, environment: {COIN_THINK: 10ms}, parallelism: 2, delay: 1s, order: start-first}
+  - measure: {name: fast, for: 5s}
+  - kill: {service: rng, replica: 2, down: 2s, in_rotation: true}
+  - wait: 1500ms
+`
+
+func TestEveryStep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), everyStep, nil)
+		if p.err != nil {
+			t.Fatal(p.err)
+		}
+		golden(t, "every-step.log", p.log())
+		golden(t, "every-step.calls", strings.Join(p.fake.calls, "\n")+"\n")
+		for name, want := range map[string]float64{"up/1": 10, "up/10": 30, "saturated": 100, "fast": 5 * 10 / 0.21} {
+			if n, length := p.hashes(name); math.Abs(n-want) > 1e-6 {
+				t.Errorf("%s: %.3f hashes in %s, want %.3f: the readings do not lie at the window's edges", name, n, length, want)
+			}
+		}
+		if p.run.Status != history.Finished || p.fake.removed == 0 {
+			t.Errorf("status %v, removed %d times", p.run.Status, p.fake.removed)
+		}
+		if n := len(p.run.Loads); n != 3 {
+			t.Errorf("%d loads, want the probe and two benches", n)
+		}
+	})
+}
+
+func TestLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), everyStep, nil)
+		if len(p.loads) != 3 {
+			t.Fatalf("%d loads", len(p.loads))
+		}
+		probe, one, many := p.loads[0], p.loads[1], p.loads[2]
+		if probe.Name != "probe-saturated" || probe.Schedule != "2/s" || probe.Requests != 20 || probe.Clients != 0 || probe.Targets[0].URL != "http://rng.test:80/" {
+			t.Errorf("probe: %+v", probe)
+		}
+		if one.Name != "b/c1" || one.Clients != 1 || many.Name != "b/c50" || many.Clients != 50 || many.Requests != 50 || !many.Reuse.PerRequest {
+			t.Errorf("benches: %+v, %+v", one, many)
+		}
+		if b := many.Targets[0]; b.Method != "POST" || len(b.Body) != 10 || string(b.Body) != string(one.Targets[0].Body) || b.Header.Get("Content-Type") != "application/octet-stream" {
+			t.Errorf("the bench's request: %+v", b)
+		}
+	})
+}
+
+func TestReadingsOnceASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {wait: 10s}]\n", nil)
+		seen := map[int]bool{}
+		for _, r := range p.run.Readings {
+			seen[int(r.At.Round(time.Second)/time.Second)] = true
+		}
+		for s := 1; s <= 10; s++ {
+			if !seen[s] {
+				t.Errorf("no reading at %d s", s)
+			}
+		}
+	})
+}
+
+func TestProgress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), everyStep, nil)
+		before := Progress{}
+		rated := false
+		for _, now := range p.progress {
+			if now.Fraction < before.Fraction || now.Fraction > 1 || now.Left < 0 {
+				t.Errorf("from %+v to %+v", before, now)
+			}
+			if now.Doing == "measuring saturated" && now.Rated && math.Abs(now.HashRate-10) < 0.01 {
+				rated = true
+			}
+			before = now
+		}
+		if !before.Done || before.Fraction != 1 || before.Left != 0 || before.Step != before.Steps {
+			t.Errorf("the last is %+v", before)
+		}
+		if !rated {
+			t.Error("the hash rate of 10/s was never shown")
+		}
+	})
+}
+
+func TestInterruption(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(5500*time.Millisecond, cancel)
+		p := perform(t, ctx, "name: x\nsteps: [{deploy: {}}, {measure: {name: a, for: 1h}}, {wait: 1s}]\n", nil)
+		if !errors.Is(p.err, context.Canceled) {
+			t.Errorf("error %v", p.err)
+		}
+		if p.took > 6*time.Second {
+			t.Errorf("it took %s", p.took)
+		}
+		end := p.run.Events[len(p.run.Events)-1]
+		if end.Kind != history.RunEnd || end.Detail["status"] != string(history.Interrupted) {
+			t.Errorf("the record ends with %+v", end)
+		}
+		if last := p.run.Readings[len(p.run.Readings)-1]; last.At != 5500*time.Millisecond {
+			t.Errorf("the last reading is of %s: what was counted since is lost", last.At)
+		}
+		if p.fake.removed != 1 {
+			t.Errorf("removed %d times", p.fake.removed)
+		}
+		for _, e := range p.run.Events {
+			if e.Kind == history.WindowEnd || e.Step == 3 {
+				t.Errorf("after the interruption: %+v", e)
+			}
+		}
+	})
+}
+
+func TestStepFails(t *testing.T) {
+	faults := map[string]func(*fake){
+		"Deploy":               func(f *fake) { f.fail["Deploy"] = errors.New("broken") },
+		"Scale":                func(f *fake) { f.fail["Scale worker"] = errors.New("broken") },
+		"Address":              func(f *fake) { f.fail["Address rng"] = errors.New("broken") },
+		"Kill":                 func(f *fake) { f.fail["Kill rng.1 {Down:0s InRotation:false}"] = errors.New("broken") },
+		"Update":               func(f *fake) { f.fail["Update rng"] = errors.New("broken") },
+		"a fault in coinbench": func(f *fake) { f.panicking = true },
+		"take the app down":    func(f *fake) { f.fail["Remove"] = errors.New("broken") },
+	}
+	const yaml = `
+name: x
+steps:
+  - deploy: {}
+  - scale: {worker: 2}
+  - bench: {service: rng, requests: 1}
+  - update: {service: rng, environment: {COIN_DELAY: 1ms}}
+  - kill: {service: rng}
+`
+	for name, change := range faults {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := perform(t, t.Context(), yaml, change)
+				end := p.run.Events[len(p.run.Events)-1]
+				if p.err == nil || end.Detail["status"] != string(history.RunFailed) || end.Detail["error"] != p.err.Error() {
+					t.Errorf("error %v, recorded %v", p.err, end.Detail)
+				}
+				if p.fake.removed != 1 {
+					t.Errorf("removed %d times", p.fake.removed)
+				}
+			})
+		})
+	}
+}
+
+func TestCountersThatFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {measure: {name: a, for: 3s}}, {measure: {name: b, for: 3s}}]\n", func(f *fake) { f.mute = true })
+		if p.err != nil {
+			t.Fatalf("a task that does not answer ended the run: %v", p.err)
+		}
+		warnings := 0
+		for _, e := range p.run.Events {
+			if e.Kind == history.Warning {
+				warnings++
+			}
+		}
+		if warnings != 1 {
+			t.Errorf("%d warnings, want 1 for the same thing", warnings)
+		}
+	})
+}
+
+// A history that cannot be written ends the run at once: what is not recorded need not be done.
+func TestWriterFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Parse("test.yaml", []byte("name: x\nsteps: [{deploy: }, {wait: 1h}]\n"), Options{App: dockercoins})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sink Sink
+		f := newFake(sink.Event)
+		w, err := history.Create(t.TempDir(), history.Manifest{}, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(10*time.Second, func() { w.Close() })
+		begun := time.Now()
+		err = Run(t.Context(), s, Config{Cluster: f, Sink: &sink, Writer: w})
+		if err == nil || !strings.Contains(err.Error(), "write the history") || time.Since(begun) > time.Minute || f.removed != 1 {
+			t.Errorf("after %s: %v, removed %d times", time.Since(begun), err, f.removed)
+		}
+	})
+}
+
+func TestCheckAsksTheCluster(t *testing.T) {
+	s, err := Parse("test.yaml", []byte("name: x\nsteps: [{deploy: }, {kill: {service: rng}}]\n"), Options{App: dockercoins})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFake(func(history.Event) {})
+	f.unhappy = errors.New("cannot run this app")
+	err = Check(s, f)
+	if err == nil || !strings.Contains(err.Error(), "test.yaml:2:") || !strings.Contains(err.Error(), "cannot run this app") {
+		t.Errorf("want both faults, got %v", err)
+	}
+	f.unhappy = nil
+	if err := Check(s, mortal{f}); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,267 @@
+package scenarios
+
+import (
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/parser"
+
+	"coinbench/cluster"
+)
+
+// Scenario is what shall happen: parsed, with every default and parameter in place, and checked. It does not change.
+type Scenario struct {
+	Name        string
+	Description string
+	File        string            // as it was given to Parse
+	Source      []byte            // the YAML as it was read
+	App         cluster.App       // with the profile's environment; the deploy step changes it further
+	Seed        uint64            //
+	Profile     string            // "" for none
+	Settings    map[string]string // every parameter's value in force, and profile and seed
+	Steps       []Step            //
+	Objectives  []string          // texts that package capacity parses and judges
+}
+
+// Step is one timed act of a scenario.
+type Step struct {
+	Verb   string
+	Title  string        // what it does, in a few words
+	Length time.Duration // how long it will take, roughly; a measurement and a wait are exact
+	Line   int           // of the file
+
+	act act
+}
+
+// Estimate is how long the scenario will take, roughly.
+func (s Scenario) Estimate() time.Duration {
+	var sum time.Duration
+	for _, step := range s.Steps {
+		sum += step.Length
+	}
+	return sum
+}
+
+// Options are what Parse needs beside the text. The zero value parses a scenario of the shipped app without
+// changing its parameters.
+type Options struct {
+	// Set changes parameters by their names, and profile and seed.
+	Set map[string]string
+
+	// App returns the app of the Compose file that the scenario names, as it names it; "" is the shipped one. Nil: the
+	// scenario is checked against the services of DockerCoins, and its App stays empty.
+	App func(path string) (cluster.App, error)
+}
+
+// document is the file's top level. The order of its fields is that of the documentation.
+type document struct {
+	Name        string          `json:"name" jsonschema:"required" jsonschema_description:"Short name of the scenario, in lower case; the run's folder is named after it."`
+	Description string          `json:"description" jsonschema_description:"What the scenario shows, for those who read its report. The first line is its summary."`
+	App         string          `json:"app" jsonschema_description:"Path of the Compose file, relative to this one. Default: the app that coinbench ships."`
+	Seed        uint64          `json:"seed" jsonschema:"default=1" jsonschema_description:"Seed of everything that varies at random."`
+	Parameters  Map[parameter]  `json:"parameters" jsonschema_description:"Values that --set NAME=VALUE changes and that steps and objectives use as ${NAME}."`
+	Profiles    Map[profile]    `json:"profiles" jsonschema_description:"Named sets of environment and parameters, selected by --set profile=NAME."`
+	Steps       []step          `json:"steps" jsonschema:"required,minItems=1" jsonschema_description:"What is done, in order; each step is one verb."`
+	Objectives  []objectiveText `json:"objectives" jsonschema_description:"What must hold of the run, such as: hash_rate(saturated) within 9.3..10.05"`
+}
+
+func (doc *document) preset() { doc.Seed = 1 }
+
+const (
+	mostBytes = 256 << 10 // of a scenario
+	mostSteps = 1000
+)
+
+// Parse reads a scenario. The error joins every *Fault, in the order of the file.
+func Parse(file string, source []byte, o Options) (Scenario, error) {
+	d := &decoder{file: file, lines: strings.Split(string(source), "\n"), at: map[any]place{}}
+	for i, line := range d.lines {
+		d.lines[i] = strings.TrimSuffix(line, "\r")
+	}
+	root := d.syntax(source)
+	if root == nil {
+		return Scenario{}, join(d.faults)
+	}
+
+	var head document // parameters and profiles as they stand in the file, before anything refers to them
+	d.value(root, valueOf(&head))
+	values, profile := d.settings(&head, o.Set)
+
+	d.values = values
+	d.at = map[any]place{}
+	doc := document{}
+	d.faults = slices.DeleteFunc(d.faults, func(f *Fault) bool { return f.Line > 0 }) // they are found again
+	d.value(root, valueOf(&doc))
+	d.parameters(&doc)
+	if seed, err := strconv.ParseUint(values["seed"], 10, 64); err == nil {
+		doc.Seed = seed
+	}
+	if doc.Name == "" {
+		d.fault(where(root), "the scenario has no name; accepted: name: a-short-name")
+	} else if strings.Trim(doc.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
+		d.fault(d.at[&doc.Name], "%q is no name for a folder; accepted: lower-case letters, digits, dash, underscore and dot", doc.Name)
+	}
+
+	s := Scenario{Name: doc.Name, Description: strings.TrimSpace(doc.Description), File: file, Source: slices.Clone(source),
+		Seed: doc.Seed, Profile: values["profile"], Settings: maps.Clone(values)}
+	s.Settings["seed"] = strconv.FormatUint(doc.Seed, 10)
+
+	app, err := o.app(doc.App)
+	if err != nil {
+		d.fault(d.at[&doc.App], "%v", err)
+	} else {
+		s.App = d.profiled(app, profile)
+		s.Steps = d.timeline(s.App, &doc)
+		s.Objectives = d.objectives(&doc)
+	}
+	if err := join(d.faults); err != nil {
+		return Scenario{}, err
+	}
+	if o.App == nil {
+		s.App = cluster.App{}
+	}
+	return s, nil
+}
+
+// syntax returns the tree of the one document, or nil after a fault.
+func (d *decoder) syntax(source []byte) (root ast.Node) {
+	if len(source) > mostBytes {
+		d.fault(place{}, "the scenario has %d bytes; accepted: at most %d", len(source), mostBytes)
+		return nil
+	}
+	defer func() { // the library is not ours, and a text that breaks it is still only a broken text
+		if r := recover(); r != nil {
+			d.fault(place{1, 1}, "not YAML: %v", r)
+			root = nil
+		}
+	}()
+	file, err := parser.ParseBytes(source, 0, parser.AllowDuplicateMapKey())
+	if err != nil {
+		var at place
+		message := err.Error()
+		if e := yaml.Error(nil); errors.As(err, &e) {
+			at, message = placeOf(e.GetToken()), e.GetMessage()
+		}
+		d.fault(at, "not YAML: %s", message)
+		return nil
+	}
+	for _, doc := range file.Docs {
+		switch {
+		case doc.Body == nil:
+		case root != nil:
+			d.fault(where(doc.Body), "a second document begins here; accepted: one scenario a file")
+			return nil
+		default:
+			root = doc.Body
+		}
+	}
+	if root == nil {
+		d.fault(place{1, 1}, "the scenario is empty; accepted: a mapping with name and steps")
+	}
+	return root
+}
+
+func (o Options) app(path string) (cluster.App, error) {
+	if o.App != nil {
+		return o.App(path)
+	}
+	app := cluster.App{Name: "dockercoins"}
+	for _, name := range []string{"redis", "hasher", "rng", "webui", "worker"} {
+		app.Services = append(app.Services, cluster.Service{Name: name, Replicas: 1})
+	}
+	return app, nil
+}
+
+// step is one item of the list of steps: exactly one verb.
+type step struct {
+	verb  string
+	act   act
+	place place
+}
+
+func (s *step) decode(d *decoder, node ast.Node) {
+	s.place = where(node)
+	names := verbNames()
+	keys, pairs := d.pairs(node, "a step, which is one of "+strings.Join(names, ", "))
+	for i, pair := range pairs {
+		v, ok := findVerb(keys[i])
+		switch {
+		case !ok:
+			d.fault(where(pair), "%s", unknown("step", keys[i], names))
+		case s.act != nil:
+			d.fault(where(pair), "a second verb in one step, after %s; accepted: a dash before each step", s.verb)
+		default:
+			s.verb, s.act = v.name, v.new()
+			d.at[s.act] = where(pair)
+			if p, ok := s.act.(preset); ok {
+				p.preset() // here too, for a verb with nothing after it is not read
+			}
+			d.value(pair.Value, reflect.ValueOf(s.act).Elem())
+		}
+	}
+	if len(pairs) == 0 && isMapping(node) {
+		d.fault(s.place, "an empty step; accepted: %s", strings.Join(names, ", "))
+	}
+}
+
+func isMapping(node ast.Node) bool {
+	_, ok := node.(ast.MapNode)
+	return ok
+}
+
+// timeline checks the steps one after the other and says what each will be.
+func (d *decoder) timeline(app cluster.App, doc *document) []Step {
+	p := newPlan(d, app)
+	var steps []Step
+	if len(doc.Steps) == 0 {
+		d.fault(d.at[&doc.Name], "the scenario has no steps; accepted: a list of %s", strings.Join(verbNames(), ", "))
+	}
+	if len(doc.Steps) > mostSteps {
+		d.fault(doc.Steps[mostSteps].place, "%d steps; accepted: at most %d", len(doc.Steps), mostSteps)
+		return nil
+	}
+	for i := range doc.Steps {
+		s := &doc.Steps[i]
+		if s.act == nil {
+			continue // its fault is known
+		}
+		p.step, p.length = s.act, 0
+		s.act.check(p)
+		steps = append(steps, Step{Verb: s.verb, Title: s.act.title(), Length: p.length, Line: s.place.line, act: s.act})
+	}
+	return steps
+}
+
+// objectiveText is one objective as it was written, with its parameters put in.
+type objectiveText string
+
+// objectives returns the texts of the objectives.
+func (d *decoder) objectives(doc *document) []string {
+	var texts []string
+	for i := range doc.Objectives {
+		texts = append(texts, string(doc.Objectives[i]))
+		if strings.TrimSpace(texts[i]) == "" {
+			d.fault(d.at[&doc.Objectives[i]], "an empty objective; accepted: such as hash_rate(saturated) >= 9.3")
+		}
+	}
+	return texts
+}
+
+// reserved are the settings that are no parameters.
+func reserved() []string { return []string{"profile", "seed"} }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func listOr(names []string, none string) string {
+	if len(names) == 0 {
+		return none
+	}
+	return strings.Join(names, ", ")
+}

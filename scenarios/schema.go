@@ -1,0 +1,126 @@
+package scenarios
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/invopop/jsonschema"
+)
+
+// reference in a schema: wherever a value stands, a parameter may stand in its place.
+const referencePattern = `\$\{[a-z][a-z0-9_-]*\}`
+
+// Schema is the JSON Schema (2020-12) of the language, for editors. It is generated from the types that Parse reads.
+func Schema() ([]byte, error) {
+	r := &jsonschema.Reflector{
+		Anonymous:                  true,
+		DoNotReference:             true,
+		ExpandedStruct:             true,
+		RequiredFromJSONSchemaTags: true,
+		Mapper:                     nil,
+	}
+	r.Mapper = func(t reflect.Type) *jsonschema.Schema { return mapped(r, t) }
+	s := r.Reflect(&document{})
+	s.ID = ""
+	s.Title = "coinbench scenario"
+	s.Description = "What shall happen in a run of coinbench: an app, steps in order, and what must hold."
+	out, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write the schema: %w", err)
+	}
+	return append(out, '\n'), nil
+}
+
+// mapped are the types whose written form differs from their Go form.
+func mapped(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
+	switch {
+	case t.Kind() == reflect.Pointer:
+		return mapped(r, t.Elem())
+	case t == durationType:
+		return &jsonschema.Schema{Type: "string", Pattern: `^(([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+|0|` + referencePattern + `)$`}
+	case t == reflect.TypeFor[Counts]():
+		one := &jsonschema.Schema{Type: "integer", Minimum: "0"}
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{one,
+			{Type: "string", Pattern: `^([0-9]+(\.\.[0-9]+)?( *, *[0-9]+(\.\.[0-9]+)?)*|` + referencePattern + `)$`},
+			{Type: "array", Items: one}}}
+	case t == reflect.TypeFor[Wish]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{number("integer"), structure(r, t)}}
+	case t == reflect.TypeFor[parameter]():
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{scalarSchema(), structure(r, t)}}
+	case t == reflect.TypeFor[step]():
+		return stepSchema(r)
+	case isMap(t):
+		value, _ := t.Elem().FieldByName("Value")
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: of(r, value.Type)}
+	}
+	switch t.Kind() {
+	case reflect.Int, reflect.Uint64:
+		return number("integer")
+	case reflect.Float64:
+		return number("number")
+	case reflect.Bool:
+		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "boolean"}, {Type: "string", Pattern: "^" + referencePattern + "$"}}}
+	}
+	return nil
+}
+
+// of is the schema of any type of the language.
+func of(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
+	if s := mapped(r, t); s != nil {
+		return s
+	}
+	if t.Kind() == reflect.String {
+		return scalarSchema()
+	}
+	return structure(r, t)
+}
+
+// structure is the schema of a struct's fields.
+func structure(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
+	inner := *r
+	inner.Mapper = func(field reflect.Type) *jsonschema.Schema {
+		if field == t {
+			return nil
+		}
+		return mapped(r, field)
+	}
+	s := inner.ReflectFromType(t)
+	s.Version = ""
+	return s
+}
+
+func number(kind string) *jsonschema.Schema {
+	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: kind, Minimum: "0"}, {Type: "string", Pattern: "^" + referencePattern + "$"}}}
+}
+
+// scalarSchema accepts any scalar, as a value of the environment may be.
+func scalarSchema() *jsonschema.Schema {
+	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
+}
+
+// stepSchema is exactly one verb.
+func stepSchema(r *jsonschema.Reflector) *jsonschema.Schema {
+	one := uint64(1)
+	s := &jsonschema.Schema{Type: "object", MinProperties: &one, MaxProperties: &one, AdditionalProperties: jsonschema.FalseSchema, Properties: jsonschema.NewProperties()}
+	for _, v := range verbs() {
+		t := reflect.TypeOf(v.new()).Elem()
+		var written *jsonschema.Schema
+		switch v.new().(type) {
+		case structural: // its one field is all of it
+			written = of(r, t.Field(0).Type)
+			if v.name == "deploy" {
+				written = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{written, {Type: "null"}}}
+			}
+		case abridged:
+			field, _ := t.FieldByName("For")
+			written = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{of(r, field.Type), structure(r, t)}}
+		default:
+			written = structure(r, t)
+		}
+		written.Description = strings.TrimSpace(v.doc)
+		s.Properties.Set(v.name, written)
+	}
+	return s
+}

@@ -1,0 +1,241 @@
+package scenarios
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/history"
+	"coinbench/loadgen"
+)
+
+// stage is a scenario being played: what the steps act with.
+type stage struct {
+	scenario Scenario
+	cluster  cluster.Cluster
+	writer   *history.Writer
+	start    time.Time
+	playLoad func(context.Context, loadgen.Workload, time.Time, loadgen.Recorder) (history.LoadEndRecord, error)
+	stop     context.CancelCauseFunc // ends the run, for a reason that no step can return
+	app      cluster.App             // as it is deployed now; steps alone touch it
+
+	reading sync.Mutex // one reading of the counters at a time
+
+	mu       sync.Mutex
+	step     int // 0-based, in force
+	progress progress
+	warned   map[string]bool
+}
+
+func newStage(s Scenario, cfg Config) *stage {
+	st := &stage{scenario: s, cluster: cfg.Cluster, writer: cfg.Writer, start: cfg.Start, playLoad: cfg.Play, app: copied(s.App), step: -1,
+		warned: map[string]bool{}, progress: newProgress(s, cfg.Progress)}
+	if st.playLoad == nil {
+		st.playLoad = loadgen.Run
+	}
+	if st.start.IsZero() {
+		st.start = st.cluster.Now()
+	}
+	return st
+}
+
+// now is the time since the run's start.
+func (st *stage) now() time.Duration { return st.cluster.Now().Sub(st.start) }
+
+// event records an event; the first one that cannot be recorded ends the run.
+func (st *stage) event(e history.Event) {
+	if e.At == 0 {
+		e.At = st.now()
+	}
+	st.mu.Lock()
+	if e.Step == 0 && st.step >= 0 && st.step < len(st.scenario.Steps) {
+		e.Step = st.step + 1
+	}
+	st.mu.Unlock()
+	st.recorded(st.writer.Event(e))
+}
+
+func (st *stage) clusterEvent(e history.Event) { st.event(e) }
+
+func (st *stage) recorded(err error) {
+	if err != nil {
+		st.stop(fmt.Errorf("write the history: %w", err))
+	}
+}
+
+// warn records a warning, once however often it occurs.
+func (st *stage) warn(message string) {
+	st.mu.Lock()
+	known := st.warned[message] || len(st.warned) > 100
+	st.warned[message] = true
+	st.mu.Unlock()
+	if !known {
+		st.event(history.Event{Kind: history.Warning, Detail: map[string]string{"message": message}})
+	}
+}
+
+// poll takes the counters once a second until the context is done; the channel is closed when it has ended.
+func (st *stage) poll(ctx context.Context) <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			if r := recover(); r != nil {
+				st.stop(fmt.Errorf("read the counters: a fault in coinbench itself: %v", r))
+			}
+		}()
+		next := st.cluster.Now()
+		for {
+			next = next.Add(time.Second)
+			now := st.cluster.Now()
+			if next.Before(now) { // the last reading took long: skip, do not hurry after
+				next = now
+			}
+			if st.cluster.Sleep(ctx, next.Sub(now)) != nil || ctx.Err() != nil {
+				return
+			}
+			_ = st.read(ctx) // a task that comes or goes does not answer; the edges of windows insist
+			st.report(false)
+		}
+	}()
+	return ended
+}
+
+// read takes every task's counters now and records them.
+func (st *stage) read(ctx context.Context) error {
+	st.reading.Lock()
+	defer st.reading.Unlock()
+	readings, err := st.cluster.Counters(ctx)
+	for _, r := range readings {
+		st.recorded(st.writer.Reading(r))
+	}
+	st.mu.Lock()
+	st.progress.rates.add(readings)
+	st.mu.Unlock()
+	return err
+}
+
+// window is one measurement: everything between its events, and a reading of the counters directly after the first
+// and directly before the second.
+func (st *stage) window(ctx context.Context, name string, length time.Duration) error {
+	st.event(history.Event{Kind: history.WindowOpen, Detail: st.inForce(name)})
+	if err := st.edge(ctx); err != nil {
+		return err
+	}
+	if err := st.cluster.Sleep(ctx, length); err != nil {
+		return err // no end: the window is not whole, and nothing may be concluded from it
+	}
+	if err := st.edge(ctx); err != nil {
+		return err
+	}
+	st.event(history.Event{Kind: history.WindowEnd, Detail: map[string]string{"name": name}})
+	return nil
+}
+
+// edge reads the counters at the edge of a window. A task that does not answer is a warning; no answer at all an error.
+func (st *stage) edge(ctx context.Context) error {
+	err := st.read(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil {
+		st.warn("at the edge of a window: " + err.Error())
+	}
+	return nil
+}
+
+// inForce is what a window's begin says: its name and every service's replicas.
+func (st *stage) inForce(name string) map[string]string {
+	detail := map[string]string{"name": name}
+	for _, s := range st.app.Services {
+		detail["replicas."+s.Name] = strconv.Itoa(s.Replicas)
+	}
+	if st.scenario.Profile != "" {
+		detail["profile"] = st.scenario.Profile
+	}
+	return detail
+}
+
+// service is a deployed service, which the steps keep as it is now.
+func (st *stage) service(name string) (*cluster.Service, bool) {
+	for i := range st.app.Services {
+		if st.app.Services[i].Name == name {
+			return &st.app.Services[i], true
+		}
+	}
+	return nil, false
+}
+
+func (st *stage) scale(ctx context.Context, name string, replicas int) error {
+	st.doing("scaling %s to %d", name, replicas)
+	if err := st.cluster.Scale(ctx, name, replicas); err != nil {
+		return fmt.Errorf("scale %s to %d: %w", name, replicas, err)
+	}
+	if s, ok := st.service(name); ok {
+		s.Replicas = replicas
+	}
+	return nil
+}
+
+// url is where load for a service is sent.
+func (st *stage) url(ctx context.Context, service, path string) (string, error) {
+	address, err := st.cluster.Address(ctx, service)
+	if err != nil {
+		return "", fmt.Errorf("find %s: %w", service, err)
+	}
+	return "http://" + address + path, nil
+}
+
+// load plays one load and records it.
+func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) (err error) {
+	st.mu.Lock()
+	step := st.step + 1
+	st.mu.Unlock()
+	raw, err := json.Marshal(w)
+	if err != nil {
+		return fmt.Errorf("load %s: %w", w.Name, err)
+	}
+	record, err := st.writer.Load(history.LoadSpec{
+		Name: w.Name, Step: step, Service: service, Method: w.Targets[0].Method, URL: w.Targets[0].URL,
+		Closed: w.Clients > 0, Clients: w.Clients, Schedule: w.Schedule, Requests: w.Requests, Duration: w.Duration,
+		Think: w.Think, Connections: w.Connections, Reuse: reuse(w.Reuse), Begin: st.now(), Workload: raw,
+	})
+	if err != nil {
+		return err
+	}
+	st.event(history.Event{Kind: history.LoadBegin, Service: service, Detail: map[string]string{"name": w.Name}})
+	defer func() {
+		detail := map[string]string{"name": w.Name}
+		if err != nil {
+			detail["error"] = err.Error()
+		}
+		st.event(history.Event{Kind: history.LoadEnd, Service: service, Detail: detail})
+	}()
+	_ = st.read(ctx) // the services' own counters at both ends of the load
+	end, err := st.playLoad(ctx, w, st.start, record)
+	if err != nil {
+		err = fmt.Errorf("load %s: %w", w.Name, err)
+	}
+	if err = errors.Join(err, record.End(end)); err != nil {
+		return err
+	}
+	_ = st.read(ctx)
+	return ctx.Err()
+}
+
+func reuse(r loadgen.Reuse) string {
+	switch {
+	case r.PerRequest:
+		return "a new connection for each request"
+	case r.MaxRequests > 0:
+		return fmt.Sprintf("kept for %d requests", r.MaxRequests)
+	case r.MaxAge > 0:
+		return fmt.Sprintf("kept for %s", r.MaxAge)
+	}
+	return "kept"
+}

@@ -1,0 +1,144 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"coinbench/loadgen"
+)
+
+// Bench sends requests to a service, as ApacheBench does: each client sends its next request when its last one was answered.
+// Each number of clients is a load of its own, NAME/cCLIENTS.
+type Bench struct {
+	Name      string        `json:"name" jsonschema_description:"The loads are called NAME/cCLIENTS. Default: the service's name."`
+	Service   string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Path      string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
+	Method    string        `json:"method" jsonschema_description:"Default: GET, or POST where there is a body."`
+	Body      string        `json:"body" jsonschema_description:"Body of the request."`
+	BodyBytes int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
+	Type      string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+	Clients   Counts        `json:"clients" jsonschema:"default=1" jsonschema_description:"Numbers of clients, one load for each."`
+	Requests  uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
+	For       time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
+	Reuse     bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, as ab's without -k."`
+}
+
+func (s *Bench) preset() {
+	s.Path, s.Type, s.Clients = "/", "application/octet-stream", Counts{1}
+}
+
+func (s *Bench) title() string {
+	return fmt.Sprintf("bench %s %s%s with %s at once", s.method(), s.Service, s.Path, clients(s.Clients))
+}
+
+func clients(c Counts) string {
+	if len(c) == 1 {
+		return plural(c[0], "client")
+	}
+	return c.String() + " clients"
+}
+
+func (s *Bench) method() string {
+	switch {
+	case s.Method != "":
+		return s.Method
+	case s.Body != "" || s.BodyBytes > 0:
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
+
+func (s *Bench) name(clients int) string {
+	name := s.Name
+	if name == "" {
+		name = s.Service
+	}
+	return fmt.Sprintf("%s/c%d", name, clients)
+}
+
+const (
+	mostClients   = 10000
+	mostBodyBytes = 64 << 20
+)
+
+func (s *Bench) check(p *plan) {
+	p.running()
+	service := p.service(s.Service, &s.Service)
+	p.path(&s.Path)
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+	if s.Method != "" && !slices.Contains(methods, s.Method) {
+		p.wrong(&s.Method, "%s", unknown("method", s.Method, methods))
+	}
+	if s.Body != "" && s.BodyBytes > 0 {
+		p.wrong(&s.BodyBytes, "body and body_bytes; accepted: one of them")
+	}
+	if s.BodyBytes > mostBodyBytes {
+		p.wrong(&s.BodyBytes, "body_bytes is %d; accepted: at most %d", s.BodyBytes, mostBodyBytes)
+	}
+	if (s.Requests == 0) == (s.For == 0) {
+		p.wrong(&s.Requests, "a load ends after a number of requests or a time; accepted: one of requests: 50 and for: 5s")
+	}
+	if s.Requests > 1e9 {
+		p.wrong(&s.Requests, "%d requests; accepted: at most 1000000000", s.Requests)
+	}
+	p.bounded(&s.For, "for")
+	if len(s.Clients) == 0 {
+		p.wrong(&s.Clients, "no clients; accepted: clients: [1, 50]")
+	}
+	replicas := 1
+	if service != nil {
+		replicas = max(service.Replicas, 1)
+	}
+	for _, c := range s.Clients {
+		if c < 1 || c > mostClients {
+			p.wrong(&s.Clients, "%s; accepted: 1 to %d", plural(c, "client"), mostClients)
+			continue
+		}
+		p.load(s.name(c), &s.Clients)
+		// A guess: 0.1 s of work a request, as rng and hasher have, and no more at once than there are replicas.
+		p.length += s.For + time.Duration(s.Requests)*100*time.Millisecond/time.Duration(min(c, replicas)) + 200*time.Millisecond
+	}
+}
+
+func (s *Bench) play(ctx context.Context, st *stage) error {
+	url, err := st.url(ctx, s.Service, s.Path)
+	if err != nil {
+		return err
+	}
+	target := loadgen.Target{Method: s.method(), URL: url, Body: s.body(st.scenario.Seed)}
+	if target.Body != nil {
+		target.Header = http.Header{"Content-Type": {s.Type}}
+	}
+	for _, c := range s.Clients {
+		st.doing("%s at once", plural(c, "client"))
+		w := loadgen.Workload{
+			Name: s.name(c), Targets: []loadgen.Target{target}, Clients: c,
+			Requests: int64(s.Requests), Duration: s.For,
+			Reuse: loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
+		}
+		if err := st.load(ctx, s.Service, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// body is the text of the scenario, or bytes that depend on the seed alone.
+func (s *Bench) body(seed uint64) []byte {
+	if s.BodyBytes == 0 {
+		if s.Body == "" {
+			return nil
+		}
+		return []byte(s.Body)
+	}
+	body := make([]byte, s.BodyBytes)
+	source := rand.New(rand.NewPCG(seed, uint64(s.BodyBytes)))
+	for i := range body {
+		body[i] = byte(source.Uint32())
+	}
+	return body
+}

@@ -1,0 +1,92 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"coinbench/cluster"
+)
+
+// Deploy brings the app up. Services that are not named have the Compose file's own numbers.
+type Deploy struct {
+	Services Map[Wish]
+}
+
+// Wish is what a service shall be; fields that are absent stay as the Compose file has them.
+type Wish struct {
+	Replicas    *int        `json:"replicas" jsonschema_description:"Number of replicas; 0 for none."`
+	Environment Map[string] `json:"environment" jsonschema_description:"Environment over that of the Compose file and the profile; an empty value removes a variable."`
+	Image       string      `json:"image" jsonschema_description:"Another image or tag."`
+	Balance     string      `json:"balance" jsonschema:"enum=round-robin,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
+}
+
+func (w *Wish) short() any { return &w.Replicas }
+
+func (s *Deploy) decode(d *decoder, node ast.Node) { d.decode(node, &s.Services) }
+
+func (s *Deploy) title() string {
+	var parts []string
+	for _, e := range s.Services {
+		if e.Value.Replicas != nil {
+			parts = append(parts, fmt.Sprintf("%s %d", e.Key, *e.Value.Replicas))
+		}
+	}
+	if len(parts) == 0 {
+		return "deploy the app"
+	}
+	return "deploy " + strings.Join(parts, ", ")
+}
+
+func (s *Deploy) check(p *plan) {
+	if p.deployed {
+		p.wrong(nil, "the app is deployed already; accepted: one deploy step, then scale and update")
+	}
+	p.deployed = true
+	p.length = 3 * time.Second
+	for i := range s.Services {
+		e := &s.Services[i]
+		service := p.service(e.Key, e)
+		if service == nil {
+			continue
+		}
+		if e.Value.Replicas != nil {
+			p.replicas(*e.Value.Replicas, e.Value.Replicas)
+			service.Replicas = *e.Value.Replicas
+		}
+		if e.Value.Image != "" {
+			service.Image = e.Value.Image
+		}
+		if b := p.balance(&e.Value.Balance); b != "" {
+			service.Balance = b
+		}
+		p.settle(service, e.Value.Environment, e)
+	}
+}
+
+// wished is the app as the step deploys it.
+func (s *Deploy) wished(app cluster.App) cluster.App {
+	p := newPlan(&decoder{at: map[any]place{}}, app)
+	p.step = s
+	s.check(p) // what could be wrong was found when the scenario was parsed
+	return p.app
+}
+
+func (s *Deploy) play(ctx context.Context, st *stage) error {
+	app := s.wished(st.scenario.App)
+	st.doing("starting %s", plural(len(app.Services), "service"))
+	if err := st.cluster.Deploy(ctx, app); err != nil {
+		return fmt.Errorf("deploy: %w", err)
+	}
+	st.app = app
+	return nil
+}
+
+// copied is the app with services of its own.
+func copied(app cluster.App) cluster.App {
+	app.Services = append([]cluster.Service(nil), app.Services...)
+	return app
+}
