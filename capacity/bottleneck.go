@@ -23,7 +23,7 @@ type Bottleneck struct {
 
 // Next is a limit that appears after a change.
 type Next struct {
-	Change    string  `json:"change"` // e.g. "rng 1 -> 4"
+	Change    string  `json:"change"` // e.g. "rng 1 → 4"
 	Limit     string  `json:"limit"`
 	BoundPerS float64 `json:"bound_per_s"`
 }
@@ -45,13 +45,13 @@ func (w *Window) findBottleneck() {
 		}
 	}
 	switch {
-	case hot != nil && *hot.Utilisation >= saturated:
+	case hot != nil && *hot.Utilisation >= saturated && (*hot.BoundPerS <= 1.02*b.WorkerPerS || k.Attained < .97):
 		k.Limit = hot.Service
 		k.Evidence = fmt.Sprintf("%s is busy %s of the time and allows %s", hot.Service, percent(*hot.Utilisation), perSecond(*hot.BoundPerS))
 		if hot.WaitS != nil && *hot.WaitS >= .001 {
 			k.Evidence += fmt.Sprintf("; a worker waits %s for it in each loop", milliseconds3(*hot.WaitS))
 		}
-	case hot != nil:
+	case hot != nil && *hot.Utilisation < saturated:
 		k.Limit, k.Task = hot.Service, hot.HottestTask
 		k.Evidence = fmt.Sprintf("%s is busy %s of the time while %s as a whole is busy %s: the connections are not spread over the replicas",
 			hot.HottestTask, percent(*hot.Hottest), hot.Service, percent(*hot.Utilisation))
@@ -64,7 +64,8 @@ func (w *Window) findBottleneck() {
 
 // workerEvidence says why the workers' own loop is the limit.
 func (w *Window) workerEvidence(b Bounds, attained float64) string {
-	s := fmt.Sprintf("no server is busy more than %s of the time", percent(busiest(w.Services)))
+	u, name := busiest(w.Services)
+	s := fmt.Sprintf("the busiest server, %s, is busy %s of the time", name, percent(u))
 	if w.Backoffs > 0 {
 		return s + fmt.Sprintf("; the workers went silent %s after errors", times(w.Backoffs))
 	}
@@ -79,14 +80,13 @@ func (w *Window) workerEvidence(b Bounds, attained float64) string {
 	return s
 }
 
-func busiest(services []ServiceUse) float64 {
-	u := 0.0
+func busiest(services []ServiceUse) (utilisation float64, service string) {
 	for _, s := range services {
-		if s.Utilisation != nil {
-			u = max(u, *s.Utilisation)
+		if s.Utilisation != nil && (service == "" || *s.Utilisation > utilisation) {
+			utilisation, service = *s.Utilisation, s.Service
 		}
 	}
-	return u
+	return utilisation, service
 }
 
 // next plays the changes forward on the bounds: a service that limits gets as many replicas as the next limit needs, workers that
@@ -109,7 +109,7 @@ func (w *Window) next(b Bounds, k *Bottleneck) ([]Next, string) {
 			if n <= b.Workers {
 				n = b.Workers + 1
 			}
-			change = fmt.Sprintf("workers %d -> %d", b.Workers, n)
+			change = fmt.Sprintf("workers %d → %d", b.Workers, n)
 			b, limit = b.At(n), service
 		} else {
 			from := 0
@@ -130,7 +130,7 @@ func (w *Window) next(b Bounds, k *Bottleneck) ([]Next, string) {
 			if to <= from {
 				to = from + 1
 			}
-			change = fmt.Sprintf("%s %d -> %d", limit, from, to)
+			change = fmt.Sprintf("%s %d → %d", limit, from, to)
 			b = b.With(limit, to)
 			if s, service := b.Saturation(); s < b.WorkerPerS*.98 {
 				limit = service

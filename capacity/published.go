@@ -120,7 +120,7 @@ func compareWithPublished(windows []Window, loads []LoadResult) []Row {
 		if r.Bound != nil && *r.Bound > 0 {
 			r.Attained = ptr(r.Measured / *r.Bound)
 		}
-		if plain(w.Config) {
+		if plain(w.Config) && w.Errors == 0 {
 			for _, p := range PublishedRates() {
 				if p.Workers == w.workers() && p.RNG == w.Config.Replicas[settings.RNG] && near(p.ThinkS, w.Config.ThinkS) {
 					r.Published = append(r.Published, p.value(w))

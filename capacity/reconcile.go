@@ -46,7 +46,7 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 	}
 	r.Possible = true
 	total := Entry{Name: "run"}
-	ended := 0
+	ended, unseen := 0, 0.0
 	for _, t := range s.tasks {
 		last := t.readings[len(t.readings)-1]
 		if t.service == settings.Worker {
@@ -55,6 +55,10 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 		total.add(t.service, func(name string, labels ...string) float64 { return sum(last.Values, name, labels...) })
 		if t.service == settings.Worker && (run.End-last.At).Seconds() > 2 {
 			ended++
+			if n := len(t.readings); n > 1 {
+				before := t.readings[n-2]
+				unseen += 1 + (sum(last.Values, history.Hashes)-sum(before.Values, history.Hashes))/max(.5, (last.At-before.At).Seconds())
+			}
 		}
 	}
 	for _, l := range run.Loads {
@@ -81,19 +85,13 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 	for _, w := range windows {
 		workers = max(workers, w.workers())
 	}
-	fastest := 0.0
-	for _, w := range windows {
-		if w.HashRate != nil && w.workers() > 0 {
-			fastest = max(fastest, w.HashRate.Value/float64(w.workers()))
-		}
-	}
 	r.Residual = total.Residual
-	r.Tolerance = float64(max(workers, 1)) + math.Ceil(float64(ended)*(fastest*1.5+1))
+	r.Tolerance = float64(max(workers, 1)) + math.Ceil(unseen)
 	r.Balanced = math.Abs(r.Residual) <= r.Tolerance
 	r.Why = fmt.Sprintf("%.0f posts answered by hasher, %.0f of them to benches; %.0f hashes counted, %.0f lost, %.0f in flight: %.0f remain, of %.0f that loops under way",
 		total.HasherPosts, total.BenchPosts, total.Counted, total.Lost, total.InFlight, total.Residual, r.Tolerance)
 	if ended > 0 {
-		r.Why += fmt.Sprintf(" and %s that ended after the last reading of them", count(ended, "worker"))
+		r.Why += fmt.Sprintf(" and what %s did after the last reading of them", count(ended, "worker"))
 	}
 	r.Why += " can explain."
 	return r

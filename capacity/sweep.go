@@ -62,16 +62,39 @@ func sweeps(windows []Window) []Sweep {
 	return all
 }
 
-// Curve is the bounds of a sweep of workers, from the demands that were measured at its most loaded point: the one whose
-// averages rest on the most hashes.
+// Curve is the bounds of a sweep of workers, from the demands that were measured at its points, each weighed by its hashes; nil
+// for a sweep of another service. At gives the curve's points.
 func (a *Analysis) Curve(s Sweep) *Bounds {
 	if s.Service != WorkerLimit {
 		return nil
 	}
-	for i := len(s.Points) - 1; i >= 0; i-- {
-		if w := a.Window(s.Points[i].Window); w != nil && w.Bounds != nil {
-			return w.Bounds
+	var total, think, overhead float64
+	var demands []Demand
+	n := 0
+	for _, p := range s.Points {
+		w := a.Window(p.Window)
+		if w == nil || w.Bounds == nil || len(demands) > 0 && len(w.Bounds.Demands) != len(demands) {
+			continue
 		}
+		if demands == nil {
+			demands = slices.Clone(w.Bounds.Demands)
+			for i := range demands {
+				demands[i].DemandS = 0
+			}
+		}
+		total += w.Hashes
+		think += w.Bounds.ThinkS * w.Hashes
+		overhead += w.Bounds.OverheadS * w.Hashes
+		for i, d := range w.Bounds.Demands {
+			demands[i].DemandS += d.DemandS * w.Hashes
+		}
+		n = max(n, p.Replicas)
 	}
-	return nil
+	if total == 0 {
+		return nil
+	}
+	for i := range demands {
+		demands[i].DemandS /= total
+	}
+	return ptr(NewBounds("measured", n, think/total, overhead/total, demands))
 }

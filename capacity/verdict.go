@@ -87,13 +87,17 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 			v.Doubts = append(v.Doubts, fmt.Sprintf("window %s: the counters of %d of %d workers were read", w.Name, len(w.Workers), n))
 		}
 		if w.HashRate != nil && w.Bounds != nil {
-			slack := 1.02 * w.Bounds.UpperPerS
+			bound := w.Bounds.UpperPerS
+			if w.Configured != nil { // nothing is faster than it was set to be; a measured demand has its error
+				bound = max(bound, w.Configured.UpperPerS)
+			}
+			slack := 1.02 * bound
 			if w.HashRate.StdErr != nil {
 				slack += 3 * *w.HashRate.StdErr
 			}
 			if w.HashRate.Value > slack && !w.Config.Updating {
 				v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the hash rate %s is above the bound %s: the model leaves out something that happened there",
-					w.Name, significant(w.HashRate.Value), significant(w.Bounds.UpperPerS)))
+					w.Name, significant(w.HashRate.Value), significant(bound)))
 			}
 		}
 	}
@@ -247,21 +251,18 @@ func headline(a *Analysis) string {
 		return limit
 	}
 	var parts []string
-	last := ""
-	for _, w := range a.Key() {
-		text := fmt.Sprintf("%s limits %s to %s", name(w.Bottleneck.Limit), w.Config, perSecond(w.HashRate.Value))
-		if w.Bottleneck.Limit == last {
-			text = fmt.Sprintf("%s: %s", w.Config, perSecond(w.HashRate.Value))
+	for i, w := range a.Key() {
+		if i == 3 {
+			break
 		}
-		last = w.Bottleneck.Limit
+		text := fmt.Sprintf("%s: %s limits at %s", w.Config, name(w.Bottleneck.Limit), perSecond(w.HashRate.Value))
+		if w.Errors > 0 {
+			text = fmt.Sprintf("%s, %s: %s", w.Config, count(int(w.Errors), "error"), perSecond(w.HashRate.Value))
+		}
 		parts = append(parts, text)
 	}
 	if len(parts) == 0 {
 		return ""
 	}
-	if len(parts) > 3 {
-		parts = parts[:3]
-	}
-	s := strings.Join(parts, "; then ")
-	return strings.ToUpper(s[:1]) + s[1:] + "."
+	return strings.Join(parts, "; ") + "."
 }

@@ -2,7 +2,9 @@ package capacity
 
 import (
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -210,8 +212,17 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	}
 	if w.Hashes > 0 && rate > 0 {
 		w.Loop = &Loop{TotalS: float64(w.workers()) / rate}
+		// Stages that were cut by the window's edges weigh in a short window. Without a back-off the stages fill the workers' time, so
+		// each has its share of the loop; the hashes alone would be off by up to a loop for each worker.
+		per, all := 1/w.Hashes, 0.0
+		for _, name := range slices.Sorted(maps.Keys(stages)) {
+			all += stages[name]
+		}
+		if filled := all / (sampled * float64(len(spans))); w.Backoffs == 0 && filled > .8 && filled < 1.2 {
+			per = w.Loop.TotalS / all
+		}
 		for name, sum := range stages {
-			w.Loop.Stages = append(w.Loop.Stages, Stage{Name: name, PerLoopS: sum / w.Hashes})
+			w.Loop.Stages = append(w.Loop.Stages, Stage{Name: name, PerLoopS: sum * per})
 		}
 		order := map[string]int{"think": 1, "rng": 2, "hasher": 3, "redis": 4, "overhead": 5}
 		sort.Slice(w.Loop.Stages, func(i, j int) bool {

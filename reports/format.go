@@ -30,7 +30,12 @@ func figures(v float64) string {
 // whole writes a count.
 func whole(v float64) string { return strconv.FormatFloat(math.Round(v), 'f', 0, 64) }
 
-func percent(ratio float64) string { return whole(100*ratio) + " %" }
+func percent(ratio float64) string {
+	if v := math.Round(100 * ratio); v != 0 {
+		return whole(v) + " %"
+	}
+	return "0 %" // not -0
+}
 
 func signedPercent(ratio float64) string {
 	v := 100 * ratio
