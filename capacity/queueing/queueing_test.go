@@ -17,13 +17,13 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 
 // Lazowska, Zahorjan, Graham, Sevcik, Quantitative System Performance, 1984, chapter 3.
 func TestLazowska1984Chapter3(t *testing.T) {
-	// Page 42: a disk that serves 40 requests a second, 0.0225 s each, is 90 % busy.
+	// Section 3.2, the utilisation law: a disk that serves 40 requests a second, 0.0225 s each, is 90 % busy.
 	u, err := Utilisation(40, .0225, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	near(t, "disk utilisation", u, .90, 1e-12)
-	// Page 46: 64 users who think for 30 s, 2 interactions a second: the response time is 2 s.
+	// Section 3.3, the response time law: 64 users who think for 30 s, 2 interactions a second: the response time is 2 s.
 	r, err := ResponseTime(64, 2, 30)
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +34,21 @@ func TestLazowska1984Chapter3(t *testing.T) {
 		t.Fatal(err)
 	}
 	near(t, "users who wait", n, 4, 1e-12)
+}
+
+// Table 6.2 of the same book: demands 0.605, 2.1 and 1.35 s, 15 s of think time.
+func TestLazowska1984Table62(t *testing.T) {
+	w := Network{ThinkS: 15, Stations: []Station{{"cpu", .605, 1}, {"disk 1", 2.1, 1}, {"disk 2", 1.35, 1}}}
+	curve, err := w.MVA(3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{.0525, .1031, .1515} {
+		near(t, "X", curve[i].RatePerS, want, 5e-5)
+	}
+	// By hand: R(1) = D; R_k(2) = D_k (1 + D_k/19.055).
+	near(t, "R(1)", curve[0].ResponseS, 4.055, 1e-12)
+	near(t, "R(2)", curve[1].ResponseS, 4.055+(.605*.605+2.1*2.1+1.35*1.35)/19.055, 1e-12)
 }
 
 // Kleinrock 1975, sections 3.2, 3.5, 3.8 and 5.6; numbers recomputed by hand from the equations named in the comments.

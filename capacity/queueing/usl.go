@@ -83,9 +83,9 @@ type Fitted struct {
 	Kappa      Interval
 	FromN, ToN float64 // range of the points: the range in which Model says anything
 
-	// KappaIdentified says whether the points show a coherency cost: universal is the best law, and the interval of kappa
-	// excludes 0. If not, a peak of Model is a fantasy, and MeasureBeyondN is the least N at which the upper end of kappa's
-	// interval would show beside Amdahl's law.
+	// KappaIdentified says whether the points show a coherency cost: the interval of kappa excludes 0, and universal is the
+	// best law or the peak itself lies among the points (AICc is harsh on fewer than ten). If not, a peak of Model is a
+	// fantasy, and MeasureBeyondN is the least N at which the upper end of kappa's interval would show beside Amdahl's law.
 	KappaIdentified bool
 	MeasureBeyondN  float64
 }
@@ -367,7 +367,8 @@ func middle(values []float64, confidence float64) Interval {
 // identify says whether kappa was seen, and where to look for it if not: where the law with the upper end of its interval
 // falls 5 % of the throughput, and three standard deviations of the residuals, below Amdahl's law.
 func (f *Fitted) identify(points []Point) {
-	f.KappaIdentified = f.Best == Universal && f.Kappa.Low > 0
+	peak, ok := f.Model.Peak()
+	f.KappaIdentified = f.Kappa.Low > 0 && (f.Best == Universal || ok && f.FromN < peak && peak < f.ToN)
 	if f.KappaIdentified {
 		return
 	}
