@@ -12,10 +12,13 @@ import (
 	"coinbench/services/settings"
 )
 
+// anyScalar is a text that may be written as a number or a truth as well.
+type anyScalar string
+
 // parameter is a value of a scenario that --set may change.
 type parameter struct {
-	Default string `json:"default" jsonschema:"required" jsonschema_description:"The value unless --set or a profile says otherwise."`
-	Doc     string `json:"doc" jsonschema_description:"What the parameter changes."`
+	Default anyScalar `json:"default" jsonschema:"required" jsonschema_description:"The value unless --set or a profile says otherwise."`
+	Doc     string    `json:"doc" jsonschema_description:"What the parameter changes."`
 }
 
 func (p *parameter) short() any { return &p.Default }
@@ -59,7 +62,7 @@ func (d *decoder) parameters(doc *document) {
 func (d *decoder) settings(doc *document, set map[string]string) (values map[string]string, in *profile) {
 	values = map[string]string{"profile": ""}
 	for _, p := range doc.Parameters {
-		values[p.Key] = p.Value.Default
+		values[p.Key] = string(p.Value.Default)
 	}
 	accepted := append(reserved(), doc.Parameters.Names()...)
 	wrong := func(message string) {

@@ -123,7 +123,7 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 func (s Scenario) detail() map[string]string {
 	detail := map[string]string{"scenario": s.Name, "steps": strconv.Itoa(len(s.Steps))}
 	for i, o := range s.Objectives {
-		detail[fmt.Sprintf("objective.%02d", i+1)] = o
+		detail[fmt.Sprintf("%s%02d", objectiveKey, i+1)] = o
 	}
 	for name, value := range s.Settings {
 		detail["set."+name] = value

@@ -118,8 +118,9 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 		d.fault(d.at[&doc.App], "%v", err)
 	} else {
 		s.App = d.profiled(app, profile)
-		s.Steps = d.timeline(s.App, &doc)
-		s.Objectives = d.objectives(&doc)
+		plan := newPlan(d, s.App)
+		s.Steps = plan.timeline(&doc)
+		s.Objectives = plan.objectives(&doc)
 	}
 	if err := join(d.faults); err != nil {
 		return Scenario{}, err
@@ -217,14 +218,13 @@ func isMapping(node ast.Node) bool {
 }
 
 // timeline checks the steps one after the other and says what each will be.
-func (d *decoder) timeline(app cluster.App, doc *document) []Step {
-	p := newPlan(d, app)
+func (p *plan) timeline(doc *document) []Step {
 	var steps []Step
 	if len(doc.Steps) == 0 {
-		d.fault(d.at[&doc.Name], "the scenario has no steps; accepted: a list of %s", strings.Join(verbNames(), ", "))
+		p.fault(p.at[&doc.Name], "the scenario has no steps; accepted: a list of %s", strings.Join(verbNames(), ", "))
 	}
 	if len(doc.Steps) > mostSteps {
-		d.fault(doc.Steps[mostSteps].place, "%d steps; accepted: at most %d", len(doc.Steps), mostSteps)
+		p.fault(doc.Steps[mostSteps].place, "%d steps; accepted: at most %d", len(doc.Steps), mostSteps)
 		return nil
 	}
 	for i := range doc.Steps {
@@ -237,21 +237,6 @@ func (d *decoder) timeline(app cluster.App, doc *document) []Step {
 		steps = append(steps, Step{Verb: s.verb, Title: s.act.title(), Length: p.length, Line: s.place.line, act: s.act})
 	}
 	return steps
-}
-
-// objectiveText is one objective as it was written, with its parameters put in.
-type objectiveText string
-
-// objectives returns the texts of the objectives.
-func (d *decoder) objectives(doc *document) []string {
-	var texts []string
-	for i := range doc.Objectives {
-		texts = append(texts, string(doc.Objectives[i]))
-		if strings.TrimSpace(texts[i]) == "" {
-			d.fault(d.at[&doc.Objectives[i]], "an empty objective; accepted: such as hash_rate(saturated) >= 9.3")
-		}
-	}
-	return texts
 }
 
 // reserved are the settings that are no parameters.

@@ -49,6 +49,8 @@ func mapped(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{number("integer"), structure(r, t)}}
 	case t == reflect.TypeFor[parameter]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{scalarSchema(), structure(r, t)}}
+	case t == reflect.TypeFor[anyScalar]():
+		return scalarSchema()
 	case t == reflect.TypeFor[step]():
 		return stepSchema(r)
 	case isMap(t):
@@ -88,6 +90,15 @@ func structure(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
 	}
 	s := inner.ReflectFromType(t)
 	s.Version = ""
+	if s.Properties == nil {
+		return s
+	}
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() { // a parameter may stand where one of several words is expected
+		if words := p.Value.Enum; len(words) > 0 {
+			p.Value.Type, p.Value.Enum = "", nil
+			p.Value.AnyOf = []*jsonschema.Schema{{Type: "string", Enum: words}, {Type: "string", Pattern: "^" + referencePattern + "$"}}
+		}
+	}
 	return s
 }
 

@@ -1,0 +1,87 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"coinbench/capacity"
+	"coinbench/history"
+)
+
+// objectiveText is one objective as it is written.
+type objectiveText string
+
+// objectives checks every objective and the names in it, and returns their texts with the parameters put in.
+func (p *plan) objectives(doc *document) []string {
+	var texts []string
+	for i := range doc.Objectives {
+		text := &doc.Objectives[i]
+		at := p.at[text]
+		texts = append(texts, string(*text))
+		o, err := capacity.ParseObjective(string(*text))
+		var e *capacity.ParseError
+		switch {
+		case errors.As(err, &e):
+			p.fault(p.within(at, string(*text), e.Column), "objective %q: %s", *text, e.Message)
+			continue
+		case err != nil:
+			p.fault(at, "objective %q: %v", *text, err)
+			continue
+		}
+		names := o.Names()
+		windows, loads := sortedKeys(p.windows), sortedKeys(p.loads)
+		for _, check := range []struct {
+			what            string
+			names, accepted []string
+		}{
+			{"window", names.Windows, windows},
+			{"load", names.Loads, loads},
+			{"window or load", names.Either, append(slices.Clone(windows), loads...)},
+			{"service", names.Services, p.serviceNames()},
+		} {
+			for _, name := range check.names {
+				if !slices.Contains(check.accepted, name) {
+					p.fault(p.within(at, string(*text), strings.Index(string(*text), name)+1), "%s", unknown(check.what, name, check.accepted))
+				}
+			}
+		}
+	}
+	return texts
+}
+
+// within is the place of a column of a text, where the text stands in its line as it is; else the text's own place.
+func (d *decoder) within(at place, text string, column int) place {
+	if at.line == 0 || at.line > len(d.lines) || column < 1 {
+		return at
+	}
+	line := []rune(d.lines[at.line-1])
+	for _, quote := range []int{0, 1} {
+		if from := at.column - 1 + quote; from <= len(line) && strings.HasPrefix(string(line[from:]), text) {
+			return place{at.line, at.column + quote + column - 1}
+		}
+	}
+	return at
+}
+
+const objectiveKey = "objective." // of the run.begin event, followed by a number
+
+// Objectives are the objectives that a run was played for, as texts in their order. The run itself names them, so that an old
+// one can be judged by whoever can read its history.
+func Objectives(run *history.Run) []string {
+	var texts []string
+	for _, e := range run.Events {
+		if e.Kind != history.RunBegin {
+			continue
+		}
+		for i := 1; ; i++ {
+			text, ok := e.Detail[fmt.Sprintf("%s%02d", objectiveKey, i)]
+			if !ok {
+				return texts
+			}
+			texts = append(texts, text)
+		}
+	}
+	return texts
+}
