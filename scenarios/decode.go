@@ -76,8 +76,10 @@ func (d *decoder) value(node ast.Node, v reflect.Value) {
 		d.at[pointer] = where(node)
 	}
 	switch n := node.(type) {
-	case *ast.NullNode:
-		return // as if the key were not there; what is needed is found missing later
+	case *ast.NullNode: // as if the key were not there; what is needed is found missing later
+		if _, item := pointer.(*step); !item {
+			return
+		}
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode, *ast.MergeKeyNode:
 		d.fault(where(n), "anchors, aliases and tags are not part of the language; write the value itself, or a parameter")
 		return

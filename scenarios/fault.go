@@ -64,7 +64,7 @@ func join(faults []*Fault) error {
 func unknown(what, name string, accepted []string) string {
 	s := fmt.Sprintf("unknown %s %q", what, name)
 	if len(accepted) == 0 {
-		return s + "; there is none"
+		return s + "; there are none"
 	}
 	if best := nearest(name, accepted); best != "" {
 		s += fmt.Sprintf(", did you mean %q?", best)

@@ -95,9 +95,9 @@ func (d *decoder) settings(doc *document, set map[string]string) (values map[str
 	return values, in
 }
 
-// profiled returns the app with the profile's environment, and checks the environment of every profile.
-func (d *decoder) profiled(app cluster.App, in *profile) cluster.App {
-	app.Services = slices.Clone(app.Services)
+// profiled returns the app with the profile's environment.
+func profiled(app cluster.App, in *profile) cluster.App {
+	app = copied(app)
 	if in == nil {
 		return app
 	}
@@ -111,6 +111,24 @@ func (d *decoder) profiled(app cluster.App, in *profile) cluster.App {
 	return app
 }
 
+// profiles checks the environment of every profile, that of those which are not in force as well.
+func (d *decoder) profiles(app cluster.App, doc *document) {
+	var names []string
+	for _, s := range app.Services {
+		names = append(names, s.Name)
+	}
+	for i := range doc.Profiles {
+		for j := range doc.Profiles[i].Value.Environment {
+			e := &doc.Profiles[i].Value.Environment[j]
+			if !slices.Contains(names, e.Key) {
+				d.fault(d.at[e], "%s", unknown("service", e.Key, names))
+				continue
+			}
+			d.environment(e.Key, e.Value)
+		}
+	}
+}
+
 // environment checks variables of a service, each at its own place.
 func (d *decoder) environment(service string, env Map[string]) {
 	if !slices.Contains(settings.Services(), service) {
@@ -122,21 +140,25 @@ func (d *decoder) environment(service string, env Map[string]) {
 				env[i].Key, service, settings.Prefix)
 			continue
 		}
-		if env[i].Value == "" {
-			continue // removes the variable
-		}
-		var f *settings.Fault
-		if err := settings.Check(service, map[string]string{env[i].Key: env[i].Value}); errors.As(err, &f) && f.Variable == env[i].Key && f.Accepted != "" || unknownVariable(f) {
+		if f := variableFault(service, env[i].Key, env[i].Value); f != nil {
 			d.fault(d.at[&env[i]], "%v", f)
 		}
 	}
 }
 
-// unknownVariable says that a fault is about a name and not about a combination of values, which only the whole
-// environment can show.
-func unknownVariable(f *settings.Fault) bool {
-	return f != nil && !slices.ContainsFunc(settings.Variables(""), func(v settings.Variable) bool { return v.Name == f.Variable }) ||
-		f != nil && strings.Contains(f.Problem, "belongs to")
+// variableFault is what is wrong with one variable by itself; a combination of values shows only in the whole environment.
+func variableFault(service, name, value string) *settings.Fault {
+	variables := settings.Variables(service)
+	i := slices.IndexFunc(variables, func(v settings.Variable) bool { return v.Name == name })
+	if i >= 0 && value == "" {
+		return nil // it removes the variable
+	}
+	var f *settings.Fault
+	err := settings.Check(service, map[string]string{name: value})
+	if !errors.As(err, &f) || i >= 0 && f.Accepted == "" {
+		return nil
+	}
+	return f
 }
 
 // merged returns the environment with changes; an empty value removes a variable.

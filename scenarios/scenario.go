@@ -86,6 +86,10 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 		d.lines[i] = strings.TrimSuffix(line, "\r")
 	}
 	root := d.syntax(source)
+	if root != nil && !isMapping(root) {
+		d.fault(where(root), "found %s; accepted: a mapping with name and steps", describe(root))
+		root = nil
+	}
 	if root == nil {
 		return Scenario{}, join(d.faults)
 	}
@@ -117,7 +121,8 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 	if err != nil {
 		d.fault(d.at[&doc.App], "%v", err)
 	} else {
-		s.App = d.profiled(app, profile)
+		s.App = profiled(app, profile)
+		d.profiles(app, &doc)
 		plan := newPlan(d, s.App)
 		s.Steps = plan.timeline(&doc)
 		s.Objectives = plan.objectives(&doc)
@@ -221,7 +226,7 @@ func isMapping(node ast.Node) bool {
 func (p *plan) timeline(doc *document) []Step {
 	var steps []Step
 	if len(doc.Steps) == 0 {
-		p.fault(p.at[&doc.Name], "the scenario has no steps; accepted: a list of %s", strings.Join(verbNames(), ", "))
+		p.wrong(&doc.Steps, "the scenario has no steps; accepted: a list of %s", strings.Join(verbNames(), ", "))
 	}
 	if len(doc.Steps) > mostSteps {
 		p.fault(doc.Steps[mostSteps].place, "%d steps; accepted: at most %d", len(doc.Steps), mostSteps)

@@ -64,12 +64,13 @@ type plan struct {
 	deployed bool
 	windows  map[string]place
 	loads    map[string]place
+	unread   []*Fault      // found before any step was checked
 	step     act           // under check
 	length   time.Duration // of the step
 }
 
 func newPlan(d *decoder, app cluster.App) *plan {
-	return &plan{decoder: d, app: copied(app), windows: map[string]place{}, loads: map[string]place{}}
+	return &plan{decoder: d, unread: slices.Clone(d.faults), app: copied(app), windows: map[string]place{}, loads: map[string]place{}}
 }
 
 // wrong reports a fault at the place where the value behind the pointer was written, or at the step.
@@ -77,6 +78,9 @@ func (p *plan) wrong(pointer any, format string, args ...any) {
 	at, ok := p.at[pointer]
 	if !ok {
 		at = p.at[p.step]
+	}
+	if ok && slices.ContainsFunc(p.unread, func(f *Fault) bool { return f.Line == at.line && f.Column == at.column }) {
+		return // the value could not be read; that it is missing now is no fault of its own
 	}
 	p.fault(at, format, args...)
 }
@@ -129,6 +133,10 @@ func (p *plan) named(what string, names map[string]place, name string, pointer a
 
 // positive reports a duration that is not greater than zero.
 func (p *plan) positive(d *time.Duration, key string) {
+	if _, written := p.at[d]; !written && *d <= 0 {
+		p.wrong(d, "no %s is given; accepted: a duration, as in %s: 10s", key, key)
+		return
+	}
 	if *d <= 0 {
 		p.wrong(d, "%s is %s; accepted: a duration greater than 0s, at most %s", key, *d, longest)
 	}
@@ -162,7 +170,7 @@ func (p *plan) settle(s *cluster.Service, env Map[string], pointer any) {
 	}
 	single := false
 	for _, e := range env {
-		single = single || e.Value != "" && settings.Check(s.Name, map[string]string{e.Key: e.Value}) != nil
+		single = single || variableFault(s.Name, e.Key, e.Value) != nil
 	}
 	if err := settings.Check(s.Name, own(s.Environment)); err != nil && !single {
 		p.wrong(pointer, "%v", err)
