@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"strconv"
 	"time"
 )
 
@@ -59,8 +58,10 @@ func (w *response) SetWriteDeadline(t time.Time) error { return w.conn.SetWriteD
 
 // finish sends what is left of the answer.
 func (w *response) finish() {
-	if w.status == 0 {
-		w.header.Set("Content-Length", strconv.Itoa(0))
+	if w.status == 0 { // a handler that wrote no body: to a HEAD it may have said how long it would be
+		if w.header.Get("Content-Length") == "" {
+			w.header.Set("Content-Length", "0")
+		}
 		w.WriteHeader(http.StatusOK)
 	}
 	w.out.Flush() // a client that is gone misses nothing
