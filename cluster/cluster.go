@@ -32,7 +32,8 @@ type Cluster interface {
 	// Scale sets the replicas of a service.
 	Scale(ctx context.Context, service string, replicas int) error
 
-	// Update changes a service's image, environment or balancing by a rolling update.
+	// Update changes a service's image, environment or balancing by a rolling update. A RolloutError says that the update was
+	// paused or rolled back.
 	Update(ctx context.Context, service string, change Change) error
 
 	// Status lists the services as they are now, in the order of App.Services.
@@ -70,6 +71,13 @@ type Fault struct {
 	InRotation bool          // true: the balancer keeps sending connections to the dead replica, which are refused
 }
 
+// Rollbacker is the ability to undo an update.
+type Rollbacker interface {
+	// Rollback returns a service to what it was before its last Update, by a rolling update under its Rollback settings; its
+	// replicas stay as they are. A second Rollback undoes the first.
+	Rollback(ctx context.Context, service string) error
+}
+
 // Logs is the ability to read what a task printed.
 type Logs interface {
 	// Logs writes the output so far of every task of the service, each line with the task's name before it.
@@ -87,8 +95,9 @@ type Change struct {
 // ServiceStatus is a service as it is now.
 type ServiceStatus struct {
 	Service
-	Running int // tasks in rotation
-	Tasks   []Task
+	Running   int // tasks in rotation
+	Tasks     []Task
+	Published []string // host:port at which the published ports are reached from outside
 }
 
 // TaskState is the state of a task, in the words of Docker Swarm.

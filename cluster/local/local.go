@@ -1,0 +1,388 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/history"
+)
+
+// The time that Remove gives replicas to end in good order, and the default of Config.Deadline.
+const (
+	removeGrace     = 4 * time.Second
+	defaultDeadline = 60 * time.Second
+)
+
+// Config says how a local cluster runs. Only Command is needed.
+type Config struct {
+	Command  []string       // the beginning of the command line that runs coinbench's binary; "service rng" follows it
+	Dir      string         // logs/<task>.log are written here; "": logs are not kept
+	Sink     cluster.Sink   // takes events, must not call the cluster; nil: nobody does
+	Redis    string         // host:port of a real Redis; "": an embedded one
+	Publish  map[string]int // the port to publish a service at instead of the Compose file's; 0: any free one
+	Seed     uint64         // of random balancing
+	Start    time.Time      // the run's start, to which readings are relative; zero: the call of New
+	Deadline time.Duration  // for a change to converge, beside the times that the app itself asks for; 0: 60 s
+}
+
+// Cluster is this machine.
+type Cluster struct {
+	config  Config
+	removal sync.Mutex // held by Deploy's set-up and by Remove
+
+	mu       sync.Mutex
+	numbers  map[string]int // tasks so far of every slot, so that names are unique within a run
+	app      cluster.App
+	services []*service // of the deployed app, in its order; nil: nothing is deployed
+	hosts    string     // COIN_HOSTS
+	spawner  *spawner
+	probes   *http.Client // for health checks: a connection each, as they come from outside
+	scrapes  *http.Client // for counters
+	redis    *redisServer
+	end      context.CancelFunc // of the life of what is deployed
+	news     chan struct{}      // closed and replaced at every change
+	wg       sync.WaitGroup
+}
+
+var errRemoved = errors.New("the app was removed meanwhile")
+
+// New returns a cluster with nothing deployed.
+func New(config Config) (*Cluster, error) {
+	if len(config.Command) == 0 {
+		return nil, errors.New("local cluster: no command that runs coinbench")
+	}
+	if config.Redis != "" {
+		if _, _, err := net.SplitHostPort(config.Redis); err != nil {
+			return nil, fmt.Errorf("redis %q: %w; accepted: host:port, such as 127.0.0.1:6379", config.Redis, err)
+		}
+	}
+	if config.Start.IsZero() {
+		config.Start = time.Now()
+	}
+	if config.Deadline == 0 {
+		config.Deadline = defaultDeadline
+	}
+	return &Cluster{config: config, numbers: map[string]int{}, news: make(chan struct{})}, nil
+}
+
+// Name is local.
+func (c *Cluster) Name() string { return "local" }
+
+// Now is the time.
+func (c *Cluster) Now() time.Time { return time.Now() }
+
+// Sleep waits.
+func (c *Cluster) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Deploy brings the app up.
+func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
+	if err := c.Check(app); err != nil {
+		return fmt.Errorf("deploy %s: %w", app.Name, err)
+	}
+	if err := c.setUp(app); err != nil {
+		return fmt.Errorf("deploy %s: %w", app.Name, err)
+	}
+	for _, level := range levels(c.deployed()) {
+		for _, s := range level {
+			if err := s.set(s.spec.Replicas); err != nil {
+				return fmt.Errorf("deploy %s: %w", app.Name, err)
+			}
+		}
+		for _, s := range level {
+			if err := c.await(ctx, s, "deploy"); err != nil {
+				return err
+			}
+			c.mu.Lock()
+			c.emit(history.ServiceDeployed, s.name, "", s.inForce()...)
+			c.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// setUp makes everything that replicas need. When it fails nothing is left of it.
+func (c *Cluster) setUp(app cluster.App) (err error) {
+	c.removal.Lock()
+	defer c.removal.Unlock()
+	if c.deployed() != nil {
+		return fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
+	}
+	if c.config.Dir != "" {
+		if err := os.MkdirAll(filepath.Join(c.config.Dir, "logs"), 0o755); err != nil {
+			return err
+		}
+	}
+	life, end := context.WithCancel(context.Background())
+	services := []*service{}
+	var server *redisServer
+	defer func() {
+		if err != nil {
+			end()
+			for _, s := range services {
+				s.close()
+			}
+			if server != nil {
+				server.close()
+			}
+		}
+	}()
+	var hosts []string
+	for _, spec := range app.Services {
+		s := newService(c, life, spec)
+		services = append(services, s)
+		if s.port > 0 {
+			if err := s.listen(c.config.Publish); err != nil {
+				return err
+			}
+			hosts = append(hosts, fmt.Sprintf("%s:%d=%s", s.name, s.port, s.address))
+		}
+		if s.isRedis && server == nil {
+			if server, err = newRedis(c.config.Redis); err != nil {
+				return err
+			}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.app, c.services, c.redis, c.end = app, services, server, end
+	c.hosts = strings.Join(hosts, ",")
+	c.spawner = newSpawner()
+	c.probes = &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	c.scrapes = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute}}
+	return nil
+}
+
+// Remove takes everything down, dependents first. Whatever still runs after four seconds, or when ctx is done, is killed.
+func (c *Cluster) Remove(ctx context.Context) error {
+	c.removal.Lock()
+	defer c.removal.Unlock()
+	services := c.deployed()
+	if services == nil {
+		return nil
+	}
+	c.mu.Lock()
+	c.end()
+	for _, s := range services {
+		for _, slot := range s.slots {
+			slot.cancel()
+		}
+	}
+	c.mu.Unlock()
+	patience, cancel := context.WithTimeout(ctx, removeGrace)
+	defer cancel()
+	all := levels(services)
+	for i := len(all) - 1; i >= 0; i-- {
+		c.mu.Lock()
+		var tasks []*task
+		for _, s := range all[i] {
+			for _, t := range s.tasks {
+				t.askStop()
+				tasks = append(tasks, t)
+			}
+		}
+		c.mu.Unlock()
+		for _, t := range tasks {
+			select {
+			case <-t.gone:
+				continue
+			case <-patience.Done():
+			}
+			c.mu.Lock()
+			t.hurry()
+			c.mu.Unlock()
+			<-t.gone
+		}
+	}
+	c.wg.Wait()
+	for _, s := range services {
+		s.close()
+	}
+	if c.redis != nil {
+		c.redis.close()
+	}
+	c.probes.CloseIdleConnections()
+	c.scrapes.CloseIdleConnections()
+	c.spawner.close()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(services) - 1; i >= 0; i-- {
+		c.emit(history.ServiceRemoved, services[i].name, "")
+	}
+	c.app, c.services, c.redis, c.hosts = cluster.App{}, nil, nil, ""
+	return nil
+}
+
+// Scale sets the replicas of a service.
+func (c *Cluster) Scale(ctx context.Context, service string, replicas int) error {
+	s, release, err := c.begin(ctx, service)
+	if err != nil {
+		return fmt.Errorf("scale %s: %w", service, err)
+	}
+	defer release()
+	if replicas < 0 || s.isRedis && replicas > 1 {
+		return fmt.Errorf("scale %s: %d replicas; accepted: a number, at least 0, and at most 1 of redis", service, replicas)
+	}
+	c.mu.Lock()
+	from := s.spec.Replicas
+	c.mu.Unlock()
+	if err := s.set(replicas); err != nil {
+		return fmt.Errorf("scale %s: %w", service, err)
+	}
+	if err := c.await(ctx, s, "scale"); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.emit(history.ServiceScaled, service, "", "from", fmt.Sprint(from), "to", fmt.Sprint(replicas))
+	return nil
+}
+
+// Status lists the services as they are.
+func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []cluster.ServiceStatus
+	for _, s := range c.services {
+		list = append(list, s.status())
+	}
+	return list, nil
+}
+
+// Address is the virtual address of a service.
+func (c *Cluster) Address(_ context.Context, service string) (string, error) {
+	s, err := c.find(service)
+	if err != nil {
+		return "", fmt.Errorf("address of %s: %w", service, err)
+	}
+	if s.address == "" {
+		return "", fmt.Errorf("address of %s: the service has no port", service)
+	}
+	return s.address, nil
+}
+
+// Kill ends a replica by SIGKILL.
+func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault cluster.Fault) error {
+	s, err := c.find(service)
+	if err != nil {
+		return fmt.Errorf("kill %s.%d: %w", service, slot, err)
+	}
+	if s.isRedis {
+		return fmt.Errorf("kill %s.%d: redis is no replica of the local cluster", service, slot)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sl := s.slots[slot]
+	if sl == nil {
+		return fmt.Errorf("kill %s.%d: the service has %d replicas; accepted: a slot from 1 to %d", service, slot, s.spec.Replicas, s.spec.Replicas)
+	}
+	t := sl.current
+	if t == nil || t.over || t.process == nil || t.wished || t.fault != nil {
+		return fmt.Errorf("kill %s.%d: no task of it runs now", service, slot)
+	}
+	if fault.Down == 0 {
+		fault.Down = s.spec.Restart.Delay
+	}
+	t.fault = &fault
+	if t.backend != nil {
+		s.rotation.kill(t.backend)
+	}
+	c.emit(history.TaskKilled, service, t.name, "down", fault.Down.String(), "in_rotation", fmt.Sprint(fault.InRotation))
+	if err := t.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill %s: %w", t.name, err)
+	}
+	c.changed()
+	return nil
+}
+
+// Logs writes the output so far of every task of the service, those that are gone included where logs are kept.
+func (c *Cluster) Logs(_ context.Context, service string, w io.Writer) error {
+	s, err := c.find(service)
+	if err != nil {
+		return fmt.Errorf("logs of %s: %w", service, err)
+	}
+	return s.logs(w)
+}
+
+// deployed returns the services, nil when there is no app.
+func (c *Cluster) deployed() []*service {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.services
+}
+
+func (c *Cluster) find(name string) (*service, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.services == nil {
+		return nil, errors.New("no app is deployed")
+	}
+	for _, s := range c.services {
+		if s.name == name {
+			return s, nil
+		}
+	}
+	return nil, c.app.Unknown(name)
+}
+
+// begin waits for its turn to change a service.
+func (c *Cluster) begin(ctx context.Context, name string) (*service, func(), error) {
+	s, err := c.find(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return s, func() { <-s.turn }, nil
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+}
+
+// emit sends an event. The caller holds mu, so that events come in the order of what happened.
+func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
+	if c.config.Sink == nil {
+		return
+	}
+	e := history.Event{Kind: kind, Service: service, Task: task}
+	if len(detail) > 0 {
+		e.Detail = map[string]string{}
+	}
+	for i := 0; i+1 < len(detail); i += 2 {
+		e.Detail[detail[i]] = detail[i+1]
+	}
+	c.config.Sink(e)
+}
+
+func (c *Cluster) warn(message string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.emit(history.Warning, "", "", "message", message)
+}
+
+// changed wakes all who wait for something. The caller holds mu.
+func (c *Cluster) changed() {
+	close(c.news)
+	c.news = make(chan struct{})
+}

@@ -1,0 +1,148 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// proxy is the virtual address of a service: it passes connections on to the replica that the rotation chooses for each.
+// It works on the level of TCP: bytes, half-closes and resets go through as they come, and a connection for which there is no
+// replica is reset.
+type proxy struct {
+	rotation *rotation
+	ctx      context.Context // ends when the proxy closes
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
+
+	mu        sync.Mutex
+	listeners []*net.TCPListener
+	conns     map[*net.TCPConn]struct{}
+}
+
+func newProxy(r *rotation) *proxy {
+	ctx, cancel := context.WithCancel(context.Background())
+	return &proxy{rotation: r, ctx: ctx, cancel: cancel, conns: map[*net.TCPConn]struct{}{}}
+}
+
+// listen opens an address, host:port, and returns what was bound.
+func (p *proxy) listen(address string) (string, error) {
+	a, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	l, err := net.ListenTCP("tcp", a)
+	if err != nil {
+		return "", err
+	}
+	p.mu.Lock()
+	p.listeners = append(p.listeners, l)
+	p.mu.Unlock()
+	p.wg.Go(func() { p.accept(l) })
+	return l.Addr().String(), nil
+}
+
+func (p *proxy) accept(l *net.TCPListener) {
+	for {
+		client, err := l.AcceptTCP()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // the peer was gone already, or no file descriptor is left: the next may fare better
+			select {
+			case <-time.After(5 * time.Millisecond):
+			case <-p.ctx.Done():
+			}
+			continue
+		}
+		b := p.rotation.pick() // here, so that turns are taken in the order of connections
+		if b == nil {
+			reset(client)
+			continue
+		}
+		p.wg.Go(func() { p.relay(client, b) })
+	}
+}
+
+// relay connects a client and a replica until both have said all.
+func (p *proxy) relay(client *net.TCPConn, b *backend) {
+	defer p.rotation.done(b)
+	var d net.Dialer
+	conn, err := d.DialContext(p.ctx, "tcp", b.address)
+	p.rotation.dialed(b)
+	if err != nil {
+		reset(client)
+		return
+	}
+	server := conn.(*net.TCPConn)
+	if !p.track(client, server) {
+		reset(client)
+		reset(server)
+		return
+	}
+	defer p.untrack(client, server)
+	forth := make(chan struct{})
+	go func() {
+		defer close(forth)
+		pass(server, client)
+	}()
+	pass(client, server)
+	<-forth
+	client.Close()
+	server.Close()
+}
+
+// pass copies until the source has ended, and says so to the destination. An abrupt end of either is one of both.
+func pass(to, from *net.TCPConn) {
+	_, err := io.Copy(to, from) // of two TCP connections, by splice on Linux
+	if err == nil {
+		err = to.CloseWrite()
+	}
+	if err != nil {
+		reset(to)
+		reset(from)
+	}
+}
+
+// reset ends a connection with RST instead of FIN.
+func reset(c *net.TCPConn) {
+	c.SetLinger(0)
+	c.Close()
+}
+
+func (p *proxy) track(conns ...*net.TCPConn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil {
+		return false
+	}
+	for _, c := range conns {
+		p.conns[c] = struct{}{}
+	}
+	return true
+}
+
+func (p *proxy) untrack(conns ...*net.TCPConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range conns {
+		delete(p.conns, c)
+	}
+}
+
+// close refuses new connections, resets those that stand and waits until nothing of the proxy is left.
+func (p *proxy) close() {
+	p.cancel()
+	p.mu.Lock()
+	for _, l := range p.listeners {
+		l.Close()
+	}
+	for c := range p.conns {
+		reset(c)
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+}

@@ -1,0 +1,103 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"coinbench/cluster"
+	"coinbench/history"
+)
+
+// redisServer is the app's Redis: embedded, or a real one that was there before and stays as it is.
+type redisServer struct {
+	embedded *miniredis.Miniredis // nil: a real one
+	address  string
+	client   *goredis.Client
+	started  bool
+	backends map[*service]*backend // in rotation
+}
+
+// newRedis starts the embedded Redis, or reaches for the real one.
+func newRedis(address string) (*redisServer, error) {
+	r := &redisServer{address: address, backends: map[*service]*backend{}}
+	if address == "" {
+		r.embedded = miniredis.NewMiniRedis()
+		if err := r.embedded.StartAddr("127.0.0.1:0"); err != nil {
+			return nil, fmt.Errorf("start the embedded redis: %w", err)
+		}
+		r.address = r.embedded.Addr()
+	}
+	r.client = goredis.NewClient(&goredis.Options{
+		Addr: r.address, MaxRetries: -1, PoolSize: 1, DisableIdentity: true, Protocol: 2,
+		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if err := r.client.Ping(ctx).Err(); err != nil {
+		r.close()
+		return nil, fmt.Errorf("redis at %s: %w; start one there, or leave --redis out to use the embedded one", r.address, err)
+	}
+	return r, nil
+}
+
+// attach puts Redis in rotation, or takes it out. The caller holds the cluster's mutex.
+func (r *redisServer) attach(s *service, replicas int) {
+	b := r.backends[s]
+	switch {
+	case replicas > 0 && b == nil:
+		b = &backend{task: s.name + ".1#1", slot: 1, address: r.address}
+		r.backends[s] = b
+		if !r.started {
+			r.started = true
+			s.c.emit(history.TaskStarted, s.name, b.task, "image", s.spec.Image, "address", r.address)
+		}
+		s.rotation.join(b)
+		s.c.emit(history.TaskJoined, s.name, b.task)
+	case replicas == 0 && b != nil:
+		delete(r.backends, s)
+		s.rotation.leave(b, func() {})
+		s.c.emit(history.TaskLeft, s.name, b.task)
+	}
+	s.c.changed()
+}
+
+// tasks is what Status shows of it. The caller holds the cluster's mutex.
+func (r *redisServer) tasks(s *service) []cluster.Task {
+	b := r.backends[s]
+	if b == nil {
+		return nil
+	}
+	return []cluster.Task{{Name: b.task, Service: s.name, Slot: 1, Node: "local", Image: s.spec.Image, State: cluster.Running, Address: r.address}}
+}
+
+// counters reads the app's two keys.
+func (r *redisServer) counters(ctx context.Context) (map[string]float64, error) {
+	pipe := r.client.Pipeline()
+	hashes, coins := pipe.Get(ctx, "hashes"), pipe.HLen(ctx, "wallet")
+	if _, err := pipe.Exec(ctx); err != nil && err != goredis.Nil {
+		return nil, err
+	}
+	values := map[string]float64{history.RedisHashes: 0, history.RedisCoins: float64(coins.Val())}
+	if text := hashes.Val(); text != "" { // no key before the first worker counts
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, fmt.Errorf("key hashes is %q, not a number", text)
+		}
+		values[history.RedisHashes] = n
+	}
+	return values, nil
+}
+
+func (r *redisServer) close() {
+	r.client.Close()
+	if r.embedded != nil {
+		r.embedded.Close()
+	}
+}

@@ -1,0 +1,135 @@
+package local
+
+import (
+	"math/rand/v2"
+	"sync"
+
+	"coinbench/cluster"
+)
+
+// backend is one replica, as the balancer sees it.
+type backend struct {
+	task    string
+	slot    int
+	address string // "": nothing listens on the port of the service, connections are refused
+	dead    bool   // in rotation though it is known to be dead: connections are refused
+	active  int    // connections
+	dialing int    // connections that are being made
+	settled func() // called once, when the backend has left and no connection is being made
+}
+
+// rotation chooses a replica for each connection. Its methods may be called from several goroutines.
+type rotation struct {
+	mu       sync.Mutex
+	policy   cluster.Balance
+	random   *rand.Rand
+	backends []*backend // in the order of slots
+	next     int        // index of the one whose turn it is
+}
+
+func newRotation(policy cluster.Balance, random *rand.Rand) *rotation {
+	return &rotation{policy: policy, random: random}
+}
+
+func (r *rotation) setPolicy(policy cluster.Balance) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.policy = policy
+}
+
+// join puts a backend in its slot's place, so that replacing a replica leaves the order as it was.
+func (r *rotation) join(b *backend) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := 0
+	for i < len(r.backends) && r.backends[i].slot <= b.slot {
+		i++
+	}
+	r.backends = append(r.backends[:i], append([]*backend{b}, r.backends[i:]...)...)
+	if i < r.next {
+		r.next++
+	}
+}
+
+// leave takes a backend out and calls settled, perhaps at once, when no connection to it is being made any more: from then
+// on every connection that it was chosen for has reached it.
+func (r *rotation) leave(b *backend, settled func()) {
+	r.mu.Lock()
+	for i, x := range r.backends {
+		if x == b {
+			r.backends = append(r.backends[:i], r.backends[i+1:]...)
+			if i < r.next {
+				r.next--
+			}
+			break
+		}
+	}
+	if b.dialing > 0 {
+		b.settled = settled
+		settled = nil
+	}
+	r.mu.Unlock()
+	if settled != nil {
+		settled()
+	}
+}
+
+// kill marks a backend as dead and leaves it in rotation.
+func (r *rotation) kill(b *backend) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.dead = true
+}
+
+// pick chooses the backend of a new connection, or nil when it must be refused. The caller reports back by dialed and done.
+func (r *rotation) pick() *backend {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.backends)
+	if n == 0 {
+		return nil
+	}
+	r.next %= n
+	i := r.next
+	switch r.policy {
+	case cluster.Random:
+		i = r.random.IntN(n)
+	case cluster.LeastConnections: // the next in turn among the least
+		for k := 1; k < n; k++ {
+			if j := (r.next + k) % n; r.backends[j].active < r.backends[i].active {
+				i = j
+			}
+		}
+		r.next = i + 1
+	default:
+		r.next++
+	}
+	b := r.backends[i]
+	if b.dead || b.address == "" {
+		return nil
+	}
+	b.active++
+	b.dialing++
+	return b
+}
+
+// dialed reports that a connection to the backend stands, or has failed.
+func (r *rotation) dialed(b *backend) {
+	r.mu.Lock()
+	b.dialing--
+	var settled func()
+	if b.dialing == 0 {
+		settled, b.settled = b.settled, nil
+	}
+	r.mu.Unlock()
+	if settled != nil {
+		settled()
+	}
+}
+
+// done reports the end of a connection.
+func (r *rotation) done(b *backend) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.active--
+}

@@ -1,0 +1,398 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"coinbench/cluster"
+)
+
+// service is a deployed service. Fields below mu belong to the cluster's mutex.
+type service struct {
+	c         *Cluster
+	life      context.Context // ends when Remove begins
+	name      string
+	port      int // that it would have in a container; 0: none
+	isRedis   bool
+	rotation  *rotation
+	proxy     *proxy // nil: no port
+	address   string // virtual
+	published []string
+	turn      chan struct{} // held by the one change that is going on
+
+	// mu: the cluster's
+	spec     cluster.Service
+	previous *cluster.Service // before the last update
+	slots    map[int]*slot
+	tasks    []*task // that are not gone yet
+}
+
+// slot is the place of a replica.
+type slot struct {
+	n        int
+	current  *task
+	attempts []time.Time   // restarts
+	givenUp  error         // it is not restarted any more
+	failure  string        // what became of the last task that failed
+	pending  chan struct{} // closed to cancel the restart that is waited for; nil: none is
+}
+
+// cancel gives up the restart that is waited for. The caller holds mu.
+func (s *slot) cancel() {
+	if s.pending != nil {
+		close(s.pending)
+		s.pending = nil
+	}
+}
+
+func newService(c *Cluster, life context.Context, spec cluster.Service) *service {
+	img, _ := parseImage(spec.Image)
+	s := &service{c: c, life: life, name: spec.Name, spec: spec, isRedis: img.kind == redis, slots: map[int]*slot{}, turn: make(chan struct{}, 1)}
+	s.port, _ = ports(spec)
+	if s.port > 0 {
+		var stream uint64
+		for _, b := range []byte(spec.Name) {
+			stream = stream*257 + uint64(b)
+		}
+		s.rotation = newRotation(spec.Balance, rand.New(rand.NewPCG(c.config.Seed, stream)))
+		s.proxy = newProxy(s.rotation)
+	}
+	return s
+}
+
+// listen opens the virtual address and the published ports.
+func (s *service) listen(publish map[string]int) (err error) {
+	if s.address, err = s.proxy.listen("127.0.0.1:0"); err != nil {
+		return fmt.Errorf("virtual address of %s: %w", s.name, err)
+	}
+	for i, p := range s.spec.Ports {
+		port := p.Published
+		if other, ok := publish[s.name]; ok {
+			port = other
+			if i > 0 {
+				break
+			}
+		}
+		bound, err := s.proxy.listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return fmt.Errorf("publish service %s: port %d cannot be bound: %w; choose another by --publish %s=%d, or any free one by --publish %s=0", s.name, port, err, s.name, port+1, s.name)
+		}
+		s.published = append(s.published, bound)
+	}
+	return nil
+}
+
+// close closes the addresses.
+func (s *service) close() {
+	if s.proxy != nil {
+		s.proxy.close()
+	}
+}
+
+// set makes the slots that are missing and stops the tasks of those that are too many.
+func (s *service) set(replicas int) error {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.life.Err() != nil {
+		return errRemoved
+	}
+	s.spec.Replicas = replicas
+	if s.isRedis {
+		s.c.redis.attach(s, replicas)
+		return nil
+	}
+	for n := 1; n <= replicas; n++ {
+		if s.slots[n] == nil {
+			s.slots[n] = &slot{n: n}
+			s.launch(s.slots[n], s.spec)
+		}
+	}
+	for n, sl := range s.slots {
+		if n > replicas {
+			delete(s.slots, n)
+			sl.cancel()
+			if sl.current != nil {
+				sl.current.askStop()
+			}
+		}
+	}
+	s.c.changed()
+	return nil
+}
+
+// launch starts a new task in a slot. The caller holds mu.
+func (s *service) launch(sl *slot, spec cluster.Service) *task {
+	place := fmt.Sprintf("%s.%d", s.name, sl.n)
+	s.c.numbers[place]++
+	t := &task{
+		c: s.c, s: s, name: fmt.Sprintf("%s#%d", place, s.c.numbers[place]), slot: sl.n, spec: spec, state: cluster.Starting,
+		stop: make(chan struct{}), kill: make(chan struct{}), gone: make(chan struct{}),
+	}
+	sl.current = t
+	s.tasks = append(s.tasks, t)
+	s.c.wg.Go(func() {
+		t.run()
+		s.c.mu.Lock()
+		s.tasks = slices.DeleteFunc(s.tasks, func(x *task) bool { return x == t })
+		if t.err != nil {
+			sl.failure = t.epitaph()
+		}
+		if sl.current == t && s.slots[sl.n] == sl && !t.wished && s.life.Err() == nil {
+			s.replace(sl, t)
+		}
+		s.c.changed()
+		s.c.mu.Unlock()
+		close(t.gone)
+	})
+	return t
+}
+
+// replace starts a successor of a task that ended by itself, when the restart policy says so. The caller holds mu.
+func (s *service) replace(sl *slot, t *task) {
+	delay := s.spec.Restart.Delay
+	if t.fault != nil {
+		if delay = t.fault.Down; t.fault.InRotation {
+			delay = 0 // that time is over
+		}
+	} else {
+		switch s.spec.Restart.Condition {
+		case "none":
+			sl.givenUp = fmt.Errorf("%s, and its restart policy is none", sl.failure)
+			return
+		case "on-failure":
+			if t.success {
+				sl.givenUp = fmt.Errorf("%s, and its restart policy is on-failure", sl.failure)
+				return
+			}
+		}
+		now := time.Now()
+		if w := s.spec.Restart.Window; w > 0 {
+			sl.attempts = slices.DeleteFunc(sl.attempts, func(at time.Time) bool { return now.Sub(at) > w })
+		}
+		if most := s.spec.Restart.MaxAttempts; most > 0 && len(sl.attempts) >= most {
+			sl.givenUp = fmt.Errorf("%s, after %d restarts, which is the most that its restart policy allows", sl.failure, most)
+			return
+		}
+		sl.attempts = append(sl.attempts, now)
+	}
+	cancelled := make(chan struct{})
+	sl.pending = cancelled
+	s.c.wg.Go(func() {
+		select {
+		case <-time.After(delay):
+		case <-cancelled:
+			return
+		}
+		s.c.mu.Lock()
+		defer s.c.mu.Unlock()
+		if sl.pending == cancelled {
+			sl.pending = nil
+			s.launch(sl, s.spec)
+		}
+	})
+}
+
+// askStop tells a task to stop. The caller holds mu.
+func (t *task) askStop() {
+	if !t.wished {
+		t.wished = true
+		close(t.stop)
+		if t.fault != nil && t.fault.InRotation {
+			t.hurry() // it is dead, and only the balancer is to learn of it
+		}
+	}
+}
+
+// hurry takes the rest of its grace from a task. The caller holds mu.
+func (t *task) hurry() {
+	if !t.hurried {
+		t.hurried = true
+		close(t.kill)
+	}
+}
+
+// epitaph says how a task ended, with the last it had to say. The caller holds mu.
+func (t *task) epitaph() string {
+	text := fmt.Sprintf("%s: %v", t.name, t.err)
+	if t.log != nil {
+		if lines := t.log.last(5); len(lines) > 0 {
+			text += "; its last lines:\n\t" + strings.Join(lines, "\n\t") + "\n"
+		}
+	}
+	return text
+}
+
+// await waits until a service is as wished: every slot in rotation, nothing else left.
+func (c *Cluster) await(ctx context.Context, s *service, what string) error {
+	deadline := time.NewTimer(c.allowance(s))
+	defer deadline.Stop()
+	for {
+		c.mu.Lock()
+		missing, hopeless := s.missing()
+		news := c.news
+		c.mu.Unlock()
+		if missing == nil {
+			return nil
+		}
+		if hopeless {
+			return fmt.Errorf("%s %s: %w", what, s.name, missing)
+		}
+		select {
+		case <-news:
+		case <-s.life.Done():
+			return fmt.Errorf("%s %s: %w", what, s.name, errRemoved)
+		case <-ctx.Done():
+			return fmt.Errorf("%s %s: %w: %w", what, s.name, context.Cause(ctx), missing)
+		case <-deadline.C:
+			hint := "see what the tasks printed, or check the service's environment and health check"
+			if c.config.Dir != "" {
+				hint = "see " + filepath.Join(c.config.Dir, "logs") + ", or check the service's environment and health check"
+			}
+			return fmt.Errorf("%s %s: not converged within %s: %w; %s", what, s.name, c.allowance(s), missing, hint)
+		}
+	}
+}
+
+// allowance is the deadline of one change: the cluster's, and what the app itself asks for.
+func (c *Cluster) allowance(s *service) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d := c.config.Deadline + s.spec.StopGrace
+	if boot, err := time.ParseDuration(s.spec.Environment["COIN_BOOT_DELAY"]); err == nil {
+		d += boot
+	}
+	if h := s.spec.Health; h != nil {
+		d += h.StartPeriod + time.Duration(h.Retries)*(h.Interval+h.Timeout)
+	}
+	return d
+}
+
+// missing says which tasks are not as wished; nil: all are. hopeless: waiting does not help. The caller holds mu.
+func (s *service) missing() (err error, hopeless bool) {
+	var faults []error
+	for _, n := range slices.Sorted(maps.Keys(s.slots)) {
+		sl := s.slots[n]
+		switch t := sl.current; {
+		case sl.givenUp != nil:
+			faults, hopeless = append(faults, sl.givenUp), true
+		case t.over || t.fault != nil:
+			faults = append(faults, fmt.Errorf("%s.%d waits for its restart; last, %s", s.name, n, sl.failure))
+		case t.state != cluster.Running:
+			text := fmt.Sprintf("%s is %s", t.name, t.state)
+			if sl.failure != "" {
+				text += "; before, " + sl.failure
+			}
+			faults = append(faults, errors.New(text))
+		}
+	}
+	for _, t := range s.tasks {
+		if sl := s.slots[t.slot]; sl == nil || sl.current != t {
+			faults = append(faults, fmt.Errorf("%s has not ended yet", t.name))
+		}
+	}
+	return errors.Join(faults...), hopeless
+}
+
+// status is the service as it is. The caller holds mu.
+func (s *service) status() cluster.ServiceStatus {
+	st := cluster.ServiceStatus{Service: s.spec, Published: s.published}
+	if s.isRedis {
+		st.Tasks = s.c.redis.tasks(s)
+	}
+	add := func(t *task) {
+		x := cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: "local", Image: t.spec.Image, State: t.state, Address: t.listen}
+		if t.err != nil {
+			x.Error = t.err.Error()
+		}
+		st.Tasks = append(st.Tasks, x)
+	}
+	for _, t := range s.tasks {
+		add(t)
+	}
+	for _, sl := range s.slots {
+		if sl.current != nil && !slices.Contains(s.tasks, sl.current) {
+			add(sl.current)
+		}
+	}
+	slices.SortStableFunc(st.Tasks, func(a, b cluster.Task) int { return a.Slot - b.Slot })
+	for _, t := range st.Tasks {
+		if t.State == cluster.Running {
+			st.Running++
+		}
+	}
+	return st
+}
+
+// inForce lists what holds for the service, as the details of an event. The caller holds mu.
+func (s *service) inForce() []string {
+	detail := []string{"image", s.spec.Image, "replicas", strconv.Itoa(s.spec.Replicas), "balance", string(s.spec.Balance)}
+	for k, v := range s.spec.Environment {
+		detail = append(detail, "env."+k, v)
+	}
+	return detail
+}
+
+// logs writes what the tasks printed, from the files where there are any.
+func (s *service) logs(w io.Writer) error {
+	if s.c.config.Dir == "" {
+		s.c.mu.Lock()
+		defer s.c.mu.Unlock()
+		for _, t := range s.tasks {
+			if t.log == nil {
+				continue
+			}
+			for _, line := range t.log.last(100) {
+				if _, err := fmt.Fprintf(w, "%s | %s\n", t.name, line); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	names, err := filepath.Glob(filepath.Join(s.c.config.Dir, "logs", s.name+".*.log"))
+	if err != nil {
+		return fmt.Errorf("logs of %s: %w", s.name, err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return fmt.Errorf("logs of %s: %w", s.name, err)
+		}
+		task := strings.TrimSuffix(filepath.Base(name), ".log")
+		for line := range strings.Lines(string(text)) {
+			if _, err := fmt.Fprintf(w, "%s | %s\n", task, strings.TrimSuffix(line, "\n")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// levels groups services so that each comes in a later group than those it depends on.
+func levels(services []*service) [][]*service {
+	depth := map[string]int{}
+	var groups [][]*service
+	for _, s := range services { // dependencies first
+		d := 0
+		for _, name := range s.spec.DependsOn {
+			d = max(d, depth[name]+1)
+		}
+		depth[s.name] = d
+		for len(groups) <= d {
+			groups = append(groups, nil)
+		}
+		groups[d] = append(groups[d], s)
+	}
+	return groups
+}

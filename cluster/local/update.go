@@ -1,0 +1,265 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/history"
+)
+
+// Update changes a service by a rolling update.
+func (c *Cluster) Update(ctx context.Context, service string, change cluster.Change) error {
+	s, release, err := c.begin(ctx, service)
+	if err != nil {
+		return fmt.Errorf("update %s: %w", service, err)
+	}
+	defer release()
+	c.mu.Lock()
+	before := s.spec
+	c.mu.Unlock()
+	after, err := before.Changed(change)
+	if err == nil {
+		err = s.checkChange(before, after)
+	}
+	if err != nil {
+		return fmt.Errorf("update %s: %w", service, err)
+	}
+	return c.move(ctx, s, before, after, false)
+}
+
+// Rollback undoes the last update.
+func (c *Cluster) Rollback(ctx context.Context, service string) error {
+	s, release, err := c.begin(ctx, service)
+	if err != nil {
+		return fmt.Errorf("roll %s back: %w", service, err)
+	}
+	defer release()
+	c.mu.Lock()
+	before, previous := s.spec, s.previous
+	c.mu.Unlock()
+	if previous == nil {
+		return fmt.Errorf("roll %s back: it was not updated since it was deployed", service)
+	}
+	after := *previous
+	after.Replicas = before.Replicas
+	return c.move(ctx, s, before, after, true)
+}
+
+// checkChange says whether the service can become what it shall be.
+func (s *service) checkChange(before, after cluster.Service) error {
+	was, _ := parseImage(before.Image)
+	is, ok := parseImage(after.Image)
+	if ok && is.kind != was.kind {
+		return fmt.Errorf("image %s is another service than %s; accepted: another tag of coinbench/%s", after.Image, before.Image, was.kind)
+	}
+	if s.isRedis && !before.SameTasks(after) {
+		return errors.New("redis has neither versions nor settings on the local cluster; accepted: balance")
+	}
+	ports := after.Ports
+	after.Ports = nil // a version that listens elsewhere than its published port is a fault worth playing
+	defer func() { after.Ports = ports }()
+	return errors.Join(checkService(cluster.App{}, after)...)
+}
+
+// move makes a service what it shall be.
+func (c *Cluster) move(ctx context.Context, s *service, before, after cluster.Service, ofRollback bool) error {
+	c.mu.Lock()
+	if s.life.Err() != nil {
+		c.mu.Unlock()
+		return fmt.Errorf("update %s: %w", s.name, errRemoved)
+	}
+	s.spec, s.previous = after, &before
+	if s.rotation != nil {
+		s.rotation.setPolicy(after.Balance)
+	}
+	clean := !slices.ContainsFunc(slices.Collect(maps.Values(s.slots)), s.dirty)
+	c.mu.Unlock()
+	if !clean {
+		r := after.Update
+		if ofRollback {
+			r = after.Rollback
+		}
+		outcome, reason, err := c.roll(ctx, s, r, ofRollback)
+		if err == nil && outcome == cluster.RolledBack {
+			c.mu.Lock()
+			back := before
+			back.Replicas = s.spec.Replicas
+			s.spec, s.previous = back, nil
+			if s.rotation != nil {
+				s.rotation.setPolicy(back.Balance)
+			}
+			c.mu.Unlock()
+			var again string
+			if outcome, again, err = c.roll(ctx, s, back.Rollback, true); outcome == cluster.Completed {
+				outcome = cluster.RolledBack
+			} else if again != "" {
+				reason += "; then the rollback was paused: " + again
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("update %s: %w", s.name, err)
+		}
+		c.mu.Lock()
+		c.emit(history.RolloutEnd, s.name, "", "state", string(outcome))
+		c.mu.Unlock()
+		if outcome != cluster.Completed {
+			return &cluster.RolloutError{Service: s.name, Outcome: outcome, Reason: reason}
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.emit(history.ServiceUpdated, s.name, "", s.inForce()...)
+	return nil
+}
+
+// dirty says whether a slot has no task as its service now wishes it. The caller holds mu.
+func (s *service) dirty(sl *slot) bool {
+	return sl.current == nil || sl.current.wished || !sl.current.spec.SameTasks(s.spec)
+}
+
+// roll carries a rolling update out.
+func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, ofRollback bool) (cluster.Outcome, string, error) {
+	stall := c.allowance(s) + r.Delay + r.Monitor
+	c.mu.Lock()
+	var dirty []int
+	for _, n := range slices.Sorted(maps.Keys(s.slots)) {
+		if s.dirty(s.slots[n]) {
+			dirty = append(dirty, n)
+		}
+	}
+	detail := []string{"parallelism", strconv.Itoa(r.Parallelism), "delay", r.Delay.String(), "order", r.Order}
+	if ofRollback {
+		detail = append(detail, "rollback", "true")
+	}
+	c.emit(history.RolloutBegin, s.name, "", detail...)
+	c.mu.Unlock()
+	u := &update{s: s, machine: cluster.NewRolling(r, dirty, ofRollback), olds: map[int]*task{}, news: map[int]*task{}}
+	patience := time.NewTimer(stall)
+	defer patience.Stop()
+	for {
+		c.mu.Lock()
+		if s.life.Err() != nil {
+			c.mu.Unlock()
+			return "", "", errRemoved
+		}
+		acted, wake, outcome := u.step(time.Now())
+		news := c.news
+		if outcome != "" && outcome != cluster.RolledBack {
+			u.fill()
+		}
+		c.mu.Unlock()
+		if outcome == cluster.Completed && len(u.failed) == 0 {
+			return outcome, "", c.await(ctx, s, "update")
+		}
+		if outcome != "" {
+			return outcome, u.machine.Reason(), nil
+		}
+		if acted {
+			patience.Reset(stall)
+		}
+		var alarm <-chan time.Time
+		if !wake.IsZero() {
+			alarm = time.After(time.Until(wake))
+		}
+		var err error
+		select {
+		case <-news:
+			continue
+		case <-alarm:
+			continue
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-patience.C:
+			err = fmt.Errorf("nothing moved for %s", stall)
+		}
+		c.mu.Lock()
+		missing, _ := s.missing()
+		u.fill()
+		c.mu.Unlock()
+		return "", "", errors.Join(err, missing)
+	}
+}
+
+// update is a rolling update that is going on. Everything in it belongs to the cluster's mutex.
+type update struct {
+	s       *service
+	machine *cluster.Rolling
+	olds    map[int]*task // by slot: told to stop, or kept until the new one is up
+	news    map[int]*task
+	failed  []string
+}
+
+// step tells the machine what has happened and does what it says.
+func (u *update) step(now time.Time) (acted bool, wake time.Time, outcome cluster.Outcome) {
+	do := func(acts []cluster.Act) {
+		for _, a := range acts {
+			acted = true
+			u.do(a)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(u.olds)) {
+		if old := u.olds[n]; u.news[n] == nil && (old == nil || !slices.Contains(u.s.tasks, old)) {
+			do(u.machine.Gone(n))
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(u.news)) {
+		t := u.news[n]
+		if t.joined {
+			u.machine.Up(n, now)
+		}
+		if t.err != nil && !slices.Contains(u.failed, t.name) {
+			u.failed = append(u.failed, t.name)
+			u.machine.Failed(n, now, t.epitaph())
+			if old := u.olds[n]; old != nil && !old.wished && !old.over { // start-first: the slot keeps its old task
+				sl := u.s.slots[n]
+				sl.cancel()
+				sl.current, sl.givenUp = old, nil
+			}
+		}
+	}
+	acts, wake, outcome := u.machine.Next(now)
+	do(acts)
+	return acted, wake, outcome
+}
+
+func (u *update) do(a cluster.Act) {
+	sl := u.s.slots[a.Slot]
+	if sl == nil {
+		return
+	}
+	if !a.Start {
+		old := sl.current
+		if u.news[a.Slot] != nil { // start-first
+			old = u.olds[a.Slot]
+		} else {
+			sl.cancel()
+		}
+		u.olds[a.Slot] = old
+		if old != nil {
+			old.askStop()
+		}
+		return
+	}
+	sl.cancel()
+	if u.olds[a.Slot] == nil {
+		u.olds[a.Slot] = sl.current
+	}
+	sl.attempts, sl.givenUp, sl.failure = nil, nil, ""
+	u.news[a.Slot] = u.s.launch(sl, u.s.spec)
+}
+
+// fill starts a task in every slot whose old one was told to stop and whose new one is not there: an update that ends early
+// leaves no hole.
+func (u *update) fill() {
+	for _, sl := range u.s.slots {
+		if sl.pending == nil && sl.givenUp == nil && (sl.current == nil || sl.current.wished) && u.s.life.Err() == nil {
+			u.s.launch(sl, u.s.spec)
+		}
+	}
+}
