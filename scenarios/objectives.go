@@ -19,6 +19,9 @@ func (p *plan) objectives(doc *document) []string {
 	for i := range doc.Objectives {
 		text := &doc.Objectives[i]
 		at := p.at[text]
+		if p.isUnread(at) {
+			continue
+		}
 		texts = append(texts, string(*text))
 		o, err := capacity.ParseObjective(string(*text))
 		var e *capacity.ParseError

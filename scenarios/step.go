@@ -73,14 +73,19 @@ func newPlan(d *decoder, app cluster.App) *plan {
 	return &plan{decoder: d, unread: slices.Clone(d.faults), app: copied(app), windows: map[string]place{}, loads: map[string]place{}}
 }
 
+// isUnread says that what stands at a place could not be read: that it is missing now is no fault of its own.
+func (p *plan) isUnread(at place) bool {
+	return slices.ContainsFunc(p.unread, func(f *Fault) bool { return f.Line == at.line && f.Column == at.column })
+}
+
 // wrong reports a fault at the place where the value behind the pointer was written, or at the step.
 func (p *plan) wrong(pointer any, format string, args ...any) {
 	at, ok := p.at[pointer]
 	if !ok {
 		at = p.at[p.step]
 	}
-	if ok && slices.ContainsFunc(p.unread, func(f *Fault) bool { return f.Line == at.line && f.Column == at.column }) {
-		return // the value could not be read; that it is missing now is no fault of its own
+	if ok && p.isUnread(at) {
+		return
 	}
 	p.fault(at, format, args...)
 }
