@@ -27,10 +27,13 @@ type Output struct {
 
 // Outputs lists every output, in the order in which they are written. A new one is one line here.
 func Outputs() []Output {
-	return []Output{
-		{Name: "result.json", Doc: "everything, for programs", Write: JSON},
+	return append([]Output{
+		{Name: "report.html", Doc: "the report as one page that needs nothing else", Write: HTML},
+		{Name: "report.md", Doc: "for a pull request or a CI job's summary", Write: Markdown},
 		{Name: "report.txt", Doc: "the terminal's report", Write: func(w io.Writer, a *capacity.Analysis) error { return Text(w, a, TextOptions{}) }},
-	}
+		{Name: "result.json", Doc: "everything, for programs", Write: JSON},
+		{Name: "junit.xml", Doc: "the objectives as test cases", Write: JUnit},
+	}, plotOutputs()...)
 }
 
 // Write writes every output below dir and returns the paths that it wrote, in order. An output that fails does not keep the others from

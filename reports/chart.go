@@ -1,0 +1,418 @@
+package reports
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+
+	"coinbench/capacity"
+)
+
+// chart is a picture as data: gonum/plot draws it into files, svg.go into the page.
+type chart struct {
+	id, title, desc string // desc says in a sentence what is to be seen
+	x, y            axis
+	series          []series
+	bands           []capacity.Band
+	marks           []mark
+	lanes           []lane // strips below the time axis
+	table           [][]string
+	legendLeft      bool // where the legend does not cover anything
+	legendBelow     bool // the legend belongs in the lower right corner
+}
+
+type axis struct {
+	label    string
+	min, max float64
+	ticks    []tick // nil: chosen from min and max
+}
+
+type tick struct {
+	at    float64
+	label string
+}
+
+// kind is how a series is drawn.
+type kind int
+
+const (
+	curve   kind = iota // a line
+	dashed              // a thin dashed line
+	points              // filled circles, with error bars where known
+	linked              // points on a line
+	diamond             // open diamonds
+	cross               // crosses
+	span                // vertical bars from y to y2
+	stairs              // a line that changes in steps
+)
+
+type series struct {
+	name  string
+	kind  kind
+	color int // into palette
+	xy    []xy
+}
+
+type xy struct {
+	x, y float64
+	y2   float64 // span: the other end
+	err  float64 // standard error; 0: unknown
+	text string  // for the reader who points at it
+}
+
+type mark struct {
+	at   float64
+	text string
+}
+
+type lane struct {
+	name  string
+	parts []part
+}
+
+type part struct {
+	from, to float64
+	text     string
+}
+
+// The palette is that of Okabe and Ito, which the usual kinds of colour blindness tell apart; grey is for what is behind.
+const (
+	blue = iota
+	vermilion
+	green
+	orange
+	purple
+	grey
+)
+
+// charts builds every chart that the analysis has data for, in the order of the page.
+func charts(a *capacity.Analysis) []chart {
+	var all []chart
+	for _, build := range []func(*capacity.Analysis) (chart, bool){workersChart, timelineChart, latencyChart, shareChart} {
+		if c, ok := build(a); ok {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// workersChart is the hash rate against the workers, with the bounds and what was published.
+func workersChart(a *capacity.Analysis) (chart, bool) {
+	c := chart{id: "workers", title: "Hash rate against workers", legendLeft: true,
+		x: axis{label: "workers"}, y: axis{label: "hash rate (hashes/s)"}}
+	var sweep *capacity.Sweep
+	var base *capacity.Bounds
+	for i := range a.Sweeps {
+		if b := a.Curve(a.Sweeps[i]); b != nil {
+			sweep, base = &a.Sweeps[i], b
+			break
+		}
+	}
+	if sweep == nil {
+		return c, false
+	}
+	first := a.Window(sweep.Points[0].Window)
+	rngs := first.Config.Replicas["rng"]
+	// Other windows of the same think time belong into the picture, each with the bound of its replicas.
+	colors := map[int]int{rngs: blue}
+	replicas := []int{rngs}
+	type measured struct {
+		rngs int
+		at   xy
+	}
+	var all []measured
+	add := func(w *capacity.Window) {
+		n, r := w.Config.Replicas["worker"], w.Config.Replicas["rng"]
+		p := xy{x: float64(n), y: w.HashRate.Value, text: fmt.Sprintf("%s: %s hashes/s with %s", w.Name, estimate(w.HashRate), w.Config)}
+		if w.HashRate.StdErr != nil {
+			p.err = *w.HashRate.StdErr
+		}
+		all = append(all, measured{r, p})
+		if _, ok := colors[r]; !ok {
+			colors[r] = []int{green, purple, orange}[(len(replicas)-1)%3]
+			replicas = append(replicas, r)
+		}
+		c.x.max, c.y.max = max(c.x.max, p.x), max(c.y.max, p.y)
+	}
+	seen := map[string]bool{}
+	for _, p := range sweep.Points {
+		add(a.Window(p.Window))
+		seen[p.Window] = true
+	}
+	for i := range a.Windows {
+		w := &a.Windows[i]
+		if !seen[w.Name] && w.HashRate != nil && w.Config.Replicas["worker"] > 0 && math.Abs(w.Config.ThinkS-first.Config.ThinkS) < 1e-4 && w.Config.KeepAlive == first.Config.KeepAlive && w.Errors == 0 && !w.Config.Updating {
+			add(w)
+		}
+	}
+	c.x.max = math.Ceil(c.x.max*1.08 + .5)
+	c.x.min = 0
+	for r := range replicas {
+		b := base.With("rng", replicas[r])
+		s := series{name: fmt.Sprintf("bound, %d rng", replicas[r]), kind: curve, color: colors[replicas[r]]}
+		knee := math.Inf(1)
+		if b.KneeWorkers != nil {
+			knee = *b.KneeWorkers
+		}
+		saturation, service := b.Saturation()
+		s.xy = append(s.xy, xy{text: "bound"})
+		if knee < c.x.max {
+			s.xy = append(s.xy, xy{x: knee, y: saturation, text: fmt.Sprintf("knee of %d rng: %s workers, %s hashes/s", replicas[r], figures(knee), figures(saturation))},
+				xy{x: c.x.max, y: saturation, text: fmt.Sprintf("%s allows %s hashes/s", service, figures(saturation))})
+		} else {
+			s.xy = append(s.xy, xy{x: c.x.max, y: c.x.max / b.LoopS, text: "N/D: workers over the shortest loop, " + ms(b.LoopS)})
+		}
+		c.series = append(c.series, s)
+	}
+	{ // where the workers' bound would go on
+		knee := c.x.max
+		if b := base; b.KneeWorkers != nil {
+			knee = min(knee, *b.KneeWorkers)
+		}
+		top := max(c.y.max*1.1, 1)
+		c.series = append(c.series, series{name: "N/D, the workers' own loop", kind: dashed, color: grey, xy: []xy{{x: knee, y: knee / base.LoopS}, {x: min(c.x.max, top*base.LoopS), y: min(c.x.max, top*base.LoopS) / base.LoopS}}})
+		_ = knee
+	}
+	for _, r := range replicas {
+		s := series{name: fmt.Sprintf("measured, %d rng", r), kind: points, color: colors[r]}
+		for _, m := range all {
+			if m.rngs == r {
+				s.xy = append(s.xy, m.at)
+			}
+		}
+		slices.SortStableFunc(s.xy, func(a, b xy) int { return int(a.x - b.x) })
+		c.series = append(c.series, s)
+	}
+	display := series{name: "published, read off the web page", kind: diamond, color: orange}
+	stated := series{name: "published", kind: diamond, color: vermilion}
+	wrong := series{name: "published, cannot be", kind: cross, color: vermilion}
+	bars := series{kind: span, color: orange}
+	known := map[string]bool{}
+	for _, p := range capacity.PublishedRates() {
+		if _, ok := colors[p.RNG]; !ok || math.Abs(p.ThinkS-first.Config.ThinkS) > 1e-4 || float64(p.Workers) > c.x.max {
+			continue
+		}
+		text := fmt.Sprintf("published for %d workers and %d rng: %s (%s)", p.Workers, p.RNG, p.Text, p.Source)
+		if known[text] {
+			continue
+		}
+		known[text] = true
+		at := xy{x: float64(p.Workers), y: (p.Low + p.High) / 2, text: text}
+		switch {
+		case p.Wrong != "":
+			at.text += ": cannot be, " + p.Wrong
+			wrong.xy = append(wrong.xy, at)
+		case p.Low != p.High:
+			at.y, at.y2 = p.Low, p.High
+			bars.xy = append(bars.xy, at)
+			continue
+		case p.Display:
+			display.xy = append(display.xy, at)
+		default:
+			stated.xy = append(stated.xy, at)
+		}
+		c.y.max = max(c.y.max, p.High)
+	}
+	for _, s := range []series{bars, stated, display, wrong} {
+		if len(s.xy) > 0 {
+			c.series = append(c.series, s)
+		}
+	}
+	c.y.max *= 1.1
+	for i := 0; i <= int(c.x.max); i++ {
+		if c.x.max <= 16 || i%5 == 0 {
+			c.x.ticks = append(c.x.ticks, tick{float64(i), strconv.Itoa(i)})
+		}
+	}
+	sat, service := base.Saturation()
+	c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s", ms(base.LoopS))
+	if service != "" {
+		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s workers reach", rngs, service, figures(sat), figures(*base.KneeWorkers))
+		if rngs == 1 {
+			c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s, and one %s allows %s hashes/s, which %s workers reach",
+				ms(base.LoopS), service, figures(sat), figures(*base.KneeWorkers))
+		}
+	}
+	c.desc += "."
+	c.table = [][]string{{"workers", "rng", "measured (h/s)", "bound (h/s)"}}
+	for _, m := range all {
+		c.table = append(c.table, []string{figuresInt(m.at.x), strconv.Itoa(m.rngs), figures(m.at.y), figures(base.With("rng", m.rngs).At(int(m.at.x)).UpperPerS)})
+	}
+	return c, true
+}
+
+func figuresInt(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
+
+// timelineChart is the hash rate over time, with the steps as bands.
+func timelineChart(a *capacity.Analysis) (chart, bool) {
+	t := a.Timeline
+	c := chart{id: "timeline", title: "Hash rate over time", legendLeft: true, x: axis{label: "time since the start of the run (s)", max: max(a.Run.LengthS, 1)},
+		y: axis{label: "hash rate (hashes/s)"}, bands: t.Steps,
+		desc: "The workers' own counters over time; behind them what the web page shows, the slope of the counter in Redis, which the workers fill about once a second. Bands are the steps."}
+	if len(t.Rate) < 2 {
+		return c, false
+	}
+	redis := series{name: "as the web page shows it", kind: stairs, color: grey}
+	for _, p := range t.Redis {
+		redis.xy = append(redis.xy, xy{x: p.AtS, y: p.Value, text: fmt.Sprintf("%.1f s: %s hashes/s on the web page", p.AtS, figures(p.Value))})
+		c.y.max = max(c.y.max, p.Value)
+	}
+	rate := series{name: "hash rate", kind: curve, color: blue}
+	for _, p := range t.Rate {
+		rate.xy = append(rate.xy, xy{x: p.AtS, y: p.Value, text: fmt.Sprintf("%.1f s: %s hashes/s", p.AtS, figures(p.Value))})
+		c.y.max = max(c.y.max, p.Value)
+	}
+	if len(redis.xy) > 1 {
+		c.series = append(c.series, redis)
+	}
+	c.series = append(c.series, rate)
+	c.y.max = max(c.y.max*1.15, 1)
+	for _, m := range t.Marks {
+		if m.Kind == "task.killed" || m.Kind == "warning" || m.Kind == "task.unhealthy" {
+			c.marks = append(c.marks, mark{m.AtS, m.Text})
+		}
+	}
+	for _, service := range []string{"worker", "rng"} {
+		l := lane{name: map[string]string{"worker": "workers", "rng": "rng"}[service]}
+		for _, r := range t.Counts {
+			if r.Service != service {
+				continue
+			}
+			if n := len(l.parts); n > 0 {
+				if l.parts[n-1].text == strconv.Itoa(r.Replicas) {
+					continue
+				}
+				l.parts[n-1].to = r.AtS
+			}
+			l.parts = append(l.parts, part{r.AtS, c.x.max, strconv.Itoa(r.Replicas)})
+		}
+		if len(l.parts) > 0 {
+			c.lanes = append(c.lanes, l)
+		}
+	}
+	c.table = [][]string{{"step ", "from (s)", "to (s)", "mean hash rate (h/s)"}}
+	for _, s := range t.Steps {
+		total, n := 0.0, 0
+		for _, p := range t.Rate {
+			if p.AtS >= s.BeginS && p.AtS < s.EndS {
+				total, n = total+p.Value, n+1
+			}
+		}
+		mean := "–"
+		if n > 0 {
+			mean = figures(total / float64(n))
+		}
+		c.table = append(c.table, []string{s.Title, fmt.Sprintf("%.1f", s.BeginS), fmt.Sprintf("%.1f", s.EndS), mean})
+	}
+	return c, true
+}
+
+// latencyChart is the latency's percentiles against the clients of the closed loads.
+func latencyChart(a *capacity.Analysis) (chart, bool) {
+	c := chart{id: "latency", title: "Latency against concurrency", legendLeft: true, x: axis{label: "clients at once (closed loop)"}, y: axis{label: "response time (ms)"},
+		desc: "Each bar reaches from the fastest to the slowest answer of a load; the dot is the median, the line joins the medians of one service. Percentiles are ApacheBench's: the value of a rank, nothing between."}
+	var levels []int
+	services := []string{}
+	var loads []capacity.LoadResult
+	for _, l := range a.Loads {
+		if !l.Closed || l.Response == nil {
+			continue
+		}
+		loads = append(loads, l)
+		if !slices.Contains(levels, l.Clients) {
+			levels = append(levels, l.Clients)
+		}
+		if !slices.Contains(services, l.Service) {
+			services = append(services, l.Service)
+		}
+	}
+	if len(loads) == 0 {
+		return c, false
+	}
+	slices.Sort(levels)
+	c.table = [][]string{{"load ", "clients", "min (ms)", "p50", "p90", "p99", "max (ms)"}}
+	for i, service := range services {
+		color := []int{blue, green, purple, orange}[i%4]
+		bars := series{name: service + ", min to max", kind: span, color: color}
+		p50 := series{name: service + ", median", kind: linked, color: color}
+		p99 := series{name: service + ", p90 and p99", kind: diamond, color: color}
+		for _, l := range loads {
+			if l.Service != service {
+				continue
+			}
+			x := float64(slices.Index(levels, l.Clients)) + (float64(i)-float64(len(services)-1)/2)*.16
+			r := l.Response
+			text := fmt.Sprintf("%s: %d requests, min %s, p50 %s, p90 %s, p99 %s, max %s", l.Name, r.Count, ms(r.MinS), ms(r.P50S), ms(r.P90S), ms(r.P99S), ms(r.MaxS))
+			bars.xy = append(bars.xy, xy{x: x, y: r.MinS * 1000, y2: r.MaxS * 1000, text: text})
+			p50.xy = append(p50.xy, xy{x: x, y: r.P50S * 1000, text: text})
+			p99.xy = append(p99.xy, xy{x: x, y: r.P90S * 1000, text: text}, xy{x: x, y: r.P99S * 1000, text: text})
+			c.y.max = max(c.y.max, r.MaxS*1000)
+			c.table = append(c.table, []string{l.Name, strconv.Itoa(l.Clients), figures(r.MinS * 1000), figures(r.P50S * 1000), figures(r.P90S * 1000), figures(r.P99S * 1000), figures(r.MaxS * 1000)})
+		}
+		slices.SortStableFunc(p50.xy, func(a, b xy) int { return int(math.Copysign(1, a.x-b.x)) })
+		c.series = append(c.series, bars, p99, p50)
+	}
+	c.x.min, c.x.max = -.5, float64(len(levels))-.5
+	for i, n := range levels {
+		c.x.ticks = append(c.x.ticks, tick{float64(i), strconv.Itoa(n)})
+	}
+	c.y.max *= 1.15
+	return c, true
+}
+
+// shareChart is the share of a load's requests that were answered by a time: waves are steps in it.
+func shareChart(a *capacity.Analysis) (chart, bool) {
+	c := chart{id: "waves", title: "Answers over time, from the first request of a load", legendBelow: true, x: axis{label: "time since the load's first request (ms)"}, y: axis{label: "requests answered", min: 0},
+		desc: "Clients that begin together are answered in waves as large as the pool that serves them: a serial server gives one at a time, hasher twenty."}
+	color := 0
+	c.table = [][]string{{"load ", "wave", "answers", "from (ms)", "to (ms)"}}
+	for _, l := range a.Loads {
+		if len(l.Waves) == 0 || l.Clients < 2 || color > 3 {
+			continue
+		}
+		s := series{name: l.Name, kind: stairs, color: []int{blue, green, purple, orange}[color]}
+		color++
+		done := 0
+		s.xy = append(s.xy, xy{})
+		for i, w := range l.Waves {
+			done += w.Size
+			// A wave is drawn as the slope that it is.
+			s.xy = append(s.xy, xy{x: w.AtS * 1000, y: float64(done), text: fmt.Sprintf("%s: wave %d of %d answers at %s", l.Name, i+1, w.Size, ms(w.AtS))})
+			c.x.max = max(c.x.max, w.LastS*1000)
+			c.table = append(c.table, []string{l.Name, strconv.Itoa(i + 1), strconv.Itoa(w.Size), figures(w.AtS * 1000), figures(w.LastS * 1000)})
+		}
+		s.xy = append(s.xy, xy{x: l.Waves[len(l.Waves)-1].LastS * 1000, y: float64(done)})
+		c.y.max = max(c.y.max, float64(done)*1.1)
+		c.series = append(c.series, s)
+	}
+	c.x.max *= 1.05
+	return c, len(c.series) > 0
+}
+
+// niceTicks chooses about n round ticks.
+func niceTicks(lo, hi float64, n int) []tick {
+	if hi <= lo {
+		return nil
+	}
+	step := math.Pow(10, math.Floor(math.Log10((hi-lo)/float64(n))))
+	for _, m := range []float64{1, 2, 5, 10} {
+		if (hi-lo)/(step*m) <= float64(n) {
+			step *= m
+			break
+		}
+	}
+	digits := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
+	var ticks []tick
+	for i := math.Ceil(lo/step - 1e-9); i*step <= hi+1e-9; i++ {
+		ticks = append(ticks, tick{i * step, strconv.FormatFloat(i*step, 'f', digits, 64)})
+	}
+	return ticks
+}
+
+func (a axis) allTicks(n int) []tick {
+	if a.ticks != nil {
+		return a.ticks
+	}
+	return niceTicks(a.min, a.max, n)
+}

@@ -1,0 +1,120 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"coinbench/capacity"
+)
+
+// Markdown writes the report for a pull request or a CI job's summary page.
+func Markdown(w io.Writer, a *capacity.Analysis) error {
+	var b strings.Builder
+	v := a.Overall
+	mark := map[capacity.Outcome]string{capacity.OutcomePass: "✅", capacity.OutcomeFail: "❌", capacity.OutcomeInvalid: "⛔", capacity.OutcomeInconclusive: "⚠️"}[v.Outcome]
+	if v.Incomplete != "" {
+		fmt.Fprintf(&b, "> **Incomplete.** %s\n\n", markdownText(v.Incomplete))
+	}
+	fmt.Fprintf(&b, "## %s %s: %s\n\n%s\n", mark, v.Outcome, markdownText(a.Run.Scenario), markdownText(v.Why))
+	if a.Run.Simulated {
+		b.WriteString("\nThis is a prediction: the run was simulated, nothing was measured.\n")
+	}
+
+	b.WriteString("\n### Validity\n\n")
+	val := a.Validity
+	if val.OK {
+		fmt.Fprintf(&b, "The measurement is sound: %s of %s, at most %s s apart in a window; %d requests by the generator%s.\n",
+			plural(val.Readings, "reading"), plural(val.Tasks, "task"), figures(val.GapS), val.Requests, lag(val))
+	}
+	for _, l := range []struct {
+		word  string
+		texts []string
+	}{{"Invalid", val.Invalid}, {"Doubt", val.Doubts}, {"Warning", val.Warnings}} {
+		for _, t := range l.texts {
+			fmt.Fprintf(&b, "- **%s:** %s\n", l.word, markdownText(t))
+		}
+	}
+
+	b.WriteString("\n### Bottleneck\n\n")
+	rows := [][]string{{"window ", "configuration ", "hashes/s", "bound", "what limits ", "next limit ", "try "}}
+	for _, w := range a.Key() {
+		k := w.Bottleneck
+		next := "–"
+		if len(k.Next) > 0 {
+			next = fmt.Sprintf("%s at %s, after %s", limitName(k.Next[0].Limit), figures(k.Next[0].BoundPerS), k.Next[0].Change)
+		}
+		rows = append(rows, []string{w.Name, w.Config.String(), estimate(w.HashRate), figures(k.BoundPerS), "**" + limitName(k.Limit) + "**: " + k.Evidence, next, k.Try})
+	}
+	if len(rows) > 1 {
+		b.WriteString(markdownTable(rows))
+	} else {
+		b.WriteString("No window measured the workers.\n")
+	}
+
+	if len(a.Objectives) > 0 {
+		b.WriteString("\n### Objectives\n\n")
+		rows := [][]string{{" ", "objective ", "result "}}
+		for _, o := range a.Objectives {
+			rows = append(rows, []string{map[capacity.Result]string{capacity.Pass: "✅", capacity.Fail: "❌", capacity.Unknown: "❔"}[o.Result] + " " + string(o.Result), "`" + o.Objective + "`", o.Reason})
+		}
+		b.WriteString(markdownTable(rows))
+	}
+	if len(a.Comparison) > 0 {
+		b.WriteString("\n### Measured, published, bound\n\n")
+		notes := newFootnotes()
+		rows := [][]string{{"name ", "configuration ", "measured", "published", "bound", "of bound", "unit "}}
+		for _, r := range a.Comparison {
+			rows = append(rows, []string{r.Name, r.Config, "**" + value(r, r.Measured) + "**", published(r, notes, "<sup>%d</sup>"),
+				optional(r.Bound, func(v float64) string { return value(r, v) }), optional(r.Attained, percent), unit(r)})
+		}
+		b.WriteString(markdownTable(rows) + "\n<details><summary>Sources and footnotes</summary>\n\n")
+		for i, n := range notes.texts {
+			fmt.Fprintf(&b, "%d. %s\n", i+1, markdownText(n))
+		}
+		b.WriteString("\n</details>\n")
+	}
+	if len(a.Loads) > 0 {
+		b.WriteString("\n### Loads\n\n")
+		rows := [][]string{{"load ", "request ", "clients", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
+		for _, l := range a.Loads {
+			rows = append(rows, loadCells(l))
+		}
+		b.WriteString(markdownTable(rows))
+	}
+	fmt.Fprintf(&b, "\n### Books\n\n%s\n", markdownText(a.Reconciliation.Why))
+	i := a.Run
+	fmt.Fprintf(&b, "\n### Run\n\n%s on %s, %s, %.1f s, seed %d, profile %s; %s.\n\nRepeat it with\n\n    %s\n", markdownText(i.Scenario), i.Cluster,
+		i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed, i.Profile, markdownText(host(i.Host)), strings.Join(i.Command, " "))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// markdownTable writes rows, the header first; a column whose name ends in a space is set left, others right.
+func markdownTable(rows [][]string) string {
+	var b strings.Builder
+	for i, r := range rows {
+		b.WriteString("|")
+		for _, c := range r {
+			b.WriteString(" " + strings.ReplaceAll(strings.ReplaceAll(strings.TrimSuffix(c, " "), "|", `\|`), "\n", " ") + " |")
+		}
+		b.WriteString("\n")
+		if i == 0 {
+			b.WriteString("|")
+			for _, c := range r {
+				if strings.HasSuffix(c, " ") {
+					b.WriteString(" :-- |")
+				} else {
+					b.WriteString(" --: |")
+				}
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// markdownText keeps text from being read as HTML or as a table.
+func markdownText(s string) string {
+	return strings.NewReplacer("<", "&lt;", "\n", " ").Replace(s)
+}
