@@ -1,0 +1,122 @@
+// Command coinbench measures DockerCoins, finds its bottleneck and says what to change.
+//
+// The package is wiring only: flags, signals, printing and exit codes. What it wires is in the packages that it imports;
+// it is the one place that touches the process: arguments, environment, standard streams, signals.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes. CI jobs branch on them, so they never change.
+const (
+	exitPass       = 0 // it was done, and every objective holds
+	exitFail       = 1 // an objective failed
+	exitUsage      = 2 // bad input
+	exitUnmeasured = 3 // it could not be measured
+)
+
+// process is all of the outside world that a command may touch.
+type process struct {
+	args           []string
+	env            func(string) (string, bool)
+	environ        []string
+	stdin          io.Reader
+	stdout, stderr io.Writer
+}
+
+func main() {
+	os.Exit(run(process{os.Args[1:], os.LookupEnv, os.Environ(), os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// run is the whole program: it returns the exit code and prints nothing but to the given streams.
+func run(p process) int {
+	root := rootCommand(p)
+	root.SetArgs(p.args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	err := root.Execute()
+	if err == nil {
+		return exitPass
+	}
+	var coded *exitError
+	if !errors.As(err, &coded) {
+		coded = &exitError{exitUsage, fmt.Errorf("%w\nsee 'coinbench help'", err)}
+	}
+	if coded.err != nil {
+		fmt.Fprintf(p.stderr, "coinbench: %v\n", coded.err)
+	}
+	return coded.code
+}
+
+// exitError carries the exit code with an error; a nil err means that all has been said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// usage marks an error as bad input, unless it carries a code already.
+func usage(err error) error { return withCode(exitUsage, err) }
+
+// unmeasured marks an error as a failure to measure.
+func unmeasured(err error) error { return withCode(exitUnmeasured, err) }
+
+func withCode(code int, err error) error {
+	var coded *exitError
+	if err == nil || errors.As(err, &coded) {
+		return err
+	}
+	return &exitError{code, err}
+}
+
+// exit ends the command with a code; all has been said already.
+func exit(code int) error {
+	if code == exitPass {
+		return nil
+	}
+	return &exitError{code: code}
+}
+
+func rootCommand(p process) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "coinbench",
+		Short: "Measure DockerCoins, find its bottleneck, say what to change",
+		Long: `coinbench deploys DockerCoins (the demo app of the Docker orchestration workshops), plays a scenario on it,
+and reports where the bottleneck is, what proves it, and what to change.
+
+Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it could not be measured.`,
+		Example: `  coinbench run bottleneck          # the workshop's bottleneck, from deployment to report, in two minutes
+  coinbench run smoke               # the whole instrument in 20 seconds
+  coinbench scenarios               # what is shipped`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+		Version:       version(),
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))
+	})
+	root.AddCommand(
+		runCommand(p), reportCommand(p), compareCommand(p),
+		scenariosCommand(p), validateCommand(p), schemaCommand(p),
+		serviceCommand(p), healthcheckCommand(p),
+	)
+	return root
+}

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"coinbench/capacity"
+	"coinbench/history"
+	"coinbench/reports"
+)
+
+func reportCommand(p process) *cobra.Command {
+	return &cobra.Command{
+		Use:   "report DIR",
+		Short: "Make a run's report again, from its folder alone",
+		Example: `  coinbench report runs/bottleneck/latest
+  coinbench report runs/smoke/latest`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			a, err := analyse(p, args[0])
+			if err != nil {
+				return usage(err)
+			}
+			return publish(p, args[0], a)
+		},
+	}
+}
+
+// analyse reads a run and judges it by the objectives of the scenario in its folder.
+func analyse(p process, dir string) (*capacity.Analysis, error) {
+	run, err := history.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	objectives, err := objectives(run)
+	if err != nil {
+		return nil, fmt.Errorf("judge %s: %w", dir, err)
+	}
+	a := capacity.Analyse(run, objectives...)
+	return &a, nil
+}
+
+// objectives are those that the run itself says it was judged by; the scenario's parser of that day is not needed.
+func objectives(run *history.Run) ([]capacity.Objective, error) {
+	var all []capacity.Objective
+	for _, text := range run.Objectives() {
+		o, err := capacity.ParseObjective(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+// publish prints the report and writes every output into the folder. The exit code is the verdict's.
+func publish(p process, dir string, a *capacity.Analysis) error {
+	if err := reports.Text(p.stdout, a, textOptions(p)); err != nil {
+		return unmeasured(fmt.Errorf("print report: %w", err))
+	}
+	paths, err := reports.Write(dir, a)
+	if len(paths) > 0 {
+		fmt.Fprintf(p.stdout, "\nWritten to %s:\n", dir)
+		for _, path := range paths {
+			fmt.Fprintf(p.stdout, "  %s\n", path)
+		}
+	}
+	if err != nil {
+		return unmeasured(fmt.Errorf("%w: make room, then: coinbench report %s", err, dir))
+	}
+	return exit(a.Overall.Outcome.ExitCode())
+}
+
+func textOptions(p process) reports.TextOptions {
+	o := reports.TextOptions{}
+	_, plain := p.env("NO_COLOR")
+	if f, ok := p.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		o.Color = !plain
+	}
+	return o
+}

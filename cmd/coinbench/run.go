@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coinbench/history"
+	"coinbench/scenarios"
+)
+
+func runCommand(p process) *cobra.Command {
+	var (
+		sets  []string
+		out   string
+		where clusterFlags
+	)
+	c := &cobra.Command{
+		Use:   "run NAME|FILE",
+		Short: "Play a scenario and report what it shows",
+		Long: `run deploys the app, plays the scenario's steps, records everything in a folder, takes the app down and
+prints the report. NAME is one of 'coinbench scenarios', FILE a scenario of your own.
+
+Ctrl-C takes the app down and reports what was measured until then.
+Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it could not be measured.`,
+		Example: `  coinbench run bottleneck
+  coinbench run bottleneck --set profile=workshop
+  coinbench run smoke --publish webui=0 --out /tmp/smoke`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := loadScenario(p, args[0], sets)
+			if err != nil {
+				return err
+			}
+			return play(p, s, where, out)
+		},
+	}
+	setFlag(c, &sets)
+	where.add(c)
+	c.Flags().StringVar(&out, "out", "", "folder of the run (default runs/SCENARIO/TIME)")
+	return c
+}
+
+// play runs a scenario from an empty folder to its report.
+func play(p process, s scenarios.Scenario, where clusterFlags, out string) error {
+	start := time.Now()
+	dir := out
+	if dir == "" {
+		dir = filepath.Join("runs", s.Name, start.UTC().Format("20060102T150405Z"))
+	}
+	sink := &scenarios.Sink{}
+	c, err := where.cluster(dir, s.Seed, sink.Event)
+	if err != nil {
+		return err
+	}
+	if err := scenarios.Check(s, c); err != nil {
+		return usage(err)
+	}
+	w, err := history.Create(dir, history.Manifest{
+		Scenario: s.Name, Cluster: c.Name(), Start: start.UTC(), Seed: s.Seed,
+		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(),
+	}, s.Source, s.App.Source)
+	if err != nil {
+		return unmeasured(err)
+	}
+	if out == "" {
+		link(dir)
+	}
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	progress := newProgressPrinter(p.stderr)
+	context.AfterFunc(ctx, func() {
+		stop() // a second Ctrl-C ends the process at once; the replicas end with it
+	})
+	fmt.Fprintf(p.stderr, "%s on %s, about %s, recorded in %s\n", s.Name, c.Name(), s.Estimate().Round(time.Second), dir)
+	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: start, Progress: progress.show})
+	progress.clear()
+	if closing := w.Close(); err == nil {
+		err = closing
+	}
+	return conclude(p, dir, err)
+}
+
+// conclude reports a run that has ended, in whatever way. What stopped it comes last, where it is seen.
+func conclude(p process, dir string, stopped error) error {
+	a, err := analyse(p, dir)
+	if err != nil {
+		return unmeasured(errors.Join(stopped, err))
+	}
+	published := publish(p, dir, a)
+	switch {
+	case errors.Is(stopped, context.Canceled):
+		return unmeasured(errors.New("interrupted: the report shows what was measured until then"))
+	case stopped != nil:
+		return unmeasured(stopped)
+	}
+	return published
+}
+
+// link makes runs/SCENARIO/latest point at the run, where links can be made.
+func link(dir string) {
+	latest := filepath.Join(filepath.Dir(dir), "latest")
+	if info, err := os.Lstat(latest); err == nil && info.Mode()&os.ModeSymlink == 0 {
+		return // somebody's own
+	}
+	_ = os.Remove(latest)
+	_ = os.Symlink(filepath.Base(dir), latest)
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coinbench"
+	"coinbench/cluster"
+	"coinbench/scenarios"
+)
+
+func scenariosCommand(p process) *cobra.Command {
+	show := ""
+	c := &cobra.Command{
+		Use:   "scenarios",
+		Short: "List the scenarios that are shipped",
+		Example: `  coinbench scenarios
+  coinbench scenarios --show bottleneck > mine.yaml`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if show != "" {
+				source, err := scenarios.Load(show)
+				if err != nil {
+					return usage(err)
+				}
+				_, err = p.stdout.Write(source)
+				return err
+			}
+			for _, e := range scenarios.Shipped() {
+				s, err := parseScenario(p, e.Name+".yaml", e.Source, nil)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(p.stdout, "%-12s %6s  %s\n", e.Name, "~"+s.Estimate().Round(time.Second).String(), e.Summary)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&show, "show", "", "print a shipped scenario's YAML")
+	return c
+}
+
+func validateCommand(p process) *cobra.Command {
+	var sets []string
+	c := &cobra.Command{
+		Use:   "validate FILE...",
+		Short: "Check scenarios without running them",
+		Example: `  coinbench validate mine.yaml
+  coinbench validate mine.yaml --set workers=20`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(c *cobra.Command, files []string) error {
+			var faults []error
+			for _, file := range files {
+				s, err := loadScenario(p, file, sets)
+				if err != nil {
+					faults = append(faults, err)
+					continue
+				}
+				fmt.Fprintf(p.stdout, "%s: ok: %d steps, about %s\n", file, len(s.Steps), s.Estimate().Round(time.Second))
+			}
+			return usage(errors.Join(faults...))
+		},
+	}
+	setFlag(c, &sets)
+	return c
+}
+
+func schemaCommand(p process) *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of scenarios, for editors",
+		Example: "  coinbench schema > scenario.schema.json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			schema, err := scenarios.Schema()
+			if err != nil {
+				return unmeasured(err)
+			}
+			_, err = p.stdout.Write(schema)
+			return err
+		},
+	}
+}
+
+func setFlag(c *cobra.Command, sets *[]string) {
+	c.Flags().StringArrayVar(sets, "set", nil, "change a parameter of the scenario, as `key=value`; may be repeated")
+}
+
+// loadScenario reads a scenario by the name of a shipped one or by the path of a file.
+func loadScenario(p process, name string, sets []string) (scenarios.Scenario, error) {
+	set := map[string]string{}
+	for _, s := range sets {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return scenarios.Scenario{}, usage(fmt.Errorf("--set %s: there is no =; accepted: --set key=value", s))
+		}
+		set[key] = value
+	}
+	if isPath(name) {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			return scenarios.Scenario{}, usage(fmt.Errorf("read scenario: %w", err))
+		}
+		return parseScenario(p, name, source, set)
+	}
+	source, err := scenarios.Load(name)
+	if err != nil {
+		return scenarios.Scenario{}, usage(err)
+	}
+	return parseScenario(p, name+".yaml", source, set)
+}
+
+// isPath tells a file from the name of a shipped scenario.
+func isPath(name string) bool {
+	ext := filepath.Ext(name)
+	return strings.ContainsRune(name, filepath.Separator) || ext == ".yaml" || ext == ".yml"
+}
+
+func parseScenario(p process, file string, source []byte, set map[string]string) (scenarios.Scenario, error) {
+	s, err := scenarios.Parse(file, source, scenarios.Options{Set: set, App: func(path string) (cluster.App, error) {
+		return loadApp(p, filepath.Dir(file), path)
+	}})
+	return s, usage(err)
+}
+
+// loadApp reads a Compose file; "" is the one that coinbench ships. Its variables come from the environment, as with docker.
+func loadApp(p process, dir, path string) (cluster.App, error) {
+	name, source := "docker-compose.yml", coinbench.Compose()
+	if path != "" {
+		name = path
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(dir, path)
+		}
+		var err error
+		if source, err = os.ReadFile(name); err != nil {
+			return cluster.App{}, fmt.Errorf("read app: %w", err)
+		}
+	}
+	return cluster.LoadApp(context.Background(), name, source, environment(p.environ))
+}
