@@ -11,6 +11,9 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
 
 	"coinbench/internal/precise"
 	"coinbench/services/hasher"
@@ -20,6 +23,14 @@ import (
 	"coinbench/services/webui"
 	"coinbench/services/worker"
 )
+
+// quietRedis stops go-redis from writing to standard error on its own: every error of its also comes back as an error,
+// and the services say those in their logs.
+var quietRedis = sync.OnceFunc(func() { redis.SetLogger(silence{}) })
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
 
 // table has a line for each service.
 func table() map[string]func(context.Context, settings.Settings, serve.Process) error {
@@ -58,6 +69,7 @@ func Run(ctx context.Context, name string, env map[string]string, with IO) error
 	if err != nil {
 		return err
 	}
+	quietRedis()
 	p := serve.Process{Host: with.Host, Log: with.Log, Stop: with.Stop, Sleep: precise.Sleep}
 	if s.Supervised {
 		if with.Announce == nil || with.Stdin == nil {

@@ -8,8 +8,6 @@ import (
 	"embed"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"log"
 	"net"
 	"net/http"
@@ -98,17 +96,23 @@ func (c redisCounters) Read(ctx context.Context) (int64, *string, error) {
 
 // Handler redirects GET / to the page, serves the page's files, and answers GET /json.
 func Handler(counters Counters, lines *log.Logger, delay func()) http.Handler {
-	content, err := fs.Sub(files, "files")
-	if err != nil {
-		panic(err) // the name is a constant of this package
-	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
 		http.Redirect(w, r, "/index.html", http.StatusFound)
 	})
-	for _, name := range []string{"index.html", "style.css", "graph.js"} {
+	for name, contentType := range map[string]string{
+		"index.html": "text/html; charset=utf-8",
+		"style.css":  "text/css; charset=utf-8",
+		"graph.js":   "text/javascript; charset=utf-8",
+		"icon.svg":   "image/svg+xml",
+	} {
+		b, err := files.ReadFile("files/" + name)
+		if err != nil {
+			panic(err) // the names are those of the embedded files
+		}
 		// Not http.FileServer: that redirects /index.html back to /.
-		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) { serveFile(w, r, content, name) })
+		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) { serveFile(w, contentType, b) })
 	}
 	mux.HandleFunc("GET /json", func(w http.ResponseWriter, r *http.Request) {
 		delay()
@@ -120,21 +124,13 @@ func Handler(counters Counters, lines *log.Logger, delay func()) http.Handler {
 	return mux
 }
 
-func serveFile(w http.ResponseWriter, r *http.Request, content fs.FS, name string) {
-	b, err := fs.ReadFile(content, name)
-	if err != nil {
-		http.NotFound(w, r)
-		return
-	}
-	types := map[string]string{"html": "text/html; charset=utf-8", "css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
-	for suffix, t := range types {
-		if len(name) > len(suffix) && name[len(name)-len(suffix)-1:] == "."+suffix {
-			w.Header().Set("Content-Type", t)
-		}
-	}
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("Content-Security-Policy", "default-src 'self'")
-	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+func serveFile(w http.ResponseWriter, contentType string, b []byte) {
+	h := w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Content-Security-Policy", "default-src 'self'")
+	h.Set("X-Content-Type-Options", "nosniff")
 	w.Write(b)
 }
 
@@ -152,7 +148,7 @@ func answer(ctx context.Context, w http.ResponseWriter, counters Counters, lines
 	if err != nil {
 		lines.Printf("Redis error %v", err)
 		status = http.StatusServiceUnavailable
-		body = []byte(fmt.Sprintf("{\"error\":%q}", "redis does not answer"))
+		body = []byte(`{"error":"redis does not answer"}`)
 	} else {
 		body, _ = json.Marshal(state{Coins: coins, Hashes: hashes, Now: float64(time.Now().UnixMilli()) / 1000}) // cannot fail
 	}
