@@ -2,18 +2,21 @@ package local
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"coinbench/cluster"
-	"coinbench/history"
+	"coinbench/cluster/clustertest"
 )
 
-func shipped(t *testing.T) cluster.App {
+// shipped is the app of docker-compose.yml, with health checks that do not keep the tests waiting.
+func shipped(t testing.TB) cluster.App {
 	t.Helper()
 	source, err := os.ReadFile("../../docker-compose.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
+	source = []byte(strings.Replace(string(source), "interval: 1s", "interval: 50ms", 1))
 	app, err := cluster.LoadApp(t.Context(), "docker-compose.yml", source, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -21,26 +24,22 @@ func shipped(t *testing.T) cluster.App {
 	return app
 }
 
-func TestSmoke(t *testing.T) {
-	c, err := New(Config{Command: []string{os.Args[0]}, Dir: t.TempDir(), Publish: map[string]int{"webui": 0},
-		Sink: func(e history.Event) { t.Log(e) }})
+// newCluster makes a cluster whose replicas are this test binary.
+func newCluster(t testing.TB, config Config) *Cluster {
+	t.Helper()
+	config.Command = []string{os.Args[0]}
+	if config.Publish == nil {
+		config.Publish = map[string]int{"webui": 0}
+	}
+	c, err := New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Remove(t.Context())
-	if err := c.Deploy(t.Context(), shipped(t)); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Scale(t.Context(), "rng", 3); err != nil {
-		t.Fatal(err)
-	}
-	st, _ := c.Status(t.Context())
-	t.Log(st)
-	t.Log(c.Counters(t.Context()))
-	if err := c.Scale(t.Context(), "rng", 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := c.Remove(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	return c
+}
+
+func TestConformance(t *testing.T) {
+	clustertest.Run(t, func(t *testing.T, sink cluster.Sink) (cluster.Cluster, cluster.App) {
+		return newCluster(t, Config{Dir: t.TempDir(), Sink: sink}), shipped(t)
+	})
 }

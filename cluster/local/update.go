@@ -195,8 +195,18 @@ type update struct {
 	failed  []string
 }
 
-// step tells the machine what has happened and does what it says.
+// step tells the machine what has happened and does what it says, until there is nothing more to do now.
 func (u *update) step(now time.Time) (acted bool, wake time.Time, outcome cluster.Outcome) {
+	for {
+		more, wake, outcome := u.once(now)
+		if !more || outcome != "" {
+			return acted, wake, outcome
+		}
+		acted = true
+	}
+}
+
+func (u *update) once(now time.Time) (acted bool, wake time.Time, outcome cluster.Outcome) {
 	do := func(acts []cluster.Act) {
 		for _, a := range acts {
 			acted = true

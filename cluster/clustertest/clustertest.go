@@ -1,0 +1,609 @@
+// Package clustertest is the conformance suite for clusters: what cluster.Cluster promises, as tests.
+//
+// In goes a function that makes a cluster with nothing deployed, and an App for it. The suite deploys, scales, updates and kills,
+// and judges by the cluster's answers, by the events that it reports and by real requests to its addresses.
+package clustertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/history"
+)
+
+// Service is the service that the suite works on. It must answer GET / with an X-Coinbench-Replica header.
+const Service = "rng"
+
+// patience is how long the suite waits for what must happen sooner.
+const patience = 60 * time.Second
+
+// New makes a cluster with nothing deployed, which reports to the sink, and an App that it can run, with the service
+// Service, one that depends on it, and redis. It cleans up by itself what Remove does not.
+type New func(t *testing.T, sink cluster.Sink) (cluster.Cluster, cluster.App)
+
+// Run runs the suite.
+func Run(t *testing.T, make New) {
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, f *fixture)
+	}{
+		{"deploy", deploy},
+		{"scale", scale},
+		{"balance", balance},
+		{"update", update},
+		{"update that fails is rolled back", rollsBack},
+		{"update of the balance replaces nothing", balanceOnly},
+		{"kill", kill},
+		{"kill in rotation", killInRotation},
+		{"counters", counters},
+		{"remove", remove},
+		{"faults of the caller", faults},
+		{"context", contextEnds},
+		{"concurrent changes", concurrent},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			f := &fixture{}
+			f.Cluster, f.app = make(t, f.record)
+			t.Cleanup(func() {
+				if err := f.Remove(context.Background()); err != nil {
+					t.Errorf("remove: %v", err)
+				}
+				if t.Failed() {
+					for _, e := range f.all() {
+						t.Logf("%s %s %s %v", e.Kind, e.Service, e.Task, e.Detail)
+					}
+				}
+			})
+			test.run(t, f)
+		})
+	}
+}
+
+// fixture is a cluster under test, and what it said.
+type fixture struct {
+	cluster.Cluster
+	app    cluster.App
+	mu     sync.Mutex
+	events []history.Event
+}
+
+func (f *fixture) record(e history.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.events = append(f.events, e)
+}
+
+func (f *fixture) all() []history.Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.events)
+}
+
+// since returns the events after the first n of one service.
+func (f *fixture) since(n int, service string) []history.Event {
+	return slices.DeleteFunc(f.all()[n:], func(e history.Event) bool { return e.Service != service })
+}
+
+// deploy brings the app up with the given replicas of Service.
+func (f *fixture) deploy(t *testing.T, replicas int) {
+	t.Helper()
+	app, err := f.app.With(Service, &replicas, cluster.Change{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Deploy(t.Context(), app); err != nil {
+		t.Fatalf("deploy: %v", err)
+	}
+}
+
+func (f *fixture) status(t *testing.T) cluster.ServiceStatus {
+	t.Helper()
+	all, err := f.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		if s.Name == Service {
+			return s
+		}
+	}
+	t.Fatalf("status without %s", Service)
+	return cluster.ServiceStatus{}
+}
+
+// ask makes one request on a new connection and returns the replica and the version that answered.
+func (f *fixture) ask(t *testing.T) (replica, version string, err error) {
+	t.Helper()
+	address, err := f.Address(t.Context(), Service)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{DisableKeepAlives: true}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: patience}
+	answer, err := client.Get("http://" + address + "/")
+	if err != nil {
+		return "", "", err
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(io.Discard, answer.Body)
+	return answer.Header.Get("X-Coinbench-Replica"), answer.Header.Get("X-Coinbench-Version"), err
+}
+
+// shares asks n times and counts by replica.
+func (f *fixture) shares(t *testing.T, n int) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for range n {
+		replica, _, err := f.ask(t)
+		if err != nil {
+			t.Fatalf("request: %v", err)
+		}
+		counts[replica]++
+	}
+	return counts
+}
+
+// eventually waits for a condition.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-deadline:
+			t.Fatalf("%s: not within %s", what, patience)
+		case <-tick.C:
+		}
+	}
+}
+
+// kinds lists what happened to a task.
+func kinds(events []history.Event, task string) []history.EventKind {
+	var list []history.EventKind
+	for _, e := range events {
+		if e.Task == task {
+			list = append(list, e.Kind)
+		}
+	}
+	return list
+}
+
+// inOrder says whether the kinds stand in the list in this order; others may stand between.
+func inOrder(list []history.EventKind, want ...history.EventKind) bool {
+	for _, k := range list {
+		if len(want) > 0 && k == want[0] {
+			want = want[1:]
+		}
+	}
+	return len(want) == 0
+}
+
+func index(events []history.Event, kind history.EventKind, task string) int {
+	return slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == kind && e.Task == task })
+}
+
+func deploy(t *testing.T, f *fixture) {
+	if err := f.Check(f.app); err != nil {
+		t.Fatalf("check: %v", err)
+	}
+	f.deploy(t, 3)
+	s := f.status(t)
+	if s.Running != 3 || len(s.Tasks) != 3 || s.Replicas != 3 {
+		t.Errorf("status is %d running of %d tasks, %d replicas; want 3 of each", s.Running, len(s.Tasks), s.Replicas)
+	}
+	for i, task := range s.Tasks {
+		if task.State != cluster.Running || task.Slot != i+1 || task.Name != fmt.Sprintf("%s.%d#1", Service, i+1) {
+			t.Errorf("task %+v; want %s.%d#1, running", task, Service, i+1)
+		}
+		if k := kinds(f.all(), task.Name); !inOrder(k, history.TaskStarted, history.TaskJoined) {
+			t.Errorf("%s: events %v; want it started, then in rotation", task.Name, k)
+		}
+	}
+	all, _ := f.Status(t.Context())
+	for i, s := range f.app.Services {
+		if i >= len(all) || all[i].Name != s.Name {
+			t.Fatalf("status is not in the order of the app")
+		}
+	}
+	// What depends on a service starts after it has converged.
+	events := f.all()
+	for _, s := range f.app.Services {
+		for _, d := range s.DependsOn {
+			begun := slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == history.TaskStarted && e.Service == s.Name })
+			up := slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == history.TaskJoined && e.Service == d })
+			if up < 0 || begun < up {
+				t.Errorf("%s started before %s was in rotation", s.Name, d)
+			}
+		}
+		if n := slices.IndexFunc(events, func(e history.Event) bool {
+			return e.Kind == history.ServiceDeployed && e.Service == s.Name && e.Detail["image"] == s.Image
+		}); n < 0 {
+			t.Errorf("no %s for %s", history.ServiceDeployed, s.Name)
+		}
+	}
+	if _, _, err := f.ask(t); err != nil {
+		t.Errorf("the address does not answer: %v", err)
+	}
+	if err := f.Deploy(t.Context(), f.app); err == nil {
+		t.Error("a second deploy succeeds")
+	}
+}
+
+func scale(t *testing.T, f *fixture) {
+	f.deploy(t, 1)
+	for _, n := range []int{4, 2, 0, 1} {
+		before := len(f.all())
+		from := f.status(t).Replicas
+		if err := f.Scale(t.Context(), Service, n); err != nil {
+			t.Fatalf("scale to %d: %v", n, err)
+		}
+		if s := f.status(t); s.Running != n || len(s.Tasks) != n {
+			t.Errorf("scaled to %d: %d running, %d tasks", n, s.Running, len(s.Tasks))
+		}
+		events := f.since(before, Service)
+		last := events[len(events)-1]
+		if last.Kind != history.ServiceScaled || last.Detail["from"] != fmt.Sprint(from) || last.Detail["to"] != fmt.Sprint(n) {
+			t.Errorf("scaled from %d to %d: the last event is %v", from, n, last)
+		}
+		if n == 0 {
+			if _, _, err := f.ask(t); err == nil {
+				t.Error("no replica, and the address answers")
+			}
+		} else if got := f.shares(t, 2*n); len(got) != n {
+			t.Errorf("scaled to %d: %v answer", n, got)
+		}
+		for _, e := range events {
+			if e.Kind == history.TaskGone {
+				if k := kinds(events, e.Task); !inOrder(k, history.TaskLeft, history.TaskStopping, history.TaskGone) {
+					t.Errorf("%s: events %v; want it out of rotation, then told to stop, then gone", e.Task, k)
+				}
+			}
+		}
+	}
+	if s := f.status(t); s.Tasks[0].Name == Service+".1#1" {
+		t.Errorf("%s is the name of two tasks", s.Tasks[0].Name)
+	}
+}
+
+func balance(t *testing.T, f *fixture) {
+	f.deploy(t, 3)
+	const n = 31
+	for replica, count := range f.shares(t, n) {
+		if count < n/3 || count > n/3+1 {
+			t.Errorf("%s got %d of %d connections; want %d or %d", replica, count, n, n/3, n/3+1)
+		}
+	}
+}
+
+// quick is an update without waiting.
+func quick(parallelism int) *cluster.Rollout {
+	return &cluster.Rollout{Parallelism: parallelism, Order: "stop-first", Monitor: time.Millisecond, FailureAction: "pause"}
+}
+
+func update(t *testing.T, f *fixture) {
+	f.deploy(t, 4)
+	before := len(f.all())
+	s, _ := f.app.Service(Service)
+	image := s.Image[:strings.LastIndex(s.Image, ":")] + ":v9.9"
+	if err := f.Update(t.Context(), Service, cluster.Change{Image: image, Rollout: quick(2)}); err != nil {
+		t.Fatalf("update: %v", err)
+	}
+	for _, task := range f.status(t).Tasks {
+		if task.Image != image || task.State != cluster.Running {
+			t.Errorf("after the update: %+v", task)
+		}
+	}
+	for range 4 {
+		if _, version, err := f.ask(t); err != nil || version != "v9.9" {
+			t.Errorf("version %q answers, %v; want v9.9", version, err)
+		}
+	}
+	events := f.since(before, Service)
+	if events[0].Kind != history.RolloutBegin || events[0].Detail["parallelism"] != "2" {
+		t.Errorf("the first event is %v", events[0])
+	}
+	if n := slices.IndexFunc(events, func(e history.Event) bool {
+		return e.Kind == history.RolloutEnd && e.Detail["state"] == string(cluster.Completed)
+	}); n < 0 {
+		t.Error("no end of the rollout")
+	}
+	if last := events[len(events)-1]; last.Kind != history.ServiceUpdated || last.Detail["image"] != image {
+		t.Errorf("the last event is %v", last)
+	}
+	out, most := 0, 0
+	for _, e := range events {
+		switch e.Kind {
+		case history.TaskLeft:
+			out++
+		case history.TaskJoined:
+			out--
+		}
+		most = max(most, out)
+	}
+	if most > 2 || most == 0 || out != 0 {
+		t.Errorf("%d replicas were out of rotation at once, and %d at the end; want 1 or 2, and none", most, out)
+	}
+	for slot := 1; slot <= 4; slot++ {
+		old, young := fmt.Sprintf("%s.%d#1", Service, slot), fmt.Sprintf("%s.%d#2", Service, slot)
+		if index(events, history.TaskGone, old) > index(events, history.TaskStarted, young) {
+			t.Errorf("%s started before %s was gone, though the order is stop-first", young, old)
+		}
+	}
+	// The same again changes nothing.
+	before = len(f.all())
+	if err := f.Update(t.Context(), Service, cluster.Change{Image: image}); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range f.since(before, Service) {
+		if e.Task != "" {
+			t.Errorf("an update to what is in force does something: %v", e)
+		}
+	}
+	// Start-first: the old one leaves after the new one has joined.
+	before = len(f.all())
+	r := quick(1)
+	r.Order = "start-first"
+	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "1ms"}, Rollout: r}); err != nil {
+		t.Fatalf("update: %v", err)
+	}
+	events = f.since(before, Service)
+	for slot := 1; slot <= 4; slot++ {
+		old, young := fmt.Sprintf("%s.%d#2", Service, slot), fmt.Sprintf("%s.%d#3", Service, slot)
+		if index(events, history.TaskLeft, old) < index(events, history.TaskJoined, young) {
+			t.Errorf("%s left before %s was in rotation, though the order is start-first", old, young)
+		}
+	}
+	if s := f.status(t); s.Running != 4 || len(s.Tasks) != 4 || s.Environment["COIN_DELAY"] != "1ms" {
+		t.Errorf("after the update: %+v", s)
+	}
+}
+
+// rollsBack updates to a version whose port is not the one that is asked for by the health check.
+func rollsBack(t *testing.T, f *fixture) {
+	f.deploy(t, 3)
+	r := quick(1)
+	r.FailureAction = "rollback"
+	err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"}, Rollout: r})
+	var failed *cluster.RolloutError
+	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack || failed.Reason == "" {
+		t.Fatalf("the error is %v; want a RolloutError, rolled back, with its reason", err)
+	}
+	s := f.status(t)
+	if s.Running != 3 || s.Environment["COIN_ADMIN_LISTEN"] != "" {
+		t.Errorf("after the rollback: %+v", s)
+	}
+	events := f.all()
+	if n := slices.IndexFunc(events, func(e history.Event) bool {
+		return e.Kind == history.RolloutEnd && e.Detail["state"] == string(cluster.RolledBack)
+	}); n < 0 {
+		t.Error("no event says that it was rolled back")
+	}
+	if n := index(events, history.TaskGone, Service+".2#1"); n >= 0 {
+		t.Error("the update went on after the failure")
+	}
+}
+
+func balanceOnly(t *testing.T, f *fixture) {
+	f.deploy(t, 2)
+	before := len(f.all())
+	if err := f.Update(t.Context(), Service, cluster.Change{Balance: cluster.Random}); err != nil {
+		t.Fatal(err)
+	}
+	events := f.since(before, Service)
+	if len(events) != 1 || events[0].Kind != history.ServiceUpdated || events[0].Detail["balance"] != string(cluster.Random) {
+		t.Errorf("events are %v", events)
+	}
+	if s := f.status(t); s.Balance != cluster.Random {
+		t.Errorf("the balance is %s", s.Balance)
+	}
+}
+
+func kill(t *testing.T, f *fixture) {
+	killer, ok := f.Cluster.(cluster.Killer)
+	if !ok {
+		t.Skip("not a Killer")
+	}
+	f.deploy(t, 2)
+	if err := killer.Kill(t.Context(), Service, 2, cluster.Fault{Down: 10 * time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a successor in rotation", func() bool {
+		return index(f.all(), history.TaskJoined, Service+".2#2") >= 0
+	})
+	if k := kinds(f.all(), Service+".2#1"); !inOrder(k, history.TaskJoined, history.TaskKilled, history.TaskLeft, history.TaskGone) {
+		t.Errorf("events are %v", k)
+	}
+	if got := f.shares(t, 4); len(got) != 2 {
+		t.Errorf("%v answer; want both", got)
+	}
+	if err := killer.Kill(t.Context(), Service, 3, cluster.Fault{}); err == nil {
+		t.Error("a slot that is not there can be killed")
+	}
+}
+
+func killInRotation(t *testing.T, f *fixture) {
+	killer, ok := f.Cluster.(cluster.Killer)
+	if !ok {
+		t.Skip("not a Killer")
+	}
+	f.deploy(t, 2)
+	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: time.Hour, InRotation: true}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "its end", func() bool { return index(f.all(), history.TaskGone, Service+".1#1") >= 0 })
+	failures := 0
+	for range 6 {
+		if _, _, err := f.ask(t); err != nil {
+			failures++
+		}
+	}
+	if failures != 3 {
+		t.Errorf("%d of 6 connections failed; want every second", failures)
+	}
+	if n := index(f.all(), history.TaskLeft, Service+".1#1"); n >= 0 {
+		t.Error("it left the rotation")
+	}
+}
+
+func counters(t *testing.T, f *fixture) {
+	f.deploy(t, 2)
+	begun := f.Now()
+	readings, err := f.Counters(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := f.Now().Sub(begun); d > 5*time.Second {
+		t.Errorf("took %s", d)
+	}
+	found := map[string]bool{}
+	for _, r := range readings {
+		found[r.Task] = true
+		for name := range r.Values {
+			if !strings.HasPrefix(name, "coinbench_") && !strings.HasPrefix(name, "redis_") && !strings.HasPrefix(name, "process_") {
+				t.Errorf("%s: series %s", r.Task, name)
+			}
+		}
+		if r.Service == "redis" {
+			if _, ok := r.Values[history.RedisHashes]; !ok {
+				t.Errorf("redis without %s: %v", history.RedisHashes, r.Values)
+			}
+		} else if _, ok := r.Values[history.ProcessCPU]; !ok {
+			t.Errorf("%s without %s", r.Task, history.ProcessCPU)
+		}
+	}
+	all, _ := f.Status(t.Context())
+	for _, s := range all {
+		for _, task := range s.Tasks {
+			if !found[task.Name] {
+				t.Errorf("no reading of %s", task.Name)
+			}
+		}
+	}
+	again, err := f.Counters(t.Context())
+	if err != nil || len(again) != len(readings) || again[0].At < readings[0].At {
+		t.Errorf("a second time: %d readings, %v", len(again), err)
+	}
+}
+
+func remove(t *testing.T, f *fixture) {
+	if err := f.Remove(t.Context()); err != nil {
+		t.Errorf("remove before deploy: %v", err)
+	}
+	f.deploy(t, 2)
+	for range 2 {
+		if err := f.Remove(t.Context()); err != nil {
+			t.Fatalf("remove: %v", err)
+		}
+	}
+	if all, err := f.Status(t.Context()); err != nil || len(all) != 0 {
+		t.Errorf("status is %v, %v; want nothing", all, err)
+	}
+	if _, err := f.Address(t.Context(), Service); err == nil {
+		t.Error("a removed service has an address")
+	}
+	started, gone := map[string]bool{}, map[string]bool{}
+	for _, e := range f.all() {
+		switch e.Kind {
+		case history.TaskStarted:
+			started[e.Task] = e.Service != "redis" // it may have been there before
+		case history.TaskGone:
+			gone[e.Task] = true
+		}
+	}
+	for task, ours := range started {
+		if ours && !gone[task] {
+			t.Errorf("%s is not gone", task)
+		}
+	}
+	f.deploy(t, 1)
+	if _, _, err := f.ask(t); err != nil {
+		t.Errorf("after a second deploy: %v", err)
+	}
+}
+
+func faults(t *testing.T, f *fixture) {
+	if err := f.Scale(t.Context(), Service, 1); err == nil {
+		t.Error("what is not deployed can be scaled")
+	}
+	f.deploy(t, 1)
+	ctx := t.Context()
+	_, address := f.Address(ctx, "rgn")
+	for what, err := range map[string]error{
+		"scale":   f.Scale(ctx, "rgn", 1),
+		"update":  f.Update(ctx, "rgn", cluster.Change{}),
+		"address": address,
+	} {
+		if err == nil || !strings.Contains(err.Error(), `"rgn"`) || !strings.Contains(err.Error(), Service) {
+			t.Errorf("%s of an unknown service: %v; want it named, and those that there are", what, err)
+		}
+	}
+	for what, err := range map[string]error{
+		"replicas":    f.Scale(ctx, Service, -1),
+		"environment": f.Update(ctx, Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "fast"}}),
+		"name":        f.Update(ctx, Service, cluster.Change{Environment: map[string]string{"COIN_DELYA": "1s"}}),
+		"balance":     f.Update(ctx, Service, cluster.Change{Balance: "fair"}),
+		"order":       f.Update(ctx, Service, cluster.Change{Rollout: &cluster.Rollout{Order: "backwards"}}),
+	} {
+		if err == nil {
+			t.Errorf("impossible %s: no error", what)
+		}
+	}
+	if s := f.status(t); s.Running != 1 || s.Tasks[0].Name != Service+".1#1" {
+		t.Errorf("an impossible change changed something: %+v", s)
+	}
+}
+
+func contextEnds(t *testing.T, f *fixture) {
+	f.deploy(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := f.Scale(ctx, Service, 3); !errors.Is(err, context.Canceled) {
+		t.Errorf("scale with a context that is done: %v", err)
+	}
+	if err := f.Sleep(ctx, time.Hour); !errors.Is(err, context.Canceled) {
+		t.Errorf("sleep with a context that is done: %v", err)
+	}
+	begun := time.Now()
+	if err := f.Remove(ctx); err != nil {
+		t.Errorf("remove with a context that is done: %v", err)
+	}
+	if d := time.Since(begun); d > 5*time.Second {
+		t.Errorf("remove took %s", d)
+	}
+}
+
+// concurrent lets many change and read at once; the race detector and the end state judge.
+func concurrent(t *testing.T, f *fixture) {
+	f.deploy(t, 1)
+	var wg sync.WaitGroup
+	for n := 1; n <= 4; n++ {
+		wg.Go(func() {
+			if err := f.Scale(t.Context(), Service, n); err != nil {
+				t.Errorf("scale to %d: %v", n, err)
+			}
+		})
+		wg.Go(func() {
+			if _, err := f.Status(t.Context()); err != nil {
+				t.Errorf("status: %v", err)
+			}
+			if _, err := f.Counters(t.Context()); err != nil {
+				t.Errorf("counters: %v", err)
+			}
+		})
+	}
+	wg.Wait()
+	if s := f.status(t); s.Running != s.Replicas || len(s.Tasks) != s.Replicas {
+		t.Errorf("%d running, %d tasks, %d replicas", s.Running, len(s.Tasks), s.Replicas)
+	}
+}
