@@ -1,0 +1,95 @@
+// Package labtest gives tests a real Swarm of several nodes, and says so where there can be none.
+//
+// A package that uses Up needs a TestMain that calls Main: the lab's registry is the test program itself.
+package labtest
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"coinbench/cluster/swarm/lab"
+	"coinbench/cluster/swarm/registry"
+)
+
+// Gate is the environment variable that turns a skip into a failure: where the gate runs, labs can be made.
+const Gate = "COINBENCH_GATE"
+
+const (
+	registryArgument = "lab-registry"
+	downTimeout      = time.Minute
+)
+
+// Require skips the test where no lab can be made, with one line that says why. With COINBENCH_GATE=1 it fails it.
+func Require(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("not run: a real Swarm takes too long for -short")
+	}
+	err := lab.Check()
+	switch {
+	case err == nil:
+	case os.Getenv(Gate) == "1":
+		t.Fatalf("the gate needs a real Swarm: %v", err)
+	default:
+		t.Skipf("not run on a real Swarm: %v", err)
+	}
+}
+
+// Main runs the tests of a package, or, in a process that a lab started, its registry: func TestMain(m *testing.M) {
+// os.Exit(labtest.Main(m)) }.
+func Main(m *testing.M) int {
+	if len(os.Args) < 2 || os.Args[1] != registryArgument {
+		return m.Run()
+	}
+	flags := flag.NewFlagSet(registryArgument, flag.ExitOnError)
+	listen := flags.String("listen", "", "")
+	data := flags.String("data", "", "")
+	flags.Parse(os.Args[2:])
+	l, err := net.Listen("tcp", *listen)
+	if err == nil {
+		err = registry.Serve(context.Background(), l, *data)
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// Up makes a lab and takes it down when the test ends. What an earlier run of the test left is removed first. It calls
+// Require.
+func Up(t testing.TB, c lab.Config) *lab.Lab {
+	t.Helper()
+	Require(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Registry == nil {
+		c.Registry = []string{self, registryArgument}
+	}
+	down := func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), downTimeout)
+		defer cancel()
+		if err := lab.Down(ctx, c.Name); err != nil {
+			t.Error(err)
+		}
+	}
+	down()
+	l, err := lab.Up(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			for _, path := range l.Logs() {
+				data, _ := os.ReadFile(path)
+				t.Logf("the end of %s:\n%s", path, data[max(0, len(data)-2000):])
+			}
+		}
+		down()
+	})
+	return l
+}

@@ -1,0 +1,188 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const poll = 5 * time.Millisecond
+
+// process is a process that stays the same one: numbers are used again, numbers with a start time are not.
+type process struct {
+	PID   int    `json:"pid,omitempty"`
+	Start uint64 `json:"start,omitempty"` // in clock ticks since the boot
+}
+
+// identify returns the process that has a number now.
+func identify(pid int) (process, error) {
+	start, _, err := stat(pid)
+	return process{pid, start}, err
+}
+
+// alive says whether it runs. A zombie does not.
+func (p process) alive() bool {
+	if p.PID == 0 {
+		return false
+	}
+	start, status, err := stat(p.PID)
+	return err == nil && start == p.Start && status != 'Z' && status != 'X'
+}
+
+// kill ends it with SIGKILL and waits until it is gone, which for an init process means that everything in its
+// namespace is gone as well.
+func (p process) kill(ctx context.Context) error {
+	for p.alive() {
+		if err := sendKill(p.PID); err != nil {
+			return fmt.Errorf("killing process %d: %w", p.PID, err)
+		}
+		if err := pause(ctx, poll); err != nil {
+			return fmt.Errorf("process %d does not end: %w", p.PID, err)
+		}
+	}
+	return nil
+}
+
+// stat reads the start time and the status letter of a process.
+func stat(pid int) (start uint64, status byte, err error) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0, err
+	}
+	i := bytes.LastIndexByte(data, ')') // the name before it may hold anything
+	fields := strings.Fields(string(data[i+1:]))
+	if i < 0 || len(fields) < 20 {
+		return 0, 0, fmt.Errorf("/proc/%d/stat is not understood", pid)
+	}
+	start, err = strconv.ParseUint(fields[19], 10, 64)
+	return start, fields[0][0], err
+}
+
+// processes calls a function for the number of every process.
+func processes(visit func(pid int)) error {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			visit(pid)
+		}
+	}
+	return nil
+}
+
+// mark is the argument that tells the init process of a lab's machine from all other processes.
+func mark(name, machine string) string { return "coinbench-lab/" + name + "/" + machine }
+
+// marked returns the init processes of a lab, whether they are written down or not.
+func marked(name string) ([]process, error) {
+	var found []process
+	err := processes(func(pid int) {
+		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil {
+			return
+		}
+		args := strings.Split(string(cmdline), "\x00")
+		if len(args) > 3 && args[1] == "-c" && strings.HasPrefix(args[3], mark(name, "")) {
+			if p, err := identify(pid); err == nil {
+				found = append(found, p)
+			}
+		}
+	})
+	return found, err
+}
+
+// inside returns the processes with a command name in the process namespace of an init process.
+func (p process) inside(command string) ([]process, error) {
+	command = command[:min(len(command), 15)] // as the kernel does
+	namespace, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", p.PID))
+	if err != nil {
+		return nil, err
+	}
+	var found []process
+	err = processes(func(pid int) {
+		comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
+		if err != nil || strings.TrimSuffix(string(comm), "\n") != command {
+			return
+		}
+		if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/pid", pid)); err != nil || ns != namespace {
+			return
+		}
+		if q, err := identify(pid); err == nil && q.alive() {
+			found = append(found, q)
+		}
+	})
+	return found, err
+}
+
+func bootID() (string, error) {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(data)), err
+}
+
+// removeCgroups removes the control groups that the lab's engines made, which are empty now.
+func removeCgroups(ctx context.Context, name string) error {
+	var roots []string
+	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+		found, _ := filepath.Glob(filepath.Join(pattern, cgroupRoot, name))
+		roots = append(roots, found...)
+	}
+	for _, root := range roots {
+		for {
+			err := removeCgroup(root)
+			if err == nil || errors.Is(err, fs.ErrNotExist) {
+				break
+			}
+			if pause(ctx, 4*poll) != nil { // the kernel needs a moment after the last process
+				return fmt.Errorf("removing the control group %s: %w", root, err)
+			}
+		}
+		os.Remove(filepath.Dir(root)) // stays if another lab has groups in it
+	}
+	return nil
+}
+
+func removeCgroup(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := removeCgroup(filepath.Join(dir, e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return os.Remove(dir)
+}
+
+// pause waits, or returns the context's error.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// tail returns the last lines of a log file, for an error.
+func tail(path string, lines int) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	all := strings.Split(strings.TrimSpace(string(data)), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
