@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"time"
 )
 
@@ -24,6 +25,9 @@ type slot struct {
 	addr   int      // place in engine.addrs that conn leads to
 	born   time.Duration
 	used   int // requests that conn has carried
+	raw    *raw
+	armed  time.Duration // the read deadline that is set; 0: none
+	limit  time.Duration // instant by which the body must have come; 0: any
 	buf    []byte
 	r, w   int // unread bytes of buf
 	h      head
@@ -71,7 +75,13 @@ func (s *slot) do(ctx context.Context, p *prepared, o *outcome) {
 		s.born = now
 	}
 	s.used++
-	if err := s.exchange(p, o); err != nil {
+	s.settle(o, s.exchange(p, o), reused)
+}
+
+// settle judges how an exchange ended and gives the connection up if it must be.
+func (s *slot) settle(o *outcome, err error, reused bool) {
+	e := s.e
+	if err != nil {
 		s.fail(o, e.now(), classifyExchange(err, o, reused), err)
 		s.close()
 		return
@@ -99,7 +109,7 @@ func (s *slot) dial(ctx context.Context, addr int) (classID, error) {
 	if err != nil {
 		return class, err
 	}
-	s.conn, s.addr, s.used, s.r, s.w = conn, addr, 0, 0, 0
+	s.conn, s.raw, s.addr, s.used, s.r, s.w, s.armed = conn, newRaw(conn), addr, 0, 0, 0, 0
 	if s.buf == nil {
 		s.buf = make([]byte, readBuffer)
 	}
@@ -117,24 +127,107 @@ func (s *slot) close() {
 
 // exchange sends the request and reads the whole answer.
 func (s *slot) exchange(p *prepared, o *outcome) error {
-	e := s.e
-	t := &e.w.Timeouts
-	if t.Header > 0 {
-		_ = s.conn.SetDeadline(e.origin.Add(o.sent + o.connect + t.Header))
-	} else if t.Body > 0 && s.used > 1 {
-		_ = s.conn.SetDeadline(time.Time{})
+	limit := s.e.headerLimit(o)
+	wire := p.wire
+	if s.raw != nil {
+		for {
+			if err := s.arm(limit); err != nil {
+				return err
+			}
+			n, unsent, err := s.raw.exchange(wire, s.buf[s.w:])
+			if n > 0 {
+				s.got(o, n)
+				return s.receive(p, o, limit)
+			}
+			wire = unsent
+			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				return err
+			}
+			if err == nil || len(unsent) == 0 {
+				break
+			}
+			if limit > 0 && s.e.now() >= limit {
+				return err
+			}
+			// A deadline of an earlier request passed before this one was sent: it only has to be set anew.
+			s.armed = 0
+		}
 	}
-	if e.stopped.Load() { // the deadline of cancel may just have been overwritten
+	if len(wire) > 0 {
+		if limit > 0 {
+			_ = s.conn.SetWriteDeadline(s.e.origin.Add(limit))
+			if s.e.stopped.Load() {
+				return context.Canceled
+			}
+		}
+		if _, err := s.conn.Write(wire); err != nil {
+			return err
+		}
+	}
+	return s.receive(p, o, limit)
+}
+
+// headerLimit is the instant by which the header must have come; 0: any.
+func (e *engine) headerLimit(o *outcome) time.Duration {
+	if e.w.Timeouts.Header <= 0 {
+		return 0
+	}
+	return o.sent + o.connect + e.w.Timeouts.Header
+}
+
+// got notes that n bytes have come.
+func (s *slot) got(o *outcome, n int) {
+	o.done = s.e.now()
+	if o.first == 0 {
+		o.first = o.done
+	}
+	s.w += n
+}
+
+// arm sees to it that reading ends at limit, or a nudge from now. A deadline that is already set and is earlier stays:
+// when it passes, read sets it anew. So a connection's timer is not touched for each request.
+func (s *slot) arm(limit time.Duration) error {
+	if s.armed == 0 || (limit > 0 && s.armed > limit) {
+		switch {
+		case limit > 0:
+			s.armed = limit
+		case s.raw != nil:
+			s.armed = s.e.now() + nudge
+		default:
+			return nil
+		}
+		if err := s.conn.SetReadDeadline(s.e.origin.Add(s.armed)); err != nil {
+			return err
+		}
+	}
+	if s.e.stopped.Load() { // cancel's own deadline may just have been overwritten
 		return context.Canceled
 	}
-	if _, err := s.conn.Write(p.wire); err != nil {
-		return err
+	return nil
+}
+
+// read reads into the free part of the buffer.
+func (s *slot) read(limit time.Duration) (int, error) {
+	for {
+		if err := s.arm(limit); err != nil {
+			return 0, err
+		}
+		n, err := s.conn.Read(s.buf[s.w:])
+		if n > 0 {
+			return n, nil
+		}
+		if err == nil {
+			return 0, io.ErrNoProgress
+		}
+		if !errors.Is(err, os.ErrDeadlineExceeded) || s.e.stopped.Load() || (limit > 0 && s.e.now() >= limit) {
+			return 0, err
+		}
+		s.armed = 0
 	}
-	return s.receive(p, o)
 }
 
 // receive reads one answer.
-func (s *slot) receive(p *prepared, o *outcome) error {
+func (s *slot) receive(p *prepared, o *outcome, limit time.Duration) error {
 	e := s.e
 	h := &s.h
 	for {
@@ -159,24 +252,18 @@ func (s *slot) receive(p *prepared, o *outcome) error {
 				return err
 			}
 		}
-		n, err := s.conn.Read(s.buf[s.w:])
-		if n > 0 {
-			o.done = e.now()
-			if o.first == 0 {
-				o.first = o.done
-			}
-			s.w += n
-			continue
-		}
+		n, err := s.read(limit)
 		if err != nil {
 			return err
 		}
+		s.got(o, n)
 	}
 	o.status = int16(h.status)
 	o.replica = s.last[0].lookup(e.replicas, h.replica)
 	o.version = s.last[1].lookup(e.versions, h.version)
-	if t := e.w.Timeouts.Body; t > 0 && !s.bodyBuffered(p) {
-		_ = s.conn.SetDeadline(e.origin.Add(o.done + t))
+	s.limit = 0
+	if t := e.w.Timeouts.Body; t > 0 {
+		s.limit = o.done + t
 	}
 	var check bodyCheck
 	check.want = e.w.Expect.Body
@@ -207,10 +294,6 @@ func (s *slot) makeRoom() error {
 	}
 	s.buf = append(s.buf, make([]byte, len(s.buf))...)
 	return nil
-}
-
-func (s *slot) bodyBuffered(p *prepared) bool {
-	return p.head || (!s.h.chunked && s.h.length >= 0 && int64(s.w-s.r) >= s.h.length)
 }
 
 // bodyCheck compares a body with the one that is wanted while it passes.
@@ -263,16 +346,12 @@ func (s *slot) fill(o *outcome) error {
 			return err
 		}
 	}
-	n, err := s.conn.Read(s.buf[s.w:])
-	if n > 0 {
-		s.w += n
-		o.done = s.e.now()
-		return nil
+	n, err := s.read(s.limit)
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		err = io.ErrNoProgress
-	}
-	return err
+	s.got(o, n)
+	return nil
 }
 
 // skip passes over n bytes of body.

@@ -123,7 +123,7 @@ func (e *engine) run(ctx context.Context, rec Recorder) (history.LoadEndRecord, 
 	e.lastOK.Store(int64(e.begin))
 
 	c := &collector{e: e, rec: rec, pending: map[int64]*history.Interval{}}
-	c.totals.replicas = map[string]int64{}
+	c.totals = totals{replicas: map[string]int64{}, lag: history.NewHistogram()}
 	var end atomic.Int64
 	done := make(chan struct{})
 	collected := make(chan error, 1)

@@ -21,7 +21,7 @@ func (m *memory) Sample(s history.Sample) error     { m.samples = append(m.sampl
 
 func (m *memory) total() (t history.Interval) {
 	t = history.Interval{Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{},
-		Response: newHistogram(), Service: newHistogram(), Lag: newHistogram()}
+		Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram()}
 	for _, i := range m.intervals {
 		t.Due += i.Due
 		t.OK += i.OK

@@ -13,15 +13,11 @@ import (
 // window is the length of an interval of the record.
 const window = time.Second
 
-// newHistogram returns a histogram of nanoseconds up to a day, three significant digits (about 300 kB).
-func newHistogram() *hdr.Histogram { return hdr.New(1, int64(24*time.Hour), 3) }
-
 func observe(h **hdr.Histogram, d time.Duration) {
 	if *h == nil {
-		*h = newHistogram()
+		*h = history.NewHistogram()
 	}
-	// Values beyond a day count as a day.
-	_ = (*h).RecordValue(int64(min(max(d, 0), 24*time.Hour)))
+	_ = (*h).RecordValue(int64(min(max(d, 0), history.LongestRecorded)))
 }
 
 // tally sums up the requests of one window in one shard. Its histograms are made when they are first needed.
@@ -36,20 +32,21 @@ type tally struct {
 	both     *hdr.Histogram // service time of OK requests whose response time is the same
 	response *hdr.Histogram // of the other OK requests
 	service  *hdr.Histogram //
-	lag      *hdr.Histogram // of requests that were sent late
+	lag      *hdr.Histogram // of requests that were sent late although a connection was free: the generator's fault
+	waited   *hdr.Histogram // of requests that had to wait for a connection
 	maxGap   time.Duration
 }
 
 func (t *tally) reset(window int64) {
 	clear(t.replicas)
 	clear(t.versions)
-	for _, h := range []*hdr.Histogram{t.both, t.response, t.service, t.lag} {
+	for _, h := range []*hdr.Histogram{t.both, t.response, t.service, t.lag, t.waited} {
 		if h != nil && h.TotalCount() > 0 {
 			h.Reset()
 		}
 	}
 	*t = tally{window: window, replicas: t.replicas, versions: t.versions,
-		both: t.both, response: t.response, service: t.service, lag: t.lag}
+		both: t.both, response: t.response, service: t.service, lag: t.lag, waited: t.waited}
 }
 
 func count(list *[]int64, id nameID) {
@@ -75,9 +72,12 @@ func (t *tally) add(o *outcome) {
 		t.failures[o.class]++
 	}
 	if o.class != dropped {
-		if o.due == o.sent {
+		switch {
+		case o.due == o.sent:
 			t.onTime++
-		} else {
+		case o.waited:
+			observe(&t.waited, o.sent-o.due)
+		default:
 			observe(&t.lag, o.sent-o.due)
 		}
 	}
@@ -192,6 +192,8 @@ type totals struct {
 	ok       int64
 	failures [classCount]int64
 	onTime   int64
+	waited   int64          // requests that had to wait for a connection
+	lag      *hdr.Histogram // sent - due of those that had not
 	maxGap   time.Duration
 	samples  int64
 	replicas map[string]int64
@@ -256,7 +258,7 @@ func (c *collector) interval(win int64) *history.Interval {
 		iv = &history.Interval{
 			At: c.e.begin + time.Duration(win)*window, Length: window,
 			Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{},
-			Response: newHistogram(), Service: newHistogram(), Lag: newHistogram(),
+			Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram(),
 		}
 		c.pending[win] = iv
 	}
@@ -301,6 +303,11 @@ func (c *collector) merge(t *tally) {
 	add(iv.Response, t.response)
 	add(iv.Service, t.service)
 	add(iv.Lag, t.lag)
+	add(iv.Lag, t.waited)
+	add(c.totals.lag, t.lag)
+	if t.waited != nil {
+		c.totals.waited += t.waited.TotalCount()
+	}
 	if t.onTime > 0 {
 		_ = iv.Lag.RecordValues(0, t.onTime)
 	}

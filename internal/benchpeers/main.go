@@ -1,0 +1,373 @@
+// Benchpeers measures coinbench's load generator beside wrk, ab and hey, against nginx on loopback with a 32-byte answer.
+//
+//	go run ./internal/benchpeers [-rounds 5] [-t 3s] [-only c50]
+//
+// It starts nginx itself (with a configuration of its own in a temporary folder), runs every tool in turn, round after
+// round, and prints the medians of throughput, CPU time per request (user and system, of the tool's process alone) and peak
+// memory, with the ratios that the project promises. All load, coinbench's too, is made by child processes.
+//
+// Debian: apt-get install wrk apache2-utils hey nginx-light
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"coinbench/history"
+	"coinbench/loadgen"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "load" {
+		if err := load(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "benchpeers load:", err)
+			os.Exit(3)
+		}
+		return
+	}
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "benchpeers:", err)
+		os.Exit(3)
+	}
+}
+
+// result is one run of one tool.
+type result struct {
+	requests float64
+	seconds  float64
+	cpu      float64 // seconds
+	peakRSS  float64 // bytes; 0: not measured
+}
+
+func (r result) rate() float64 { return r.requests / r.seconds }
+func (r result) cost() float64 { return r.cpu / r.requests }
+
+// setting is one row group of the table.
+type setting struct {
+	name    string
+	clients int
+	fresh   bool // a new connection for each request
+	peers   []string
+}
+
+var settings = []setting{
+	{"c1", 1, false, []string{"wrk"}},
+	{"c50", 50, false, []string{"wrk", "hey"}},
+	{"c256", 256, false, []string{"wrk"}},
+	{"new50", 50, true, []string{"ab"}},
+}
+
+func run() error {
+	rounds := flag.Int("rounds", 5, "rounds; every tool runs once in each")
+	length := flag.Duration("t", 3*time.Second, "length of each run")
+	only := flag.String("only", "", "only this setting: c1, c50, c256, new50")
+	workers := flag.String("nginx", "auto", "nginx's worker_processes")
+	against := flag.String("against", "", "also run this other build of benchpeers, to compare two versions of the generator")
+	memory := flag.Bool("memory", true, "also measure 10,000 connections and a run ten times as long")
+	flag.Parse()
+
+	url, stop, err := startNginx(*workers)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Printf("%d CPUs, %s, nginx worker_processes %s, %d rounds of %v, medians\n", runtime.NumCPU(), runtime.Version(), *workers, *rounds, *length)
+	fmt.Fprintln(tw, "setting\ttool\trequests/s\tratio\tCPU us/request\tratio\tpeak MB\t")
+	for _, s := range settings {
+		if *only != "" && *only != s.name {
+			continue
+		}
+		tools := append([]string{"coinbench"}, s.peers...)
+		if *against != "" {
+			tools = append(tools, *against)
+		}
+		results := map[string][]result{}
+		for round := range *rounds {
+			for i := range tools {
+				tool := tools[(i+round)%len(tools)] // nobody always runs first
+				r, err := play(self, tool, s, url, *length)
+				if err != nil {
+					return fmt.Errorf("%s: %w", tool, err)
+				}
+				results[tool] = append(results[tool], r)
+				time.Sleep(100 * time.Millisecond) // let nginx close what is left
+			}
+		}
+		for _, tool := range tools {
+			m := summarise(results[tool])
+			// Neighbours in time share the machine's mood: the ratio is the median of the rounds' ratios.
+			var rates, costs []float64
+			for i, r := range results[tool] {
+				ours := results["coinbench"][i]
+				rates = append(rates, ours.rate()/r.rate())
+				costs = append(costs, ours.cost()/r.cost())
+			}
+			rss := ""
+			if m.peakRSS > 0 {
+				rss = fmt.Sprintf("%.1f", m.peakRSS/1e6)
+			}
+			fmt.Fprintf(tw, "%s\t%s\t%.0f\t%.3f\t%.2f\t%.3f\t%s\t\n", s.name, tool, m.rate(), median(rates), m.cost()*1e6, median(costs), rss)
+		}
+		tw.Flush()
+	}
+	if !*memory || *only != "" {
+		return nil
+	}
+	fmt.Println("\npeak memory of coinbench")
+	base := setting{clients: 256}
+	short, err := play(self, "coinbench", base, url, *length)
+	if err != nil {
+		return err
+	}
+	long, err := play(self, "coinbench", base, url, 10**length)
+	if err != nil {
+		return err
+	}
+	many, err := play(self, "coinbench", setting{clients: 10_000}, url, *length*2)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("256 connections: %.1f MB; ten times as long: %.1f MB (x %.2f); 10,000 connections: %.1f MB, %.0f requests/s\n",
+		short.peakRSS/1e6, long.peakRSS/1e6, long.peakRSS/short.peakRSS, many.peakRSS/1e6, many.rate())
+	return nil
+}
+
+// summarise takes the median of each number.
+func summarise(rs []result) result {
+	var rates, costs, peaks []float64
+	for _, r := range rs {
+		rates = append(rates, r.rate())
+		costs = append(costs, r.cost())
+		peaks = append(peaks, r.peakRSS)
+	}
+	rate := median(rates)
+	return result{requests: rate, seconds: 1, cpu: median(costs) * rate, peakRSS: median(peaks)}
+}
+
+func median(v []float64) float64 {
+	slices.Sort(v)
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// play runs one tool once.
+func play(self, tool string, s setting, url string, length time.Duration) (result, error) {
+	c, secs := strconv.Itoa(s.clients), strconv.FormatFloat(length.Seconds(), 'f', -1, 64)
+	var args []string
+	if strings.Contains(tool, "/") {
+		self, tool = tool, "coinbench"
+	}
+	switch tool {
+	case "coinbench":
+		args = []string{self, "load", "-c", c, "-t", length.String(), "-new=" + strconv.FormatBool(s.fresh), url}
+	case "wrk":
+		args = []string{"wrk", "-t", strconv.Itoa(min(s.clients, runtime.NumCPU())), "-c", c, "-d", secs + "s", url}
+	case "ab":
+		args = []string{"ab", "-q", "-n", "50000000", "-c", c, "-t", secs, url}
+		if !s.fresh {
+			args = slices.Insert(args, 1, "-k")
+		}
+	case "hey":
+		args = []string{"hey", "-c", c, "-z", length.String(), url}
+	}
+	if _, err := exec.LookPath(args[0]); err != nil {
+		return result{}, err
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	begin := time.Now()
+	out, err := cmd.Output()
+	wall := time.Since(begin).Seconds()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s%s", err, out, exit.Stderr)
+		}
+		return result{}, err
+	}
+	ru := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	r := result{seconds: wall, cpu: float64(ru.Utime.Nano()+ru.Stime.Nano()) / 1e9}
+	patterns := map[string]string{
+		"coinbench": `requests (\d+) seconds ([\d.]+) peak (\d+)`,
+		"wrk":       `(\d+) requests in ([\d.]+)s`,
+		"ab":        `Complete requests:\s+(\d+)`,
+		"hey":       `\[200\]\s+(\d+) responses`,
+	}
+	m := regexp.MustCompile(patterns[tool]).FindSubmatch(out)
+	if m == nil {
+		return r, fmt.Errorf("cannot read its output:\n%s", out)
+	}
+	r.requests, _ = strconv.ParseFloat(string(m[1]), 64)
+	switch tool {
+	case "wrk", "coinbench":
+		r.seconds, _ = strconv.ParseFloat(string(m[2]), 64)
+	case "ab":
+		if t := regexp.MustCompile(`Time taken for tests:\s+([\d.]+)`).FindSubmatch(out); t != nil {
+			r.seconds, _ = strconv.ParseFloat(string(t[1]), 64)
+		}
+	case "hey":
+		if t := regexp.MustCompile(`Total:\s+([\d.]+) secs`).FindSubmatch(out); t != nil {
+			r.seconds, _ = strconv.ParseFloat(string(t[1]), 64)
+		}
+	}
+	if tool == "coinbench" {
+		r.peakRSS, _ = strconv.ParseFloat(string(m[3]), 64)
+	}
+	return r, nil
+}
+
+const nginxConf = `daemon off;
+worker_processes %s;
+worker_rlimit_nofile 65536;
+pid %[2]s/pid;
+error_log %[2]s/error.log;
+events { worker_connections 16384; }
+http {
+	access_log off;
+	keepalive_requests 100000000;
+	keepalive_timeout 600s;
+	client_body_temp_path %[2]s/body;
+	proxy_temp_path %[2]s/proxy;
+	fastcgi_temp_path %[2]s/fastcgi;
+	uwsgi_temp_path %[2]s/uwsgi;
+	scgi_temp_path %[2]s/scgi;
+	server {
+		listen 127.0.0.1:%[3]d backlog=16384;
+		location / { default_type text/plain; return 200 "01234567890123456789012345678901"; }
+	}
+}
+`
+
+// startNginx runs an nginx of our own and waits until it answers.
+func startNginx(workers string) (url string, stop func(), err error) {
+	dir, err := os.MkdirTemp("", "benchpeers")
+	if err != nil {
+		return "", nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	conf := filepath.Join(dir, "nginx.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, nginxConf, workers, dir, port), 0o600); err != nil {
+		return "", nil, err
+	}
+	nginx, err := exec.LookPath("nginx")
+	if err != nil {
+		nginx = "/usr/sbin/nginx"
+	}
+	cmd := exec.Command(nginx, "-c", conf, "-p", dir, "-e", filepath.Join(dir, "error.log"))
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return "", nil, err
+	}
+	stop = func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		os.RemoveAll(dir)
+	}
+	for range 200 {
+		if c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			c.Close()
+			return fmt.Sprintf("http://127.0.0.1:%d/", port), stop, nil
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	stop()
+	return "", nil, errors.New("nginx does not answer")
+}
+
+// load is the child: coinbench's generator with its full record on.
+func load(args []string) error {
+	fs := flag.NewFlagSet("load", flag.ContinueOnError)
+	c := fs.Int("c", 0, "clients")
+	rate := fs.String("rate", "", "schedule; instead of clients")
+	t := fs.Duration("t", 3*time.Second, "length")
+	fresh := fs.Bool("new", false, "a new connection for each request")
+	connections := fs.Int("connections", 0, "connections of an open workload")
+	verbose := fs.Bool("v", false, "print quantiles")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "benchpeers")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	hw, err := history.Create(filepath.Join(dir, "run"), history.Manifest{Start: time.Now()}, nil, nil)
+	if err != nil {
+		return err
+	}
+	lw, err := hw.Load(history.LoadSpec{Name: "load", URL: fs.Arg(0)})
+	if err != nil {
+		return err
+	}
+	rec := &recorder{LoadWriter: lw}
+	w := loadgen.Workload{Targets: []loadgen.Target{{URL: fs.Arg(0)}}, Clients: *c, Schedule: *rate, Duration: *t, Connections: *connections,
+		Reuse: loadgen.Reuse{PerRequest: *fresh}, Expect: loadgen.Expect{Status: []int{200}, Length: 32}}
+	begin := time.Now()
+	end, err := loadgen.Run(context.Background(), w, begin, rec)
+	if err != nil {
+		return err
+	}
+	if err := lw.End(end); err != nil {
+		return err
+	}
+	if *verbose {
+		fmt.Printf("%+v\n", end)
+		for _, q := range []float64{50, 90, 99, 99.9, 100} {
+			fmt.Printf("%5g %%  response %10v  service %10v  lag %10v\n", q, time.Duration(rec.total.Response.ValueAtQuantile(q)),
+				time.Duration(rec.total.Service.ValueAtQuantile(q)), time.Duration(rec.total.Lag.ValueAtQuantile(q)))
+		}
+		fmt.Printf("achieved %.4f/s\n", float64(end.Due)/t.Seconds())
+	} else if end.Failed > 0 {
+		return fmt.Errorf("%d of %d requests failed", end.Failed, end.Due)
+	}
+	fmt.Printf("requests %d seconds %.4f peak %d\n", end.OK, end.End.Seconds(), peakRSS())
+	return nil
+}
+
+func peakRSS() int64 {
+	b, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
+			n, _ := strconv.ParseInt(f[1], 10, 64)
+			return n << 10
+		}
+	}
+	return 0
+}
+
+// recorder writes the whole record, and sums the intervals.
+type recorder struct {
+	*history.LoadWriter
+	total history.Interval
+}
+
+func (r *recorder) Interval(i history.Interval) error {
+	r.total.Merge(i)
+	return r.LoadWriter.Interval(i)
+}
