@@ -113,9 +113,22 @@ func unknown(service, name, value string) error {
 			return &Fault{Variable: name, Value: value, Problem: fmt.Sprintf("%s has no such setting; it belongs to %s", service, strings.Join(v.Services, ", "))}
 		}
 	}
-	mine := slices.DeleteFunc(all, func(v Variable) bool { return !v.Has(service) })
-	nearest := slices.MinFunc(mine, func(a, b Variable) int { return cmp.Compare(distance(a.Name, name), distance(b.Name, name)) })
-	return &Fault{Variable: name, Value: value, Problem: fmt.Sprintf("unknown setting; did you mean %s?", nearest.Name)}
+	nearest := slices.MinFunc(all, func(a, b Variable) int {
+		return cmp.Or(cmp.Compare(distance(a.Name, name), distance(b.Name, name)), belongs(b, service)-belongs(a, service))
+	})
+	problem := fmt.Sprintf("unknown setting; did you mean %s?", nearest.Name)
+	if !nearest.Has(service) {
+		problem = fmt.Sprintf("unknown setting; did you mean %s, which belongs to %s?", nearest.Name, strings.Join(nearest.Services, ", "))
+	}
+	return &Fault{Variable: name, Value: value, Problem: problem}
+}
+
+// belongs is 1 for a variable of the service, and otherwise 0.
+func belongs(v Variable, service string) int {
+	if v.Has(service) {
+		return 1
+	}
+	return 0
 }
 
 // distance is the number of letters to insert, remove or replace to make b of a (Levenshtein).

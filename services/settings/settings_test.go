@@ -110,6 +110,8 @@ func TestParseFaults(t *testing.T) {
 		{Worker, "COIN_HOSTS", "a:1=b:1,a:1=b:2", `COIN_HOSTS="a:1=b:1,a:1=b:2": "a:1" is there twice; accepted: a list such as rng:80=127.0.0.1:4001,redis:6379=127.0.0.1:4002`},
 		{Worker, "COIN_DELAY", "1s", `COIN_DELAY="1s": worker has no such setting; it belongs to rng, hasher, webui`},
 		{Worker, "COIN_THIMK", "1s", `COIN_THIMK="1s": unknown setting; did you mean COIN_THINK?`},
+		{RNG, "COIN_THIMK", "1s", `COIN_THIMK="1s": unknown setting; did you mean COIN_THINK, which belongs to worker?`},
+		{RNG, "COIN_DELAI", "1s", `COIN_DELAI="1s": unknown setting; did you mean COIN_DELAY?`},
 		{"redis", "COIN_THINK", "1s", `unknown service "redis"; accepted: rng, hasher, worker, webui`},
 	} {
 		err := Check(test.service, map[string]string{test.name: test.value})

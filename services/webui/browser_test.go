@@ -81,8 +81,8 @@ func TestPageInABrowser(t *testing.T) {
 	live := text(chromedp.Text("#status"))
 
 	// From here on the test feeds it: a minute at 4 a second, then a Redis that was reset.
+	eventually(`!waiting && (waiting = true)`) // between two polls: no more of them
 	flat := text(chromedp.Evaluate[string](`
-		waiting = true; // no more polls
 		samples = [];
 		const feed = (now, hashes) => { const s = { now, hashes: String(hashes), coins: 1 }; add(s); label(s); draw(); };
 		for (let i = 0; i < 60; i++) feed(1000 + i, 1000 + 4 * i);

@@ -95,7 +95,7 @@ function draw() {
 
   $("marks").replaceChildren(...samples.filter(s => s.reset && x(s.now) >= left).flatMap(s => [
     svg("line", { x1: x(s.now), x2: x(s.now), y1: top, y2: bottom }),
-    svg("text", { x: x(s.now), y: top - 5, "text-anchor": "middle" }, "reset"),
+    svg("text", { x: x(s.now), y: top - 5, "text-anchor": x(s.now) > right - 16 ? "end" : "middle" }, "reset"),
   ]));
   point();
 }
