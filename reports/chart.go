@@ -18,8 +18,6 @@ type chart struct {
 	marks           []mark
 	lanes           []lane // strips below the time axis
 	table           [][]string
-	legendLeft      bool // where the legend does not cover anything
-	legendBelow     bool // the legend belongs in the lower right corner
 }
 
 type axis struct {
@@ -99,7 +97,7 @@ func charts(a *capacity.Analysis) []chart {
 
 // workersChart is the hash rate against the workers, with the bounds and what was published.
 func workersChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{id: "workers", title: "Hash rate against workers", legendLeft: true,
+	c := chart{id: "workers", title: "Hash rate against workers",
 		x: axis{label: "workers"}, y: axis{label: "hash rate (hashes/s)"}}
 	var sweep *capacity.Sweep
 	var base *capacity.Bounds
@@ -148,40 +146,28 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	}
 	c.x.max = math.Ceil(c.x.max*1.08 + .5)
 	c.x.min = 0
+	// Where the workers' own bound would go on.
+	knee := c.x.max
+	if base.KneeWorkers != nil {
+		knee = min(knee, *base.KneeWorkers)
+	}
+	end := max(knee, min(c.x.max, max(c.y.max*1.1, 1)*base.LoopS))
+	c.series = append(c.series, series{name: "N/D, the workers' own loop", kind: dashed, color: grey, xy: []xy{{x: knee, y: knee / base.LoopS}, {x: end, y: end / base.LoopS}}})
 	for r := range replicas {
 		b := base.With("rng", replicas[r])
 		s := series{name: fmt.Sprintf("bound, %d rng", replicas[r]), kind: curve, color: colors[replicas[r]]}
-		knee := math.Inf(1)
+		own := math.Inf(1)
 		if b.KneeWorkers != nil {
-			knee = *b.KneeWorkers
+			own = *b.KneeWorkers
 		}
 		saturation, service := b.Saturation()
 		s.xy = append(s.xy, xy{text: "bound"})
-		if knee < c.x.max {
-			s.xy = append(s.xy, xy{x: knee, y: saturation, text: fmt.Sprintf("knee of %d rng: %s workers, %s hashes/s", replicas[r], figures(knee), figures(saturation))},
+		if own < c.x.max {
+			s.xy = append(s.xy, xy{x: own, y: saturation, text: fmt.Sprintf("knee of %d rng: %s workers, %s hashes/s", replicas[r], figures(own), figures(saturation))},
 				xy{x: c.x.max, y: saturation, text: fmt.Sprintf("%s allows %s hashes/s", service, figures(saturation))})
 		} else {
 			s.xy = append(s.xy, xy{x: c.x.max, y: c.x.max / b.LoopS, text: "N/D: workers over the shortest loop, " + ms(b.LoopS)})
 		}
-		c.series = append(c.series, s)
-	}
-	{ // where the workers' bound would go on
-		knee := c.x.max
-		if b := base; b.KneeWorkers != nil {
-			knee = min(knee, *b.KneeWorkers)
-		}
-		top := max(c.y.max*1.1, 1)
-		c.series = append(c.series, series{name: "N/D, the workers' own loop", kind: dashed, color: grey, xy: []xy{{x: knee, y: knee / base.LoopS}, {x: min(c.x.max, top*base.LoopS), y: min(c.x.max, top*base.LoopS) / base.LoopS}}})
-		_ = knee
-	}
-	for _, r := range replicas {
-		s := series{name: fmt.Sprintf("measured, %d rng", r), kind: points, color: colors[r]}
-		for _, m := range all {
-			if m.rngs == r {
-				s.xy = append(s.xy, m.at)
-			}
-		}
-		slices.SortStableFunc(s.xy, func(a, b xy) int { return int(a.x - b.x) })
 		c.series = append(c.series, s)
 	}
 	display := series{name: "published, read off the web page", kind: diamond, color: orange}
@@ -219,6 +205,16 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 			c.series = append(c.series, s)
 		}
 	}
+	for _, r := range replicas {
+		s := series{name: fmt.Sprintf("measured, %d rng", r), kind: points, color: colors[r]}
+		for _, m := range all {
+			if m.rngs == r {
+				s.xy = append(s.xy, m.at)
+			}
+		}
+		slices.SortStableFunc(s.xy, func(a, b xy) int { return int(a.x - b.x) })
+		c.series = append(c.series, s)
+	}
 	c.y.max *= 1.1
 	for i := 0; i <= int(c.x.max); i++ {
 		if c.x.max <= 16 || i%5 == 0 {
@@ -247,7 +243,7 @@ func figuresInt(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 // timelineChart is the hash rate over time, with the steps as bands.
 func timelineChart(a *capacity.Analysis) (chart, bool) {
 	t := a.Timeline
-	c := chart{id: "timeline", title: "Hash rate over time", legendLeft: true, x: axis{label: "time since the start of the run (s)", max: max(a.Run.LengthS, 1)},
+	c := chart{id: "timeline", title: "Hash rate over time", x: axis{label: "time since the start of the run (s)", max: max(a.Run.LengthS, 1)},
 		y: axis{label: "hash rate (hashes/s)"}, bands: t.Steps,
 		desc: "The workers' own counters over time; behind them what the web page shows, the slope of the counter in Redis, which the workers fill about once a second. Bands are the steps."}
 	if len(t.Rate) < 2 {
@@ -310,7 +306,7 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 
 // latencyChart is the latency's percentiles against the clients of the closed loads.
 func latencyChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{id: "latency", title: "Latency against concurrency", legendLeft: true, x: axis{label: "clients at once (closed loop)"}, y: axis{label: "response time (ms)"},
+	c := chart{id: "latency", title: "Latency against concurrency", x: axis{label: "clients at once (closed loop)"}, y: axis{label: "response time (ms)"},
 		desc: "Each bar reaches from the fastest to the slowest answer of a load; the dot is the median, the line joins the medians of one service. Percentiles are ApacheBench's: the value of a rank, nothing between."}
 	var levels []int
 	services := []string{}
@@ -363,7 +359,7 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 
 // shareChart is the share of a load's requests that were answered by a time: waves are steps in it.
 func shareChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{id: "waves", title: "Answers over time, from the first request of a load", legendBelow: true, x: axis{label: "time since the load's first request (ms)"}, y: axis{label: "requests answered", min: 0},
+	c := chart{id: "waves", title: "Answers over time, from the first request of a load", x: axis{label: "time since the load's first request (ms)"}, y: axis{label: "requests answered", min: 0},
 		desc: "Clients that begin together are answered in waves as large as the pool that serves them: a serial server gives one at a time, hasher twenty."}
 	color := 0
 	c.table = [][]string{{"load ", "wave", "answers", "from (ms)", "to (ms)"}}
@@ -405,7 +401,8 @@ func niceTicks(lo, hi float64, n int) []tick {
 	digits := max(0, int(-math.Floor(math.Log10(step)+1e-9)))
 	var ticks []tick
 	for i := math.Ceil(lo/step - 1e-9); i*step <= hi+1e-9; i++ {
-		ticks = append(ticks, tick{i * step, strconv.FormatFloat(i*step, 'f', digits, 64)})
+		at := i*step + 0 // no -0
+		ticks = append(ticks, tick{at, strconv.FormatFloat(at, 'f', digits, 64)})
 	}
 	return ticks
 }

@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	stdfont "golang.org/x/image/font"
 	"image/color"
 	"io"
 	"strconv"
@@ -72,18 +73,18 @@ func subtitle(a *capacity.Analysis) string {
 }
 
 func writePlot(w io.Writer, format string, c chart, subtitle string) error {
-	p, err := newPlot(c, subtitle)
+	p, err := newPlot(c)
 	if err != nil {
 		return err
 	}
 	switch format {
 	case "png":
 		canvas := vgimg.NewWith(vgimg.UseWH(plotWidth, plotHeight), vgimg.UseDPI(plotDPI), vgimg.UseBackgroundColor(color.White))
-		p.Draw(margin(draw.New(canvas)))
+		p.Draw(header(margin(draw.New(canvas)), c, subtitle))
 		_, err = vgimg.PngCanvas{Canvas: canvas}.WriteTo(w)
 	default:
 		canvas := vgsvg.New(plotWidth, plotHeight)
-		p.Draw(margin(draw.New(canvas)))
+		p.Draw(header(margin(draw.New(canvas)), c, subtitle))
 		_, err = canvas.WriteTo(w)
 	}
 	return err
@@ -93,16 +94,79 @@ func margin(c draw.Canvas) draw.Canvas {
 	return draw.Crop(c, 14, -18, 12, -14)
 }
 
+// header draws the title, the subtitle and the legend, and returns what is left of the canvas. The legend stands above the data, so
+// that it never covers any.
+func header(c draw.Canvas, ch chart, subtitle string) draw.Canvas {
+	title := style(15, ink)
+	title.Font.Weight = stdfont.WeightBold
+	title.YAlign = draw.YTop
+	sub := style(10, soft)
+	sub.YAlign = draw.YTop
+	left := c.Min.X + 4
+	y := c.Max.Y
+	c.FillText(title, vg.Point{X: left, Y: y}, ch.title)
+	y -= 21
+	c.FillText(sub, vg.Point{X: left, Y: y}, subtitle)
+	y -= 21
+	entry := style(10, ink)
+	entry.YAlign = draw.YCenter
+	x := left
+	const thumb, gap = 22, 18
+	for _, s := range ch.series {
+		if s.name == "" {
+			continue
+		}
+		width := thumb + 6 + entry.Width(s.name)
+		if x+width > c.Max.X && x > left {
+			x, y = left, y-15
+		}
+		thumbnail(c, s, x, x+thumb, y-5)
+		c.FillText(entry, vg.Point{X: x + thumb + 6, Y: y - 5}, s.name)
+		x += width + gap
+	}
+	return draw.Crop(c, 0, 0, 0, y-24-c.Max.Y)
+}
+
+// thumbnail draws how a series looks.
+func thumbnail(c draw.Canvas, s series, from, to, y vg.Length) {
+	color := okabeIto[s.color]
+	middle := vg.Point{X: (from + to) / 2, Y: y}
+	line := draw.LineStyle{Color: color, Width: 1.8}
+	glyph := draw.GlyphStyle{Color: color, Radius: 3.4, Shape: draw.CircleGlyph{}}
+	switch s.kind {
+	case dashed:
+		line.Width, line.Dashes = 1, []vg.Length{4, 3}
+		c.StrokeLine2(line, from, y, to, y)
+	case points:
+		c.DrawGlyph(glyph, middle)
+	case linked:
+		line.Width = 1
+		c.StrokeLine2(line, from, y, to, y)
+		c.DrawGlyph(glyph, middle)
+	case diamond:
+		glyph.Shape, glyph.Radius = openDiamond{}, 5.2
+		c.DrawGlyph(glyph, middle)
+	case cross:
+		glyph.Shape = draw.CrossGlyph{}
+		c.DrawGlyph(glyph, middle)
+	case span:
+		color.A = 90
+		line.Color, line.Width = color, 5
+		c.StrokeLine2(line, from, y, to, y)
+	default:
+		if s.color == grey {
+			line.Width = .9
+		}
+		c.StrokeLine2(line, from, y, to, y)
+	}
+}
+
 func style(size vg.Length, c color.Color) text.Style {
 	return text.Style{Color: c, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: size}, Handler: plot.DefaultTextHandler}
 }
 
-func newPlot(c chart, subtitle string) (*plot.Plot, error) {
+func newPlot(c chart) (*plot.Plot, error) {
 	p := plot.New()
-	p.Title.Text = c.title + "\n" + subtitle
-	p.Title.TextStyle = style(13, ink)
-	p.Title.TextStyle.XAlign, p.Title.TextStyle.YAlign = draw.XCenter, draw.YTop
-	p.Title.Padding = 10
 	for _, a := range []struct {
 		axis *plot.Axis
 		from axis
@@ -125,28 +189,13 @@ func newPlot(c chart, subtitle string) (*plot.Plot, error) {
 		}
 		a.axis.Tick.Marker = ticks
 	}
-	p.Legend.TextStyle = style(10, ink)
-	p.Legend.TextStyle.YAlign = -.4
-	p.Legend.Top, p.Legend.Left = !c.legendBelow, c.legendLeft
-	p.Legend.Padding = 2.5
-	p.Legend.ThumbnailWidth = 22
-	p.Legend.XOffs, p.Legend.YOffs = 8, -8
-	if !c.legendLeft {
-		p.Legend.XOffs = -8
-	}
-	if c.legendBelow {
-		p.Legend.YOffs = 8
-	}
 	if len(c.bands) > 0 {
 		p.Add(bands{c.bands})
-		p.Legend.YOffs = -20
 	}
 	grid := plotter.NewGrid()
 	grid.Vertical.Width = 0
 	grid.Horizontal.Color, grid.Horizontal.Width = rule, .6
-	if len(c.bands) == 0 {
-		p.Add(grid)
-	}
+	p.Add(grid)
 	for _, s := range c.series {
 		if err := addSeries(p, s); err != nil {
 			return nil, fmt.Errorf("plot %s, %s: %w", c.id, s.name, err)
@@ -164,11 +213,6 @@ func addSeries(p *plot.Plot, s series) error {
 		xys[i] = plotter.XY{X: v.x, Y: v.y}
 	}
 	c := okabeIto[s.color]
-	legend := func(t ...plot.Thumbnailer) {
-		if s.name != "" {
-			p.Legend.Add(s.name, t...)
-		}
-	}
 	glyphs := func(shape draw.GlyphDrawer, r vg.Length) (*plotter.Scatter, error) {
 		g, err := plotter.NewScatter(xys)
 		if err == nil {
@@ -200,10 +244,7 @@ func addSeries(p *plot.Plot, s series) error {
 				return err
 			}
 			p.Add(g)
-			legend(l, g)
-			return nil
 		}
-		legend(l)
 	case points:
 		g, err := glyphs(draw.CircleGlyph{}, 3.4)
 		if err != nil {
@@ -222,23 +263,20 @@ func addSeries(p *plot.Plot, s series) error {
 		}
 		bars.LineStyle.Color, bars.CapWidth = c, 5
 		p.Add(bars, g)
-		legend(g)
 	case diamond:
-		g, err := glyphs(openDiamond{}, 4.4)
+		g, err := glyphs(openDiamond{}, 6)
 		if err != nil {
 			return err
 		}
 		p.Add(g)
-		legend(g)
 	case cross:
 		g, err := glyphs(draw.CrossGlyph{}, 4)
 		if err != nil {
 			return err
 		}
 		p.Add(g)
-		legend(g)
 	case span:
-		for i, v := range s.xy {
+		for _, v := range s.xy {
 			l, err := plotter.NewLine(plotter.XYs{{X: v.x, Y: v.y}, {X: v.x, Y: v.y2}})
 			if err != nil {
 				return err
@@ -247,9 +285,6 @@ func addSeries(p *plot.Plot, s series) error {
 			c.A = 90
 			l.Color, l.Width = c, 5
 			p.Add(l)
-			if i == 0 {
-				legend(l)
-			}
 		}
 	}
 	return nil

@@ -1,0 +1,321 @@
+package reports
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"slices"
+	"strings"
+
+	"coinbench/capacity"
+)
+
+//go:embed page/page.html
+var pageTemplate string
+
+//go:embed page/page.css
+var pageStyle string
+
+//go:embed page/page.js
+var pageScript string
+
+func pages() (*template.Template, error) {
+	return template.New("pages").Funcs(template.FuncMap{
+		"css": func() template.CSS { return template.CSS(pageStyle) },
+		"inc": func(i int) int { return i + 1 },
+	}).Parse(pageTemplate)
+}
+
+// HTML writes the report as one page: no other file, no network, no library. Without scripts it loses its read-outs and nothing else.
+func HTML(w io.Writer, a *capacity.Analysis) error {
+	t, err := pages()
+	if err != nil {
+		return err
+	}
+	return t.ExecuteTemplate(w, "page", newPage(a))
+}
+
+type page struct {
+	A             *capacity.Analysis
+	Title         string
+	Start         string
+	ValidityFacts string
+	Windows       []pageWindow
+	Comparison    template.HTML
+	Notes         []string
+	Charts        []pageChart
+	Events        template.HTML
+	Loads         template.HTML
+	Books         template.HTML
+	Facts         []fact
+	Command       string
+	Script        template.JS
+}
+
+type fact struct{ Name, Value string }
+
+type pageWindow struct {
+	W                 *capacity.Window
+	Rate, StdErr      string
+	Limit, LimitUpper string
+	Attained, Bound   string
+	Lost              string
+	LoopText          string
+	StageText         string
+	Stages            []stage
+	Table             template.HTML
+	Next              []next
+}
+
+type stage struct {
+	Class, Label, Text string
+	Flex               string
+}
+
+type next struct{ Change, Limit, Bound string }
+
+type pageChart struct {
+	ID, Title, Desc string
+	Legend          []legendEntry
+	Wide, Narrow    template.HTML
+	Table           template.HTML
+}
+
+type legendEntry struct {
+	Key  template.HTML
+	Name string
+}
+
+func newPage(a *capacity.Analysis) page {
+	p := page{A: a, Title: fmt.Sprintf("%s: %s", a.Run.Scenario, a.Overall.Outcome), Start: a.Run.Start.UTC().Format("2 January 2006, 15:04 UTC"),
+		Command: strings.Join(a.Run.Command, " "), Script: template.JS(pageScript)}
+	v := a.Validity
+	p.ValidityFacts = fmt.Sprintf("%s of %s", plural(v.Readings, "reading"), plural(v.Tasks, "task"))
+	if v.GapS > 0 {
+		p.ValidityFacts += fmt.Sprintf(", at most %s s apart within a window", figures(v.GapS))
+	}
+	p.ValidityFacts += fmt.Sprintf("; %d requests by the generator%s.", v.Requests, lag(v))
+	for _, w := range a.Key() {
+		p.Windows = append(p.Windows, newPageWindow(w))
+	}
+	p.Comparison, p.Notes = comparisonTable(a)
+	for _, c := range charts(a) {
+		sizes := svgSizes()
+		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Wide: template.HTML(svg(c, sizes[0])), Narrow: template.HTML(svg(c, sizes[1])), Table: template.HTML(htmlTable(c.table, nil))}
+		for _, s := range c.legend() {
+			pc.Legend = append(pc.Legend, legendEntry{template.HTML(legendKey(s)), s.name})
+		}
+		p.Charts = append(p.Charts, pc)
+	}
+	if len(a.Timeline.Marks) > 0 {
+		rows := [][]string{{"at (s)", "what happened "}}
+		for _, m := range a.Timeline.Marks {
+			rows = append(rows, []string{fmt.Sprintf("%.2f", m.AtS), m.Text})
+		}
+		p.Events = template.HTML(htmlTable(rows, nil))
+	}
+	if len(a.Loads) > 0 {
+		rows := [][]string{{"load ", "request ", "clients", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
+		for _, l := range a.Loads {
+			rows = append(rows, loadCells(l))
+		}
+		p.Loads = template.HTML(htmlTable(rows, nil))
+	}
+	if a.Reconciliation.Possible {
+		rows := [][]string{{"", "hasher posts", "benches", "counted", "lost", "in flight", "residual", "Redis", "Redis − counted"}}
+		rows[0][0] = "window "
+		for _, e := range a.Reconciliation.Rows {
+			rows = append(rows, []string{e.Name, whole(e.HasherPosts), whole(e.BenchPosts), whole(e.Counted), whole(e.Lost), whole(e.InFlight), whole(e.Residual), whole(e.RedisHashes), whole(e.RedisResidual)})
+		}
+		p.Books = template.HTML(htmlTable(rows, nil))
+	}
+	i := a.Run
+	p.Facts = []fact{{"Scenario", i.Scenario}, {"Cluster", i.Cluster}, {"Began", i.Start.UTC().Format("2006-01-02 15:04:05 UTC")}, {"Lasted", fmt.Sprintf("%.1f s", i.LengthS)},
+		{"Ended", string(i.Status)}, {"Seed", fmt.Sprint(i.Seed)}, {"Profile", i.Profile}}
+	var keys []string
+	for k := range i.Settings {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	var set []string
+	for _, k := range keys {
+		set = append(set, k+"="+i.Settings[k])
+	}
+	if len(set) > 0 {
+		p.Facts = append(p.Facts, fact{"Settings", strings.Join(set, ", ")})
+	}
+	p.Facts = append(p.Facts, fact{"Host", host(i.Host)}, fact{"coinbench", i.Coinbench})
+	return p
+}
+
+func newPageWindow(w *capacity.Window) pageWindow {
+	k := w.Bottleneck
+	limit := limitName(k.Limit)
+	if k.Task != "" {
+		limit = k.Task
+	}
+	p := pageWindow{W: w, Rate: figures(w.HashRate.Value), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
+	if s := w.HashRate.StdErr; s != nil && *s >= .005 {
+		p.StdErr = figures(*s)
+	}
+	if w.Errors > 0 && w.HashesLost != nil {
+		p.Lost = fmt.Sprintf("%s failed here; against the hash rate of %s, %s hashes are missing.", plural(int(w.Errors), "call"), w.Baseline, whole(*w.HashesLost))
+	}
+	for _, n := range k.Next {
+		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit)), figures(n.BoundPerS) + " hashes/s"})
+	}
+	if w.Loop != nil {
+		p.LoopText = fmt.Sprintf("%s from hash to hash", ms(w.Loop.TotalS))
+		add := func(class, label string, seconds float64) {
+			share := seconds / w.Loop.TotalS
+			if share < .002 {
+				return
+			}
+			s := stage{Class: class, Text: label + " " + ms(seconds), Flex: fmt.Sprintf("%.4f", share)}
+			switch {
+			case share > .16:
+				s.Label = s.Text
+			case share > .075:
+				s.Label = label
+			}
+			p.Stages = append(p.Stages, s)
+		}
+		rest := w.Loop.TotalS
+		for _, s := range w.Loop.Stages {
+			u := w.Service(s.Name)
+			if u != nil && u.WaitS != nil && u.ServiceS != nil {
+				add("wait", "wait for "+s.Name, *u.WaitS)
+				add(s.Name, s.Name, s.PerLoopS-*u.WaitS)
+			} else if s.Name == "think" {
+				add("think", "think", s.PerLoopS)
+			} else {
+				add("other", s.Name, s.PerLoopS)
+			}
+			rest -= s.PerLoopS
+		}
+		if w.Backoffs > 0 {
+			add("wait", "back-off", max(0, rest))
+		}
+		var texts []string
+		for _, s := range p.Stages {
+			texts = append(texts, s.Text)
+		}
+		p.StageText = "An average loop: " + strings.Join(texts, ", ")
+		if len(w.Loop.Stages) == 0 {
+			p.Stages = nil
+		}
+	}
+	p.Table = template.HTML(useTable(w))
+	return p
+}
+
+func upperLimit(s string) string { // names of services stay as they are written
+	if strings.HasPrefix(s, "the ") {
+		return upperFirst(s)
+	}
+	return s
+}
+
+// useTable is the services of a window with bars of their utilisation.
+func useTable(w *capacity.Window) string {
+	var b strings.Builder
+	b.WriteString(`<table><thead><tr><th scope="col">Service</th><th scope="col" class="n">Slots</th><th scope="col">Utilisation</th><th scope="col" class="n">Requests/s</th>` +
+		`<th scope="col" class="n">Demand per hash</th><th scope="col" class="n">Wait</th><th scope="col" class="n">Bound, hashes/s</th><th scope="col" class="n">Headroom</th></tr></thead><tbody>`)
+	bar := func(v float64, note string) string {
+		class := "bar"
+		if v >= .9 {
+			class = "bar hot"
+		}
+		return fmt.Sprintf(`<span class="%s" aria-hidden="true"><i style="width:%.1f%%"></i></span>%s%s`, class, 100*min(1, max(0, v)), percent(v), note)
+	}
+	for _, u := range w.Services {
+		slots := whole(float64(u.Slots))
+		if u.Slots == 0 {
+			slots = "no limit"
+		}
+		use := "–"
+		if u.Utilisation != nil {
+			note := ""
+			if u.Hottest != nil && *u.Hottest > *u.Utilisation+.1 {
+				note = esc(fmt.Sprintf(" (%s: %s)", u.HottestTask, percent(*u.Hottest)))
+			}
+			use = bar(*u.Utilisation, note)
+		}
+		fmt.Fprintf(&b, `<tr><td>%s</td><td class="n">%s</td><td>%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td></tr>`,
+			esc(u.Service), slots, use, figures(u.PerS), optional(u.DemandS, ms), optional(u.WaitS, ms), optional(u.BoundPerS, figures), optional(u.Headroom, percent))
+	}
+	if x := w.Bounds; x != nil && x.WorkerPerS > 0 {
+		share := w.HashRate.Value / x.WorkerPerS
+		fmt.Fprintf(&b, `<tr><td>workers’ own loop</td><td class="n">%d</td><td>%s</td><td class="n">–</td><td class="n">%s</td><td class="n">–</td><td class="n">%s</td><td class="n">%s</td></tr>`,
+			x.Workers, bar(share, ""), ms(x.LoopS), figures(x.WorkerPerS), percent(1-share))
+	}
+	b.WriteString("</tbody></table>")
+	return b.String()
+}
+
+func comparisonTable(a *capacity.Analysis) (template.HTML, []string) {
+	if len(a.Comparison) == 0 {
+		return "", nil
+	}
+	var b strings.Builder
+	b.WriteString(`<table><thead><tr><th scope="col">Name</th><th scope="col">Configuration</th><th scope="col" class="n">Measured</th><th scope="col">Published</th><th scope="col" class="n">Bound</th><th scope="col" class="n">Of bound</th><th scope="col">Unit</th></tr></thead><tbody>`)
+	notes := newFootnotes()
+	for i, r := range a.Comparison {
+		var pub []string
+		for _, p := range r.Published {
+			n := notes.number(footnote(p))
+			pub = append(pub, fmt.Sprintf(`<span style="white-space:nowrap">%s<sup><a href="#note-%d">%d</a></sup></span>`, esc(publishedText(r, p)), n, n))
+		}
+		if len(pub) == 0 {
+			pub = []string{"–"}
+		}
+		class := ""
+		if i+1 < len(a.Comparison) && a.Comparison[i+1].Kind != r.Kind {
+			class = ` class="group"`
+		}
+		fmt.Fprintf(&b, `<tr%s><td>%s</td><td>%s</td><td class="n"><strong>%s</strong></td><td>%s</td><td class="n">%s</td><td class="n">%s</td><td>%s</td></tr>`,
+			class, esc(r.Name), esc(r.Config), value(r, r.Measured), strings.Join(pub, " "), optional(r.Bound, func(v float64) string { return value(r, v) }), optional(r.Attained, percent), esc(unit(r)))
+	}
+	b.WriteString("</tbody></table>")
+	return template.HTML(b.String()), notes.texts
+}
+
+// htmlTable writes rows, the header first; a column whose name ends in a space is set left, others right.
+func htmlTable(rows [][]string, class func(row int) string) string {
+	if len(rows) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("<table><thead><tr>")
+	cell := func(i int) string {
+		if strings.HasSuffix(rows[0][i], " ") {
+			return ""
+		}
+		return ` class="n"`
+	}
+	for i, c := range rows[0] {
+		b.WriteString(`<th scope="col"` + cell(i) + ">" + esc(strings.TrimSpace(c)) + "</th>")
+	}
+	b.WriteString("</tr></thead><tbody>")
+	for j, r := range rows[1:] {
+		b.WriteString("<tr")
+		if class != nil {
+			if name := class(j + 1); name != "" {
+				b.WriteString(` class="` + name + `"`)
+			}
+		}
+		b.WriteString(">")
+		for i, c := range r {
+			b.WriteString("<td" + cell(i) + ">" + esc(c) + "</td>")
+		}
+		b.WriteString("</tr>")
+	}
+	b.WriteString("</tbody></table>")
+	return b.String()
+}
+
+// pageHead is the beginning of a page up to its body.
+func pageHead(title string) string {
+	return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>` + esc(title) + `</title><style>` + pageStyle + `</style></head><body>`
+}
