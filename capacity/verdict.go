@@ -169,7 +169,9 @@ func overall(a *Analysis) Overall {
 	var error string
 	for _, s := range a.Timeline.Steps {
 		if s.Error != "" {
-			error = fmt.Sprintf("step %q: %s", s.Title, s.Error)
+			if error = s.Error; !strings.HasPrefix(error, "step ") {
+				error = fmt.Sprintf("step %q: %s", s.Title, s.Error)
+			}
 		}
 	}
 	switch a.Run.Status {

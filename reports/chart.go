@@ -224,10 +224,10 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	sat, service := base.Saturation()
 	c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s", ms(base.LoopS))
 	if service != "" {
-		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s workers reach", rngs, service, figures(sat), figures(*base.KneeWorkers))
+		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s workers reach", rngs, service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
 		if rngs == 1 {
 			c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s, and one %s allows %s hashes/s, which %s workers reach",
-				ms(base.LoopS), service, figures(sat), figures(*base.KneeWorkers))
+				ms(base.LoopS), service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
 		}
 	}
 	c.desc += "."
@@ -287,8 +287,8 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 			c.lanes = append(c.lanes, l)
 		}
 	}
-	c.table = [][]string{{"step ", "from (s)", "to (s)", "mean hash rate (h/s)"}}
-	for _, s := range t.Steps {
+	c.table = [][]string{{"", "step ", "from (s)", "to (s)", "mean hash rate (h/s)"}}
+	for i, s := range t.Steps {
 		total, n := 0.0, 0
 		for _, p := range t.Rate {
 			if p.AtS >= s.BeginS && p.AtS < s.EndS {
@@ -299,7 +299,7 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 		if n > 0 {
 			mean = figures(total / float64(n))
 		}
-		c.table = append(c.table, []string{s.Title, fmt.Sprintf("%.1f", s.BeginS), fmt.Sprintf("%.1f", s.EndS), mean})
+		c.table = append(c.table, []string{strconv.Itoa(i + 1), s.Title, fmt.Sprintf("%.1f", s.BeginS), fmt.Sprintf("%.1f", s.EndS), mean})
 	}
 	return c, true
 }

@@ -46,7 +46,12 @@ func signedPercent(ratio float64) string {
 }
 
 // ms writes seconds as milliseconds.
-func ms(s float64) string { return figures(s*1000) + " ms" }
+func ms(s float64) string {
+	if math.Abs(s) < 5e-6 {
+		return "0 ms"
+	}
+	return figures(s*1000) + " ms"
+}
 
 // optional writes a number that may be absent.
 func optional(v *float64, format func(float64) string) string {

@@ -78,6 +78,7 @@ type next struct{ Change, Limit, Bound string }
 type pageChart struct {
 	ID, Title, Desc string
 	Legend          []legendEntry
+	Steps           string
 	Wide, Narrow    template.HTML
 	Table           template.HTML
 }
@@ -103,6 +104,9 @@ func newPage(a *capacity.Analysis) page {
 	for _, c := range charts(a) {
 		sizes := svgSizes()
 		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Wide: template.HTML(svg(c, sizes[0])), Narrow: template.HTML(svg(c, sizes[1])), Table: template.HTML(htmlTable(c.table, nil))}
+		if n := numbered(c, sizes[0].width-sizes[0].left-sizes[0].right, textWidth); len(n) > 0 {
+			pc.Steps = strings.Join(n, " · ")
+		}
 		for _, s := range c.legend() {
 			pc.Legend = append(pc.Legend, legendEntry{template.HTML(legendKey(s)), s.name})
 		}

@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"io"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/font"
@@ -112,10 +113,7 @@ func header(c draw.Canvas, ch chart, subtitle string) draw.Canvas {
 	entry.YAlign = draw.YCenter
 	x := left
 	const thumb, gap = 22, 18
-	for _, s := range ch.series {
-		if s.name == "" {
-			continue
-		}
+	for _, s := range ch.legend() {
 		width := thumb + 6 + entry.Width(s.name)
 		if x+width > c.Max.X && x > left {
 			x, y = left, y-15
@@ -123,6 +121,22 @@ func header(c draw.Canvas, ch chart, subtitle string) draw.Canvas {
 		thumbnail(c, s, x, x+thumb, y-5)
 		c.FillText(entry, vg.Point{X: x + thumb + 6, Y: y - 5}, s.name)
 		x += width + gap
+	}
+	if n := numbered(ch, float64(c.Max.X-c.Min.X-plotAxis), textWidth9); len(n) > 0 {
+		y -= 15
+		x, text := left, "Steps: "
+		for i, s := range n {
+			if i > 0 {
+				s = " · " + s
+			}
+			if x+sub.Width(text+s) > c.Max.X {
+				c.FillText(sub, vg.Point{X: x, Y: y}, text)
+				y, text = y-13, strings.TrimPrefix(s, " · ")
+				continue
+			}
+			text += s
+		}
+		c.FillText(sub, vg.Point{X: x, Y: y}, text)
 	}
 	return draw.Crop(c, 0, 0, 0, y-24-c.Max.Y)
 }
@@ -147,7 +161,7 @@ func thumbnail(c draw.Canvas, s series, from, to, y vg.Length) {
 		glyph.Shape, glyph.Radius = openDiamond{}, 5.2
 		c.DrawGlyph(glyph, middle)
 	case cross:
-		glyph.Shape = draw.CrossGlyph{}
+		glyph.Shape = boldCross{}
 		c.DrawGlyph(glyph, middle)
 	case span:
 		color.A = 90
@@ -270,7 +284,7 @@ func addSeries(p *plot.Plot, s series) error {
 		}
 		p.Add(g)
 	case cross:
-		g, err := glyphs(draw.CrossGlyph{}, 4)
+		g, err := glyphs(boldCross{}, 4)
 		if err != nil {
 			return err
 		}
@@ -308,6 +322,26 @@ func (openDiamond) DrawGlyph(c *draw.Canvas, s draw.GlyphStyle, at vg.Point) {
 	c.Stroke(p)
 }
 
+// boldCross is a cross that is seen from the back row.
+type boldCross struct{}
+
+// DrawGlyph implements draw.GlyphDrawer.
+func (boldCross) DrawGlyph(c *draw.Canvas, s draw.GlyphStyle, at vg.Point) {
+	r := s.Radius
+	line := draw.LineStyle{Color: s.Color, Width: 1.8}
+	c.StrokeLine2(line, at.X-r, at.Y-r, at.X+r, at.Y+r)
+	c.StrokeLine2(line, at.X-r, at.Y+r, at.X+r, at.Y-r)
+}
+
+// textWidth9 is the width of a text of 9 points.
+func textWidth9(s string) float64 {
+	sty := style(9, soft)
+	return float64(sty.Width(s))
+}
+
+// plotAxis is about the width of the vertical axis.
+const plotAxis = vg.Length(56)
+
 // bands shades every other step and writes each step's title, or its number, above it as far as there is room.
 type bands struct{ all []capacity.Band }
 
@@ -323,7 +357,7 @@ func (b bands) Plot(c draw.Canvas, p *plot.Plot) {
 			c.FillPolygon(color.NRGBA{0xf1, 0xf4, 0xf8, 255}, []vg.Point{{X: from, Y: c.Min.Y}, {X: to, Y: c.Min.Y}, {X: to, Y: c.Max.Y}, {X: from, Y: c.Max.Y}})
 		}
 		label := s.Title
-		if sty.Width(label)+6 > to-from {
+		if !fits(s, p.X.Max, float64(c.Max.X-c.Min.X), textWidth9) {
 			label = strconv.Itoa(i + 1)
 		}
 		middle, width := (from+to)/2, sty.Width(label)

@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"coinbench/capacity"
 )
 
 // svgSize is a form of the page's charts: one for wide windows and paper, one for telephones.
@@ -18,8 +20,8 @@ type svgSize struct {
 
 func svgSizes() []svgSize {
 	return []svgSize{
-		{class: "wide", width: 1000, height: 420, left: 52, right: 20, top: 14, bottom: 46, ticks: 9},
-		{class: "narrow", width: 380, height: 330, left: 40, right: 8, top: 14, bottom: 44, ticks: 5},
+		{class: "wide", width: 1000, height: 420, left: 52, right: 20, top: 28, bottom: 46, ticks: 9},
+		{class: "narrow", width: 380, height: 330, left: 40, right: 8, top: 28, bottom: 44, ticks: 5},
 	}
 }
 
@@ -72,6 +74,7 @@ func svg(c chart, size svgSize) string {
 		v.add(`<line class="base" x1="%s" x2="%s" y1="%s" y2="%s"/><text class="tick" x="%s" y="%s" text-anchor="middle">%s</text>`, x, x, num(bottom), num(bottom+4), x, num(bottom+18), esc(t.label))
 	}
 	v.add(`<text class="axis" x="%s" y="%s" text-anchor="middle">%s</text>`, num((v.left+v.width-v.right)/2), num(bottom+38), esc(c.x.label))
+	v.add(`<text class="axis" x="%s" y="%s">%s</text>`, num(2), num(size.top-6-map[bool]float64{true: 22}[len(c.bands) > 0]), esc(c.y.label))
 	for _, s := range c.series {
 		v.series(s)
 	}
@@ -84,6 +87,22 @@ func svg(c chart, size svgSize) string {
 
 // textWidth is about the width of a text of 12 px.
 func textWidth(s string) float64 { return 6.3 * float64(len([]rune(s))) }
+
+// fits says whether a band has room for its title on an axis of the given length, whose end is at the instant end.
+func fits(b capacity.Band, end, length float64, width func(string) float64) bool {
+	return width(b.Title)+8 <= (b.EndS-b.BeginS)/end*length
+}
+
+// numbered explains the numbers that stand for the titles for which bands have no room.
+func numbered(c chart, length float64, width func(string) float64) []string {
+	var s []string
+	for i, b := range c.bands {
+		if !fits(b, c.x.max, length, width) {
+			s = append(s, strconv.Itoa(i+1)+" "+b.Title)
+		}
+	}
+	return s
+}
 
 func (v *canvas) bands() {
 	free := v.left - 10
@@ -99,7 +118,7 @@ func (v *canvas) bands() {
 		v.add(`<rect class="%s" x="%s" y="%s" width="%s" height="%s"><title>%s</title></rect>`, class, num(from), num(v.top-22), num(max(0, to-from)), num(v.height-v.bottom-v.top+22),
 			esc(fmt.Sprintf("step %d: %s, %.1f to %.1f s", i+1, b.Title, b.BeginS, b.EndS)))
 		label := b.Title
-		if textWidth(label)+8 > to-from {
+		if !fits(b, v.c.x.max, v.width-v.left-v.right, textWidth) {
 			label = strconv.Itoa(i + 1)
 		}
 		if middle := (from + to) / 2; middle-textWidth(label)/2 > free+2 {

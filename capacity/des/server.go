@@ -1,0 +1,457 @@
+package des
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"coinbench/services/settings"
+)
+
+// Costs that are never zero on a machine. Without them a client that is refused, or asks a server without delay, would do
+// so for ever at one instant.
+const (
+	refusal      = int64(100 * time.Microsecond)
+	leastService = int64(50 * time.Microsecond)
+)
+
+// mostRetries is Linux's tcp_syn_retries: a SYN is sent again after 1, 2, 4 ... 32 s, and given up after another 64 s.
+const mostRetries = 6
+
+type condition uint8
+
+const (
+	dead    condition = iota // no process: connections are refused
+	booting                  // as settings.BootMode says
+	up
+	draining // refuses connections, finishes what it has
+)
+
+// server is a task of a service that answers requests.
+type server struct {
+	task, service int32
+	condition     condition
+	bootMode      settings.BootMode
+	inRotation    bool
+	paused        bool
+	serial        bool // closes after each answer, and its queue is the kernel's
+
+	slots, busy           int32
+	first, last           int32 // of the queue; none
+	queued, limit         int32
+	occupancy, delay      int64
+	jitter                int64
+	distribution          distribution
+	lane                  int8 // of occupancy + delay when constant
+	errorRate             float64
+	random                rand.PCG
+	conns, before, after  int32
+	main, root            uint64 // requests answered 200
+	failed, unavailable   uint64 // with the injected status, with 503
+	queueCount, served    uint64
+	queueSum, serviceSum  int64
+	busyDone, busyStarted int64 // seconds occupied by ended requests, and the sum of the starts of those in service
+}
+
+// call is one request, from the client's connect to its end.
+type call struct {
+	sent, arrived, started int64
+	server, owner, next    int32 // owner: worker or client; none: abandoned. next: in a queue, or in the list of free ones
+	gen                    uint32
+	status                 int16
+	state                  callState
+	tries                  uint8
+	ofClient               bool // owner is a load's client
+	work                   bool // not GET /
+	reused                 bool // of the connection
+	keeps                  bool // the client would use the connection again
+	failure                failure
+}
+
+type callState uint8
+
+const (
+	free callState = iota
+	connecting
+	queued
+	serving
+	stalled  // its service ended while the server was paused
+	rejected // met a server that boots with 503
+	failing
+)
+
+// failure is a history.Class as a number.
+type failure uint8
+
+const (
+	noFailure failure = iota
+	refused
+	reset
+	connectTimeout
+	responseTimeout
+	storeFailed
+	failures
+)
+
+// call connects and sends a request. c is what the balancer knows of the client.
+func (s *Sim) call(service int32, c *caller, p *rand.PCG, owner int32, ofClient, work, keeps bool, timeouts *timeouts) {
+	v := &s.services[service]
+	keeps = keeps && v.policy != sticky
+	id := s.freeCall
+	if id >= 0 {
+		s.freeCall = s.calls[id].next
+	} else {
+		id = int32(len(s.calls))
+		s.calls = append(s.calls, call{})
+	}
+	q := &s.calls[id]
+	*q = call{gen: q.gen, sent: s.now, owner: owner, ofClient: ofClient, work: work, keeps: keeps, next: none}
+	if ofClient {
+		s.clients[owner].call = id
+	} else {
+		s.workers[owner].call = id
+	}
+	if timeouts.response > 0 {
+		s.after(s.now, timeouts.response, timeouts.lane, callTimesOut, id, q.gen)
+	}
+	if keeps && c.kept >= 0 && s.servers[c.kept].condition == up && s.servers[c.kept].service == service {
+		q.server, q.reused = c.kept, true
+		s.arrive(id)
+		return
+	}
+	q.server = s.pick(v, c, p)
+	if keeps {
+		c.kept = q.server
+	}
+	if q.server < 0 || s.servers[q.server].refuses() {
+		q.state, q.failure = failing, refused
+		s.schedule(refusal, callFails, id, q.gen)
+		return
+	}
+	q.state = connecting
+	s.connect(q.server, 1)
+	if v.network > 0 {
+		s.after(s.now, v.network, v.lane, callArrives, id, q.gen)
+	} else {
+		s.arrive(id)
+	}
+}
+
+// timeouts of a client; 0: none.
+type timeouts struct {
+	connect, response int64
+	lane              int8
+}
+
+func (v *server) refuses() bool {
+	return v.condition == dead || v.condition == draining || v.condition == booting && v.bootMode == settings.Refuse
+}
+
+func (s *Sim) callArrives(id int32, gen uint32) {
+	if s.calls[id].gen == gen {
+		s.arrive(id)
+	}
+}
+
+// arrive brings a request to its server: into a slot, the queue, or the wait of a client whose SYN was dropped.
+func (s *Sim) arrive(id int32) {
+	q := &s.calls[id]
+	v := &s.servers[q.server]
+	switch {
+	case !q.reused && v.refuses():
+		s.connect(q.server, -1)
+		q.state, q.failure = failing, refused
+		s.schedule(refusal, callFails, id, q.gen)
+	case v.condition == booting && v.bootMode == settings.Unavailable && !v.paused:
+		q.arrived, q.state = s.now, rejected
+		s.schedule(leastService, callEnds, id, q.gen)
+	case v.busy < v.slots && v.condition != booting && !v.paused && v.first < 0:
+		q.arrived = s.now
+		s.serve(v, id)
+	case v.serial && v.queued >= v.limit:
+		s.dropSYN(id)
+	default:
+		q.arrived, q.state = s.now, queued
+		v.enqueue(s.calls, id)
+	}
+}
+
+func (v *server) enqueue(calls []call, id int32) {
+	calls[id].next = none
+	if v.last >= 0 {
+		calls[v.last].next = id
+	} else {
+		v.first = id
+	}
+	v.last = id
+	v.queued++
+}
+
+// dropSYN is what a full backlog does: nothing. The client's kernel tries again.
+func (s *Sim) dropSYN(id int32) {
+	q := &s.calls[id]
+	q.tries++
+	wait := int64(time.Second) << (q.tries - 1)
+	if limit := s.connectTimeout(q); limit > 0 && s.now+wait-q.sent >= limit {
+		wait = max(0, q.sent+limit-s.now)
+		q.failure = connectTimeout
+	} else if q.tries > mostRetries {
+		q.failure = connectTimeout
+	}
+	q.state = connecting
+	s.schedule(wait, callRetries, id, q.gen)
+}
+
+func (s *Sim) connectTimeout(q *call) int64 {
+	switch {
+	case q.owner < 0:
+		return 0
+	case q.ofClient:
+		return s.loads[s.clients[q.owner].load].timeouts.connect
+	}
+	return s.workers[q.owner].timeouts.connect
+}
+
+func (s *Sim) callRetries(id int32, gen uint32) {
+	q := &s.calls[id]
+	if q.gen != gen {
+		return
+	}
+	if q.failure == connectTimeout {
+		s.connect(q.server, -1)
+		s.fail(id)
+		return
+	}
+	s.arrive(id)
+}
+
+// serve puts a request into a slot.
+func (s *Sim) serve(v *server, id int32) {
+	q := &s.calls[id]
+	q.started, q.state, q.status = s.now, serving, 200
+	v.busy++
+	v.busyStarted += s.now
+	v.queueCount++
+	v.queueSum += s.now - q.arrived
+	if q.work && v.errorRate == 0 && v.lane >= 0 {
+		s.after(s.now, v.occupancy+v.delay, v.lane, callEnds, id, q.gen)
+		return
+	}
+	d := v.occupancy
+	switch {
+	case v.errorRate > 0 && uniform(&v.random) < v.errorRate:
+		q.status = 0 // the injected one
+	case q.work:
+		d += v.distribution.draw(&v.random, v.delay, v.jitter)
+	}
+	s.schedule(max(d, leastService), callEnds, id, q.gen)
+}
+
+func (s *Sim) callEnds(id int32, gen uint32) {
+	q := &s.calls[id]
+	if q.gen != gen {
+		return
+	}
+	v := &s.servers[q.server]
+	if q.state == rejected {
+		q.status = 503
+		v.unavailable++
+		s.answer(id)
+		return
+	}
+	if v.paused {
+		q.state = stalled
+		return
+	}
+	v.busy--
+	v.busyStarted -= q.started
+	v.busyDone += s.now - q.started
+	v.served++
+	v.serviceSum += s.now - q.started
+	switch {
+	case q.status == 0:
+		v.failed++
+	case q.work:
+		v.main++
+	default:
+		v.root++
+	}
+	if v.first >= 0 { // before the client can ask again: the queue was there first
+		s.serveNext(v)
+	}
+	from := q.server
+	s.answer(id)
+	if v := &s.servers[from]; v.condition == draining && v.busy == 0 && v.first < 0 {
+		s.taskGone(v.task, "")
+	}
+}
+
+func (s *Sim) serveNext(v *server) {
+	for v.busy < v.slots && v.first >= 0 {
+		id := v.first
+		v.first = s.calls[id].next
+		if v.first < 0 {
+			v.last = none
+		}
+		v.queued--
+		s.serve(v, id)
+	}
+}
+
+// answer ends a request that got a status.
+func (s *Sim) answer(id int32) {
+	q := &s.calls[id]
+	v := &s.servers[q.server]
+	kept := q.keeps && !v.serial && v.condition == up && q.owner >= 0
+	if !kept {
+		s.connect(q.server, -1)
+	}
+	owner, ofClient := q.owner, q.ofClient
+	if q.status == 0 {
+		q.status = int16(s.services[v.service].Settings.ErrorStatus)
+	}
+	done := *q
+	s.release(id)
+	switch {
+	case owner < 0:
+	case ofClient:
+		s.clients[owner].call = none
+		if !kept {
+			s.clients[owner].caller.drop(s.services[v.service].policy)
+		}
+		s.clientAnswered(owner, &done)
+	default:
+		w := &s.workers[owner]
+		w.call = none
+		if !kept {
+			w.callers[w.asked].drop(s.services[v.service].policy)
+		}
+		s.workerAnswered(owner, done.status)
+	}
+}
+
+// drop forgets a connection that is closed. A sticky client remembers its task all the same.
+func (c *caller) drop(p policy) {
+	if p != sticky {
+		c.kept = none
+	}
+}
+
+func (s *Sim) callFails(id int32, gen uint32) {
+	if s.calls[id].gen == gen {
+		s.fail(id)
+	}
+}
+
+// fail ends a request that got no answer. Its connection has been counted out.
+func (s *Sim) fail(id int32) {
+	done := s.calls[id]
+	s.release(id)
+	switch {
+	case done.owner < 0:
+	case done.ofClient:
+		s.clients[done.owner].call = none
+		s.clients[done.owner].caller.kept = none
+		s.clientFailed(done.owner, &done)
+	default:
+		s.workers[done.owner].call = none
+		s.workerFails(done.owner, done.failure)
+	}
+}
+
+// callTimesOut is a client that gives up. The server does not notice: what is queued is served, what is in service
+// runs on, both for nobody.
+func (s *Sim) callTimesOut(id int32, gen uint32) {
+	q := &s.calls[id]
+	if q.gen != gen || q.owner < 0 {
+		return
+	}
+	done := *q
+	done.failure = responseTimeout
+	switch {
+	case q.state == connecting || q.state == failing:
+		if q.state == connecting {
+			s.connect(q.server, -1)
+		}
+		s.release(id)
+	default:
+		q.owner = none
+	}
+	if done.ofClient {
+		s.clients[done.owner].call = none
+		s.clients[done.owner].caller.kept = none
+		s.clientFailed(done.owner, &done)
+	} else {
+		s.workers[done.owner].call = none
+		s.workerFails(done.owner, responseTimeout)
+	}
+}
+
+// release gives a call back. Events that are still on their way to it find another gen.
+func (s *Sim) release(id int32) {
+	q := &s.calls[id]
+	q.gen++
+	q.state = free
+	q.next = s.freeCall
+	s.freeCall = id
+}
+
+// cutOff resets every connection of a server that has died.
+func (s *Sim) cutOff(i int32) {
+	v := &s.servers[i]
+	v.first, v.last, v.queued = none, none, 0
+	// Ended service must not be counted; what was in service was occupation until now.
+	v.busyDone += int64(v.busy)*s.now - v.busyStarted
+	v.busy, v.busyStarted = 0, 0
+	var hit []int32
+	for id := range s.calls {
+		if q := &s.calls[id]; q.state != free && q.state != failing && q.server == i {
+			hit = append(hit, int32(id))
+		}
+	}
+	for _, id := range hit {
+		q := &s.calls[id]
+		q.gen++ // its events are void
+		q.failure = reset
+		if q.state == connecting {
+			q.failure = refused
+		}
+		q.state = failing
+		s.connect(i, -1)
+		s.schedule(refusal, callFails, id, q.gen)
+	}
+	s.dropKept(i)
+}
+
+// dropKept closes the idle kept connections of a server. One with a request on it ends with that.
+func (s *Sim) dropKept(i int32) {
+	if s.services[s.servers[i].service].policy == sticky {
+		return
+	}
+	for k := range s.workers {
+		w := &s.workers[k]
+		for asked := range w.callers {
+			if w.callers[asked].kept == i && (w.call < 0 || int(w.asked) != asked) {
+				w.callers[asked].kept = none
+				s.connect(i, -1)
+			}
+		}
+	}
+	for k := range s.clients {
+		if c := &s.clients[k]; c.caller.kept == i && c.call < 0 {
+			c.caller.kept = none
+			s.connect(i, -1)
+		}
+	}
+}
+
+func newServer(task, service int32, c settings.Settings, p rand.PCG) server {
+	v := server{task: task, service: service, bootMode: c.BootMode, serial: c.Accept == settings.Serial,
+		slots: int32(c.Concurrency), first: none, last: none, limit: int32(c.QueueLimit),
+		occupancy: int64(c.Occupancy), delay: int64(c.Delay), jitter: int64(c.Jitter), distribution: distributionOf(c.Distribution),
+		lane: -1, errorRate: c.ErrorRate, random: p, before: none, after: none}
+	if c.Concurrency == 0 {
+		v.slots = math.MaxInt32
+	}
+	return v
+}

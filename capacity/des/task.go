@@ -1,0 +1,447 @@
+package des
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"coinbench/history"
+	"coinbench/services/settings"
+)
+
+// TaskState is where a task is in its life.
+type TaskState string
+
+// The states of a task, in the order in which it passes through them.
+const (
+	Starting TaskState = "starting" // not yet in rotation
+	Running  TaskState = "running"
+	Stopping TaskState = "stopping" // told to stop
+	Gone     TaskState = "gone"
+)
+
+// Task is one life of a slot.
+type Task struct {
+	ID      int
+	Name    string // "rng.3#2": the second task in slot 3
+	Service string
+	Slot    int // 1-based
+	State   TaskState
+	Joined  bool   // in rotation, dead or alive
+	Error   string // of a task that is gone, and not as wished
+	Version string
+}
+
+type task struct {
+	name     string
+	service  int32
+	slot     int
+	index    int32 // of its server or worker; none before its process runs
+	gen      uint32
+	state    TaskState
+	err      string
+	settings settings.Settings
+	begun    int64 // its process runs
+	after    bool  // leaves the rotation when it is gone
+	never    bool  // leaves the rotation when its successor joins
+}
+
+// Deregister says when a task that is told to stop leaves the rotation.
+type Deregister string
+
+// The times to leave.
+const (
+	BeforeStop Deregister = "before" // before the signal: nobody meets a server that refuses
+	AfterStop  Deregister = "after"  // when it is gone
+	NeverLeave Deregister = "never"  // when a successor in its slot joins
+)
+
+// Stop says how a task is stopped.
+type Stop struct {
+	Grace      time.Duration // from SIGTERM to SIGKILL
+	Deregister Deregister    // "": BeforeStop
+}
+
+// Kill says how a task is killed.
+type Kill struct {
+	Restart    bool          // a successor starts in its slot
+	Down       time.Duration // after this time
+	InRotation bool          // the balancer goes on sending connections, which are refused, until the successor joins
+}
+
+// Tasks lists the tasks of a service that are not gone, and the gone ones that are still in rotation, by their start.
+func (s *Sim) Tasks(name string) ([]Task, error) {
+	if _, err := s.find(name); err != nil {
+		return nil, fmt.Errorf("tasks: %w", err)
+	}
+	var out []Task
+	index := s.index(name)
+	for id := range s.tasks {
+		if t := s.Task(id); s.tasks[id].service == index && (t.State != Gone || t.Joined) {
+			out = append(out, t)
+		}
+	}
+	return out, nil
+}
+
+// Task returns the task with an ID that StartTask gave.
+func (s *Sim) Task(id int) Task {
+	t := &s.tasks[id]
+	v := &s.services[t.service]
+	out := Task{ID: id, Name: t.name, Service: v.Name, Slot: t.slot, State: t.state, Error: t.err, Version: t.settings.Version}
+	if v.role == serves && t.index >= 0 {
+		out.Joined = s.servers[t.index].inRotation
+	} else {
+		out.Joined = t.state == Running
+	}
+	return out
+}
+
+// StartTask starts a task in a slot (1-based) of a service and returns its ID.
+func (s *Sim) StartTask(name string, slot int) (int, error) {
+	v, err := s.find(name)
+	if err != nil {
+		return 0, fmt.Errorf("start task: %w", err)
+	}
+	if slot < 1 {
+		return 0, fmt.Errorf("start task of %s: slot %d; accepted: at least 1", name, slot)
+	}
+	if v.role == works && (s.index(settings.RNG) < 0 || s.index(settings.Hasher) < 0) {
+		return 0, fmt.Errorf("start task of %s: it calls rng and hasher; accepted: both added before", name)
+	}
+	return s.start(s.index(name), slot), nil
+}
+
+func (s *Sim) start(service int32, slot int) int {
+	v := &s.services[service]
+	for len(v.lives) < slot {
+		v.lives = append(v.lives, 0)
+	}
+	v.lives[slot-1]++
+	id := len(s.tasks)
+	s.tasks = append(s.tasks, task{name: v.Name + "." + strconv.Itoa(slot) + "#" + strconv.Itoa(v.lives[slot-1]),
+		service: service, slot: slot, index: none, state: Starting, settings: v.Settings})
+	delay := int64(v.StartDelay)
+	if v.StartSpread > 0 {
+		p := stream(s.config.Seed, word("start"), word(v.Name), uint64(slot), uint64(v.lives[slot-1]))
+		delay += int64(uniform(&p) * float64(v.StartSpread))
+	}
+	if s.config.Events != nil {
+		s.emit(history.TaskStarted, int32(id), map[string]string{"version": v.Settings.Version})
+	}
+	s.schedule(delay, taskBoots, int32(id), 0)
+	s.changed = true
+	return id
+}
+
+// taskBoots is the moment at which the process runs.
+func (s *Sim) taskBoots(id int32, gen uint32) {
+	t := &s.tasks[id]
+	if t.gen != gen {
+		return
+	}
+	t.begun = s.now
+	v := &s.services[t.service]
+	p := stream(s.config.Seed, word("task"), word(v.Name), uint64(t.slot), uint64(v.lives[t.slot-1]))
+	switch v.role {
+	case serves:
+		t.index = int32(len(s.servers))
+		n := newServer(id, t.service, t.settings, p)
+		n.condition = booting
+		if n.distribution == constant {
+			n.lane = s.lane(max(n.occupancy+n.delay, leastService))
+			if n.occupancy+n.delay < leastService {
+				n.occupancy, n.delay = 0, leastService
+			}
+		}
+		s.servers = append(s.servers, n)
+	case works:
+		t.index = int32(len(s.workers))
+		s.workers = append(s.workers, s.newWorker(id, t.service, t.settings, p))
+	}
+	if v.Health == 0 {
+		s.joins(id)
+	}
+	if t.settings.BootDelay == 0 {
+		s.taskReady(id, gen)
+		return
+	}
+	s.schedule(int64(t.settings.BootDelay), taskReady, id, gen)
+}
+
+func (s *Sim) taskReady(id int32, gen uint32) {
+	t := &s.tasks[id]
+	if t.gen != gen {
+		return
+	}
+	v := &s.services[t.service]
+	switch v.role {
+	case serves:
+		n := &s.servers[t.index]
+		if n.condition == booting { // else it drains already
+			n.condition = up
+			if !n.paused {
+				s.serveNext(n)
+			}
+		}
+	case works:
+		s.workerBegins(t.index, s.workers[t.index].gen)
+	case stores:
+		s.redis.up = true
+		s.redis.epoch++
+		s.redis.tasks = id
+	}
+	if v.Health > 0 {
+		// Checks come one interval after the start and then every interval; the first that finds it ready lets it join.
+		interval := int64(v.Health)
+		wait := interval - (s.now-t.begun)%interval
+		if s.now > t.begun && wait == interval {
+			wait = 0
+		}
+		s.schedule(wait, taskJoins, id, gen)
+	}
+}
+
+func (s *Sim) taskJoins(id int32, gen uint32) {
+	t := &s.tasks[id]
+	if t.gen != gen || t.state != Starting {
+		return
+	}
+	s.emit(history.TaskHealthy, id, nil)
+	s.joins(id)
+}
+
+func (s *Sim) joins(id int32) {
+	t := &s.tasks[id]
+	t.state = Running
+	s.changed = true
+	if s.services[t.service].role == serves {
+		s.join(t.index)
+		for _, other := range append([]int32(nil), s.services[t.service].rotation...) {
+			o := &s.tasks[s.servers[other].task]
+			if o.slot == t.slot && o.state == Gone {
+				s.leaves(s.servers[other].task)
+			}
+		}
+	}
+	s.emit(history.TaskJoined, id, nil)
+}
+
+func (s *Sim) leaves(id int32) {
+	t := &s.tasks[id]
+	if s.services[t.service].role == serves && t.index >= 0 && s.leave(t.index) {
+		s.emit(history.TaskLeft, id, nil)
+	}
+}
+
+// StopTask takes a task out of the rotation and sends it SIGTERM, to which it answers as its settings say.
+func (s *Sim) StopTask(id int, how Stop) error {
+	if id < 0 || id >= len(s.tasks) {
+		return fmt.Errorf("stop task %d: accepted: what StartTask returned", id)
+	}
+	t := &s.tasks[id]
+	if t.state == Gone || t.state == Stopping {
+		return nil
+	}
+	switch how.Deregister {
+	case AfterStop:
+		t.after = true
+	case NeverLeave:
+		t.never = true
+	default:
+		s.leaves(int32(id))
+	}
+	t.state = Stopping
+	s.changed = true
+	s.emit(history.TaskStopping, int32(id), nil)
+	role := s.services[t.service].role
+	if t.index < 0 { // no process yet, or Redis
+		s.taskGone(int32(id), "")
+		return nil
+	}
+	switch {
+	case t.settings.OnSIGTERM == settings.Exit:
+		s.taskGone(int32(id), "")
+		return nil
+	case t.settings.OnSIGTERM == settings.Ignore:
+	case role == works:
+		w := &s.workers[t.index]
+		w.draining = true
+		if w.backingOff || t.begun+int64(t.settings.BootDelay) > s.now {
+			s.taskGone(int32(id), "")
+			return nil
+		}
+	default:
+		v := &s.servers[t.index]
+		v.condition = draining
+		s.dropKept(t.index)
+		if v.busy == 0 && v.first < 0 {
+			s.taskGone(int32(id), "")
+			return nil
+		}
+		if !v.paused {
+			s.serveNext(v) // what hung during the boot
+		}
+	}
+	s.schedule(int64(how.Grace), taskGraceEnds, int32(id), t.gen)
+	return nil
+}
+
+func (s *Sim) taskGraceEnds(id int32, gen uint32) {
+	if s.tasks[id].gen == gen {
+		s.taskGone(id, "")
+	}
+}
+
+// KillTask ends a task as SIGKILL does: its connections are reset.
+func (s *Sim) KillTask(id int, how Kill) error {
+	if id < 0 || id >= len(s.tasks) || s.tasks[id].state == Gone {
+		return fmt.Errorf("kill task %d: accepted: a task that is not gone", id)
+	}
+	t := &s.tasks[id]
+	if s.config.Events != nil {
+		s.emit(history.TaskKilled, int32(id), map[string]string{"down": how.Down.String(), "in_rotation": strconv.FormatBool(how.InRotation)})
+	}
+	t.never = how.InRotation
+	s.taskGone(int32(id), "killed")
+	if how.Restart {
+		s.schedule(int64(how.Down), taskRestarts, int32(id), 0)
+	}
+	return nil
+}
+
+func (s *Sim) taskRestarts(id int32) { s.start(s.tasks[id].service, s.tasks[id].slot) }
+
+// taskGone ends a task at once.
+func (s *Sim) taskGone(id int32, why string) {
+	t := &s.tasks[id]
+	if t.state == Gone {
+		return
+	}
+	if !t.after && !t.never {
+		s.leaves(id)
+	}
+	t.gen++
+	t.state, t.err = Gone, why
+	s.changed = true
+	switch s.services[t.service].role {
+	case stores:
+		if s.redis.up && s.redis.tasks == id {
+			s.redis.up, s.redis.hashes, s.redis.coins = false, 0, 0
+		}
+	case works:
+		if t.index >= 0 {
+			w := &s.workers[t.index]
+			w.alive, w.backingOff = false, false
+			w.gen++
+			asked := -1
+			if w.call >= 0 { // the server does not notice
+				s.calls[w.call].owner = none
+				asked, w.call = int(w.asked), none
+			}
+			for i := range w.callers {
+				if kept := w.callers[i].kept; kept >= 0 && i != asked && s.services[w.targets[i]].policy != sticky {
+					s.connect(kept, -1)
+				}
+				w.callers[i].kept = none
+			}
+		}
+	default:
+		if t.index >= 0 {
+			s.servers[t.index].condition = dead
+			s.cutOff(t.index)
+		}
+	}
+	if s.config.Events != nil {
+		detail := map[string]string{}
+		if why != "" {
+			detail["error"] = why
+		}
+		s.emit(history.TaskGone, id, detail)
+	}
+	if t.after {
+		s.leaves(id)
+	}
+}
+
+// PauseTask stops a process as SIGSTOP does: its kernel still takes connections, and its time goes on.
+func (s *Sim) PauseTask(id int) error { return s.setPaused(id, true) }
+
+// ResumeTask lets it go on.
+func (s *Sim) ResumeTask(id int) error { return s.setPaused(id, false) }
+
+func (s *Sim) setPaused(id int, paused bool) error {
+	if id < 0 || id >= len(s.tasks) || s.tasks[id].state == Gone || s.tasks[id].index < 0 {
+		return fmt.Errorf("pause or resume task %d: accepted: a task whose process runs", id)
+	}
+	index := s.tasks[id].index
+	if s.services[s.tasks[id].service].role == works {
+		if w := &s.workers[index]; w.paused != paused {
+			w.paused = paused
+			if !paused {
+				s.resumeWorker(index)
+			}
+		}
+		return nil
+	}
+	v := &s.servers[index]
+	if v.paused == paused {
+		return nil
+	}
+	v.paused = paused
+	if paused {
+		return nil
+	}
+	for i := range s.calls {
+		if q := &s.calls[i]; q.state == stalled && q.server == index {
+			q.state = serving
+			s.schedule(0, callEnds, int32(i), q.gen)
+		}
+	}
+	if v.condition != booting {
+		s.serveNext(v)
+	}
+	return nil
+}
+
+// Scale starts or stops tasks until so many slots of a service are wished for: the lowest free slots are filled, the highest
+// are stopped. It returns at once; RunUntilChange shows how it goes on.
+func (s *Sim) Scale(name string, replicas int, how Stop) error {
+	v, err := s.find(name)
+	if err == nil && replicas < 0 {
+		err = fmt.Errorf("%d replicas; accepted: at least 0", replicas)
+	}
+	if err != nil {
+		return fmt.Errorf("scale: %w", err)
+	}
+	index := s.index(name)
+	live := make([]bool, max(replicas, len(v.lives)))
+	for id := len(s.tasks) - 1; id >= 0; id-- {
+		t := &s.tasks[id]
+		if t.service != index || t.state == Gone || t.state == Stopping {
+			continue
+		}
+		if t.slot > replicas {
+			if err := s.StopTask(id, how); err != nil {
+				return err
+			}
+			continue
+		}
+		live[t.slot-1] = true
+	}
+	for slot := 1; slot <= replicas; slot++ {
+		if !live[slot-1] {
+			if _, err := s.StartTask(name, slot); err != nil {
+				return fmt.Errorf("scale: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Sim) emit(k history.EventKind, id int32, detail map[string]string) {
+	if s.config.Events != nil {
+		t := &s.tasks[id]
+		s.config.Events(history.Event{At: time.Duration(s.now), Kind: k, Service: s.services[t.service].Name, Task: t.name, Detail: detail})
+	}
+}
