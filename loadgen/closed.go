@@ -16,14 +16,14 @@ func (e *engine) closed(hard context.Context) {
 		wg.Go(func() {
 			s := &slot{e: e, shard: e.shards[i%len(e.shards)]}
 			defer s.close()
-			s.client1(ctx)
+			s.live(ctx)
 		})
 	}
 	wg.Wait()
 }
 
-// client1 is one client's life.
-func (s *slot) client1(ctx context.Context) {
+// live is one client's life: request, answer, think, again.
+func (s *slot) live(ctx context.Context) {
 	e := s.e
 	end := time.Duration(1<<63 - 1)
 	if e.w.Duration > 0 {
@@ -47,13 +47,10 @@ func (s *slot) client1(ctx context.Context) {
 			return
 		}
 		o = outcome{seq: seq, due: due, sent: sent}
-		s.do(ctx, &e.targets[int(seq%int64(len(e.targets)))], &o)
+		s.do(ctx, e.target(seq), &o)
 		s.shard.record(&o)
-		due = o.done + e.w.Think
-		sent = o.done
-		if e.w.Think == 0 {
-			due = sent
-		}
+		// The instant of the last byte is also that of the next request: one reading of the clock serves both.
+		sent, due = o.done, o.done+e.w.Think
 	}
 }
 

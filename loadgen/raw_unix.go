@@ -27,6 +27,21 @@ type raw struct {
 	buf  []byte
 	n    int
 	err  error
+
+	post posting
+}
+
+// posting is a write beside a goroutine that reads; it shares nothing with the rest of raw.
+type posting struct {
+	run   func(fd uintptr)
+	wire  []byte
+	errno syscall.Errno
+}
+
+func (p *posting) write(fd uintptr) {
+	var n int
+	n, p.errno = rawWrite(fd, p.wire)
+	p.wire = p.wire[n:]
 }
 
 // newRaw returns nil for connections that are not the system's.
@@ -40,7 +55,8 @@ func newRaw(c net.Conn) *raw {
 		return nil
 	}
 	r := &raw{conn: rc}
-	r.step = r.run // one method value for good: making one per request would allocate
+	r.step = r.run // method values are made once: making one per request would allocate
+	r.post.run = r.post.write
 	return r
 }
 
@@ -85,13 +101,14 @@ func (r *raw) exchange(wire, buf []byte) (n int, unsent []byte, err error) {
 
 // write writes without waiting, beside a goroutine that reads. It returns what could not be written.
 func (r *raw) write(wire []byte) (unsent []byte, err error) {
-	var errno syscall.Errno
-	n := 0
-	err = r.conn.Control(func(fd uintptr) { n, errno = rawWrite(fd, wire) })
-	if err == nil && errno != 0 && errno != unix.EAGAIN {
-		err = errno
+	p := &r.post
+	p.wire, p.errno = wire, 0
+	err = r.conn.Control(p.run)
+	if err == nil && p.errno != 0 && p.errno != unix.EAGAIN {
+		err = p.errno
 	}
-	return wire[n:], err
+	unsent, p.wire = p.wire, nil
+	return unsent, err
 }
 
 // The sockets are non-blocking, so these calls end at once and need not tell the scheduler.

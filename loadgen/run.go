@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+
 	"coinbench/history"
 )
 
@@ -25,6 +27,9 @@ const (
 type Player struct {
 	// Dial opens connections instead of the machine's network, e.g. to a server in memory.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Sleep sleeps until an instant that is a few milliseconds away at most, instead of the machine's most precise sleep,
+	// which virtual time does not see.
+	Sleep func(until time.Time)
 }
 
 // Run plays the load until it ends or ctx is done, which ends it early and still records everything.
@@ -53,6 +58,8 @@ type engine struct {
 	lastOK                  atomic.Int64 // instant of the latest success
 	seq                     atomic.Int64 // requests begun or due
 	stopped                 atomic.Bool  // what is in flight is cancelled
+
+	paceLag *hdr.Histogram // open workloads: how late the pacer released requests; its own until it ends
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}

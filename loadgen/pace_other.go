@@ -1,0 +1,5 @@
+//go:build !linux
+
+package loadgen
+
+func fineTimers() (restore func()) { return func() {} }
