@@ -58,11 +58,17 @@ func where(n ast.Node) place {
 }
 
 func (d *decoder) fault(p place, format string, args ...any) {
+	p.line = min(p.line, len(d.lines))
 	f := &Fault{File: d.file, Line: p.line, Column: p.column, Message: fmt.Sprintf(format, args...)}
 	if p.line > 0 && p.line <= len(d.lines) {
 		f.Source = d.lines[p.line-1]
 	}
 	d.faults = append(d.faults, f)
+}
+
+// linesOf splits a text at every kind of line end that YAML knows.
+func linesOf(source []byte) []string {
+	return strings.Split(strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(string(source)), "\n")
 }
 
 // decode reads node into the value that the pointer points to.

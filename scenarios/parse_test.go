@@ -231,7 +231,7 @@ func FuzzParse(f *testing.F) {
 		if !ok {
 			t.Fatalf("%T: %v", err, err)
 		}
-		lines := strings.Count(string(source), "\n") + 1
+		lines := len(linesOf(source))
 		for _, e := range joined.Unwrap() {
 			var fault *Fault
 			if !errors.As(e, &fault) || fault.Message == "" || fault.Line > lines {

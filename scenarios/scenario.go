@@ -81,10 +81,7 @@ const (
 
 // Parse reads a scenario. The error joins every *Fault, in the order of the file.
 func Parse(file string, source []byte, o Options) (Scenario, error) {
-	d := &decoder{file: file, lines: strings.Split(string(source), "\n"), at: map[any]place{}}
-	for i, line := range d.lines {
-		d.lines[i] = strings.TrimSuffix(line, "\r")
-	}
+	d := &decoder{file: file, lines: linesOf(source), at: map[any]place{}}
 	root := d.syntax(source)
 	if root != nil && !isMapping(root) {
 		d.fault(where(root), "found %s; accepted: a mapping with name and steps", describe(root))

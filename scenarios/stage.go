@@ -120,8 +120,7 @@ func (st *stage) read(ctx context.Context) error {
 	return err
 }
 
-// window is one measurement: everything between its events, and a reading of the counters directly after the first
-// and directly before the second.
+// window is one measurement: everything between its events, and a reading of the counters directly after each.
 func (st *stage) window(ctx context.Context, name string, length time.Duration) error {
 	st.event(history.Event{Kind: history.WindowOpen, Detail: st.inForce(name)})
 	if err := st.edge(ctx); err != nil {
@@ -130,10 +129,12 @@ func (st *stage) window(ctx context.Context, name string, length time.Duration) 
 	if err := st.cluster.Sleep(ctx, length); err != nil {
 		return err // no end: the window is not whole, and nothing may be concluded from it
 	}
+	// As at the begin, the instant is that before the reading: so the window is as long as the time between its readings.
+	end := st.now()
 	if err := st.edge(ctx); err != nil {
 		return err
 	}
-	st.event(history.Event{Kind: history.WindowEnd, Detail: map[string]string{"name": name}})
+	st.event(history.Event{At: end, Kind: history.WindowEnd, Detail: map[string]string{"name": name}})
 	return nil
 }
 

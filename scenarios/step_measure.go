@@ -83,7 +83,7 @@ func (s *Measure) play(ctx context.Context, st *stage) error {
 		Name:    "probe-" + s.Name,
 		Targets: []loadgen.Target{{Method: http.MethodGet, URL: url}},
 		// A number of requests instead of a duration: the last ones are answered and not cut off.
-		Schedule: fmt.Sprintf("%g/s", 1/s.Probe.Every.Seconds()),
+		Schedule: fmt.Sprintf("%.4g/s", 1/s.Probe.Every.Seconds()),
 		Requests: int64(math.Ceil(float64(s.For) / float64(s.Probe.Every))),
 		Reuse:    loadgen.Reuse{PerRequest: true},
 		Timeouts: timeouts(),
