@@ -53,8 +53,8 @@ func (s *Sink) connect(take func(history.Event)) {
 
 // How long a run goes on after its last step or its interruption.
 const (
-	lastReading = time.Second     // to take the counters once more
-	removal     = 5 * time.Second // to take the app down
+	lastReading = 500 * time.Millisecond  // to take the counters once more
+	removal     = 4500 * time.Millisecond // to take the app down
 )
 
 // Check says, without touching anything, whether the cluster can play the scenario; all faults at once.
@@ -107,7 +107,9 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 	switch {
 	case ctx.Err() != nil:
 		end["status"] = string(history.Interrupted)
-		err = errors.Join(err, ctx.Err())
+		if !errors.Is(err, ctx.Err()) { // the cause that was given may be another
+			err = errors.Join(err, ctx.Err())
+		}
 	case err != nil:
 		end["status"] = string(history.RunFailed)
 	}

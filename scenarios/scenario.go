@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -74,6 +75,8 @@ type document struct {
 
 func (doc *document) preset() { doc.Seed = 1 }
 
+var folderName = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]{0,79}$`)
+
 const (
 	mostBytes = 256 << 10 // of a scenario
 	mostSteps = 1000
@@ -106,8 +109,8 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 	}
 	if doc.Name == "" {
 		d.fault(where(root), "the scenario has no name; accepted: name: a-short-name")
-	} else if strings.Trim(doc.Name, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" {
-		d.fault(d.at[&doc.Name], "%q is no name for a folder; accepted: lower-case letters, digits, dash, underscore and dot", doc.Name)
+	} else if !folderName.MatchString(doc.Name) {
+		d.fault(d.at[&doc.Name], "%q is no name for a folder; accepted: up to 80 lower-case letters, digits, dashes, underscores and dots, a letter or digit first", doc.Name)
 	}
 
 	s := Scenario{Name: doc.Name, Description: strings.TrimSpace(doc.Description), File: file, Source: slices.Clone(source),

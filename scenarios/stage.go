@@ -218,7 +218,7 @@ func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) (
 		st.event(history.Event{Kind: history.LoadEnd, Service: service, Detail: detail})
 	}()
 	_ = st.read(ctx) // the services' own counters at both ends of the load
-	end, err := st.playLoad(ctx, w, st.start, record)
+	end, err := st.send(ctx, w, record)
 	if err != nil {
 		err = fmt.Errorf("load %s: %w", w.Name, err)
 	}
@@ -227,6 +227,16 @@ func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) (
 	}
 	_ = st.read(ctx)
 	return ctx.Err()
+}
+
+// send plays a load. A panic is a fault of ours; it must not leave the app running, as it would from a goroutine of its own.
+func (st *stage) send(ctx context.Context, w loadgen.Workload, record loadgen.Recorder) (end history.LoadEndRecord, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a fault in coinbench itself: %v", r)
+		}
+	}()
+	return st.playLoad(ctx, w, st.start, record)
 }
 
 func reuse(r loadgen.Reuse) string {

@@ -89,9 +89,13 @@ func (s *Measure) play(ctx context.Context, st *stage) error {
 		Timeouts: timeouts(),
 		Seed:     st.scenario.Seed,
 	}
+	probing, cancel := context.WithCancel(ctx)
+	defer cancel()
 	probed := make(chan error, 1)
-	go func() { probed <- st.load(ctx, s.Probe.Service, w) }()
-	err = st.window(ctx, s.Name, s.For)
+	go func() { probed <- st.load(probing, s.Probe.Service, w) }()
+	if err = st.window(ctx, s.Name, s.For); err != nil {
+		cancel()
+	}
 	st.doing("waiting for the last answers")
 	if e := <-probed; err == nil {
 		err = e
