@@ -65,12 +65,18 @@ func (a *answer) Write(b []byte) (int, error) {
 	if a.status == 0 {
 		a.status = http.StatusOK
 	}
-	if a.timeout > 0 {
-		http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout)) // one that cannot is a test's
-	}
+	a.extend()
 	n, err := a.ResponseWriter.Write(b)
 	a.size += int64(n)
 	return n, err
+}
+
+// extend gives the next write its time. A deadline that an earlier request on the same connection left must not end
+// this one's.
+func (a *answer) extend() {
+	if a.timeout > 0 {
+		http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.timeout)) // fails only where there is no connection
+	}
 }
 
 // Unwrap is for http.ResponseController.
@@ -82,6 +88,7 @@ func observed(m *metrics, accessLog AccessLog, timeout time.Duration, next http.
 		begin := time.Now()
 		a := &answer{ResponseWriter: w, timeout: timeout}
 		next.ServeHTTP(a, r)
+		a.extend() // what is buffered is sent after this
 		if a.status == 0 {
 			a.status = http.StatusOK // net/http's own default for a handler that said nothing
 		}

@@ -154,13 +154,14 @@ func exchange(conn net.Conn, timeout time.Duration, m *metrics, handler http.Han
 	case limited.N == maxHeader: // nothing came
 		return false
 	default:
+		var broken *net.OpError
 		status := http.StatusBadRequest
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			status = http.StatusRequestTimeout
 		case limited.N <= 0:
 			status = http.StatusRequestHeaderFieldsTooLarge
-		case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &broken):
 			return false // gone in the middle of its request
 		}
 		http.Error(w, http.StatusText(status), status)

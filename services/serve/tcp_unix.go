@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -27,8 +28,9 @@ func Bind(address string) (Socket, error) {
 }
 
 type tcpSocket struct {
-	fd   int
 	addr net.Addr
+	mu   sync.Mutex // a service that exits closes what its job may be about to listen on
+	fd   int        // -1: handed over or closed
 }
 
 func bind(addr *net.TCPAddr) (*tcpSocket, error) {
@@ -101,6 +103,11 @@ func bindTo(family int, to unix.Sockaddr, port int) (_ *tcpSocket, err error) {
 func (s *tcpSocket) Addr() net.Addr { return s.addr }
 
 func (s *tcpSocket) Listen(backlog int) (net.Listener, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fd < 0 {
+		return nil, fmt.Errorf("listen on %s: %w", s.addr, net.ErrClosed)
+	}
 	if err := unix.Listen(s.fd, backlog); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", s.addr, os.NewSyscallError("listen", err))
 	}
@@ -115,6 +122,8 @@ func (s *tcpSocket) Listen(backlog int) (net.Listener, error) {
 }
 
 func (s *tcpSocket) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.fd < 0 {
 		return nil
 	}
