@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"coinbench/history"
+)
+
+// browser returns a tab of a real browser, and what went wrong in it: errors of scripts, and what the page loaded from
+// anywhere but where it came from.
+func browser(t *testing.T) (context.Context, func() []string) {
+	t.Helper()
+	path := ""
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
+		if p, err := exec.LookPath(name); err == nil {
+			path = p
+			break
+		}
+	}
+	if path == "" {
+		if os.Getenv("COINBENCH_GATE") != "" {
+			t.Fatal("the gate needs a browser: install chromium")
+		}
+		t.Skip("not run: pages in a real browser, for want of Chromium")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx, chromedp.WithAllocatorOptions(
+		chromedp.ExecPath(path), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()), chromedp.WindowSize(1200, 900),
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true)))
+	t.Cleanup(cancel)
+
+	var mu sync.Mutex
+	var faults []string
+	err := chromedp.Listen(ctx, func(event any) {
+		if e, ok := event.(*runtime.EventExceptionThrown); ok {
+			mu.Lock()
+			defer mu.Unlock()
+			faults = append(faults, e.ExceptionDetails.Text)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ctx, func() []string {
+		foreign, err := chromedp.Run(ctx, chromedp.Evaluate[[]string](
+			`performance.getEntriesByType("resource").map(e => e.name).filter(u => !u.startsWith("data:") && !(location.protocol !== "file:" && u.startsWith(location.origin)))`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return append(faults, foreign...)
+	}
+}
+
+// eval is the value of an expression of JavaScript in the page.
+func eval[T any](t *testing.T, ctx context.Context, expression string) T {
+	t.Helper()
+	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	return value
+}
+
+// The web page of the app, while the app mines: its graph is drawn and its label says the speed.
+func TestTheWebPageDrawsTheHashRate(t *testing.T) {
+	t.Parallel()
+	ctx, faults := browser(t)
+	s := start(t, filepath.Join(t.TempDir(), "run"))
+	s.mining(t)
+	run, err := history.Open(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ""
+	for _, e := range run.Events {
+		if e.Kind == history.TaskStarted && e.Service == "webui" {
+			address = e.Detail["address"]
+		}
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate("http://"+address+"/")); err != nil {
+		t.Fatal(err)
+	}
+	moving := `/^~[1-9][0-9]*\.[0-9] hashes\/second$/.test(document.querySelector("#speed").textContent)`
+	if _, err := chromedp.Run(ctx, chromedp.Poll[bool](moving)); err != nil {
+		t.Fatal(err)
+	}
+	line := eval[string](t, ctx, `document.querySelector("#line").getAttribute("d")`)
+	if len(line) < 20 {
+		t.Errorf("the graph's line is %q", line)
+	}
+	if f := faults(); len(f) > 0 {
+		t.Errorf("faults: %q", f)
+	}
+}
+
+// The report, opened as a file without a network: it says the verdict first, shows its charts, and reads out a point.
+func TestTheReportReadsInABrowser(t *testing.T) {
+	t.Parallel()
+	ctx, faults := browser(t)
+	dir := filepath.Join(t.TempDir(), "run")
+	out, err := exec.Command("coinbench", "run", "testdata/browser.yaml", "--publish", "webui=0", "--out", dir).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if err := chromedp.Do(ctx, chromedp.Navigate("file://"+filepath.Join(dir, "report.html"))); err != nil {
+		t.Fatal(err)
+	}
+	heading := eval[string](t, ctx, `document.querySelector("h1").innerText`)
+	charts := eval[int](t, ctx, `document.querySelectorAll("svg.chart").length`)
+	tip := eval[string](t, ctx, `{
+		const chart = document.querySelector("svg.chart")
+		chart.focus()
+		chart.dispatchEvent(new KeyboardEvent("keydown", {key: "End"}))
+		chart.closest("figure").querySelector(".tip").textContent
+	}`)
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(390, 800)); err != nil {
+		t.Fatal(err)
+	}
+	width := eval[int](t, ctx, `document.documentElement.clientWidth`)
+	scroll := eval[int](t, ctx, `document.documentElement.scrollWidth`)
+	if !strings.HasPrefix(heading, "PASS") {
+		t.Errorf("the first heading is %q, want the verdict", heading)
+	}
+	if charts == 0 || tip == "" {
+		t.Errorf("%d charts, the last point of the first reads %q", charts, tip)
+	}
+	if scroll > width {
+		t.Errorf("on a telephone the page is %d wide, its window %d", scroll, width)
+	}
+	if f := faults(); len(f) > 0 {
+		t.Errorf("faults: %q", f)
+	}
+}

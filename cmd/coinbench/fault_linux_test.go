@@ -1,0 +1,276 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"coinbench/history"
+)
+
+// patience is how long a test waits for what should take a moment: generous, for the machine may be busy.
+const patience = 60 * time.Second
+
+// long is a scenario that goes on until something stops it. One worker ignores being told to stop.
+const long = `
+name: long
+steps:
+  - deploy:
+      rng: {replicas: 2, environment: {COIN_DELAY: 10ms}}
+      hasher: {replicas: 1, environment: {COIN_DELAY: 10ms}}
+      worker: {replicas: 2, environment: {COIN_ON_SIGTERM: ignore}}
+      webui: 1
+  - measure: {name: mining, for: 10m}
+objectives:
+  - hash_rate(mining) > 0
+`
+
+// session is a coinbench that runs in the background.
+type session struct {
+	*exec.Cmd
+	dir            string // of the run
+	stdout, stderr lockedBuffer
+	ended          chan struct{}
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// start plays the long scenario below dir, with a web page on any free port unless args say otherwise.
+func start(t *testing.T, dir string, args ...string) *session {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "long.yaml")
+	if err := os.WriteFile(file, []byte(long), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := &session{dir: dir, ended: make(chan struct{})}
+	if len(args) == 0 {
+		args = []string{"--publish", "webui=0"}
+	}
+	s.Cmd = exec.Command("coinbench", append([]string{"run", file, "--out", dir}, args...)...)
+	s.Cmd.Stdout, s.Cmd.Stderr = &s.stdout, &s.stderr
+	if err := s.Cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = s.Cmd.Wait()
+		close(s.ended)
+	}()
+	t.Cleanup(func() {
+		_ = s.Cmd.Process.Kill()
+		<-s.ended
+	})
+	return s
+}
+
+// mining waits until the run measures, and returns the replicas' process ids.
+func (s *session) mining(t *testing.T) []int {
+	t.Helper()
+	var pids []int
+	until(t, "the run measures", func() bool {
+		pids = nil
+		run, err := history.Open(s.dir)
+		if err != nil {
+			return false
+		}
+		measuring := false
+		for _, e := range run.Events {
+			measuring = measuring || e.Kind == history.WindowOpen
+			if pid, err := strconv.Atoi(e.Detail["pid"]); err == nil && e.Kind == history.TaskStarted {
+				pids = append(pids, pid)
+			}
+		}
+		select {
+		case <-s.ended:
+			t.Fatalf("it ended early:\n%s%s", &s.stdout, &s.stderr)
+		default:
+		}
+		return measuring
+	})
+	if len(pids) != 6 {
+		t.Fatalf("%d replicas are processes, want 6", len(pids))
+	}
+	return pids
+}
+
+func (s *session) exit(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		t.Fatalf("it did not end:\n%s", &s.stderr)
+	}
+	return s.ProcessState.ExitCode()
+}
+
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited %s in vain: %s", patience, what)
+		}
+	}
+}
+
+// gone says whether none of the processes runs; one that nobody has waited for yet is gone too.
+func gone(pids []int) bool {
+	for _, pid := range pids {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil {
+			continue
+		}
+		_, state, _ := strings.Cut(string(stat), ") ")
+		if !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X") {
+			return false
+		}
+	}
+	return true
+}
+
+// Killed without a chance to clean up: no replica lives on, not even one that ignores signals and one that is stopped, and
+// the report of what was recorded says that it is incomplete.
+func TestKilled(t *testing.T) {
+	t.Parallel()
+	s := start(t, filepath.Join(t.TempDir(), "run"))
+	pids := s.mining(t)
+	if err := syscall.Kill(pids[0], syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	until(t, "every replica is gone", func() bool { return gone(pids) })
+
+	out, err := exec.Command("coinbench", "report", s.dir).CombinedOutput()
+	if code := exitCode(err); code != exitUnmeasured || !strings.Contains(string(out), "INCOMPLETE") {
+		t.Errorf("report: exit code %d\n%s", code, out)
+	}
+}
+
+// Interrupted: the app is taken down, and what was measured is reported.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	s := start(t, filepath.Join(t.TempDir(), "run"))
+	pids := s.mining(t)
+	if err := s.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if code := s.exit(t); code != exitUnmeasured {
+		t.Errorf("exit code %d, want %d", code, exitUnmeasured)
+	}
+	if !gone(pids) {
+		t.Error("replicas live on")
+	}
+	if out := s.stdout.String(); !strings.Contains(out, "INCOMPLETE") || !strings.Contains(out, "report.html") {
+		t.Errorf("report:\n%s", out)
+	}
+	if !strings.Contains(s.stderr.String(), "interrupted") {
+		t.Errorf("stderr:\n%s", &s.stderr)
+	}
+	run, err := history.Open(s.dir)
+	if err != nil || run.Status != history.Interrupted {
+		t.Errorf("status %q, %v", run.Status, err)
+	}
+}
+
+// The port of the web page is taken by another program.
+func TestBusyPort(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	s := start(t, filepath.Join(t.TempDir(), "run"), "--publish", "webui="+port)
+	if code := s.exit(t); code != exitUnmeasured {
+		t.Errorf("exit code %d, want %d", code, exitUnmeasured)
+	}
+	for _, want := range []string{port, "webui", "--publish webui="} {
+		if !strings.Contains(s.stderr.String(), want) {
+			t.Errorf("the message does not say %q:\n%s", want, &s.stderr)
+		}
+	}
+}
+
+// The disk fills up while the run goes on.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
+		if os.Getenv("COINBENCH_GATE") != "" {
+			t.Fatalf("the gate needs a small disk: %v", err)
+		}
+		t.Skipf("not run: a full disk, for want of the right to mount one (%v)", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	s := start(t, filepath.Join(disk, "run"))
+	if code := s.exit(t); code != exitUnmeasured {
+		t.Errorf("exit code %d, want %d", code, exitUnmeasured)
+	}
+	if !strings.Contains(s.stderr.String(), "no space left on device") || !strings.Contains(s.stderr.String(), "is kept") {
+		t.Errorf("stderr:\n%s", &s.stderr)
+	}
+	if !strings.Contains(s.stdout.String(), "INCOMPLETE") {
+		t.Errorf("the report was not printed:\n%s", &s.stdout)
+	}
+	run, err := history.Open(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var pids []int
+	for _, e := range run.Events {
+		if pid, err := strconv.Atoi(e.Detail["pid"]); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	if len(pids) == 0 || !gone(pids) {
+		t.Errorf("of the replicas %v some live on", pids)
+	}
+	if len(run.Readings) == 0 {
+		t.Error("what was measured before is lost")
+	}
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if exit, ok := err.(*exec.ExitError); ok {
+		return exit.ExitCode()
+	}
+	return -1
+}
