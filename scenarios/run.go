@@ -107,8 +107,11 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 	switch {
 	case ctx.Err() != nil:
 		end["status"] = string(history.Interrupted)
+		if err == nil {
+			err = ctx.Err()
+		}
 		if !errors.Is(err, ctx.Err()) { // the cause that was given may be another
-			err = errors.Join(err, ctx.Err())
+			err = fmt.Errorf("%w (%w)", err, ctx.Err())
 		}
 	case err != nil:
 		end["status"] = string(history.RunFailed)
