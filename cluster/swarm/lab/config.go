@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"coinbench/cluster/swarm/images"
@@ -71,6 +72,8 @@ func (c Config) complete() (Config, error) {
 		faults = append(faults, err)
 	case len(abs) > 70: // a unix socket's path below it may have 107 bytes
 		faults = append(faults, fmt.Errorf("the folder %s has a path longer than 70 bytes, too long for the sockets below it", abs))
+	case strings.ContainsAny(abs, ",:\\\n"):
+		faults = append(faults, fmt.Errorf("the folder %q has a comma, a colon or a backslash in its path, which mounts cannot have", abs))
 	default:
 		c.Dir = abs
 	}

@@ -23,11 +23,10 @@ const (
 	cgroupRoot      = "coinbench-lab"
 )
 
-// engineConfig is the daemon.json of a node. Everything that is not here is dockerd's default, in the node's own /run.
+// engineConfig is the daemon.json of a node. Everything that is not here is dockerd's default, in the node's own folders.
 func (s *state) engineConfig(node string) ([]byte, error) {
 	return json.MarshalIndent(map[string]any{
 		"hosts":               []string{"unix:///run/docker.sock"},
-		"data-root":           filepath.Join(s.Dir, node, "docker"),
 		"exec-opts":           []string{"native.cgroupdriver=cgroupfs"}, // the namespaces have no systemd to ask
 		"cgroup-parent":       "/" + cgroupRoot + "/" + s.Name + "/" + node,
 		"insecure-registries": []string{s.Subnet.String()},
@@ -49,15 +48,14 @@ func (s *state) startEngine(n nodeState) (<-chan struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
-	path := filepath.Join(dir, "daemon.json")
-	if err := os.WriteFile(path, config, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "run", "daemon.json"), config, 0o644); err != nil {
 		return nil, err
 	}
 	dockerd, err := exec.LookPath(s.Dockerd)
 	if err != nil {
 		return nil, err
 	}
-	return n.Init.launch([]string{"-n", "-u", "-m", "-p", "-i"}, s.engineLog(n.Name), engineEnvironment(dockerd), dockerd, "--config-file", path)
+	return n.Init.launch([]string{"-n", "-u", "-m", "-p", "-i"}, s.engineLog(n.Name), engineEnvironment(dockerd), dockerd, "--config-file", "/run/daemon.json")
 }
 
 func (s *state) engineLog(node string) string { return filepath.Join(s.Dir, node, "dockerd.log") }

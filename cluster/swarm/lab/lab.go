@@ -104,13 +104,7 @@ func (l *Lab) build(ctx context.Context, c Config) error {
 	if err := s.save(); err != nil {
 		return err
 	}
-	if err := s.makeFolder(filepath.Dir(s.Dir)); err != nil {
-		return err
-	}
-	if err := claim(s.Dir); err != nil {
-		return err
-	}
-	if err := s.makeFolder("/etc/docker"); err != nil { // every node gets its own in its place
+	if err := claim(s.Dir, s.Name); err != nil {
 		return err
 	}
 	c.Progress("switch and registry")
@@ -212,20 +206,22 @@ func (l *Lab) Down(ctx context.Context) error { return Down(ctx, l.state.Name) }
 
 // remove does all that it can, and forgets the lab only if nothing of it is left.
 func remove(ctx context.Context, name string, s *state) error {
-	inits, err := marked(name)
+	inits, dirs, err := marked(name)
 	for _, n := range s.Nodes {
 		inits = append(inits, n.Init)
 	}
 	for _, p := range append(inits, s.Switch) {
 		err = errors.Join(err, p.kill(ctx))
 	}
-	err = errors.Join(err, unwire(ctx, name), removeCgroups(ctx, name), removeTree(s.Dir))
-	for i := len(s.Made) - 1; i >= 0; i-- {
-		os.Remove(s.Made[i]) // stays if it is used by now
+	err = errors.Join(err, unwire(ctx, name), removeCgroups(ctx, name))
+	for _, dir := range append(dirs, s.Dir) {
+		err = errors.Join(err, removeTree(dir, name))
 	}
 	if err != nil {
 		return err
 	}
+	os.Remove(dataRoot) // these two stay if anything is in them
+	os.Remove(filepath.Dir(dataRoot))
 	os.Remove(statePath(name) + ".new")
 	if err := os.Remove(statePath(name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -12,18 +12,26 @@ import (
 	"strings"
 )
 
-// bootScript is what the init process of a machine does: it makes the mounts private, so that nothing of them is seen
-// outside, gives the machine its own /proc, /run, name and resolver, says "ready", and then does nothing but bury the
-// processes that lost their parents. Its arguments: mark, host name, folder, whether it is a node.
+// bootScript is what the init process of a machine does. It makes the mounts private, so that nothing of them is seen
+// outside, and gives the machine its own /proc and name. A node also gets its own /run, /var/lib and /etc, the last over
+// the host's: these are where an engine keeps things, some of them whatever its configuration says. Then it says "ready"
+// and does nothing but bury the processes that lost their parents. Its arguments: mark, host name, folder, kind.
 const bootScript = `set -e
 mount --make-rprivate /
 mount -t proc proc /proc
 echo "$1" >/proc/sys/kernel/hostname
 ip link set lo up
 if [ "$3" = node ]; then
-	mount --bind "$2/resolv.conf" /etc/resolv.conf || :
-	mount -t tmpfs tmpfs /etc/docker
-	mount --bind "$2/run" /run
+	cd "$2"
+	mount -t tmpfs -o mode=755 tmpfs scratch
+	mkdir -p scratch/etc/docker scratch/work
+	cp resolv.conf scratch/etc/resolv.conf
+	mount -t overlay -o "lowerdir=/etc,upperdir=$2/scratch/etc,workdir=$2/scratch/work" overlay /etc
+	mount -t tmpfs -o mode=755 tmpfs /var/lib # may hide where we are, so no path is looked up from here on
+	mkdir /var/lib/docker
+	mount -c --bind docker /var/lib/docker
+	mount -c --bind run /run
+	cd /
 else
 	echo 1 >/proc/sys/net/ipv4/ip_forward
 fi

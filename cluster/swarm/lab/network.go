@@ -85,9 +85,12 @@ func (s *state) wireNode(ctx context.Context, number int) error {
 func (s *state) bootNode(ctx context.Context, number int) error {
 	n := &s.Nodes[number-1]
 	dir := filepath.Join(s.Dir, n.Name)
-	run := filepath.Join(dir, "run") // a machine that boots finds /run empty
-	if err := errors.Join(os.RemoveAll(run), os.MkdirAll(run, 0o755)); err != nil {
-		return err
+	faults := os.RemoveAll(filepath.Join(dir, "run")) // a machine that boots finds /run empty
+	for _, folder := range []string{"run", "scratch", "docker"} {
+		faults = errors.Join(faults, os.MkdirAll(filepath.Join(dir, folder), 0o755))
+	}
+	if faults != nil {
+		return faults
 	}
 	// Nothing answers at this address, and says so at once: a name that no one knows costs no time.
 	resolver := fmt.Sprintf("nameserver %s\noptions timeout:1 attempts:1\n", host(s.Subnet, switchHost))

@@ -82,22 +82,23 @@ func processes(visit func(pid int)) error {
 // mark is the argument that tells the init process of a lab's machine from all other processes.
 func mark(name, machine string) string { return "coinbench-lab/" + name + "/" + machine }
 
-// marked returns the init processes of a lab, whether they are written down or not.
-func marked(name string) ([]process, error) {
-	var found []process
-	err := processes(func(pid int) {
+// marked returns the init processes of a lab, whether they are written down or not, and the folders that they use.
+func marked(name string) (inits []process, dirs []string, err error) {
+	err = processes(func(pid int) {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 		if err != nil {
 			return
 		}
-		args := strings.Split(string(cmdline), "\x00")
-		if len(args) > 3 && args[1] == "-c" && strings.HasPrefix(args[3], mark(name, "")) {
-			if p, err := identify(pid); err == nil {
-				found = append(found, p)
-			}
+		args := strings.Split(string(cmdline), "\x00") // sh -c SCRIPT MARK NAME FOLDER KIND
+		if len(args) < 6 || args[1] != "-c" || args[3] != mark(name, args[4]) {
+			return
+		}
+		if p, err := identify(pid); err == nil {
+			inits = append(inits, p)
+			dirs = append(dirs, filepath.Dir(args[5]))
 		}
 	})
-	return found, err
+	return inits, dirs, err
 }
 
 // inside returns the processes with a command name in the process namespace of an init process.

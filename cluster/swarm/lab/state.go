@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // state is what is written down before and after each thing that is made, so that it can be found and removed again.
@@ -17,7 +18,6 @@ type state struct {
 	Dir     string       `json:"dir"`
 	Subnet  netip.Prefix `json:"subnet"`
 	Dockerd string       `json:"dockerd"`
-	Made    []string     `json:"made,omitempty"` // folders outside Dir, empty ones, to be removed if they still are
 	Switch  process      `json:"switch"`
 	Nodes   []nodeState  `json:"nodes"`
 }
@@ -30,8 +30,14 @@ type nodeState struct {
 
 func statePath(name string) string { return filepath.Join(stateRoot, name+".json") }
 
-// marker is a file in Dir that says that a lab made it.
+// marker is a file in Dir that holds the name of the lab that made it.
 func marker(dir string) string { return filepath.Join(dir, ".coinbench-lab") }
+
+// owner returns the name of the lab that made a folder, or "".
+func owner(dir string) string {
+	data, _ := os.ReadFile(marker(dir))
+	return strings.TrimSpace(string(data))
+}
 
 func (s *state) save() error {
 	data, err := json.MarshalIndent(s, "", "  ")
@@ -71,29 +77,38 @@ func readState(name string) (*state, error) {
 	return s, nil
 }
 
-// claim makes Dir the lab's own: a new folder, an empty one, or one that a lab left behind.
-func claim(dir string) error {
+// claim makes Dir the lab's own: a new folder, an empty one, or one that an earlier lab of the name left behind.
+func claim(dir, name string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if len(entries) > 0 {
-		if _, err := os.Stat(marker(dir)); err != nil {
+		switch owner(dir) {
+		case name:
+		case "":
 			return fmt.Errorf("the folder %s is not empty and no lab made it: choose another", dir)
+		default:
+			return fmt.Errorf("the folder %s is that of the lab %s: choose another", dir, owner(dir))
 		}
-		if err := removeTree(dir); err != nil {
+		if err := removeTree(dir, name); err != nil {
 			return err
 		}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if filepath.Dir(dir) == dataRoot {
+		if err := os.MkdirAll(dataRoot, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return os.WriteFile(marker(dir), []byte("A lab of coinbench keeps its data here, and removes the folder with everything in it.\n"), 0o600)
+	return os.WriteFile(marker(dir), []byte(name+"\n"), 0o600)
 }
 
-// removeTree removes a folder that a lab made; any other is left alone.
-func removeTree(dir string) error {
-	if _, err := os.Stat(marker(dir)); err != nil {
+// removeTree removes a folder that a lab of a name made; any other is left alone.
+func removeTree(dir, name string) error {
+	if owner(dir) != name {
 		return nil
 	}
 	if err := unmountBelow(dir); err != nil {
@@ -111,20 +126,4 @@ func removeTree(dir string) error {
 		}
 	}
 	return os.RemoveAll(dir)
-}
-
-// makeFolder makes a folder outside Dir if it is not there, and takes a note of those that it made, the deepest last.
-func (s *state) makeFolder(path string) error {
-	var missing []string
-	for p := path; ; p = filepath.Dir(p) {
-		if _, err := os.Stat(p); err == nil {
-			break
-		}
-		missing = append([]string{p}, missing...)
-	}
-	s.Made = append(s.Made, missing...)
-	if err := s.save(); err != nil {
-		return err
-	}
-	return os.MkdirAll(path, 0o755)
 }

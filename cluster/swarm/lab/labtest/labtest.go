@@ -12,17 +12,22 @@ import (
 	"testing"
 	"time"
 
+	"coinbench/cluster/swarm/images"
 	"coinbench/cluster/swarm/lab"
 	"coinbench/cluster/swarm/registry"
+	"coinbench/services/settings"
 )
 
-// Gate is the environment variable that turns a skip into a failure: where the gate runs, labs can be made.
-const Gate = "COINBENCH_GATE"
-
+// The environment variables that tests look at.
 const (
-	registryArgument = "lab-registry"
-	downTimeout      = time.Minute
+	Gate           = "COINBENCH_GATE"   // 1: a test that cannot run fails
+	BinaryVariable = "COINBENCH_BINARY" // path of a static binary, to save building one
 )
+
+// RegistryArgument, in front of the lab's own, makes a program whose TestMain calls Main a registry.
+const RegistryArgument = "lab-registry"
+
+const downTimeout = time.Minute
 
 // Require skips the test where no lab can be made, with one line that says why. With COINBENCH_GATE=1 it fails it.
 func Require(t testing.TB) {
@@ -43,10 +48,10 @@ func Require(t testing.TB) {
 // Main runs the tests of a package, or, in a process that a lab started, its registry: func TestMain(m *testing.M) {
 // os.Exit(labtest.Main(m)) }.
 func Main(m *testing.M) int {
-	if len(os.Args) < 2 || os.Args[1] != registryArgument {
+	if len(os.Args) < 2 || os.Args[1] != RegistryArgument {
 		return m.Run()
 	}
-	flags := flag.NewFlagSet(registryArgument, flag.ExitOnError)
+	flags := flag.NewFlagSet(RegistryArgument, flag.ExitOnError)
 	listen := flags.String("listen", "", "")
 	data := flags.String("data", "", "")
 	flags.Parse(os.Args[2:])
@@ -68,7 +73,7 @@ func Up(t testing.TB, c lab.Config) *lab.Lab {
 		t.Fatal(err)
 	}
 	if c.Registry == nil {
-		c.Registry = []string{self, registryArgument}
+		c.Registry = []string{self, RegistryArgument}
 	}
 	down := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), downTimeout)
@@ -92,4 +97,35 @@ func Up(t testing.TB, c lab.Config) *lab.Lab {
 		down()
 	})
 	return l
+}
+
+// Binary returns a static binary of this program for images: the one that COINBENCH_BINARY names, or one that the go
+// tool builds now.
+func Binary(t testing.TB) []byte {
+	t.Helper()
+	if path := os.Getenv(BinaryVariable); path != "" {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatalf("%s: %v", BinaryVariable, err)
+		}
+		return data
+	}
+	data, err := images.Binary(t.Context(), "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Images returns the images of the app with a tag, Redis from this machine among them.
+func Images(t testing.TB, tag string) images.Set {
+	t.Helper()
+	set, err := images.BuildAll(images.Options{Binary: Binary(t), Tag: tag}, append(settings.Services(), ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set[images.RedisName], err = images.Redis(""); err != nil {
+		t.Fatal(err)
+	}
+	return set
 }
