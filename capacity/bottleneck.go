@@ -45,7 +45,7 @@ func (w *Window) findBottleneck() {
 		}
 	}
 	switch {
-	case hot != nil && *hot.Utilisation >= saturated && (*hot.BoundPerS <= 1.02*b.WorkerPerS || k.Attained < .97):
+	case hot != nil && *hot.Utilisation >= saturated && *hot.BoundPerS <= 1.02*b.WorkerPerS:
 		k.Limit = hot.Service
 		k.Evidence = fmt.Sprintf("%s is busy %s of the time and allows %s", hot.Service, percent(*hot.Utilisation), perSecond(*hot.BoundPerS))
 		if hot.WaitS != nil && *hot.WaitS >= .001 {
@@ -72,9 +72,10 @@ func (w *Window) workerEvidence(b Bounds, attained float64) string {
 	s += fmt.Sprintf("; %s of %s each make at most %s", count(b.Workers, "loop"), milliseconds3(b.LoopS), perSecond(b.WorkerPerS))
 	if attained < .97 {
 		wait := w.Loop.TotalS - b.LoopS
-		s += fmt.Sprintf("; %s of each loop is spent waiting although servers are free", milliseconds3(wait))
 		if w.Config.Balance != "round-robin" {
-			s += ", which " + w.Config.Balance + " balancing does"
+			s += fmt.Sprintf("; %s of each loop is spent waiting although servers are free, which %s balancing does", milliseconds3(wait), w.Config.Balance)
+		} else {
+			s += fmt.Sprintf("; %s of each loop goes to queues, connections and transfers", milliseconds3(wait))
 		}
 	}
 	return s

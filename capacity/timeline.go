@@ -3,6 +3,7 @@ package capacity
 import (
 	"math"
 	"strconv"
+	"strings"
 
 	"coinbench/history"
 	"coinbench/services/settings"
@@ -31,6 +32,7 @@ type Band struct {
 	EndS   float64 `json:"end_s"`
 	Verb   string  `json:"verb,omitempty"`
 	Title  string  `json:"title"`
+	Name   string  `json:"name,omitempty"` // short: of the step's first window or load, without what follows a slash
 	Error  string  `json:"error,omitempty"`
 }
 
@@ -122,6 +124,11 @@ func timeline(run *history.Run, s series) Timeline {
 		case history.WindowEnd:
 			if i, ok := open[e.Detail["name"]]; ok {
 				t.Bands[i].EndS = at
+			}
+		}
+		if e.Kind == history.WindowOpen || e.Kind == history.LoadBegin {
+			if i, ok := steps[e.Step]; ok && t.Steps[i].Name == "" {
+				t.Steps[i].Name, _, _ = strings.Cut(e.Detail["name"], "/")
 			}
 		}
 		if text := describe(e); text != "" {

@@ -91,7 +91,7 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 			if w.Configured != nil { // nothing is faster than it was set to be; a measured demand has its error
 				bound = max(bound, w.Configured.UpperPerS)
 			}
-			slack := 1.02 * bound
+			slack := 1.03 * bound
 			if w.HashRate.StdErr != nil {
 				slack += 3 * *w.HashRate.StdErr
 			}
@@ -253,10 +253,12 @@ func headline(a *Analysis) string {
 		return limit
 	}
 	var parts []string
-	for i, w := range a.Key() {
-		if i == 3 {
-			break
+	said := ""
+	for _, w := range a.Key() {
+		if w.Config.String() == said || len(parts) == 3 {
+			continue
 		}
+		said = w.Config.String()
 		text := fmt.Sprintf("%s: %s limits at %s", w.Config, name(w.Bottleneck.Limit), perSecond(w.HashRate.Value))
 		if w.Errors > 0 {
 			text = fmt.Sprintf("%s, %s: %s", w.Config, count(int(w.Errors), "error"), perSecond(w.HashRate.Value))

@@ -77,7 +77,7 @@ type ServiceUse struct {
 	ServiceS    *float64 `json:"service_s,omitempty"`       // occupied time for each request
 	DemandS     *float64 `json:"demand_s,omitempty"`        // occupied time for each hash
 	QueueS      *float64 `json:"queue_s,omitempty"`         // mean wait for a slot, as the service saw it
-	WaitS       *float64 `json:"wait_s,omitempty"`          // mean wait as the workers saw it: their stage less the service time
+	WaitS       *float64 `json:"wait_s,omitempty"`          // mean wait as the workers saw it: their stage less the demand, so queue, connection and transfer
 	Utilisation *float64 `json:"utilisation,omitempty"`     // occupied share of the slots, 0..1
 	Hottest     *float64 `json:"max_utilisation,omitempty"` // of the busiest replica
 	HottestTask string   `json:"max_utilisation_task,omitempty"`
@@ -267,43 +267,62 @@ func (s span) workerRate() WorkerRate {
 	return r
 }
 
-// spread is the standard error of the summed rate: from the differences between workers when there are several, otherwise from
-// the parts of the window between successive readings.
+// spread is the standard error of the summed rate: the larger of what the differences between the workers say and what the
+// differences between successive parts of the window say, as far as there are several. A stall of the machine hits all workers at once,
+// so that only the parts show it.
 func (w *Window) spread(spans []span) *float64 {
 	var rates []float64
-	n := float64(len(w.Workers))
 	for _, r := range w.Workers {
 		rates = append(rates, r.PerS)
 	}
-	if len(rates) == 1 {
-		n, rates = 1, nil
-		in := spans[0].inner
-		for i := 1; i < len(in); i++ {
-			part := span{task: spans[0].task, first: in[i-1], last: in[i]}
-			if r := part.workerRate(); r.Method == byCompletions {
-				rates = append(rates, r.PerS)
+	between, ok := deviation(rates)
+	between *= math.Sqrt(float64(len(rates))) // of a sum
+	var parts []float64
+	for k := 1; k < len(spans[0].inner); k++ {
+		total, n := 0.0, 0
+		for _, s := range spans {
+			if k >= len(s.inner) {
+				continue
+			}
+			part := span{task: s.task, first: s.inner[k-1], last: s.inner[k]}
+			first, last := part.first.Values[history.LastHash], part.last.Values[history.LastHash]
+			if hashes := part.delta(history.Hashes); hashes > 0 && first > 0 && last > first {
+				total, n = total+hashes/(last-first), n+1
 			}
 		}
-		if len(rates) > 0 {
-			n = 1 / float64(len(rates)) // a mean, not a sum
+		if 2*n > len(spans) {
+			parts = append(parts, total/float64(n)*float64(len(spans)))
 		}
 	}
-	if len(rates) < 2 {
+	if along, several := deviation(parts); several {
+		ok = true
+		between = max(between, along/math.Sqrt(float64(len(parts)))) // of a mean
+	}
+	if !ok {
 		return nil
 	}
-	mean, sq := 0.0, 0.0
-	for _, r := range rates {
-		mean += r / float64(len(rates))
+	return ptr(between)
+}
+
+// deviation is the standard deviation of a sample; false when there are not two values.
+func deviation(values []float64) (float64, bool) {
+	if len(values) < 2 {
+		return 0, false
 	}
-	for _, r := range rates {
-		sq += (r - mean) * (r - mean)
+	n := float64(len(values))
+	mean, squares := 0.0, 0.0
+	for _, v := range values {
+		mean += v / n
 	}
-	return ptr(math.Sqrt(sq / float64(len(rates)-1) * n))
+	for _, v := range values {
+		squares += (v - mean) * (v - mean)
+	}
+	return math.Sqrt(squares / (n - 1)), true
 }
 
 func (w *Window) measureService(s series, service string, begin, end time.Duration) (ServiceUse, bool) {
 	u := ServiceUse{Service: service, Replicas: w.Config.Replicas[service]}
-	busy, slotSeconds, queued, taken, seen := 0.0, 0.0, 0.0, 0.0, 0
+	busy, busyRate, slotSeconds, queued, taken, served, answers, seen := 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
 	limited := true
 	for _, t := range s.of(service) {
 		sp, ok := t.between(begin, end)
@@ -315,6 +334,9 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 		limited = limited && slots > 0
 		b := sp.delta(history.Busy)
 		busy += b
+		busyRate += b / sp.seconds()
+		served += sp.delta(history.ServiceSum)
+		answers += sp.delta(history.ServiceCount)
 		slotSeconds += slots * sp.seconds()
 		u.Slots += int(slots)
 		n := sp.delta(history.Requests)
@@ -344,7 +366,11 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 	if !limited {
 		u.Slots, u.Hottest, u.HottestTask = 0, nil, ""
 	}
-	if u.Requests > 0 {
+	// The counter of busy time runs on during a request; the sum of service times knows whole requests only, so that its mean is
+	// exact in a short window.
+	if answers > 0 && served > 0 {
+		u.ServiceS = ptr(served / answers)
+	} else if u.Requests > 0 {
 		u.ServiceS = ptr(busy / u.Requests)
 	}
 	if limited && slotSeconds > 0 {
@@ -355,10 +381,12 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 	}
 	if w.Hashes > 0 && u.ServiceS != nil {
 		// A loop makes one request to each service. More requests than that came from somebody else (a probe, a bench): then the
-		// occupied time is spread over the hashes (demand = busy time / completions, Denning and Buzen 1978).
+		// occupied time is spread over the hashes (demand = utilisation / throughput, Denning and Buzen 1978).
 		d := *u.ServiceS
 		if u.Requests > w.Hashes+float64(w.workers())+2 || u.Requests < w.Hashes-float64(w.workers())-2 {
-			d = busy / w.Hashes
+			if d = busy / w.Hashes; w.HashRate != nil && w.HashRate.Value > 0 {
+				d = busyRate / w.HashRate.Value
+			}
 		}
 		u.DemandS = ptr(d)
 		if u.Slots > 0 && d > 0 {
@@ -370,7 +398,7 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 		if w.Loop != nil {
 			for _, st := range w.Loop.Stages {
 				if st.Name == service {
-					u.WaitS = ptr(max(0, st.PerLoopS-*u.ServiceS))
+					u.WaitS = ptr(max(0, st.PerLoopS-d))
 				}
 			}
 		}

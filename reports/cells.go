@@ -138,3 +138,8 @@ func host(h history.Host) string {
 	}
 	return s
 }
+
+// missing says what errors cost a window.
+func missing(w *capacity.Window) string {
+	return fmt.Sprintf("%s of the workers failed and %s hashes are missing against the hash rate of window %s.", plural(int(w.Errors), "call"), whole(*w.HashesLost), w.Baseline)
+}

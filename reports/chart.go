@@ -364,7 +364,7 @@ func shareChart(a *capacity.Analysis) (chart, bool) {
 	color := 0
 	c.table = [][]string{{"load ", "wave", "answers", "from (ms)", "to (ms)"}}
 	for _, l := range a.Loads {
-		if len(l.Waves) == 0 || l.Clients < 2 || color > 3 {
+		if len(l.Waves) < 2 || color > 3 {
 			continue
 		}
 		s := series{name: l.Name, kind: stairs, color: []int{blue, green, purple, orange}[color]}

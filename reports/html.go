@@ -164,7 +164,7 @@ func newPageWindow(w *capacity.Window) pageWindow {
 		p.StdErr = figures(*s)
 	}
 	if w.Errors > 0 && w.HashesLost != nil {
-		p.Lost = fmt.Sprintf("%s failed here; against the hash rate of %s, %s hashes are missing.", plural(int(w.Errors), "call"), w.Baseline, whole(*w.HashesLost))
+		p.Lost = missing(w)
 	}
 	for _, n := range k.Next {
 		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit)), figures(n.BoundPerS) + " hashes/s"})

@@ -5,7 +5,6 @@ import (
 	stdfont "golang.org/x/image/font"
 	"image/color"
 	"io"
-	"strconv"
 	"strings"
 
 	"gonum.org/v1/plot"
@@ -356,10 +355,7 @@ func (b bands) Plot(c draw.Canvas, p *plot.Plot) {
 		if i%2 == 0 {
 			c.FillPolygon(color.NRGBA{0xf1, 0xf4, 0xf8, 255}, []vg.Point{{X: from, Y: c.Min.Y}, {X: to, Y: c.Min.Y}, {X: to, Y: c.Max.Y}, {X: from, Y: c.Max.Y}})
 		}
-		label := s.Title
-		if !fits(s, p.X.Max, float64(c.Max.X-c.Min.X), textWidth9) {
-			label = strconv.Itoa(i + 1)
-		}
+		label := bandLabel(i, s, p.X.Max, float64(c.Max.X-c.Min.X), textWidth9)
 		middle, width := (from+to)/2, sty.Width(label)
 		if middle-width/2 < free+1 {
 			continue

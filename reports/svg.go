@@ -88,17 +88,23 @@ func svg(c chart, size svgSize) string {
 // textWidth is about the width of a text of 12 px.
 func textWidth(s string) float64 { return 6.3 * float64(len([]rune(s))) }
 
-// fits says whether a band has room for its title on an axis of the given length, whose end is at the instant end.
-func fits(b capacity.Band, end, length float64, width func(string) float64) bool {
-	return width(b.Title)+8 <= (b.EndS-b.BeginS)/end*length
+// bandLabel is the longest name of a band for which there is room on an axis of the given length, whose end is at the instant end:
+// its title, its short name, its verb, or its number.
+func bandLabel(i int, b capacity.Band, end, length float64, width func(string) float64) string {
+	for _, s := range []string{b.Title, b.Name, b.Verb} {
+		if s != "" && width(s)+8 <= (b.EndS-b.BeginS)/end*length {
+			return s
+		}
+	}
+	return strconv.Itoa(i + 1)
 }
 
-// numbered explains the numbers that stand for the titles for which bands have no room.
+// numbered explains the numbers that stand where there is no room for names.
 func numbered(c chart, length float64, width func(string) float64) []string {
 	var s []string
 	for i, b := range c.bands {
-		if !fits(b, c.x.max, length, width) {
-			s = append(s, strconv.Itoa(i+1)+" "+b.Title)
+		if n := strconv.Itoa(i + 1); bandLabel(i, b, c.x.max, length, width) == n {
+			s = append(s, n+" "+b.Title)
 		}
 	}
 	return s
@@ -117,10 +123,7 @@ func (v *canvas) bands() {
 		}
 		v.add(`<rect class="%s" x="%s" y="%s" width="%s" height="%s"><title>%s</title></rect>`, class, num(from), num(v.top-22), num(max(0, to-from)), num(v.height-v.bottom-v.top+22),
 			esc(fmt.Sprintf("step %d: %s, %.1f to %.1f s", i+1, b.Title, b.BeginS, b.EndS)))
-		label := b.Title
-		if !fits(b, v.c.x.max, v.width-v.left-v.right, textWidth) {
-			label = strconv.Itoa(i + 1)
-		}
+		label := bandLabel(i, b, v.c.x.max, v.width-v.left-v.right, textWidth)
 		if middle := (from + to) / 2; middle-textWidth(label)/2 > free+2 {
 			v.add(`<text class="bandlabel" x="%s" y="%s" text-anchor="middle">%s</text>`, num(middle), num(v.top-8), esc(label))
 			free = middle + textWidth(label)/2

@@ -102,6 +102,9 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 	b := w.Bottleneck
 	t.line("  %s: %s; %s hashes/s, %s of the bound %s", t.style("1", w.Name), w.Config, estimate(w.HashRate), percent(b.Attained), figures(b.BoundPerS))
 	t.line("    %s limits: %s.", t.style("1", limitName(b.Limit)), b.Evidence)
+	if w.Errors > 0 && w.HashesLost != nil {
+		t.line("    %s", missing(w))
+	}
 	for i, n := range b.Next {
 		word := "then"
 		if i == 0 {
@@ -112,14 +115,14 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 	if b.Try != "" {
 		t.line("    Try: %s", b.Try)
 	}
-	rows := [][]string{{"service ", "slots", "requests/s", "busy", "busiest replica", "service time", "wait", "bound h/s", "headroom"}}
+	rows := [][]string{{"service ", "slots", "requests/s", "busy", "busiest replica", "demand per hash", "wait", "bound h/s", "headroom"}}
 	for _, s := range w.Services {
 		slots := whole(float64(s.Slots))
 		if s.Slots == 0 {
 			slots = "no limit"
 		}
 		rows = append(rows, []string{s.Service, slots, figures(s.PerS), optional(s.Utilisation, percent), optional(s.Hottest, percent),
-			optional(s.ServiceS, ms), optional(s.WaitS, ms), optional(s.BoundPerS, figures), optional(s.Headroom, percent)})
+			optional(s.DemandS, ms), optional(s.WaitS, ms), optional(s.BoundPerS, figures), optional(s.Headroom, percent)})
 	}
 	if w.Bounds != nil {
 		rows = append(rows, []string{"worker", whole(float64(w.Bounds.Workers)), "", "", "", ms(w.Bounds.LoopS), "", figures(w.Bounds.WorkerPerS),
