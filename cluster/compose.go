@@ -35,7 +35,7 @@ const (
 // the environment of the process, and no other file is read. The error joins every ComposeError that was found.
 func LoadApp(ctx context.Context, file string, source []byte, env map[string]string) (App, error) {
 	app := App{Name: DefaultName, File: file, Source: source}
-	if err := refuseOtherFiles(app); err != nil {
+	if err := refuse(app); err != nil {
 		return App{}, err
 	}
 	project, err := loader.LoadWithContext(ctx, types.ConfigDetails{
@@ -45,6 +45,7 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 	}, func(o *loader.Options) {
 		o.SetProjectName(DefaultName, false)
 		o.ResolvePaths = false
+		o.MaxNodeVisits = 20_000
 		o.SkipExtends = true
 		o.SkipInclude = true
 		o.SkipResolveEnvironment = true
@@ -61,7 +62,7 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 		faults = append(faults, errs...)
 	}
 	if len(app.Services) == 0 {
-		faults = append(faults, app.Fault(nil, "no services", "at least one under `services`"))
+		faults = append(faults, app.Fault([]string{"services"}, "no services", "at least one under `services`"))
 	}
 	if app.Services, err = dependenciesFirst(app); err != nil {
 		faults = append(faults, err)

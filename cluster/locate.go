@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -50,16 +51,12 @@ func (a App) Fault(path []string, problem, accepted string) *ComposeError {
 	return f
 }
 
-// position finds a path in a YAML document. Anchors, aliases and merges are followed.
+// position finds a path in a YAML document; 0, 0: no part of it is there.
 func position(source []byte, path []string) (line, column int) {
-	file, err := parser.ParseBytes(source, 0)
-	if err != nil || len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		return 0, 0
-	}
-	anchors := anchorsOf(file.Docs[0].Body)
-	node := file.Docs[0].Body
+	d := parseDocument(source)
+	node := d.root
 	for _, name := range path {
-		key, value := child(node, name, anchors)
+		key, value := d.child(node, name)
 		if key == nil {
 			break
 		}
@@ -71,18 +68,74 @@ func position(source []byte, path []string) (line, column int) {
 	return line, column
 }
 
+// keysOf lists the keys of the mapping at a path, merged ones included, in the order of the file.
+func keysOf(source []byte, path []string) []string {
+	d := parseDocument(source)
+	node := d.root
+	for _, name := range path {
+		_, node = d.child(node, name)
+	}
+	var keys []string
+	d.collect(node, &keys)
+	return keys
+}
+
+// document is a YAML document whose anchors, aliases and merges are followed.
+type document struct {
+	root    ast.Node // nil: not YAML, or empty
+	anchors map[string]ast.Node
+	budget  int // nodes that may still be visited: aliases can be nested to any size, and circular
+}
+
+func parseDocument(source []byte) *document {
+	d := &document{anchors: map[string]ast.Node{}, budget: 100_000}
+	file, err := parser.ParseBytes(source, 0)
+	if err != nil || len(file.Docs) == 0 || file.Docs[0].Body == nil {
+		return d
+	}
+	d.root = file.Docs[0].Body
+	ast.Walk(d, d.root)
+	return d
+}
+
+// Visit notes every anchor.
+func (d *document) Visit(node ast.Node) ast.Visitor {
+	if a, ok := node.(*ast.AnchorNode); ok {
+		d.anchors[a.Name.GetToken().Value] = a.Value
+	}
+	return d
+}
+
+// resolve follows anchors and aliases to the node that they stand for; nil when there is none, or the budget is spent.
+func (d *document) resolve(node ast.Node) ast.Node {
+	for ; d.budget > 0; d.budget-- {
+		switch n := node.(type) {
+		case *ast.AnchorNode:
+			node = n.Value
+		case *ast.AliasNode:
+			node = d.anchors[n.Value.GetToken().Value]
+		case *ast.TagNode:
+			node = n.Value
+		default:
+			d.budget--
+			return node
+		}
+	}
+	return nil
+}
+
 // child returns the key and the value of an entry; of a sequence, name is the 0-based index.
-func child(node ast.Node, name string, anchors map[string]ast.Node) (key, value ast.Node) {
-	switch n := resolve(node, anchors).(type) {
+func (d *document) child(node ast.Node, name string) (key, value ast.Node) {
+	switch n := d.resolve(node).(type) {
 	case *ast.MappingNode:
 		for _, v := range n.Values {
-			if v.Key.String() == name || v.Key.GetToken() != nil && v.Key.GetToken().Value == name {
+			if t := v.Key.GetToken(); t != nil && t.Value == name {
 				return v.Key, v.Value
 			}
 		}
 		for _, v := range n.Values {
 			if v.Key.IsMergeKey() {
-				if k, value := child(v.Value, name, anchors); k != nil {
+				if k, value := d.child(v.Value, name); k != nil {
 					return k, value
 				}
 			}
@@ -95,7 +148,7 @@ func child(node ast.Node, name string, anchors map[string]ast.Node) (key, value 
 			if t := v.GetToken(); t != nil && strings.HasPrefix(t.Value, name+"=") {
 				return v, v
 			}
-			if k, value := child(v, name, anchors); k != nil {
+			if k, value := d.child(v, name); k != nil {
 				return k, value
 			}
 		}
@@ -103,72 +156,58 @@ func child(node ast.Node, name string, anchors map[string]ast.Node) (key, value 
 	return nil, nil
 }
 
-// resolve follows anchors and aliases to the node that they stand for.
-func resolve(node ast.Node, anchors map[string]ast.Node) ast.Node {
-	for range 10 { // an alias cannot stand for itself for ever
-		switch n := node.(type) {
-		case *ast.AnchorNode:
-			node = n.Value
-		case *ast.AliasNode:
-			node = anchors[n.Value.GetToken().Value]
-		case *ast.TagNode:
-			node = n.Value
-		default:
-			return node
+// circular returns an alias that stands within what it stands for, if there is one.
+func (d *document) circular() *ast.AliasNode {
+	done := map[string]bool{}
+	var visit func(node ast.Node, within []string) *ast.AliasNode
+	visit = func(node ast.Node, within []string) (found *ast.AliasNode) {
+		ast.Walk(aliasVisitor(func(a *ast.AliasNode) {
+			name := a.Value.GetToken().Value
+			switch {
+			case found != nil || done[name]:
+			case slices.Contains(within, name):
+				found = a
+			default:
+				found = visit(d.anchors[name], append(within, name))
+				done[name] = true
+			}
+		}), node)
+		return found
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.anchors)) {
+		if found := visit(d.anchors[name], []string{name}); found != nil {
+			return found
 		}
 	}
 	return nil
 }
 
-type anchorFinder map[string]ast.Node
+type aliasVisitor func(*ast.AliasNode)
 
-// Visit notes every anchor.
-func (f anchorFinder) Visit(node ast.Node) ast.Visitor {
-	if a, ok := node.(*ast.AnchorNode); ok {
-		f[a.Name.GetToken().Value] = a.Value
+// Visit calls the function for every alias.
+func (f aliasVisitor) Visit(node ast.Node) ast.Visitor {
+	if a, ok := node.(*ast.AliasNode); ok {
+		f(a)
 	}
 	return f
 }
 
-func anchorsOf(node ast.Node) map[string]ast.Node {
-	f := anchorFinder{}
-	ast.Walk(f, node)
-	return f
-}
-
-// keysOf lists the keys of the mapping at a path, merged ones included, in the order of the file.
-func keysOf(source []byte, path []string) []string {
-	file, err := parser.ParseBytes(source, 0)
-	if err != nil || len(file.Docs) == 0 || file.Docs[0].Body == nil {
-		return nil
-	}
-	anchors := anchorsOf(file.Docs[0].Body)
-	node := file.Docs[0].Body
-	for _, name := range path {
-		if _, node = child(node, name, anchors); node == nil {
-			return nil
-		}
-	}
-	var keys []string
-	var collect func(ast.Node)
-	collect = func(node ast.Node) {
-		switch n := resolve(node, anchors).(type) {
-		case *ast.MappingNode:
-			for _, v := range n.Values {
-				if v.Key.IsMergeKey() {
-					collect(v.Value)
-				} else if k := v.Key.GetToken().Value; !slices.Contains(keys, k) {
-					keys = append(keys, k)
-				}
-			}
-		case *ast.SequenceNode: // a merge of several
-			for _, v := range n.Values {
-				collect(v)
+// collect appends the keys of a mapping that are not there yet.
+func (d *document) collect(node ast.Node, keys *[]string) {
+	switch n := d.resolve(node).(type) {
+	case *ast.MappingNode:
+		for _, v := range n.Values {
+			if v.Key.IsMergeKey() {
+				d.collect(v.Value, keys)
+			} else if t := v.Key.GetToken(); t != nil && !slices.Contains(*keys, t.Value) {
+				*keys = append(*keys, t.Value)
 			}
 		}
+	case *ast.SequenceNode: // a merge of several
+		for _, v := range n.Values {
+			d.collect(v, keys)
+		}
 	}
-	collect(node)
-	return keys
 }
 
 // The keys that a Service has fields for, and those that say nothing about how it runs.
@@ -200,9 +239,15 @@ func otherKeys(app App, service string) []string {
 	return other
 }
 
-// refuseOtherFiles finds the keys that make a Compose file depend on other files; docker stack deploy has none of the
-// first two either.
-func refuseOtherFiles(app App) error {
+// refuse finds what would make the loader never end, and the keys that make a Compose file depend on other files.
+func refuse(app App) error {
+	if a := parseDocument(app.Source).circular(); a != nil {
+		f := app.Fault(nil, "the alias *"+a.Value.GetToken().Value+" stands within what it stands for", "")
+		if t := a.GetToken(); t != nil && t.Position != nil {
+			f.Line, f.Column = t.Position.Line, t.Position.Column
+		}
+		return f
+	}
 	var faults []error
 	if slices.Contains(keysOf(app.Source, nil), "include") {
 		faults = append(faults, app.Fault([]string{"include"}, "other files are not read", "one file with every service"))

@@ -16,10 +16,15 @@ func shipped(t testing.TB) cluster.App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	source = []byte(strings.Replace(string(source), "interval: 1s", "interval: 50ms", 1))
+	source = []byte(strings.NewReplacer("interval: 1s", "interval: 50ms", "monitor: 5s", "monitor: 10ms").Replace(string(source)))
 	app, err := cluster.LoadApp(t.Context(), "docker-compose.yml", source, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, s := range app.Services { // a binary with the race detector otherwise sleeps a second at its end
+		if app, err = app.With(s.Name, nil, cluster.Change{Environment: map[string]string{"GORACE": "atexit_sleep_ms=0"}}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return app
 }
