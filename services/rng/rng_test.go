@@ -66,7 +66,7 @@ func TestBodies(t *testing.T) {
 	if got := get("/"); got != "RNG running on c0ffee\n" {
 		t.Errorf("GET /: %q", got)
 	}
-	if get("/32") == get("/32") {
+	if first, second := get("/32"), get("/32"); first == second {
 		t.Error("the same bytes twice")
 	}
 }

@@ -18,7 +18,6 @@ type response struct {
 
 	status int
 	out    *bufio.Writer
-	err    error
 }
 
 func (w *response) Header() http.Header { return w.header }

@@ -338,7 +338,7 @@ func TestBoot(t *testing.T) {
 							t.Errorf("%d, %v after %s", r.status, r.err, r.at)
 						}
 					}
-					time.Sleep(b.begin.Add(5*time.Second + ms).Sub(time.Now()))
+					time.Sleep(time.Until(b.begin.Add(5*time.Second + ms)))
 					if status := b.health(); status != 200 {
 						t.Errorf("/healthz after the boot: %d", status)
 					}
