@@ -24,7 +24,7 @@ const (
 	scrapeBytes   = 4 << 20
 )
 
-// Counters reads every task's counters, all at the same time.
+// Counters reads every task's counters, all at the same time, and the host's.
 func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	type source struct {
 		service, task string
@@ -78,6 +78,9 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 		}
 	}
 	readings = slices.DeleteFunc(readings, func(r history.Reading) bool { return r.Values == nil })
+	if values := hostCounters(); len(values) > 0 {
+		readings = append(readings, history.Reading{At: time.Since(c.config.Start), Service: "host", Task: "host", Values: values})
+	}
 	return readings, errors.Join(faults...)
 }
 
