@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -194,4 +196,22 @@ func DecodeLines[T any](in io.Reader) (values []T, faults []string, err error) {
 		}
 		return values, faults, nil
 	}
+}
+
+// Objectives are the texts of the objectives by which the run is judged, as its run.begin event holds them under
+// "objective.01" and so on.
+func (r *Run) Objectives() []string {
+	for _, e := range r.Events {
+		if e.Kind != RunBegin {
+			continue
+		}
+		var texts []string
+		for _, key := range slices.Sorted(maps.Keys(e.Detail)) {
+			if strings.HasPrefix(key, "objective.") {
+				texts = append(texts, e.Detail[key])
+			}
+		}
+		return texts
+	}
+	return nil
 }

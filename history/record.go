@@ -107,9 +107,9 @@ const (
 	BackingOff   = "coinbench_worker_backing_off"         // gauge: 1 while it waits
 	StageSum     = "coinbench_worker_stage_seconds_total" // counter: seconds by stage: think, rng, hasher, redis, overhead
 	ProcessCPU   = "process_cpu_seconds_total"            // counter
-	HostCPU      = "host_cpu_seconds_total"          // counter: seconds that the host's processors offered, all together (service host)
-	HostBusy     = "host_cpu_busy_seconds_total"     // counter: those that something used (service host)
-	HostPressure = "host_cpu_pressure_seconds_total" // counter: time in which something was ready to run and had to wait for a processor (service host; Linux with PSI)
+	HostCPU      = "host_cpu_seconds_total"               // counter: seconds that the host's processors offered, all together (service host)
+	HostBusy     = "host_cpu_busy_seconds_total"          // counter: those that something used (service host)
+	HostPressure = "host_cpu_pressure_seconds_total"      // counter: time in which something was ready to run and had to wait for a processor (service host; Linux with PSI)
 	RedisHashes  = "redis_hashes"                         // the counter `hashes` in Redis (service redis)
 	RedisCoins   = "redis_coins"                          // the size of `wallet` in Redis (service redis)
 )
