@@ -69,6 +69,7 @@ func timeline(run *history.Run, s series) Timeline {
 			bins[i] += hashes * max(0, overlap) / (to - from)
 		}
 	}
+	known, read := 0.0, 0.0 // the last completed loop and the last reading of a worker
 	wall := float64(run.Manifest.Start.UnixNano()) / 1e9
 	for _, w := range s.of(settings.Worker) {
 		for i := 1; i < len(w.readings); i++ {
@@ -80,10 +81,17 @@ func timeline(run *history.Run, s series) Timeline {
 				from, to = a.At.Seconds(), b.At.Seconds()
 			}
 			spread(from, to, hashes)
+			known, read = max(known, to), max(read, b.At.Seconds())
 		}
+	}
+	if read-known > 2 {
+		known = end // the workers stand still: that is known, too
 	}
 	if len(s.of(settings.Worker)) > 0 {
 		for i := range n {
+			if float64(i+1)*t.BinS > known+t.BinS/2 {
+				break // loops that were under way at the end are in no reading
+			}
 			width := min(t.BinS, end-float64(i)*t.BinS)
 			if width < t.BinS/2 {
 				break // the rest of a bin says little

@@ -222,7 +222,8 @@ func sentence(first string, n int) string {
 	return first + "."
 }
 
-// Key returns the windows that tell the story: those that are no points of a sweep, or else the last one.
+// Key returns the windows that tell the story: those that are no points of a sweep and no second look at the configuration of the
+// one before, or else the last one.
 func (a *Analysis) Key() []*Window {
 	inSweep := map[string]bool{}
 	for _, s := range a.Sweeps {
@@ -232,9 +233,14 @@ func (a *Analysis) Key() []*Window {
 	}
 	var key []*Window
 	for i := range a.Windows {
-		if w := &a.Windows[i]; !inSweep[w.Name] && w.HashRate != nil && w.Bottleneck != nil {
-			key = append(key, w)
+		w := &a.Windows[i]
+		if inSweep[w.Name] || w.HashRate == nil || w.Bottleneck == nil {
+			continue
 		}
+		if n := len(key); n > 0 && w.Errors == 0 && key[n-1].Errors == 0 && key[n-1].Config.String() == w.Config.String() {
+			continue
+		}
+		key = append(key, w)
 	}
 	if len(key) == 0 && len(a.Windows) > 0 {
 		if w := &a.Windows[len(a.Windows)-1]; w.Bottleneck != nil {
@@ -253,12 +259,10 @@ func headline(a *Analysis) string {
 		return limit
 	}
 	var parts []string
-	said := ""
 	for _, w := range a.Key() {
-		if w.Config.String() == said || len(parts) == 3 {
-			continue
+		if len(parts) == 3 {
+			break
 		}
-		said = w.Config.String()
 		text := fmt.Sprintf("%s: %s limits at %s", w.Config, name(w.Bottleneck.Limit), perSecond(w.HashRate.Value))
 		if w.Errors > 0 {
 			text = fmt.Sprintf("%s, %s: %s", w.Config, count(int(w.Errors), "error"), perSecond(w.HashRate.Value))
