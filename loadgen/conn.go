@@ -72,6 +72,9 @@ func (s *slot) do(ctx context.Context, p *prepared, o *outcome) {
 			return
 		}
 		o.connect = max(now-o.sent, 1)
+		if retransmitted(o.connect) {
+			e.retried.Add(1)
+		}
 		s.born = now
 	}
 	s.used++

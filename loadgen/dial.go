@@ -2,9 +2,11 @@ package loadgen
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"syscall"
 )
 
 // address is where connections of some targets go.
@@ -56,7 +58,30 @@ func (e *engine) dial(ctx context.Context, addr int) (net.Conn, classID, error) 
 		conn, err = d.DialContext(ctx, "tcp", to)
 	}
 	if err != nil {
+		e.noteDial(err)
 		return nil, classifyDial(err), err
 	}
+	e.opened.Add(1)
 	return conn, ok, nil
+}
+
+// noteDial counts the failures that are this machine's own.
+func (e *engine) noteDial(err error) {
+	switch {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		e.noPorts.Add(1)
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		e.noFiles.Add(1)
+	}
+}
+
+// toLoopback tells whether all targets are loopback by their addresses or by the one name that everybody has.
+func (e *engine) toLoopback() bool {
+	for _, a := range e.addrs {
+		host, _, _ := net.SplitHostPort(a.hostPort)
+		if ip, err := netip.ParseAddr(host); host != "localhost" && (err != nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return true
 }

@@ -59,6 +59,8 @@ type engine struct {
 	seq                     atomic.Int64 // requests begun or due
 	stopped                 atomic.Bool  // what is in flight is cancelled
 
+	opened, retried, noPorts, noFiles atomic.Int64 // connections; see facts
+
 	paceLag *hdr.Histogram // open workloads: how late the pacer released requests; its own until it ends
 
 	mu    sync.Mutex
@@ -71,6 +73,9 @@ func (e *engine) now() time.Duration { return time.Since(e.origin) }
 func (p Player) Run(ctx context.Context, w Workload, origin time.Time, rec Recorder) (history.LoadEndRecord, error) {
 	e, err := newEngine(p, w, origin)
 	if err != nil {
+		return history.LoadEndRecord{}, fmt.Errorf("load %q: %w", w.Name, err)
+	}
+	if err := enoughFiles(max(w.Clients, w.Connections)); err != nil {
 		return history.LoadEndRecord{}, fmt.Errorf("load %q: %w", w.Name, err)
 	}
 	if err := e.resolvePinned(ctx); err != nil {
@@ -130,7 +135,7 @@ func (e *engine) run(ctx context.Context, rec Recorder) (history.LoadEndRecord, 
 	e.lastOK.Store(int64(e.begin))
 
 	c := &collector{e: e, rec: rec, pending: map[int64]*history.Interval{}}
-	c.totals = totals{replicas: map[string]int64{}, lag: history.NewHistogram()}
+	c.totals = totals{replicas: map[string]int64{}, lag: history.NewHistogram(), service: history.NewHistogram()}
 	var end atomic.Int64
 	done := make(chan struct{})
 	collected := make(chan error, 1)
@@ -204,21 +209,6 @@ func (e *engine) sample(o *outcome, s *history.Sample) {
 	if o.err != nil {
 		s.Error = o.err.Error()
 	}
-}
-
-func (e *engine) endRecord(c *collector, end time.Duration, before resources) history.LoadEndRecord {
-	t := &c.totals
-	var failed int64
-	for _, n := range t.failures {
-		failed += n
-	}
-	after := usage()
-	r := history.LoadEndRecord{
-		End: end, Due: t.ok + failed, OK: t.ok, Failed: failed, InFlight: t.failures[cancelled], MaxGap: t.maxGap,
-		CPUSeconds: (after.cpu - before.cpu).Seconds(), SamplesKept: t.samples,
-		FailuresKept: min(e.failuresKept.Load(), max(e.maxFailures, 0)),
-	}
-	return r
 }
 
 // Validate says everything that is wrong with a workload.

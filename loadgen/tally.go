@@ -194,6 +194,7 @@ type totals struct {
 	onTime   int64
 	waited   int64          // requests that had to wait for a connection
 	lag      *hdr.Histogram // sent - due of those that had not
+	service  *hdr.Histogram
 	maxGap   time.Duration
 	samples  int64
 	replicas map[string]int64
@@ -305,6 +306,8 @@ func (c *collector) merge(t *tally) {
 	add(iv.Lag, t.lag)
 	add(iv.Lag, t.waited)
 	add(c.totals.lag, t.lag)
+	add(c.totals.service, t.both)
+	add(c.totals.service, t.service)
 	if t.waited != nil {
 		c.totals.waited += t.waited.TotalCount()
 	}

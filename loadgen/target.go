@@ -22,11 +22,20 @@ type prepared struct {
 
 // parseURL accepts absolute http and https URLs with a host.
 func parseURL(text string) (*url.URL, error) {
+	u, err := parseAnyURL(text)
+	if err == nil && u.Scheme == "socks5" {
+		err = fmt.Errorf("%q is not an http or https URL", text)
+	}
+	return u, err
+}
+
+// parseAnyURL accepts what a proxy may have as well: socks5.
+func parseAnyURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, err
 	}
-	if u.Scheme != "http" && u.Scheme != "https" {
+	if u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" {
 		return nil, fmt.Errorf("%q is not an http or https URL: write it like http://127.0.0.1:8001/32", text)
 	}
 	if u.Hostname() == "" {

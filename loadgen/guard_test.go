@@ -1,0 +1,51 @@
+package loadgen
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func TestCheckTargets(t *testing.T) {
+	names := map[string][]string{
+		"localhost": {"127.0.0.1", "::1"}, "rng": {"10.0.1.5"}, "mixed": {"127.0.0.1", "192.0.2.1"}, "nothing": {}, "mapped": {"::ffff:127.0.0.1"},
+	}
+	lookup := func(_ context.Context, host string) ([]string, error) {
+		if a, known := names[host]; known {
+			return a, nil
+		}
+		return nil, errors.New("no such host")
+	}
+	for _, c := range []struct {
+		url     string
+		allowed []string
+		want    string // in the error; "": none
+	}{
+		{url: "http://127.0.0.1:8001/"},
+		{url: "http://127.9.9.9/"},
+		{url: "http://[::1]:80/"},
+		{url: "https://LOCALHOST/"},
+		{url: "http://mapped/"},
+		{url: "http://192.0.2.1/", want: "192.0.2.1: it is not a loopback address"},
+		{url: "http://0.0.0.0/", want: "not a loopback"},
+		{url: "http://rng/", want: "its address 10.0.1.5 is not loopback"},
+		{url: "http://rng/", want: "--allow rng"},
+		{url: "http://rng:8080/", allowed: []string{"RNG"}},
+		{url: "http://rng/", allowed: []string{"rng.example"}, want: "refuse"},
+		{url: "http://[fd00::1]/", allowed: []string{"[fd00::1]"}},
+		{url: "http://mixed/", want: "192.0.2.1"},
+		{url: "http://nothing/", want: "no address"},
+		{url: "http://127.0.0.1.example/", want: "cannot be resolved"},
+		{url: "ftp://127.0.0.1/", want: "not an http or https URL"},
+	} {
+		err := CheckTargets(t.Context(), Workload{Targets: []Target{{URL: "http://127.0.0.1/"}, {URL: c.url}}}, c.allowed, lookup)
+		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s, allowed %v: error %v, want %q", c.url, c.allowed, err, c.want)
+		}
+	}
+	w := Workload{Targets: []Target{{URL: "http://127.0.0.1/"}}, Transport: Transport{Proxy: "http://192.0.2.1:3128"}}
+	if err := CheckTargets(t.Context(), w, nil, lookup); err == nil {
+		t.Error("a foreign proxy was not refused")
+	}
+}
