@@ -3,6 +3,7 @@ package des
 import (
 	"fmt"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,12 +32,11 @@ func parse(t testing.TB, service string, env ...map[string]string) settings.Sett
 	t.Helper()
 	all := map[string]string{}
 	for _, e := range env {
-		for k, v := range e {
-			if len(k) > len(service) && k[:len(service)+1] == service+"/" {
-				k = k[len(service)+1:]
-			}
-			if k[:4] == "COIN" {
-				all[k] = v
+		for name, value := range e {
+			if of, variable, ok := strings.Cut(name, "/"); !ok {
+				all[name] = value
+			} else if of == service {
+				all[variable] = value
 			}
 		}
 	}

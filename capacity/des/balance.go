@@ -19,9 +19,12 @@ func policies() map[Balance]policy {
 
 // caller is what a balancer remembers of a client for one service.
 type caller struct {
-	turn int32 // round robin per client; -1: none yet
-	kept int32 // server of the kept connection, or of the sticky client; -1: none
+	turn  int32 // round robin per client; none: not begun
+	stuck int32 // server of a sticky client; none
+	kept  int32 // server of the kept connection; none
 }
+
+func newCaller() caller { return caller{none, none, none} }
 
 // pick chooses a server for a new connection, none when the rotation is empty.
 func (s *Sim) pick(v *service, c *caller, p *rand.PCG) int32 {
@@ -41,11 +44,10 @@ func (s *Sim) pick(v *service, c *caller, p *rand.PCG) int32 {
 	case leastConnections:
 		return v.byConns.least(s.servers)
 	case sticky:
-		if c.kept >= 0 && s.servers[c.kept].inRotation {
-			return c.kept
+		if c.stuck < 0 || !s.servers[c.stuck].inRotation || &s.services[s.servers[c.stuck].service] != v {
+			c.stuck = v.rotation[below(p, n)]
 		}
-		c.kept = v.rotation[below(p, n)]
-		return c.kept
+		return c.stuck
 	}
 	v.turn++
 	return v.rotation[int((v.turn-1)%uint32(n))]

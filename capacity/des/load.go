@@ -45,7 +45,8 @@ type Target struct {
 	Root    bool // GET /, which works for no delay
 }
 
-// Recorder takes the record of a load in the order in which requests end. What it is given is its own.
+// Recorder takes the record of a load in the order in which requests end. The histograms and maps of an Interval are used
+// again: a Recorder that keeps them copies them.
 type Recorder interface {
 	Interval(history.Interval) error
 	Sample(history.Sample) error
@@ -162,7 +163,7 @@ func (s *Sim) StopLoad(number int) error {
 
 func (s *Sim) newClient(w *load) int32 {
 	id := int32(len(s.clients))
-	s.clients = append(s.clients, client{load: w.index, call: none, caller: caller{none, none}})
+	s.clients = append(s.clients, client{load: w.index, call: none, caller: newCaller()})
 	w.clients = append(w.clients, id)
 	return id
 }
@@ -235,7 +236,7 @@ func (s *Sim) loadDue(index int32) {
 // drop records a request that was never sent.
 func (s *Sim) drop(w *load, a arrival) {
 	w.due++
-	s.record(w, history.Sample{Seq: a.seq, Due: time.Duration(a.due), Done: time.Duration(s.now), Class: history.Dropped}, 0)
+	s.record(w, history.Sample{Seq: a.seq, Due: time.Duration(a.due), Done: time.Duration(s.now), Class: history.Dropped})
 }
 
 func (s *Sim) clientAnswered(id int32, q *call) {
@@ -275,7 +276,7 @@ func (s *Sim) finished(id int32, q *call, class history.Class, status int) {
 			sample.Replica = t.name
 		}
 	}
-	s.record(w, sample, s.now)
+	s.record(w, sample)
 	if w.Due == nil {
 		switch {
 		case w.ending || w.Requests > 0 && w.next == w.Requests:
@@ -332,11 +333,11 @@ func (s *Sim) loadGraceEnds(index int32) {
 		}
 		if c.call >= 0 {
 			s.calls[c.call].owner = none
-			c.call = none
+			c.call, c.caller.kept = none, none
 		}
 		c.busy = false
 		w.open--
-		s.record(w, history.Sample{Seq: c.seq, Due: time.Duration(c.due), Sent: time.Duration(c.sent), Done: time.Duration(s.now), Class: history.Cancelled}, s.now)
+		s.record(w, history.Sample{Seq: c.seq, Due: time.Duration(c.due), Sent: time.Duration(c.sent), Done: time.Duration(s.now), Class: history.Cancelled})
 	}
 	for ; w.head < len(w.waiting); w.head++ {
 		s.drop(w, w.waiting[w.head])
@@ -352,7 +353,7 @@ func (s *Sim) finish(w *load) {
 	for _, id := range w.clients {
 		c := &s.clients[id]
 		c.gen++
-		if kept := c.caller.kept; kept >= 0 && !w.PerRequest && s.servers[kept].condition == up && s.services[s.servers[kept].service].policy != sticky {
+		if kept := c.caller.kept; kept >= 0 && c.call < 0 {
 			s.connect(kept, -1)
 		}
 		c.caller.kept = none
@@ -361,7 +362,21 @@ func (s *Sim) finish(w *load) {
 }
 
 func (w *load) newPart(at int64) {
-	w.part = history.Interval{At: time.Duration(at), Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{}}
+	p := w.part
+	if p.Failures == nil {
+		p.Failures, p.Replicas, p.Versions = map[history.Class]int64{}, map[string]int64{}, map[string]int64{}
+		p.Response, p.Service, p.Lag = newHistogram(), newHistogram(), newHistogram()
+	}
+	for _, h := range []*hdr.Histogram{p.Response, p.Service, p.Lag} {
+		if h.TotalCount() > 0 {
+			h.Reset()
+		}
+	}
+	clear(p.Failures)
+	clear(p.Replicas)
+	clear(p.Versions)
+	w.part = history.Interval{At: time.Duration(at), Failures: p.Failures, Replicas: p.Replicas, Versions: p.Versions,
+		Response: p.Response, Service: p.Service, Lag: p.Lag}
 	w.partEnds = at + interval
 }
 
@@ -381,7 +396,7 @@ func (w *load) give(at int64) {
 	}
 }
 
-func (s *Sim) record(w *load, sample history.Sample, sent int64) {
+func (s *Sim) record(w *load, sample history.Sample) {
 	for s.now >= w.partEnds {
 		ends := w.partEnds
 		w.give(ends)
@@ -394,14 +409,14 @@ func (s *Sim) record(w *load, sample history.Sample, sent int64) {
 		p.OK++
 		w.gap(s.now)
 		w.lastOK = s.now
-		observe(&p.Response, sample.Done-sample.Due)
-		observe(&p.Service, sample.Done-sample.Sent)
+		observe(p.Response, sample.Done-sample.Due)
+		observe(p.Service, sample.Done-sample.Sent)
 	} else {
 		w.failed++
 		p.Failures[sample.Class]++
 	}
-	if sent > 0 || sample.Class != history.Dropped {
-		observe(&p.Lag, sample.Sent-sample.Due)
+	if sample.Class != history.Dropped {
+		observe(p.Lag, sample.Sent-sample.Due)
 	}
 	if sample.Status > 0 {
 		p.Replicas[sample.Replica]++
@@ -419,10 +434,9 @@ func (s *Sim) record(w *load, sample history.Sample, sent int64) {
 	}
 }
 
-// observe records a duration up to a day, with three significant digits, as load generators' histograms do.
-func observe(h **hdr.Histogram, d time.Duration) {
-	if *h == nil {
-		*h = hdr.New(1, int64(24*time.Hour), 3)
-	}
-	_ = (*h).RecordValue(int64(min(max(d, 0), 24*time.Hour)))
+// newHistogram counts nanoseconds up to a day with three significant digits, as load generators' histograms do.
+func newHistogram() *hdr.Histogram { return hdr.New(1, int64(24*time.Hour), 3) }
+
+func observe(h *hdr.Histogram, d time.Duration) {
+	_ = h.RecordValue(int64(min(max(d, 0), 24*time.Hour))) // never outside, so never an error
 }

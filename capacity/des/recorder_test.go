@@ -1,11 +1,25 @@
 package des
 
-import "coinbench/history"
+import (
+	"maps"
 
+	"coinbench/history"
+)
+
+// recorder keeps what it is given, but for the histograms.
 type recorder struct {
 	intervals []history.Interval
 	samples   []history.Sample
 }
 
-func (r *recorder) Interval(i history.Interval) error { r.intervals = append(r.intervals, i); return nil }
-func (r *recorder) Sample(s history.Sample) error     { r.samples = append(r.samples, s); return nil }
+func (r *recorder) Interval(i history.Interval) error {
+	i.Response, i.Service, i.Lag = nil, nil, nil
+	i.Failures, i.Replicas, i.Versions = maps.Clone(i.Failures), maps.Clone(i.Replicas), maps.Clone(i.Versions)
+	r.intervals = append(r.intervals, i)
+	return nil
+}
+
+func (r *recorder) Sample(s history.Sample) error {
+	r.samples = append(r.samples, s)
+	return nil
+}

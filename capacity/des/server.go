@@ -96,7 +96,6 @@ const (
 // call connects and sends a request. c is what the balancer knows of the client.
 func (s *Sim) call(service int32, c *caller, p *rand.PCG, owner int32, ofClient, work, keeps bool, timeouts *timeouts) {
 	v := &s.services[service]
-	keeps = keeps && v.policy != sticky
 	id := s.freeCall
 	if id >= 0 {
 		s.freeCall = s.calls[id].next
@@ -118,6 +117,10 @@ func (s *Sim) call(service int32, c *caller, p *rand.PCG, owner int32, ofClient,
 		q.server, q.reused = c.kept, true
 		s.arrive(id)
 		return
+	}
+	if c.kept >= 0 { // of another service
+		s.connect(c.kept, -1)
+		c.kept = none
 	}
 	q.server = s.pick(v, c, p)
 	if keeps {
@@ -317,23 +320,16 @@ func (s *Sim) answer(id int32) {
 	case ofClient:
 		s.clients[owner].call = none
 		if !kept {
-			s.clients[owner].caller.drop(s.services[v.service].policy)
+			s.clients[owner].caller.kept = none
 		}
 		s.clientAnswered(owner, &done)
 	default:
 		w := &s.workers[owner]
 		w.call = none
 		if !kept {
-			w.callers[w.asked].drop(s.services[v.service].policy)
+			w.callers[w.asked].kept = none
 		}
 		s.workerAnswered(owner, done.status)
-	}
-}
-
-// drop forgets a connection that is closed. A sticky client remembers its task all the same.
-func (c *caller) drop(p policy) {
-	if p != sticky {
-		c.kept = none
 	}
 }
 
@@ -425,9 +421,6 @@ func (s *Sim) cutOff(i int32) {
 
 // dropKept closes the idle kept connections of a server. One with a request on it ends with that.
 func (s *Sim) dropKept(i int32) {
-	if s.services[s.servers[i].service].policy == sticky {
-		return
-	}
 	for k := range s.workers {
 		w := &s.workers[k]
 		for asked := range w.callers {

@@ -340,7 +340,7 @@ func (s *Sim) taskGone(id int32, why string) {
 				asked, w.call = int(w.asked), none
 			}
 			for i := range w.callers {
-				if kept := w.callers[i].kept; kept >= 0 && i != asked && s.services[w.targets[i]].policy != sticky {
+				if kept := w.callers[i].kept; kept >= 0 && i != asked {
 					s.connect(kept, -1)
 				}
 				w.callers[i].kept = none

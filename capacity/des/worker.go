@@ -59,7 +59,7 @@ const flushInterval = int64(time.Second)
 func (s *Sim) newWorker(task, service int32, c settings.Settings, p rand.PCG) worker {
 	return worker{task: task, service: service, alive: true, call: none, keeps: c.KeepAlive, random: p,
 		targets: [2]int32{s.index(settings.RNG), s.index(settings.Hasher)},
-		callers: [2]caller{{none, none}, {none, none}},
+		callers: [2]caller{newCaller(), newCaller()},
 		think:   int64(c.Think), overhead: int64(c.CallOverhead), backoff: int64(c.Backoff), deadline: -1,
 		laneLoop: s.lane(int64(c.Think + c.CallOverhead)), laneCall: s.lane(int64(c.CallOverhead)), laneRedis: s.lane(s.redis.delay),
 		timeouts: timeouts{int64(c.ConnectTimeout), int64(c.ResponseTimeout), s.lane(int64(c.ResponseTimeout))}}
@@ -216,7 +216,7 @@ func (s *Sim) workerFails(id int32, f failure) {
 	w.deadline = -1
 	w.epoch = 0
 	for i := range w.callers {
-		if kept := w.callers[i].kept; kept >= 0 && s.services[w.targets[i]].policy != sticky {
+		if kept := w.callers[i].kept; kept >= 0 {
 			if f == storeFailed || int(w.asked) != i { // the one that failed is counted out already
 				s.connect(kept, -1)
 			}
