@@ -81,6 +81,9 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 	}
 	for i := range a.Windows {
 		w := &a.Windows[i]
+		if why := w.Host.disturbed(); why != "" {
+			v.Invalid = append(v.Invalid, "window "+w.Name+": "+why)
+		}
 		if w.Config.Replicas[settings.Worker] > 0 && w.HashRate == nil {
 			v.Doubts = append(v.Doubts, "window "+w.Name+": the workers' counters were not read")
 		} else if n := w.Config.Replicas[settings.Worker]; len(w.Workers) < n {

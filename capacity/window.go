@@ -37,6 +37,7 @@ type Window struct {
 	Workers   []WorkerRate       `json:"workers,omitempty"`
 	Loop      *Loop              `json:"loop,omitempty"`
 	Services  []ServiceUse       `json:"services,omitempty"`
+	Host      *HostUse           `json:"host,omitempty"`
 
 	Bounds     *Bounds     `json:"bounds,omitempty"`            // from what was measured in this window
 	Configured *Bounds     `json:"configured_bounds,omitempty"` // from the settings alone
@@ -142,6 +143,7 @@ func (w *Window) measure(s series) {
 			w.RedisRate = ptr(sp.delta(history.RedisHashes) / sp.seconds())
 		}
 	}
+	w.Host = host(s, begin, end)
 	w.measureWorkers(s, begin, end)
 	for _, service := range []string{settings.RNG, settings.Hasher} {
 		if u, ok := w.measureService(s, service, begin, end); ok {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"coinbench/history"
 )
@@ -22,6 +24,10 @@ func hostCounters() map[string]float64 {
 	}
 	if data, err := os.ReadFile("/proc/pressure/cpu"); err == nil {
 		parsePressure(data, values)
+	}
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err == nil { // balancers, load and this reading
+		values[history.ProcessCPU] = time.Duration(own.Utime.Nano() + own.Stime.Nano()).Seconds()
 	}
 	return values
 }

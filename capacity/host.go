@@ -1,0 +1,67 @@
+package capacity
+
+import (
+	"fmt"
+	"time"
+
+	"coinbench/history"
+)
+
+// hostService is the name under which the machine's own counters are read.
+const hostService = "host"
+
+// HostUse is what the processors of the machine did within a window.
+type HostUse struct {
+	Busy     float64  `json:"busy"`               // share of the processors that anything used, 0..1
+	Own      float64  `json:"own"`                // share that the app and coinbench used, 0..1
+	Pressure *float64 `json:"pressure,omitempty"` // share of the time in which something was ready to run and had to wait, 0..1; absent: the kernel does not say
+}
+
+// The limits beyond which a window says more about the machine than about the app. Delays are made of sleeping, so on a free
+// machine hardly anything waits: a whole app of 17 processes was measured at a pressure below 0.05.
+const (
+	mostPressure = .30 // something waits for a processor in this share of the time
+	mostBusy     = .90 // where the kernel keeps no account of waiting
+	mostForeign  = .10 // share of the processors that other programs may use before they are to blame
+)
+
+// host returns the use of the machine between two instants, or nil where it was not read.
+func host(s series, begin, end time.Duration) *HostUse {
+	for _, t := range s.of(hostService) {
+		sp, ok := t.between(begin, end)
+		offered := 0.0
+		if ok {
+			offered = sp.delta(history.HostCPU)
+		}
+		if offered <= 0 {
+			return nil
+		}
+		u := &HostUse{Busy: sp.delta(history.HostBusy) / offered}
+		if _, known := sp.last.Values[history.HostPressure]; known {
+			u.Pressure = ptr(sp.delta(history.HostPressure) / sp.seconds())
+		}
+		for _, t := range s.tasks {
+			if sp, ok := t.between(begin, end); ok {
+				u.Own += sp.delta(history.ProcessCPU) / offered
+			}
+		}
+		return u
+	}
+	return nil
+}
+
+// disturbed says why a window's numbers are those of a machine that was too busy with other things, or "".
+func (u *HostUse) disturbed() string {
+	if u == nil || u.Busy-u.Own < mostForeign {
+		return ""
+	}
+	if u.Pressure != nil && *u.Pressure > mostPressure {
+		return fmt.Sprintf("processes waited for a processor in %s of the time, and other programs used %s of the processors: stop them, or use a quieter machine",
+			percent(*u.Pressure), percent(u.Busy-u.Own))
+	}
+	if u.Pressure == nil && u.Busy > mostBusy {
+		return fmt.Sprintf("the processors were busy %s of the time, %s with other programs: stop them, or use a quieter machine",
+			percent(u.Busy), percent(u.Busy-u.Own))
+	}
+	return ""
+}
