@@ -7,10 +7,8 @@ import (
 )
 
 // closed plays a closed workload: each client sends its next request when its last one ended.
-func (e *engine) closed(hard context.Context) {
-	ctx, stop := e.graceful(hard)
-	defer stop()
-	defer context.AfterFunc(ctx, e.cancel)()
+func (e *engine) closed() {
+	ctx := e.ctx
 	var wg sync.WaitGroup
 	for i := range e.w.Clients {
 		wg.Go(func() {

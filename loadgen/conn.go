@@ -19,20 +19,19 @@ const (
 // slot is the place of one connection at a time: a client of a closed workload or one of the connections of an open one.
 // Everything in it belongs to one goroutine.
 type slot struct {
-	e      *engine
-	shard  *shard
-	conn   net.Conn // nil: none
-	addr   int      // place in engine.addrs that conn leads to
-	born   time.Duration
-	used   int // requests that conn has carried
-	raw    *raw
-	armed  time.Duration // the read deadline that is set; 0: none
-	limit  time.Duration // instant by which the body must have come; 0: any
-	buf    []byte
-	r, w   int // unread bytes of buf
-	h      head
-	last   [2]lastName
-	client *httpClient // for what our own loop does not speak; nil until needed
+	e     *engine
+	shard *shard
+	conn  net.Conn // nil: none
+	addr  int      // place in engine.addrs that conn leads to
+	born  time.Duration
+	used  int // requests that conn has carried
+	raw   *raw
+	armed time.Duration // the read deadline that is set; 0: none
+	limit time.Duration // instant by which the body must have come; 0: any
+	buf   []byte
+	r, w  int // unread bytes of buf
+	h     head
+	last  [2]lastName
 }
 
 // lastName remembers the latest name and its id: answers of one connection usually carry the same.
@@ -96,7 +95,7 @@ func (s *slot) settle(o *outcome, err error, reused bool) {
 
 func (s *slot) fail(o *outcome, now time.Duration, class classID, err error) {
 	o.done, o.class, o.err = now, class, err
-	if s.e.stopped.Load() {
+	if s.e.ctx.Err() != nil {
 		o.class = cancelled
 	}
 }

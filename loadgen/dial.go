@@ -36,15 +36,31 @@ func (e *engine) resolvePinned(ctx context.Context) error {
 	return nil
 }
 
-// dial opens a connection.
+// pinned is what an address was resolved to at the start, or the address itself.
+func (e *engine) pinned(hostPort string) string {
+	for i := range e.addrs {
+		if a := &e.addrs[i]; a.pinned != "" && a.hostPort == hostPort {
+			return a.pinned
+		}
+	}
+	return hostPort
+}
+
+// dial opens a connection to the place in engine.addrs.
 func (e *engine) dial(ctx context.Context, addr int) (net.Conn, classID, error) {
 	a := &e.addrs[addr]
 	to := a.hostPort
 	if a.pinned != "" {
 		to = a.pinned
 	}
-	var conn net.Conn
-	var err error
+	conn, err := e.dialTo(ctx, to)
+	if err != nil {
+		return nil, classifyDial(err), err
+	}
+	return conn, ok, nil
+}
+
+func (e *engine) dialTo(ctx context.Context, to string) (conn net.Conn, err error) {
 	if e.player.Dial != nil {
 		if t := e.w.Timeouts.Connect; t > 0 {
 			var cancel context.CancelFunc
@@ -59,10 +75,10 @@ func (e *engine) dial(ctx context.Context, addr int) (net.Conn, classID, error) 
 	}
 	if err != nil {
 		e.noteDial(err)
-		return nil, classifyDial(err), err
+		return nil, err
 	}
 	e.opened.Add(1)
-	return conn, ok, nil
+	return conn, nil
 }
 
 // noteDial counts the failures that are this machine's own.

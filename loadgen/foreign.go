@@ -2,11 +2,220 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
 )
 
-type httpClient struct{}
+// What our own loop does not speak (https, HTTP/2, redirects, proxies) goes through net/http, with the same record: connect
+// time and first byte come from httptrace, and nothing is repeated behind our back.
 
+// newClient makes the client that all connections of a foreign load share.
+func (e *engine) newClient() (*http.Client, error) {
+	w := &e.w
+	tr := &http.Transport{
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			conn, err := e.dialTo(ctx, e.pinned(address))
+			return conn, err
+		},
+		TLSClientConfig:        &tls.Config{InsecureSkipVerify: w.Transport.Insecure},
+		TLSHandshakeTimeout:    w.Timeouts.Connect,
+		ResponseHeaderTimeout:  w.Timeouts.Header,
+		DisableKeepAlives:      w.Reuse.PerRequest,
+		MaxResponseHeaderBytes: maxHead,
+		DisableCompression:     true, // bytes are counted as they come
+		MaxIdleConnsPerHost:    max(w.Clients, w.Connections, defaultConnections),
+		Protocols:              new(http.Protocols),
+	}
+	tr.Protocols.SetHTTP1(true)
+	if w.Transport.HTTP2 {
+		tr.Protocols.SetHTTP2(true)
+		for i := range e.targets {
+			if e.targets[i].url.Scheme == "http" { // prior knowledge: nothing is negotiated in the clear
+				tr.Protocols.SetHTTP1(false)
+				tr.Protocols.SetUnencryptedHTTP2(true)
+			}
+		}
+	}
+	if w.Transport.Proxy != "" {
+		u, err := parseAnyURL(w.Transport.Proxy)
+		if err != nil {
+			return nil, err
+		}
+		tr.Proxy = http.ProxyURL(u)
+	}
+	return &http.Client{
+		Transport: once{tr},
+		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+			if len(via) > w.Transport.Redirects {
+				return http.ErrUseLastResponse
+			}
+			return nil
+		},
+	}, nil
+}
+
+// once keeps net/http from sending a request again by itself when a kept connection fails: a body that cannot be had a
+// second time forbids it.
+type once struct{ *http.Transport }
+
+func (o once) RoundTrip(r *http.Request) (*http.Response, error) {
+	c := *r
+	c.GetBody = nil
+	if c.Body == nil || c.Body == http.NoBody {
+		c.Body = io.NopCloser(strings.NewReader(""))
+		c.ContentLength = 0
+	}
+	return o.Transport.RoundTrip(&c)
+}
+
+// hooks is what httptrace tells, from goroutines of its own that may outlive the request. Of a request that was redirected
+// it keeps the first connection and the last first byte.
+type hooks struct {
+	mu         sync.Mutex
+	got        bool
+	reused     bool
+	conn, byte time.Duration
+}
+
+func (h *hooks) connected(now time.Duration, reused bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.got {
+		h.got, h.reused, h.conn = true, reused, now
+	}
+}
+
+func (h *hooks) firstByte(now time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.byte = now
+}
+
+func (h *hooks) report(o *outcome) (got, reused bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o.first = h.byte; h.got && !h.reused {
+		o.connect = max(h.conn-o.sent, 1)
+	}
+	return h.got, h.reused
+}
+
+var errBodyTimeout = errors.New("the body did not come in time")
+
+// doForeign is do by way of net/http.
 func (s *slot) doForeign(ctx context.Context, p *prepared, o *outcome) {
-	s.fail(o, s.e.now(), connectFailed, errors.New("https is not supported yet"))
+	e := s.e
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var h hooks
+	trace := httptrace.ClientTrace{
+		GotConn:              func(i httptrace.GotConnInfo) { h.connected(e.now(), i.Reused) },
+		GotFirstResponseByte: func() { h.firstByte(e.now()) },
+	}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &trace), p.target.Method, p.target.URL, nil)
+	if err != nil {
+		s.fail(o, e.now(), connectFailed, err)
+		return
+	}
+	if len(p.target.Body) > 0 {
+		body := string(p.target.Body)
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil } // for redirects
+	}
+	if p.target.Header != nil {
+		req.Header = p.target.Header.Clone()
+	}
+	if h := req.Header.Get("Host"); h != "" {
+		req.Host = h
+	}
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", "coinbench")
+	}
+	resp, err := e.client.Do(req)
+	got, reused := h.report(o)
+	if o.connect > 0 && retransmitted(o.connect) {
+		e.retried.Add(1)
+	}
+	if err != nil {
+		class := classifyForeign(err, o, got, reused)
+		s.fail(o, e.now(), class, unwrapURL(err))
+		return
+	}
+	defer resp.Body.Close()
+	o.done = e.now()
+	o.status = int16(resp.StatusCode)
+	o.replica = s.last[0].lookup(e.replicas, []byte(resp.Header.Get(ReplicaHeader)))
+	o.version = s.last[1].lookup(e.versions, []byte(resp.Header.Get(VersionHeader)))
+	if t := e.w.Timeouts.Body; t > 0 {
+		timer := time.AfterFunc(t, func() { cancel(errBodyTimeout) })
+		defer timer.Stop()
+	}
+	if s.buf == nil {
+		s.buf = make([]byte, readBuffer)
+	}
+	check := bodyCheck{want: e.w.Expect.Body}
+	for {
+		n, err := resp.Body.Read(s.buf)
+		if n > 0 {
+			check.see(s.buf[:n])
+			o.bytes += int64(n)
+			o.done = e.now()
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			class := resetInBody
+			if errors.Is(context.Cause(ctx), errBodyTimeout) {
+				class, err = bodyTimeout, errBodyTimeout
+			} else if isMalformed(err) {
+				class = malformed
+			}
+			s.fail(o, e.now(), class, err)
+			return
+		}
+	}
+	if o.class = e.judge(o, &check); o.class != ok {
+		o.err = e.unexpected(o)
+	}
+}
+
+// classifyForeign is classifyDial and classifyExchange for net/http's errors.
+func classifyForeign(err error, o *outcome, got, reused bool) classID {
+	switch {
+	case !got:
+		return classifyDial(err)
+	case isMalformed(err):
+		return malformed
+	case isTimeout(err):
+		return headerTimeout
+	case o.first != 0:
+		return resetInBody
+	case reused:
+		return closedReused
+	}
+	return resetBeforeByte
+}
+
+// isMalformed knows net/http's answers to what is not HTTP, which have no types.
+func isMalformed(err error) bool {
+	text := err.Error()
+	return strings.Contains(text, "malformed") || strings.Contains(text, "invalid byte in chunk length") ||
+		strings.Contains(text, "bad Content-Length") || strings.Contains(text, "server response headers exceeded")
+}
+
+func unwrapURL(err error) error {
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
+	}
+	return err
 }

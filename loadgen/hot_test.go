@@ -70,6 +70,7 @@ func hot(t testing.TB, player Player, address string) (request func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.ctx = context.Background()
 	s := &slot{e: e, shard: e.shards[0]}
 	t.Cleanup(s.close)
 	ctx := context.Background()

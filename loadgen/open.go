@@ -15,10 +15,8 @@ import (
 // other goroutine has to wake up first. When no connection is idle a new one is opened; when all that are allowed are busy
 // the request waits, first come, first served, with its due instant. The schedule ends at Duration; what is waiting or in
 // flight then has Workload.Grace to end.
-func (e *engine) open(hard context.Context) {
-	ctx, stop := e.graceful(hard)
-	defer stop()
-	defer context.AfterFunc(ctx, e.cancel)()
+func (e *engine) open() {
+	ctx := e.ctx
 	schedule, err := ParseSchedule(e.w.Schedule)
 	if err != nil {
 		return // cannot be: Validate has parsed it

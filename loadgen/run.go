@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,7 +49,9 @@ type engine struct {
 	begin    time.Duration
 	targets  []prepared
 	addrs    []address
-	foreign  bool // something here needs net/http
+	foreign  bool            // something here needs net/http
+	client   *http.Client    // which is this
+	ctx      context.Context // of the load: what is in flight when it is done is cancelled
 	shards   []*shard
 	kept     kept
 	replicas *names
@@ -121,6 +125,12 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 	if w.Transport != (Transport{}) {
 		e.foreign = true
 	}
+	if e.foreign {
+		var err error
+		if e.client, err = e.newClient(); err != nil {
+			return nil, err
+		}
+	}
 	for range runtime.GOMAXPROCS(0) * 2 {
 		e.shards = append(e.shards, &shard{e: e, current: new(tally)})
 	}
@@ -130,6 +140,9 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 func (e *engine) run(ctx context.Context, rec Recorder) (history.LoadEndRecord, error) {
 	hard, stop := context.WithCancel(ctx) // ends what is in flight
 	defer stop()
+	if e.client != nil {
+		defer e.client.CloseIdleConnections()
+	}
 	before := usage()
 	e.begin = e.now()
 	e.lastOK.Store(int64(e.begin))
@@ -144,13 +157,15 @@ func (e *engine) run(ctx context.Context, rec Recorder) (history.LoadEndRecord, 
 		stop() // a load that cannot be recorded is not worth playing
 		collected <- err
 	}()
+	graceful, release := e.graceful(hard)
+	defer release()
+	e.ctx = graceful
 	// Cancelling reaches connections through their deadlines.
-	unhook := context.AfterFunc(hard, e.cancel)
-
+	unhook := context.AfterFunc(graceful, e.cancel)
 	if e.w.Schedule == "" {
-		e.closed(hard)
+		e.closed()
 	} else {
-		e.open(hard)
+		e.open()
 	}
 	end.Store(int64(e.now()))
 	unhook()
@@ -266,6 +281,21 @@ func (w Workload) Validate() error {
 	} {
 		if v < 0 {
 			bad("%s is negative", name)
+		}
+	}
+	foreign := w.Transport != (Transport{})
+	for _, t := range w.Targets {
+		foreign = foreign || strings.HasPrefix(strings.ToLower(t.URL), "https:")
+	}
+	if foreign && (w.Reuse.MaxRequests > 0 || w.Reuse.MaxAge > 0) {
+		bad("a bound on the requests or the age of a connection works with plain HTTP/1.1 only")
+	}
+	if w.Transport.Redirects < 0 {
+		bad("redirects is negative")
+	}
+	if w.Transport.Proxy != "" {
+		if _, err := parseAnyURL(w.Transport.Proxy); err != nil {
+			bad("proxy: %w", err)
 		}
 	}
 	return errors.Join(errs...)
