@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(replica(os.Args[2]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == "supervise" {
+		os.Exit(supervise())
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -23,8 +24,17 @@ type redisServer struct {
 	backends map[*service]*backend // in rotation
 }
 
+// quiet stops go-redis from printing: its errors come back to us as well.
+var quiet = sync.OnceFunc(func() { goredis.SetLogger(silence{}) })
+
+type silence struct{}
+
+// Printf says nothing.
+func (silence) Printf(context.Context, string, ...any) {}
+
 // newRedis starts the embedded Redis, or reaches for the real one.
 func newRedis(address string) (*redisServer, error) {
+	quiet()
 	r := &redisServer{address: address, backends: map[*service]*backend{}}
 	if address == "" {
 		r.embedded = miniredis.NewMiniRedis()
@@ -42,7 +52,7 @@ func newRedis(address string) (*redisServer, error) {
 	defer cancel()
 	if err := r.client.Ping(ctx).Err(); err != nil {
 		r.close()
-		return nil, fmt.Errorf("redis at %s: %w; start one there, or leave --redis out to use the embedded one", r.address, err)
+		return nil, fmt.Errorf("redis at %s: %w; start it, or leave --redis out to use the embedded one", r.address, err)
 	}
 	return r, nil
 }
