@@ -20,7 +20,7 @@ type HostUse struct {
 // The limits beyond which a window says more about the machine than about the app. Delays are made of sleeping, so on a free
 // machine hardly anything waits: a whole app of 17 processes was measured at a pressure below 0.05.
 const (
-	mostPressure = .30 // something waits for a processor in this share of the time
+	mostPressure = .50 // something waits for a processor in this share of the time; at .99 the app was measured 5 % slow
 	mostBusy     = .90 // where the kernel keeps no account of waiting
 	mostForeign  = .10 // share of the processors that other programs may use before they are to blame
 )
