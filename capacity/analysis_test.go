@@ -205,7 +205,13 @@ func TestReplacedWorkers(t *testing.T) {
 
 // A run that is cut off anywhere is read without a panic, never passes, and says that it is incomplete.
 func TestCutOffAnywhere(t *testing.T) {
-	whole := capacitytest.New("bottleneck").Bottleneck()
+	m := capacitytest.New("cut")
+	m.Deploy(3, 1)
+	m.Measure("w", time.Second, 4*time.Second)
+	m.Bench("hasher", 50, 50)
+	m.Scale("worker", 5)
+	m.Measure("x", time.Second, 4*time.Second)
+	whole := m.Finish()
 	var objectives []capacity.Objective
 	for _, text := range []string{"errors == 0", "lost == 0"} {
 		o, err := capacity.ParseObjective(text)

@@ -64,12 +64,20 @@ type configLog struct {
 	at      []time.Duration
 	configs []Config
 	profile string
+
+	defaults map[string]map[string]string // by service and variable
 }
 
 // configurations follows the events that deploy, scale, update and remove services. The history carries whole environments
 // where a service is deployed, and changes where it is updated; names it does not carry have the service's defaults.
 func configurations(run *history.Run) configLog {
-	l := configLog{profile: run.Manifest.Settings["profile"]}
+	l := configLog{profile: run.Manifest.Settings["profile"], defaults: map[string]map[string]string{}}
+	for _, service := range settings.Services() {
+		l.defaults[service] = map[string]string{}
+		for _, v := range settings.Variables(service) {
+			l.defaults[service][v.Name] = v.DefaultFor(service)
+		}
+	}
 	env := map[string]map[string]string{}
 	balance := map[string]string{}
 	replicas := map[string]int{}
@@ -130,12 +138,7 @@ func (l *configLog) add(at time.Duration, env map[string]map[string]string, bala
 		if v, ok := env[service][name]; ok {
 			return v
 		}
-		for _, v := range settings.Variables(service) {
-			if v.Name == name {
-				return v.DefaultFor(service)
-			}
-		}
-		return ""
+		return l.defaults[service][name]
 	}
 	seconds := func(service, name string) float64 {
 		d, err := time.ParseDuration(value(service, name))

@@ -58,6 +58,7 @@ type fact struct{ Name, Value string }
 type pageWindow struct {
 	W                 *capacity.Window
 	Rate, StdErr      string
+	Coins             string
 	Limit, LimitUpper string
 	Attained, Bound   string
 	Lost              string
@@ -162,7 +163,7 @@ func newPageWindow(w *capacity.Window) pageWindow {
 	if k.Task != "" {
 		limit = k.Task
 	}
-	p := pageWindow{W: w, Rate: figures(w.HashRate.Value), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
+	p := pageWindow{W: w, Rate: figures(w.HashRate.Value), Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
 	if s := w.HashRate.StdErr; s != nil && *s >= .005 {
 		p.StdErr = figures(*s)
 	}

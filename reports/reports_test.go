@@ -259,7 +259,7 @@ func TestWrite(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, "*.tmp")); left != nil {
 		t.Errorf("left behind: %v", left)
 	}
-	if _, err := reports.Write(dir, bottleneck(t)); err != nil {
+	if _, err := reports.Write(dir, judged(t, &history.Run{Status: history.Killed})); err != nil {
 		t.Errorf("a second time: %v", err)
 	}
 }
@@ -285,7 +285,7 @@ func TestWriteToNowhere(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if paths, err := reports.Write(file, small(t)); err == nil || !strings.Contains(err.Error(), "write report report.html") || len(paths) != 0 {
+	if paths, err := reports.Write(file, judged(t, &history.Run{Status: history.Killed})); err == nil || !strings.Contains(err.Error(), "write report report.html") || len(paths) != 0 {
 		t.Errorf("%v, %v", paths, err)
 	}
 }
