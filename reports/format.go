@@ -1,7 +1,6 @@
 package reports
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -35,14 +34,6 @@ func percent(ratio float64) string {
 		return whole(v) + " %"
 	}
 	return "0 %" // not -0
-}
-
-func signedPercent(ratio float64) string {
-	v := 100 * ratio
-	if math.Abs(v) < .05 {
-		return "±0 %"
-	}
-	return fmt.Sprintf("%+.1f %%", v)
 }
 
 // ms writes seconds as milliseconds.
@@ -89,6 +80,18 @@ func limitName(limit string) string {
 		return "the workers' own loop"
 	}
 	return limit
+}
+
+// windowLimit is what limits a window, in words.
+func windowLimit(w *capacity.Window) string {
+	switch k := w.Bottleneck; {
+	case k.Task != "":
+		return k.Task
+	case k.Limit == capacity.WorkerLimit && w.Backoffs > 0:
+		return "the workers' back-off"
+	default:
+		return limitName(k.Limit)
+	}
 }
 
 func upperFirst(s string) string {

@@ -159,10 +159,7 @@ func newPage(a *capacity.Analysis) page {
 
 func newPageWindow(w *capacity.Window) pageWindow {
 	k := w.Bottleneck
-	limit := limitName(k.Limit)
-	if k.Task != "" {
-		limit = k.Task
-	}
+	limit := windowLimit(w)
 	p := pageWindow{W: w, Rate: figures(w.HashRate.Value), Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
 	if s := w.HashRate.StdErr; s != nil && *s >= .005 {
 		p.StdErr = figures(*s)

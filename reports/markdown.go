@@ -44,7 +44,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		if len(k.Next) > 0 {
 			next = fmt.Sprintf("%s at %s, after %s", limitName(k.Next[0].Limit), figures(k.Next[0].BoundPerS), k.Next[0].Change)
 		}
-		rows = append(rows, []string{w.Name, w.Config.String(), estimate(w.HashRate), figures(k.BoundPerS), "**" + limitName(k.Limit) + "**: " + k.Evidence, next, k.Try})
+		rows = append(rows, []string{w.Name, w.Config.String(), estimate(w.HashRate), figures(k.BoundPerS), "**" + windowLimit(w) + "**: " + k.Evidence, next, k.Try})
 	}
 	if len(rows) > 1 {
 		b.WriteString(markdownTable(rows))

@@ -377,7 +377,7 @@ func (m marks) Plot(c draw.Canvas, p *plot.Plot) {
 	free, row := c.Min.X, 0
 	for _, e := range m.all {
 		x := trX(e.at)
-		c.StrokeLine2(line, x, c.Min.Y, x, c.Max.Y)
+		c.StrokeLine2(line, x, c.Min.Y, x, c.Max.Y-15) // below the names of the steps
 		if row++; x > free || row > 6 {
 			row = 0
 		}
