@@ -29,13 +29,10 @@ const (
 func host(s series, begin, end time.Duration) *HostUse {
 	for _, t := range s.of(hostService) {
 		sp, ok := t.between(begin, end)
-		offered := 0.0
-		if ok {
-			offered = sp.delta(history.HostCPU)
+		if !ok || sp.delta(history.HostCPU) <= 0 {
+			continue
 		}
-		if offered <= 0 {
-			return nil
-		}
+		offered := sp.delta(history.HostCPU)
 		u := &HostUse{Busy: sp.delta(history.HostBusy) / offered}
 		if _, known := sp.last.Values[history.HostPressure]; known {
 			u.Pressure = ptr(sp.delta(history.HostPressure) / sp.seconds())
