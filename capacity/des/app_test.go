@@ -1,7 +1,6 @@
 package des
 
 import (
-	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -83,26 +82,5 @@ func near(t testing.TB, what string, got, want, tolerance float64) {
 	t.Helper()
 	if math.IsNaN(got) || math.Abs(got-want) > tolerance {
 		t.Errorf("%s = %.6g, want %.6g +- %.3g", what, got, want, tolerance)
-	}
-}
-
-func BenchmarkEvents(b *testing.B) {
-	for _, n := range []int{10, 100, 1000, 10000} {
-		for _, d := range []settings.Distribution{settings.Constant, settings.Exponential} {
-			b.Run(fmt.Sprintf("workers=%d/%s", n, d), func(b *testing.B) {
-				s := app{workers: n, rng: max(1, n/4), hasher: max(1, n/80), spread: 300 * time.Millisecond,
-					env: map[string]string{"rng/COIN_DELAY_DISTRIBUTION": string(d), "hasher/COIN_DELAY_DISTRIBUTION": string(d)}}.start(b)
-				s.RunUntil(5 * time.Second)
-				before, at := s.Processed(), s.Now()
-				step := time.Duration(float64(time.Second) * 1000 / float64(n))
-				b.ReportAllocs()
-				for b.Loop() {
-					at += step
-					s.RunUntil(at)
-				}
-				b.ReportMetric(float64(s.Processed()-before)/b.Elapsed().Seconds(), "events/s")
-				b.ReportMetric(b.Elapsed().Seconds()*1e9/float64(s.Processed()-before), "ns/event")
-			})
-		}
 	}
 }

@@ -69,12 +69,11 @@ func TestOpenQueuesAgainstClosedForm(t *testing.T) {
 		servers int
 		rho     float64
 		d       settings.Distribution
-	}{{1, .5, settings.Exponential}, {1, .8, settings.Exponential}, {1, .5, settings.Constant}, {1, .8, settings.Constant},
-		{2, .7, settings.Exponential}, {5, .8, settings.Exponential}, {20, .9, settings.Exponential}} {
+	}{{1, .7, settings.Exponential}, {1, .8, settings.Constant}, {2, .7, settings.Exponential}, {20, .9, settings.Exponential}} {
 		name := fmt.Sprintf("%d servers, utilisation %g, %s", c.servers, c.rho, c.d)
 		t.Run(name, func(t *testing.T) {
 			rate := c.rho * float64(c.servers) / .001
-			e := open(t, map[string]string{"COIN_CONCURRENCY": fmt.Sprint(c.servers), "COIN_DELAY_DISTRIBUTION": string(c.d)}, rate, 300_000)
+			e := open(t, map[string]string{"COIN_CONCURRENCY": fmt.Sprint(c.servers), "COIN_DELAY_DISTRIBUTION": string(c.d)}, rate, 150_000)
 			var q queueing.Queue
 			var err error
 			if c.d == settings.Constant {
@@ -97,7 +96,7 @@ func TestMG1AgainstClosedForm(t *testing.T) {
 		if d == settings.Normal {
 			jitter = "200us"
 		}
-		e := open(t, map[string]string{"COIN_CONCURRENCY": "1", "COIN_DELAY_DISTRIBUTION": string(d), "COIN_DELAY_JITTER": jitter}, 700, 300_000)
+		e := open(t, map[string]string{"COIN_CONCURRENCY": "1", "COIN_DELAY_DISTRIBUTION": string(d), "COIN_DELAY_JITTER": jitter}, 700, 100_000)
 		q, err := queueing.MG1(700, .001, squaredCV)
 		if err != nil {
 			t.Fatal(err)

