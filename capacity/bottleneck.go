@@ -10,6 +10,10 @@ import (
 // saturated is the utilisation from which on a server counts as the limit.
 const saturated = 0.9
 
+// unspread is by how much the busiest replica's utilisation exceeds the service's when connections are not spread; chance
+// alone makes a few points.
+const unspread = 0.1
+
 // Bottleneck says what limits the hash rate of a window, on what evidence, and what would limit it next.
 type Bottleneck struct {
 	Limit     string  `json:"limit"`          // worker, rng or hasher
@@ -51,7 +55,7 @@ func (w *Window) findBottleneck() {
 		if hot.WaitS != nil && *hot.WaitS >= .001 {
 			k.Evidence += fmt.Sprintf("; a worker waits %s for it in each loop", milliseconds3(*hot.WaitS))
 		}
-	case hot != nil && *hot.Utilisation < saturated:
+	case hot != nil && *hot.Hottest-*hot.Utilisation >= unspread:
 		k.Limit, k.Task = hot.Service, hot.HottestTask
 		k.Evidence = fmt.Sprintf("%s is busy %s of the time while %s as a whole is busy %s: the connections are not spread over the replicas",
 			hot.HottestTask, percent(*hot.Hottest), hot.Service, percent(*hot.Utilisation))
