@@ -12,7 +12,8 @@ import (
 // address is where connections of some targets go.
 type address struct {
 	hostPort string
-	pinned   string // what hostPort was resolved to at the start, with Reuse.PinDNS
+	pinned   string         // what hostPort was resolved to at the start, with Reuse.PinDNS
+	direct   netip.AddrPort // the address, if it is known without a lookup
 }
 
 func (e *engine) resolvePinned(ctx context.Context) error {
@@ -32,6 +33,7 @@ func (e *engine) resolvePinned(ctx context.Context) error {
 			return fmt.Errorf("pin the name %s: %w", host, err)
 		}
 		e.addrs[i].pinned = net.JoinHostPort(ips[0], port)
+		e.addrs[i].direct, _ = netip.ParseAddrPort(e.addrs[i].pinned)
 	}
 	return nil
 }
@@ -52,6 +54,16 @@ func (e *engine) dial(ctx context.Context, addr int) (net.Conn, classID, error) 
 	to := a.hostPort
 	if a.pinned != "" {
 		to = a.pinned
+	}
+	if a.direct.IsValid() && e.player.Dial == nil {
+		if conn, can, err := dialDirect(ctx, a.direct, e.w.Timeouts.Connect); can {
+			if err != nil {
+				e.noteDial(err)
+				return nil, classifyDial(err), err
+			}
+			e.opened.Add(1)
+			return conn, ok, nil
+		}
 	}
 	conn, err := e.dialTo(ctx, to)
 	if err != nil {

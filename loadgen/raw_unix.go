@@ -46,11 +46,11 @@ func (p *posting) write(fd uintptr) {
 
 // newRaw returns nil for connections that are not the system's.
 func newRaw(c net.Conn) *raw {
-	tcp, isTCP := c.(*net.TCPConn)
-	if !isTCP {
+	sc, isSystems := c.(syscall.Conn)
+	if !isSystems {
 		return nil
 	}
-	rc, err := tcp.SyscallConn()
+	rc, err := sc.SyscallConn()
 	if err != nil {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -118,7 +119,8 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 		if !known {
 			place = len(e.addrs)
 			places[hp] = place
-			e.addrs = append(e.addrs, address{hostPort: hp})
+			direct, _ := netip.ParseAddrPort(hp)
+			e.addrs = append(e.addrs, address{hostPort: hp, direct: direct})
 		}
 		e.targets = append(e.targets, prepared{target: t, url: u, wire: wireRequest(t, u, w.Reuse.PerRequest), addr: place, head: t.Method == "HEAD"})
 	}
