@@ -99,6 +99,9 @@ func (s *Sim) Readings() []history.Reading {
 			}
 			r.Values = s.serverReading(&s.servers[t.index], t)
 		}
+		if v.role != stores {
+			r.Values[history.ProcessCPU] = 0 // nothing here costs a processor anything
+		}
 		out = append(out, r)
 	}
 	return out

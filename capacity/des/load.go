@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
@@ -273,7 +274,7 @@ func (s *Sim) finished(id int32, q *call, class history.Class, status int) {
 		t := &s.tasks[s.servers[q.server].task]
 		sample.Replica, sample.Version = t.settings.Replica, t.settings.Version
 		if sample.Replica == "" {
-			sample.Replica = t.name
+			sample.Replica, _, _ = strings.Cut(t.name, "#")
 		}
 	}
 	s.record(w, sample)

@@ -78,7 +78,9 @@ type store struct {
 // service is a Service at work.
 type service struct {
 	Service
-	role     role
+	role                        role
+	starting, running, stopping int // tasks
+
 	lives    []int       // by slot: how many tasks it has had
 	rotation []int32     // servers, in the order of slots
 	turn     uint32      // of round robin

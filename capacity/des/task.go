@@ -44,6 +44,7 @@ type task struct {
 	begun    int64 // its process runs
 	after    bool  // leaves the rotation when it is gone
 	never    bool  // leaves the rotation when its successor joins
+	restart  bool  // a successor is going to start
 }
 
 // Deregister says when a task that is told to stop leaves the rotation.
@@ -112,15 +113,42 @@ func (s *Sim) StartTask(name string, slot int) (int, error) {
 	return s.start(s.index(name), slot), nil
 }
 
+// Count says how many tasks of a service are starting, running and stopping. It costs nothing, however many there are.
+func (s *Sim) Count(name string) (starting, running, stopping int) {
+	if v, err := s.find(name); err == nil {
+		starting, running, stopping = v.starting, v.running, v.stopping
+	}
+	return starting, running, stopping
+}
+
+// become moves a task to another state.
+func (s *Sim) become(t *task, to TaskState) {
+	v := &s.services[t.service]
+	for state, n := range map[TaskState]*int{Starting: &v.starting, Running: &v.running, Stopping: &v.stopping} {
+		if t.state == state {
+			*n--
+		}
+		if to == state {
+			*n++
+		}
+	}
+	t.state = to
+	s.changed = true
+}
+
 func (s *Sim) start(service int32, slot int) int {
 	v := &s.services[service]
 	for len(v.lives) < slot {
 		v.lives = append(v.lives, 0)
 	}
 	v.lives[slot-1]++
+	if v.lives[slot-1] > 1 {
+		s.cancelRestarts(service, slot, slot)
+	}
 	id := len(s.tasks)
 	s.tasks = append(s.tasks, task{name: v.Name + "." + strconv.Itoa(slot) + "#" + strconv.Itoa(v.lives[slot-1]),
-		service: service, slot: slot, index: none, state: Starting, settings: v.Settings})
+		service: service, slot: slot, index: none, settings: v.Settings})
+	s.become(&s.tasks[id], Starting)
 	delay := int64(v.StartDelay)
 	if v.StartSpread > 0 {
 		p := stream(s.config.Seed, word("start"), word(v.Name), uint64(slot), uint64(v.lives[slot-1]))
@@ -130,7 +158,6 @@ func (s *Sim) start(service int32, slot int) int {
 		s.emit(history.TaskStarted, int32(id), map[string]string{"version": v.Settings.Version})
 	}
 	s.schedule(delay, taskBoots, int32(id), 0)
-	s.changed = true
 	return id
 }
 
@@ -213,8 +240,7 @@ func (s *Sim) taskJoins(id int32, gen uint32) {
 
 func (s *Sim) joins(id int32) {
 	t := &s.tasks[id]
-	t.state = Running
-	s.changed = true
+	s.become(t, Running)
 	if s.services[t.service].role == serves {
 		s.join(t.index)
 		for _, other := range append([]int32(nil), s.services[t.service].rotation...) {
@@ -251,8 +277,7 @@ func (s *Sim) StopTask(id int, how Stop) error {
 	default:
 		s.leaves(int32(id))
 	}
-	t.state = Stopping
-	s.changed = true
+	s.become(t, Stopping)
 	s.emit(history.TaskStopping, int32(id), nil)
 	role := s.services[t.service].role
 	if t.index < 0 { // no process yet, or Redis
@@ -304,13 +329,26 @@ func (s *Sim) KillTask(id int, how Kill) error {
 	}
 	t.never = how.InRotation
 	s.taskGone(int32(id), "killed")
-	if how.Restart {
+	if t.restart = how.Restart; t.restart {
 		s.schedule(int64(how.Down), taskRestarts, int32(id), 0)
 	}
 	return nil
 }
 
-func (s *Sim) taskRestarts(id int32) { s.start(s.tasks[id].service, s.tasks[id].slot) }
+func (s *Sim) taskRestarts(id int32) {
+	if s.tasks[id].restart {
+		s.start(s.tasks[id].service, s.tasks[id].slot)
+	}
+}
+
+// cancelRestarts gives up the successors of killed tasks in a range of slots, for others have taken their place, or nobody shall.
+func (s *Sim) cancelRestarts(service int32, from, to int) {
+	for id := range s.tasks {
+		if t := &s.tasks[id]; t.service == service && t.slot >= from && t.slot <= to {
+			t.restart = false
+		}
+	}
+}
 
 // taskGone ends a task at once.
 func (s *Sim) taskGone(id int32, why string) {
@@ -322,8 +360,8 @@ func (s *Sim) taskGone(id int32, why string) {
 		s.leaves(id)
 	}
 	t.gen++
-	t.state, t.err = Gone, why
-	s.changed = true
+	t.err = why
+	s.become(t, Gone)
 	switch s.services[t.service].role {
 	case stores:
 		if s.redis.up && s.redis.tasks == id {
@@ -415,10 +453,17 @@ func (s *Sim) Scale(name string, replicas int, how Stop) error {
 		return fmt.Errorf("scale: %w", err)
 	}
 	index := s.index(name)
+	s.cancelRestarts(index, replicas+1, len(v.lives))
 	live := make([]bool, max(replicas, len(v.lives)))
 	for id := len(s.tasks) - 1; id >= 0; id-- {
 		t := &s.tasks[id]
-		if t.service != index || t.state == Gone || t.state == Stopping {
+		if t.service != index {
+			continue
+		}
+		if t.slot > replicas && t.state == Gone {
+			s.leaves(int32(id)) // dead in rotation, and nobody will succeed it
+		}
+		if t.state == Gone || t.state == Stopping {
 			continue
 		}
 		if t.slot > replicas {
@@ -428,6 +473,11 @@ func (s *Sim) Scale(name string, replicas int, how Stop) error {
 			continue
 		}
 		live[t.slot-1] = true
+	}
+	for id := range s.tasks { // a killed task whose successor is on its way holds its slot
+		if t := &s.tasks[id]; t.service == index && t.restart && t.slot <= replicas {
+			live[t.slot-1] = true
+		}
 	}
 	for slot := 1; slot <= replicas; slot++ {
 		if !live[slot-1] {

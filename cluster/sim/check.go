@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"coinbench/capacity/des"
+	"coinbench/cluster"
+	"coinbench/services/settings"
+)
+
+const runnable = "coinbench/rng, coinbench/hasher, coinbench/worker and coinbench/webui, with any registry before and any tag behind, and redis"
+
+// parseImage splits [registry/]coinbench/<service>[:tag] or [registry/]redis[:tag].
+func parseImage(name string) (kind, tag string, ok bool) {
+	name, _, _ = strings.Cut(name, "@")
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
+		name, tag = name[:i], name[i+1:]
+	}
+	folder, kind := path.Split(name)
+	ours := (folder == "coinbench/" || strings.HasSuffix(folder, "/coinbench/")) && slices.Contains(settings.Services(), kind)
+	return kind, tag, ours || kind == des.Redis && !strings.HasSuffix(folder, "coinbench/")
+}
+
+// parse reads what a service is told.
+func parse(s cluster.Service) (settings.Settings, error) {
+	kind, tag, ok := parseImage(s.Image)
+	if !ok {
+		return settings.Settings{}, fmt.Errorf("the simulator does not know the image %s; accepted: %s", s.Image, runnable)
+	}
+	if kind == des.Redis {
+		return settings.Settings{}, nil
+	}
+	env := settings.TagDefaults(kind, tag)
+	if env == nil {
+		env = map[string]string{}
+	}
+	maps.Copy(env, s.Environment)
+	return settings.Parse(kind, env)
+}
+
+// Check says whether the simulator can play the app; all faults at once.
+func (c *Cluster) Check(app cluster.App) error {
+	var faults []error
+	for _, s := range app.Services {
+		if _, err := parse(s); err != nil {
+			key := "environment"
+			if _, _, ok := parseImage(s.Image); !ok {
+				key = "image"
+			}
+			faults = append(faults, app.Fault([]string{"services", s.Name, key}, err.Error(), ""))
+		}
+		if s.Name == settings.Worker {
+			for _, called := range []string{settings.RNG, settings.Hasher} {
+				if _, ok := app.Service(called); !ok {
+					faults = append(faults, app.Fault([]string{"services", s.Name}, "the workers call "+called+", which the app does not have", "an app with "+called))
+				}
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// doomed says why the tasks of a service never get healthy, and how long after its start a task is given up.
+func doomed(s cluster.Service, set settings.Settings) (why string, after time.Duration) {
+	if s.Health == nil {
+		return "", 0
+	}
+	after = s.Health.StartPeriod + s.Health.Interval*time.Duration(max(s.Health.Retries, 1))
+	if len(s.Health.Test) > 0 {
+		if u, err := url.Parse(s.Health.Test[len(s.Health.Test)-1]); err == nil && u.Port() != "" {
+			_, listen, _ := net.SplitHostPort(set.Listen)
+			_, admin, _ := net.SplitHostPort(set.AdminListen)
+			if u.Port() != listen && u.Port() != admin {
+				return fmt.Sprintf("health check %s: connection refused: the replica does not listen on that port", u), after
+			}
+		}
+	}
+	if set.BootDelay > after {
+		return fmt.Sprintf("health check failed for %s, and the boot takes %s", after, set.BootDelay), after
+	}
+	return "", 0
+}

@@ -1,0 +1,392 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"coinbench/capacity/des"
+	"coinbench/cluster"
+	"coinbench/history"
+	"coinbench/services/settings"
+)
+
+// Config is how a simulated cluster is made. The zero value is one without a sink.
+type Config struct {
+	Seed  uint64
+	Start time.Time    // what Now says first; zero: 2000-01-01 UTC, so that runs repeat
+	Sink  cluster.Sink // nil: nobody asks
+	Costs Costs
+}
+
+// Costs are what the settings do not say and every real machine costs; the zero value is an ideal machine.
+type Costs struct {
+	TaskStart   time.Duration // from the start of a task to its process
+	StartSpread time.Duration // up to this more, drawn for each task; 0: 20 ms, for no machine starts all at one instant
+	Connect     time.Duration // of each new connection
+	Request     time.Duration // occupancy of a server by each request, beside its settings
+	Call        time.Duration // of the worker for each call, beside its settings
+	Redis       time.Duration // of a command
+}
+
+// Cluster is the simulated cluster.
+type Cluster struct {
+	clock
+	config   Config
+	app      cluster.App
+	services []*service // nil: nothing is deployed
+}
+
+type service struct {
+	spec     cluster.Service
+	previous *cluster.Service
+	tasks    map[int]cluster.Service // what each task was started as
+	busy     bool                    // a change is going on
+}
+
+// patience is how long, in virtual time, a change may take without anything moving.
+const patience = 5 * time.Minute
+
+// New returns a cluster with nothing deployed. The caller is its first participant.
+func New(config Config) *Cluster {
+	if config.Start.IsZero() {
+		config.Start = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	if config.Costs.StartSpread == 0 {
+		config.Costs.StartSpread = 20 * time.Millisecond
+	}
+	c := &Cluster{config: config}
+	c.clock = clock{start: config.Start, running: 1}
+	c.sim = des.New(des.Config{Seed: config.Seed, Start: config.Start, Events: func(e history.Event) {
+		c.now.Store(int64(e.At))
+		e.At = 0 // the sink's to stamp
+		c.emit(e)
+	}})
+	return c
+}
+
+func (c *Cluster) emit(e history.Event) {
+	if c.config.Sink != nil {
+		c.config.Sink(e)
+	}
+}
+
+// Name is sim.
+func (c *Cluster) Name() string { return "sim" }
+
+func (c *Cluster) find(name string) (*service, error) {
+	for _, s := range c.services {
+		if s.spec.Name == name {
+			return s, nil
+		}
+	}
+	if c.services == nil {
+		return nil, fmt.Errorf("unknown service %q: nothing is deployed", name)
+	}
+	return nil, c.app.Unknown(name)
+}
+
+// begin finds a service and waits until no other change of it is going on. mu is held.
+func (c *Cluster) begin(ctx context.Context, name string) (*service, error) {
+	s, err := c.find(name)
+	if err != nil {
+		return nil, err
+	}
+	for s.busy {
+		if err := c.wait(ctx, c.sim.Now()+time.Second, true); err != nil {
+			return nil, err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	s.busy = true
+	return s, nil
+}
+
+// Deploy brings the app up.
+func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.services != nil {
+		return fmt.Errorf("deploy %s: %s is deployed already; remove it first", app.Name, c.app.Name)
+	}
+	if err := c.Check(app); err != nil {
+		return fmt.Errorf("deploy %s: %w", app.Name, err)
+	}
+	c.app = app
+	c.services = []*service{}
+	for _, spec := range app.Services {
+		if spec.Global {
+			spec.Replicas = 1
+		}
+		s := &service{spec: spec, tasks: map[int]cluster.Service{}, busy: true}
+		c.services = append(c.services, s)
+		if err := c.tell(s); err != nil {
+			return fmt.Errorf("deploy %s: %w", app.Name, err)
+		}
+	}
+	for _, s := range c.services { // in the order of the app: dependencies first
+		c.set(s)
+		if err := c.await(ctx, s); err != nil {
+			return fmt.Errorf("deploy %s: %w", app.Name, err)
+		}
+		c.emit(history.Event{Kind: history.ServiceDeployed, Service: s.spec.Name, Detail: s.inForce()})
+		s.busy = false
+	}
+	return nil
+}
+
+// tell gives the simulator what a service is now.
+func (c *Cluster) tell(s *service) error {
+	set, err := parse(s.spec)
+	if err != nil {
+		return err
+	}
+	k := c.config.Costs
+	v := des.Service{Name: s.spec.Name, Settings: set, Balance: des.Balance(s.spec.Balance),
+		StartDelay: k.TaskStart, StartSpread: k.StartSpread, Network: k.Connect, Delay: k.Redis}
+	v.Settings.Occupancy += k.Request
+	v.Settings.CallOverhead += k.Call
+	if s.spec.Health != nil {
+		v.Health = s.spec.Health.Interval
+		if why, _ := doomed(s.spec, set); why != "" {
+			v.Health = 100 * 365 * 24 * time.Hour // no check finds it ready
+		}
+	}
+	if set.Service == settings.Worker { // the requests of others are no cost of its own
+		v.Settings.Occupancy = 0
+	}
+	if slices.Contains(c.sim.Services(), s.spec.Name) {
+		return c.sim.ChangeService(v)
+	}
+	return c.sim.AddService(v)
+}
+
+func (s *service) stop() des.Stop { return des.Stop{Grace: s.spec.StopGrace} }
+
+// startTask starts a task as the service is wished for now.
+func (c *Cluster) startTask(s *service, slot int) int {
+	id, err := c.sim.StartTask(s.spec.Name, slot)
+	if err != nil { // Check and the caller have excluded it
+		panic("sim: " + err.Error())
+	}
+	s.tasks[id] = s.spec
+	return id
+}
+
+// set starts and stops tasks until there are as many as are wished for.
+func (c *Cluster) set(s *service) {
+	before := c.currents(s)
+	if err := c.sim.Scale(s.spec.Name, s.spec.Replicas, s.stop()); err != nil {
+		panic("sim: " + err.Error())
+	}
+	for slot, id := range c.currents(s) {
+		if old, ok := before[slot]; !ok || old != id {
+			s.tasks[id] = s.spec
+		}
+	}
+}
+
+// currents are the tasks that hold the slots: the latest of each that is not told to stop.
+func (c *Cluster) currents(s *service) map[int]int {
+	list, _ := c.sim.Tasks(s.spec.Name)
+	current := map[int]int{}
+	for _, t := range list {
+		if t.State == des.Starting || t.State == des.Running {
+			current[t.Slot] = t.ID
+		}
+	}
+	return current
+}
+
+// await waits until every slot has a task in rotation and nothing else is left.
+func (c *Cluster) await(ctx context.Context, s *service) error {
+	if set, err := parse(s.spec); err == nil && s.spec.Replicas > 0 {
+		if why, _ := doomed(s.spec, set); why != "" {
+			return fmt.Errorf("no task of %s gets healthy: %s", s.spec.Name, why)
+		}
+	}
+	deadline := c.sim.Now() + patience
+	for {
+		starting, running, stopping := c.sim.Count(s.spec.Name)
+		if starting == 0 && running == s.spec.Replicas && stopping == 0 {
+			return nil
+		}
+		if c.sim.Now() >= deadline {
+			return fmt.Errorf("%s has %d of %d tasks in rotation after %s of virtual time; %d are starting, %d stopping",
+				s.spec.Name, running, s.spec.Replicas, patience, starting, stopping)
+		}
+		if err := c.wait(ctx, deadline, true); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *service) inForce() map[string]string {
+	detail := map[string]string{"image": s.spec.Image, "replicas": strconv.Itoa(s.spec.Replicas), "balance": string(s.spec.Balance)}
+	for k, v := range s.spec.Environment {
+		detail["env."+k] = v
+	}
+	return detail
+}
+
+// Scale sets the replicas of a service.
+func (c *Cluster) Scale(ctx context.Context, name string, replicas int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.begin(ctx, name)
+	if err != nil {
+		return fmt.Errorf("scale %s: %w", name, err)
+	}
+	defer func() { s.busy = false }()
+	if kind, _, _ := parseImage(s.spec.Image); replicas < 0 || kind == des.Redis && replicas > 1 {
+		return fmt.Errorf("scale %s: %d replicas; accepted: a number, at least 0, and at most 1 of redis", name, replicas)
+	}
+	from := s.spec.Replicas
+	s.spec.Replicas = replicas
+	c.set(s)
+	if err := c.await(ctx, s); err != nil {
+		return fmt.Errorf("scale %s: %w", name, err)
+	}
+	c.emit(history.Event{Kind: history.ServiceScaled, Service: name, Detail: map[string]string{"from": strconv.Itoa(from), "to": strconv.Itoa(replicas)}})
+	return nil
+}
+
+// Kill ends a replica as by SIGKILL.
+func (c *Cluster) Kill(_ context.Context, name string, slot int, fault cluster.Fault) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.find(name)
+	if err != nil {
+		return fmt.Errorf("kill %s.%d: %w", name, slot, err)
+	}
+	id, ok := c.currents(s)[slot]
+	if !ok {
+		return fmt.Errorf("kill %s.%d: no task of it runs now; the service has %d replicas", name, slot, s.spec.Replicas)
+	}
+	if fault.Down == 0 {
+		fault.Down = s.spec.Restart.Delay
+	}
+	return c.sim.KillTask(id, des.Kill{Restart: true, Down: fault.Down, InRotation: fault.InRotation})
+}
+
+// Status lists the services as they are now.
+func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []cluster.ServiceStatus
+	for _, s := range c.services {
+		status := cluster.ServiceStatus{Service: s.spec}
+		list, err := c.sim.Tasks(s.spec.Name)
+		if err != nil {
+			return nil, fmt.Errorf("status: %w", err)
+		}
+		for _, t := range list {
+			if t.State == des.Gone {
+				continue
+			}
+			if t.State == des.Running {
+				status.Running++
+			}
+			spec, ok := s.tasks[t.ID]
+			if !ok { // a successor that the simulator started by itself
+				spec = s.spec
+			}
+			status.Tasks = append(status.Tasks, cluster.Task{Name: t.Name, Service: t.Service, Slot: t.Slot, Node: "sim", Image: spec.Image,
+				State: cluster.TaskState(t.State), Error: t.Error})
+		}
+		slices.SortStableFunc(status.Tasks, func(a, b cluster.Task) int { return a.Slot - b.Slot })
+		out = append(out, status)
+	}
+	return out, nil
+}
+
+// domain marks the addresses of simulated services: no socket leads to them.
+const domain = ".sim.invalid:80"
+
+// Address says which service is meant, to Play and to nobody else.
+func (c *Cluster) Address(_ context.Context, name string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.find(name)
+	if err != nil {
+		return "", fmt.Errorf("address of %s: %w", name, err)
+	}
+	if set, _ := parse(s.spec); set.Service == "" || set.Service == settings.Worker {
+		return "", fmt.Errorf("address of %s: no load can be sent to it", name)
+	}
+	return name + domain, nil
+}
+
+// Service is the name of the service that an address of this cluster means.
+func (c *Cluster) Service(address string) (string, error) {
+	name, ok := strings.CutSuffix(address, domain)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, err := c.find(name); !ok || err != nil {
+		return "", fmt.Errorf("address %s is not of the simulated cluster; accepted: what Address returns", address)
+	}
+	return name, nil
+}
+
+// Play plays a load in virtual time, from now to its end, and gives its record to load.Recorder. When ctx ends, what is in flight is cancelled.
+func (c *Cluster) Play(ctx context.Context, load des.Load) (history.LoadEndRecord, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id, err := c.sim.StartLoad(load)
+	if err != nil {
+		return history.LoadEndRecord{}, err
+	}
+	for {
+		end, over, err := c.sim.LoadEnd(id)
+		if over || err != nil {
+			return end, err
+		}
+		if c.wait(ctx, c.sim.Now()+time.Hour, true) != nil {
+			if err := c.sim.StopLoad(id); err != nil {
+				return end, err
+			}
+		}
+	}
+}
+
+// Counters reads every task's counters.
+func (c *Cluster) Counters(context.Context) ([]history.Reading, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.services == nil {
+		return nil, nil
+	}
+	return c.sim.Readings(), nil
+}
+
+// Remove takes everything down. It takes no time that ctx could cut short.
+func (c *Cluster) Remove(context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.services) - 1; i >= 0; i-- {
+		s := c.services[i]
+		if err := c.sim.Scale(s.spec.Name, 0, s.stop()); err != nil {
+			return fmt.Errorf("remove: %w", err)
+		}
+		for {
+			if starting, running, stopping := c.sim.Count(s.spec.Name); starting+running+stopping == 0 {
+				break
+			}
+			// Nobody waits for a removal in virtual time: at the latest it waits for SIGKILL.
+			if err := c.wait(context.Background(), c.sim.Now()+patience, true); err != nil {
+				return fmt.Errorf("remove: %w", err)
+			}
+		}
+		c.emit(history.Event{Kind: history.ServiceRemoved, Service: s.spec.Name})
+	}
+	c.app, c.services = cluster.App{}, nil
+	return nil
+}
+
+func sorted[V any](m map[int]V) []int { return slices.Sorted(maps.Keys(m)) }
