@@ -1,6 +1,7 @@
 package local
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -201,7 +202,7 @@ func TestStubbornReplica(t *testing.T) {
 
 // A request that a replica has begun is finished, though it leaves.
 func TestDrain(t *testing.T) {
-	source := strings.NewReplacer("coinbench/rng", "coinbench/hasher", "rng:", "rng:\n    environment: {GORACE: atexit_sleep_ms=0, COIN_DELAY: 500ms}").Replace(`services:
+	source := strings.NewReplacer("coinbench/rng", "coinbench/hasher", "rng:", "rng:\n    environment: {GORACE: atexit_sleep_ms=0, COIN_DELAY: 1ms, COIN_HEADER_TIMEOUT: 0s}\n    stop_grace_period: 60s\n    healthcheck: {test: [CMD, /coinbench, healthcheck, 'http://127.0.0.1:8081/healthz'], interval: 20ms}").Replace(`services:
   rng:
     image: coinbench/rng:v0.1
 `)
@@ -212,27 +213,28 @@ func TestDrain(t *testing.T) {
 	var seen events
 	c := up(t, Config{Sink: seen.sink}, app)
 	address, _ := c.Address(t.Context(), "rng")
-	result := make(chan error, 1)
-	go func() {
-		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
-		answer, err := client.Post("http://"+address+"/", "application/octet-stream", strings.NewReader("coin"))
-		if err == nil {
-			_, err = io.Copy(io.Discard, answer.Body)
-			answer.Body.Close()
-		}
-		result <- err
-	}()
-	s, _ := c.find("rng")
-	wait(t, "the request", func() bool {
-		s.rotation.mu.Lock()
-		defer s.rotation.mu.Unlock()
-		return s.rotation.backends[0].active == 1 && s.rotation.backends[0].dialing == 0
-	})
-	if err := c.Scale(t.Context(), "rng", 0); err != nil {
-		t.Fatal(err)
+	conn := dial(t, address)
+	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: hasher\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+	answers := bufio.NewReader(conn)
+	if line, err := answers.ReadString('\n'); err != nil || !strings.Contains(line, "100") { // it waits for the body
+		t.Fatalf("%q, %v", line, err)
 	}
-	if err := <-result; err != nil {
-		t.Errorf("the request that was begun: %v", err)
+	answers.ReadString('\n')
+	scaled := make(chan error, 1)
+	go func() { scaled <- c.Scale(context.Background(), "rng", 0) }()
+	wait(t, "the signal to stop", func() bool { return seen.count(history.TaskStopping) == 1 })
+	fmt.Fprint(conn, "coin")
+	answer, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatalf("the request that was begun: %v", err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || answer.StatusCode != http.StatusOK || len(body) != 64 {
+		t.Errorf("the request that was begun: %s, %d bytes, %v", answer.Status, len(body), err)
+	}
+	if err := <-scaled; err != nil {
+		t.Error(err)
 	}
 }
 
