@@ -16,6 +16,7 @@ import (
 	"fmt"
 
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,6 +79,7 @@ func run() error {
 	only := flag.String("only", "", "only this setting: c1, c50, c256, new50")
 	workers := flag.String("nginx", "auto", "nginx's worker_processes")
 	against := flag.String("against", "", "also run this other build of benchpeers, to compare two versions of the generator")
+	open := flag.Bool("open", false, "measure the open workload instead: its lag at 5,000/s, and its answer to a server that stalls")
 	memory := flag.Bool("memory", true, "also measure 10,000 connections and a run ten times as long")
 	flag.Parse()
 
@@ -89,6 +91,9 @@ func run() error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
+	}
+	if *open {
+		return openWorkloads(self, url)
 	}
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Printf("%d CPUs, %s, nginx worker_processes %s, %d rounds of %v, medians\n", runtime.NumCPU(), runtime.Version(), *workers, *rounds, *length)
@@ -150,6 +155,37 @@ func run() error {
 	fmt.Printf("256 connections: %.1f MB; ten times as long: %.1f MB (x %.2f); 10,000 connections: %.1f MB, %.0f requests/s\n",
 		short.peakRSS/1e6, long.peakRSS/1e6, long.peakRSS/short.peakRSS, many.peakRSS/1e6, many.rate())
 	return nil
+}
+
+// openWorkloads shows what an open workload promises: punctual requests, and the law of the stall. A server that stops for
+// S in every T makes whoever falls due within a stall wait for its end: P(response time > x) = (S-x)/T.
+func openWorkloads(self, url string) error {
+	show := func(title string, args ...string) error {
+		fmt.Println(title)
+		cmd := exec.Command(self, append([]string{"load", "-v"}, args...)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd.Run()
+	}
+	if err := show("5,000/s for 10 s, nginx:", "-rate", "5000/s", "-t", "10s", url); err != nil {
+		return err
+	}
+	const stall, every = time.Second, 5 * time.Second
+	begin := time.Now()
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if at := time.Since(begin) % every; at >= every-stall {
+			time.Sleep(every - at)
+		}
+		w.Header().Set("Content-Length", "32")
+		w.Write([]byte("01234567890123456789012345678901"))
+	})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	go server.Serve(l)
+	defer server.Close()
+	return show("\n500/s for 20 s over 10 connections, a server that stops for 1 s in every 5; the law says for response time: p90 500 ms, p99 950 ms, p99.9 995 ms:",
+		"-rate", "500/s", "-t", "20s", "-connections", "10", "http://"+l.Addr().String()+"/")
 }
 
 // summarise takes the median of each number.
