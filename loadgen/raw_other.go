@@ -1,4 +1,4 @@
-//go:build !unix
+//go:build !linux
 
 package loadgen
 
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// raw is a faster way to a socket on Unix; elsewhere there is none.
+// raw is a faster way to a socket on Linux; elsewhere there is none.
 type raw struct{}
 
 func newRaw(net.Conn) *raw { return nil }
