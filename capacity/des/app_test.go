@@ -15,7 +15,6 @@ type app struct {
 	seed                 uint64
 	balance              Balance
 	spread               time.Duration // of the workers' start
-	bootRNG              time.Duration
 	noLanes              bool
 	env                  map[string]string // of every service that has the variable
 	worker               map[string]string

@@ -410,7 +410,8 @@ func TestSeedsDiffer(t *testing.T) {
 		s.RunUntil(60 * time.Second)
 		return dump(t, s)
 	}
-	if run(1) != run(1) || run(1) == run(2) {
+	first, again, other := run(1), run(1), run(2)
+	if first != again || first == other {
 		t.Error("one seed must give one run, and another seed another")
 	}
 }

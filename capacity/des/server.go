@@ -27,30 +27,34 @@ const (
 	draining // refuses connections, finishes what it has
 )
 
-// server is a task of a service that answers requests.
+// server is a task of a service that answers requests. What every request touches comes first: with thousands of servers the
+// simulation waits for memory, not for the processor.
 type server struct {
-	task, service int32
-	condition     condition
-	bootMode      settings.BootMode
-	inRotation    bool
-	paused        bool
-	serial        bool // closes after each answer, and its queue is the kernel's
-
-	slots, busy           int32
-	first, last           int32 // of the queue; none
-	queued, limit         int32
-	occupancy, delay      int64
-	jitter                int64
+	condition             condition
+	paused                bool
+	serial                bool // closes after each answer, and its queue is the kernel's
+	inRotation            bool
 	distribution          distribution
 	lane                  int8 // of occupancy + delay when constant
+	service               int32
+	slots, busy           int32
+	first, last           int32 // of the queue; none
+	queued, conns         int32
 	errorRate             float64
+	occupancy, delay      int64
 	random                rand.PCG
-	conns, before, after  int32
-	main, root            uint64 // requests answered 200
-	failed, unavailable   uint64 // with the injected status, with 503
-	queueCount, served    uint64
+	busyDone, busyStarted int64 // nanoseconds occupied by ended requests, and the sum of the starts of those in service
 	queueSum, serviceSum  int64
-	busyDone, busyStarted int64 // seconds occupied by ended requests, and the sum of the starts of those in service
+	queueCount, served    uint64
+	main                  uint64 // requests for work answered 200
+
+	limit               int32
+	before, after       int32 // in the order of connections
+	task                int32
+	jitter              int64
+	root                uint64 // requests for / answered 200
+	failed, unavailable uint64 // with the injected status, with 503
+	bootMode            settings.BootMode
 }
 
 // call is one request, from the client's connect to its end.
@@ -309,27 +313,30 @@ func (s *Sim) answer(id int32) {
 	if !kept {
 		s.connect(q.server, -1)
 	}
-	owner, ofClient := q.owner, q.ofClient
 	if q.status == 0 {
 		q.status = int16(s.services[v.service].Settings.ErrorStatus)
 	}
-	done := *q
-	s.release(id)
+	owner := q.owner
 	switch {
 	case owner < 0:
-	case ofClient:
+		s.release(id)
+	case q.ofClient:
+		done := *q
+		s.release(id)
 		s.clients[owner].call = none
 		if !kept {
 			s.clients[owner].caller.kept = none
 		}
 		s.clientAnswered(owner, &done)
 	default:
+		status := q.status
+		s.release(id)
 		w := &s.workers[owner]
 		w.call = none
 		if !kept {
 			w.callers[w.asked].kept = none
 		}
-		s.workerAnswered(owner, done.status)
+		s.workerAnswered(owner, status)
 	}
 }
 

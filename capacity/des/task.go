@@ -243,10 +243,12 @@ func (s *Sim) joins(id int32) {
 	s.become(t, Running)
 	if s.services[t.service].role == serves {
 		s.join(t.index)
-		for _, other := range append([]int32(nil), s.services[t.service].rotation...) {
-			o := &s.tasks[s.servers[other].task]
-			if o.slot == t.slot && o.state == Gone {
-				s.leaves(s.servers[other].task)
+		if s.services[t.service].lives[t.slot-1] > 1 { // a dead predecessor may still be in rotation
+			for _, other := range append([]int32(nil), s.services[t.service].rotation...) {
+				o := &s.tasks[s.servers[other].task]
+				if o.slot == t.slot && o.state == Gone {
+					s.leaves(s.servers[other].task)
+				}
 			}
 		}
 	}

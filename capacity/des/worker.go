@@ -7,37 +7,36 @@ import (
 	"coinbench/services/settings"
 )
 
-// worker is a task of the worker's loop.
+// worker is a task of the worker's loop. What every loop touches comes first.
 type worker struct {
-	task, service int32
-	gen           uint32
-	alive         bool
-	draining      bool
-	backingOff    bool
-	paused        bool
-	pending       kind  // what happened while it was paused; 0: nothing
-	answered      int16 // status of the answer that came while it was paused; 0: none
-	asked         uint8 // 0: rng, 1: hasher
-	keeps         bool
-	laneLoop      int8 // of think + overhead
-	laneCall      int8 // of overhead
-	laneRedis     int8
-	call          int32
-	targets       [2]int32
-	callers       [2]caller
-	timeouts      timeouts
-	random        rand.PCG
+	gen             uint32
+	call            int32
+	paused          bool
+	draining        bool
+	keeps           bool
+	asked           uint8 // 0: rng, 1: hasher
+	laneLoop        int8  // of think + overhead
+	laneCall        int8  // of overhead
+	targets         [2]int32
+	callers         [2]caller
+	think, overhead int64
+	stage           int64 // when the present one began
+	deadline        int64 // of the next flush
+	stages          [stages]int64
+	random          rand.PCG
+	timeouts        timeouts
 
-	think, overhead, backoff int64
-	stage                    int64 // when the present one began
-	deadline                 int64 // of the next flush
-	unflushed                int64
-	epoch                    uint32 // the life of Redis that its connection belongs to; 0: none yet
+	unflushed, hashes, posted, lastHash int64
+	counted, coins                      int64
+	epoch                               uint32 // the life of Redis that its connection belongs to; 0: none yet
 
-	hashes, counted, lost, coins, posted, backoffs int64
-	lastHash                                       int64
-	errors                                         [failures]int64
-	stages                                         [stages]int64
+	task, service     int32
+	alive, backingOff bool
+	pending           kind  // what happened while it was paused; 0: nothing
+	answered          int16 // status of the answer that came while it was paused; 0: none
+	backoff           int64
+	lost, backoffs    int64
+	errors            [failures]int64
 }
 
 // The stages of a loop, in the order of StageNames.
@@ -61,7 +60,7 @@ func (s *Sim) newWorker(task, service int32, c settings.Settings, p rand.PCG) wo
 		targets: [2]int32{s.index(settings.RNG), s.index(settings.Hasher)},
 		callers: [2]caller{newCaller(), newCaller()},
 		think:   int64(c.Think), overhead: int64(c.CallOverhead), backoff: int64(c.Backoff), deadline: -1,
-		laneLoop: s.lane(int64(c.Think + c.CallOverhead)), laneCall: s.lane(int64(c.CallOverhead)), laneRedis: s.lane(s.redis.delay),
+		laneLoop: s.lane(int64(c.Think + c.CallOverhead)), laneCall: s.lane(int64(c.CallOverhead)),
 		timeouts: timeouts{int64(c.ConnectTimeout), int64(c.ResponseTimeout), s.lane(int64(c.ResponseTimeout))}}
 }
 
