@@ -262,8 +262,8 @@ func (p *scheduleParser) positive(want string) (float64, error) {
 func (p *scheduleParser) rate(want string) (float64, error) {
 	p.space()
 	at := p.pos
-	n, err := strconv.ParseFloat(p.token("0123456789."), 64)
-	if err != nil || n > 1e9 {
+	n, err := strconv.ParseFloat(p.token("0123456789.e+-"), 64)
+	if err != nil || !(n >= 0 && n <= 1e9) {
 		p.pos = at
 		return 0, p.fail(want)
 	}

@@ -28,6 +28,7 @@ func TestScheduleDue(t *testing.T) {
 		{"500", 1, 2 * time.Millisecond},
 		{"30000/m", 500, time.Second},
 		{"1/10s", 6, time.Minute},
+		{"1.5e+04/s", 15_000, time.Second},
 		{"3600/h", 2, 2 * time.Second},
 		{"ramp(0/s, 100/s, 10s)", 500, 10 * time.Second},
 		{"ramp(0/s, 100/s, 10s)", 125, 5 * time.Second}, // a quarter of the area at half of the time
@@ -57,7 +58,7 @@ func TestScheduleErrors(t *testing.T) {
 		"0/s":                                "above 0/s",
 		"-5/s":                               "column 1: expected a rate",
 		"5/parsec":                           "a unit of time",
-		"1e9/s":                              "expected then, for, or the end",
+		"1e10/s":                             "expected a rate",
 		"ramp(1/s, 2/s)":                     `column 14: expected ",", found ")"`,
 		"ramp(1/s, 2/s, 5)":                  "expected a duration like 30s",
 		"ramp(0/s, 0/s, 5s)":                 "does not stay at 0/s",

@@ -157,7 +157,7 @@ func TestSearchRateFindsThreeReplicasOfRng(t *testing.T) {
 			return &memory{}, func(history.LoadEndRecord) error { return nil }, nil
 		}
 		w := Workload{Targets: []Target{{URL: "http://127.0.0.1:1/32"}}, Reuse: Reuse{PerRequest: true}}
-		r, err := rngs(3).SearchRate(t.Context(), w, SearchConfig{SLO: slo}, time.Now(), begin)
+		r, err := rngs(3).SearchRate(t.Context(), w, SearchConfig{SLO: slo, Least: 8}, time.Now(), begin)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,7 +183,7 @@ func TestSearchClients(t *testing.T) {
 		defer leave()
 		slo, _ := ParseSLO("p99<450ms") // one rng: n clients wait n * 100 ms
 		w := Workload{Targets: []Target{{URL: "http://127.0.0.1:1/32"}}}
-		r, err := rngs(1).SearchRate(t.Context(), w, SearchConfig{SLO: slo, Whole: true}, time.Now(), nil)
+		r, err := rngs(1).SearchRate(t.Context(), w, SearchConfig{SLO: slo, Whole: true, Block: 2 * time.Second}, time.Now(), nil)
 		if err != nil || r.Level != 4 || r.Above != 5 {
 			t.Errorf("%v: %+v, want 4 clients", err, r)
 		}
