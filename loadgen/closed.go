@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"coinbench/internal/precise"
 )
 
 // closed plays a closed workload: each client sends its next request when its last one ended.
@@ -35,7 +37,7 @@ func (s *slot) live(ctx context.Context) {
 			return
 		}
 		if e.w.Think > 0 && sent < due {
-			if !wait(ctx, due-sent) {
+			if !e.think(ctx, due) {
 				return
 			}
 			sent = e.now()
@@ -50,6 +52,23 @@ func (s *slot) live(ctx context.Context) {
 		// The instant of the last byte is also that of the next request: one reading of the clock serves both.
 		sent, due = o.done, o.done+e.w.Think
 	}
+}
+
+// preciseClients bounds the clients that end their think time with a precise sleep, which costs each a thread for the last
+// milliseconds. Others end it up to a millisecond late, and the record says so: their lag.
+const preciseClients = 64
+
+// think waits for the end of a client's think time; false: ctx ended first.
+func (e *engine) think(ctx context.Context, until time.Duration) bool {
+	d := until - e.now()
+	if e.player.Sleep != nil || e.w.Clients > preciseClients {
+		return wait(ctx, d)
+	}
+	if d > coarse && !wait(ctx, d-coarse) {
+		return false
+	}
+	precise.Until(e.origin.Add(until))
+	return true
 }
 
 // wait sleeps; false: ctx ended first.

@@ -59,7 +59,7 @@ func (s *slot) do(ctx context.Context, p *prepared, o *outcome) {
 		return
 	}
 	reused := s.conn != nil
-	if reused && !s.fit(p, o.sent) {
+	if reused && (!s.fit(p, o.sent) || (e.w.Think > 0 && s.raw != nil && s.raw.stale())) {
 		s.close()
 		reused = false
 	}

@@ -109,6 +109,16 @@ func (r *raw) write(wire []byte) (unsent []byte, err error) {
 	return unsent, err
 }
 
+// stale tells whether an idle connection is over: the server has closed it, or sent what nobody asked for.
+func (r *raw) stale() bool {
+	over := false
+	err := r.conn.Control(func(fd uintptr) {
+		_, _, err := unix.Recvfrom(int(fd), make([]byte, 1), unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		over = err != unix.EAGAIN && err != unix.EINTR // end of file is no error
+	})
+	return over || err != nil
+}
+
 // The sockets are non-blocking, so these calls end at once and need not tell the scheduler.
 func rawWrite(fd uintptr, b []byte) (int, syscall.Errno) { return rawCall(unix.SYS_WRITE, fd, b) }
 func rawRead(fd uintptr, b []byte) (int, syscall.Errno)  { return rawCall(unix.SYS_READ, fd, b) }

@@ -16,3 +16,4 @@ const nudge = time.Second
 
 func (*raw) exchange([]byte, []byte) (int, []byte, error) { panic("no raw connection") }
 func (*raw) write([]byte) ([]byte, error)                 { panic("no raw connection") }
+func (*raw) stale() bool                                  { return false }

@@ -3,8 +3,10 @@ package loadgen
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -161,5 +163,44 @@ func TestTooManyConnectionsSayWhatToDo(t *testing.T) {
 	}
 	if err := enoughFiles(1); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestAnIdleConnectionThatIsOverIsStale(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for _, end := range []func(net.Conn){
+		func(c net.Conn) { c.Close() },
+		func(c net.Conn) { c.(*net.TCPConn).CloseWrite() },
+		func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() },
+		func(c net.Conn) { io.WriteString(c, "HTTP/1.1 408 Request Timeout\r\n\r\n") },
+	} {
+		c, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		server, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer server.Close()
+		r := newRaw(c)
+		if r == nil {
+			t.Skip("this system has no raw connections")
+		}
+		if r.stale() {
+			t.Error("a connection that lives is stale")
+		}
+		end(server)
+		for deadline := time.Now().Add(20 * time.Second); !r.stale(); {
+			if time.Now().After(deadline) {
+				t.Fatal("a connection that is over never becomes stale")
+			}
+			runtime.Gosched()
+		}
 	}
 }
