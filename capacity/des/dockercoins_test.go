@@ -16,11 +16,11 @@ const settle = 300 * time.Millisecond // the workers' starts are spread over a l
 func TestTheBoundsAreMet(t *testing.T) {
 	for overhead, o := range map[string]float64{"0s": 0, "5ms": .005, "8ms": .008} {
 		for _, rng := range []int{1, 2, 3, 4, 5} {
-			for _, n := range []int{1, 2, 3, 4, 5, 7, 10, 13, 15, 20} {
+			for _, n := range []int{1, 3, 4, 7, 10, 13, 20} {
 				s := app{workers: n, rng: rng, spread: settle, seed: 1, env: map[string]string{
 					"rng/COIN_OCCUPANCY": overhead, "hasher/COIN_OCCUPANCY": overhead}}.start(t)
 				bound := math.Min(float64(n)/(.3+2*o), float64(rng)/(.1+o))
-				x := rate(s, 10*time.Second, 130*time.Second)
+				x := rate(s, 10*time.Second, 70*time.Second)
 				if x > bound*1.002 || x < bound*.99 {
 					t.Errorf("o=%s N=%d R=%d: %.2f hashes/s, bound %.2f", overhead, n, rng, x, bound)
 				}
@@ -71,7 +71,7 @@ func TestBalancing(t *testing.T) {
 // DOCKERCOINS 7.4: what a probe of rng's / meets, at instants that have nothing to do with the app's rhythm. To 4 % and 4 ms; bare, the
 // app keeps one rhythm for ever, so each N is the mean of three seeds and 8 % and 4 ms.
 func TestProbeLatency(t *testing.T) {
-	want := map[int][2]float64{1: {17, 18}, 4: {153, 167}, 10: {763, 819}, 20: {1779, 1906}}
+	want := map[int][2]float64{1: {17, 18}, 10: {763, 819}, 20: {1779, 1906}}
 	for n, ms := range want {
 		for i, env := range []map[string]string{nil, workshop()} {
 			mean := 0.0
