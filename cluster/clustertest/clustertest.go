@@ -128,6 +128,9 @@ func (f *fixture) ask(t *testing.T) (replica, version string, err error) {
 		t.Fatal(err)
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
+	if d, ok := f.Cluster.(cluster.Dialer); ok {
+		transport.DialContext = d.Dial
+	}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: patience}
 	answer, err := client.Get("http://" + address + "/")
@@ -151,6 +154,14 @@ func (f *fixture) shares(t *testing.T, n int) map[string]int {
 		counts[replica]++
 	}
 	return counts
+}
+
+// enough is how many connections surely reach every one of n replicas.
+func (f *fixture) enough(t *testing.T, n int) int {
+	if f.status(t).Balance == cluster.Random {
+		return 20 * n
+	}
+	return 2 * n
 }
 
 // eventually waits for a condition.
@@ -260,7 +271,7 @@ func scale(t *testing.T, f *fixture) {
 			if _, _, err := f.ask(t); err == nil {
 				t.Error("no replica, and the address answers")
 			}
-		} else if got := f.shares(t, 2*n); len(got) != n {
+		} else if got := f.shares(t, f.enough(t, n)); len(got) != n {
 			t.Errorf("scaled to %d: %v answer", n, got)
 		}
 		for _, e := range events {
@@ -279,7 +290,14 @@ func scale(t *testing.T, f *fixture) {
 func balance(t *testing.T, f *fixture) {
 	f.deploy(t, 3)
 	const n = 31
-	for replica, count := range f.shares(t, n) {
+	shares := f.shares(t, n)
+	if len(shares) != 3 { // chance alone does this once in a hundred thousand times
+		t.Errorf("%v answer; want 3 replicas", shares)
+	}
+	if f.status(t).Balance == cluster.Random {
+		return
+	}
+	for replica, count := range shares {
 		if count < n/3 || count > n/3+1 {
 			t.Errorf("%s got %d of %d connections; want %d or %d", replica, count, n, n/3, n/3+1)
 		}
@@ -424,7 +442,7 @@ func kill(t *testing.T, f *fixture) {
 	if k := kinds(f.all(), Service+".2#1"); !inOrder(k, history.TaskJoined, history.TaskKilled, history.TaskLeft, history.TaskGone) {
 		t.Errorf("events are %v", k)
 	}
-	if got := f.shares(t, 4); len(got) != 2 {
+	if got := f.shares(t, f.enough(t, 2)); len(got) != 2 {
 		t.Errorf("%v answer; want both", got)
 	}
 	if err := killer.Kill(t.Context(), Service, 3, cluster.Fault{}); err == nil {
@@ -438,7 +456,9 @@ func killInRotation(t *testing.T, f *fixture) {
 		t.Skip("not a Killer")
 	}
 	f.deploy(t, 2)
-	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: time.Hour, InRotation: true}); err != nil {
+	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: time.Hour, InRotation: true}); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("the cluster keeps no dead replica in rotation")
+	} else if err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "its end", func() bool { return index(f.all(), history.TaskGone, Service+".1#1") >= 0 })

@@ -117,6 +117,8 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 		runCommand(p), reportCommand(p), compareCommand(p),
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),
 		serviceCommand(p), healthcheckCommand(p),
+		swarmCommand(p),
+		relayCommand(p), killContainerCommand(p), registryCommand(p),
 	)
 	return root
 }

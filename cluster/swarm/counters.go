@@ -1,0 +1,111 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"coinbench/cluster/scrape"
+	"coinbench/history"
+)
+
+const scrapeTimeout = time.Second // for all tasks together
+
+// Counters reads every task's counters, all at the same time, through the relay: each task is asked at its own address, so
+// that no balancer chooses whom we read.
+func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
+	type source struct {
+		of      *task
+		service string
+		redis   bool
+		address string
+	}
+	c.mu.Lock()
+	var sources []source
+	for _, s := range c.services {
+		listen, admin := ports(s.spec)
+		k, _ := kind(s.spec.Image)
+		for _, t := range c.live(s) {
+			if !t.started || t.address == "" || c.over(t) {
+				continue
+			}
+			switch {
+			case k == "redis" && !leaving(t):
+				sources = append(sources, source{t, s.name, true, t.address + ":" + strconv.Itoa(listen)})
+			case admin > 0:
+				sources = append(sources, source{t, s.name, false, t.address + ":" + strconv.Itoa(admin)})
+			}
+		}
+	}
+	none := c.services == nil
+	c.mu.Unlock()
+	if none || len(sources) == 0 {
+		return nil, nil
+	}
+	relay, web, err := c.tunnel.use(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("counters: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
+	defer cancel()
+	readings := make([]history.Reading, len(sources))
+	faults := make([]error, len(sources))
+	var wg sync.WaitGroup
+	for i, s := range sources {
+		wg.Go(func() {
+			begun := time.Now()
+			var values map[string]float64
+			var err error
+			if s.redis {
+				values, err = redisCounters(ctx, s.address, relay.Dial)
+			} else {
+				values, err = scrape.Get(ctx, web, s.address)
+			}
+			if err != nil {
+				faults[i] = fmt.Errorf("counters of %s: %w", s.of.name, err)
+				return
+			}
+			ended := time.Now()
+			at := begun.Add(ended.Sub(begun) / 2).Sub(c.config.Start)
+			readings[i] = history.Reading{At: at, Service: s.service, Task: s.of.name, Values: values}
+		})
+	}
+	wg.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, s := range sources {
+		if s.of.gone || leaving(s.of) || s.of.killed || !s.of.joined {
+			faults[i] = nil // it ended while it was asked, or is not there yet
+		}
+	}
+	return slices.DeleteFunc(readings, func(r history.Reading) bool { return r.Values == nil }), errors.Join(faults...)
+}
+
+// redisCounters reads the app's two keys.
+func redisCounters(ctx context.Context, address string, dial func(context.Context, string, string) (net.Conn, error)) (map[string]float64, error) {
+	client := goredis.NewClient(&goredis.Options{
+		Addr: address, Dialer: dial, PoolSize: 1, MaxRetries: -1, DisableIdentity: true, Protocol: 2, ContextTimeoutEnabled: true,
+	})
+	defer client.Close()
+	pipe := client.Pipeline()
+	hashes, coins := pipe.Get(ctx, "hashes"), pipe.HLen(ctx, "wallet")
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, err
+	}
+	values := map[string]float64{history.RedisHashes: 0, history.RedisCoins: float64(coins.Val())}
+	if text := hashes.Val(); text != "" { // no key before the first worker counts
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return nil, fmt.Errorf("key hashes is %q, not a number", text)
+		}
+		values[history.RedisHashes] = n
+	}
+	return values, nil
+}

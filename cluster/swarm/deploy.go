@@ -1,0 +1,409 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+
+	"coinbench/cluster"
+	"coinbench/history"
+)
+
+// Deploy brings the app up. If it fails, what it made stays until Remove, so that it can be looked at.
+func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
+	fault := func(err error) error { return fmt.Errorf("deploy %s: %w", app.Name, err) }
+	if err := c.Check(app); err != nil {
+		return fault(err)
+	}
+	if err := c.setUp(ctx, app); err != nil {
+		return fault(err)
+	}
+	defer c.hurry()()
+	for _, level := range levels(c.deployed()) {
+		for _, s := range level {
+			if err := c.create(ctx, s); err != nil {
+				return fault(fmt.Errorf("service %s: %w", s.name, err))
+			}
+		}
+		for _, s := range level {
+			if err := c.await(ctx, s, "deploy"); err != nil {
+				return err
+			}
+			detail := c.names(ctx, s)
+			c.mu.Lock()
+			c.emit(history.ServiceDeployed, s.name, "", append(s.inForce(), detail...)...)
+			c.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// setUp makes the network, the relay and our own books.
+func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
+	c.removal.Lock()
+	defer c.removal.Unlock()
+	if c.deployed() != nil {
+		return fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
+	}
+	if err := c.ready(ctx); err != nil {
+		return err
+	}
+	if err := c.free(ctx, app); err != nil {
+		return err
+	}
+	made, err := c.engine.NetworkCreate(ctx, networkName(app.Name), client.NetworkCreateOptions{
+		Driver: "overlay", Scope: "swarm", Attachable: true, Labels: c.labels(app.Name, "app"),
+	})
+	if err != nil {
+		return fmt.Errorf("make the network %s: %w", networkName(app.Name), err)
+	}
+	c.mu.Lock()
+	c.app = cluster.App{Name: app.Name, File: app.File}
+	c.network = made.ID
+	c.services = []*service{}
+	for _, spec := range app.Services {
+		c.services = append(c.services, &service{name: spec.Name, spec: spec, turn: make(chan struct{}, 1)})
+	}
+	c.mu.Unlock()
+	if err := c.tunnel.open(ctx); err != nil {
+		return errors.Join(err, c.takeDown(context.WithoutCancel(ctx)))
+	}
+	if err := c.chooseEndpoint(ctx); err != nil {
+		return errors.Join(err, c.takeDown(context.WithoutCancel(ctx)))
+	}
+	c.mu.Lock()
+	for _, s := range c.services {
+		c.settle(s)
+	}
+	c.mu.Unlock()
+	c.startWatching()
+	return nil
+}
+
+func (c *Cluster) startWatching() {
+	life, stop := context.WithCancel(context.Background())
+	c.mu.Lock()
+	c.stop = stop
+	c.mu.Unlock()
+	c.watching.Go(func() { c.watch(life) })
+}
+
+// ready says whether the engine is a manager of a Swarm, and notes which node it is.
+func (c *Cluster) ready(ctx context.Context) error {
+	info, err := c.engine.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return fmt.Errorf("the engine does not answer: %w; start it, or name another by DOCKER_HOST", err)
+	}
+	switch {
+	case info.Info.Swarm.LocalNodeState != swarm.LocalNodeStateActive:
+		return fmt.Errorf("the engine %s is in no Swarm; make one with: docker swarm init", info.Info.Name)
+	case !info.Info.Swarm.ControlAvailable:
+		return fmt.Errorf("the engine %s is a worker of its Swarm; name a manager by DOCKER_HOST", info.Info.Name)
+	}
+	c.tunnel.node = info.Info.Swarm.NodeID
+	return nil
+}
+
+// free says whether the names of the app are free. What a dead run left is removed first.
+func (c *Cluster) free(ctx context.Context, app cluster.App) error {
+	services, err := c.engine.ServiceList(ctx, client.ServiceListOptions{})
+	if err != nil {
+		return fmt.Errorf("list services: %w", err)
+	}
+	networks, err := c.engine.NetworkList(ctx, client.NetworkListOptions{Filters: make(client.Filters).Add("name", networkName(app.Name))})
+	if err != nil {
+		return fmt.Errorf("list networks: %w", err)
+	}
+	wanted := map[string]bool{}
+	for _, s := range app.Services {
+		wanted[engineName(app.Name, s.Name)] = true
+	}
+	others := map[string]map[string]string{} // runs of the same app
+	youngest := time.Time{}
+	note := func(labels map[string]string, created time.Time) {
+		others[labels[runLabel]] = labels
+		if created.After(youngest) {
+			youngest = created
+		}
+	}
+	var faults []error
+	for _, s := range services.Items {
+		switch {
+		case s.Spec.Labels[appLabel] == app.Name:
+			note(s.Spec.Labels, s.CreatedAt)
+		case wanted[s.Spec.Name]:
+			faults = append(faults, fmt.Errorf("there is a service %s that coinbench did not make; give the app another name (name: in %s), or remove it: docker service rm %s", s.Spec.Name, app.File, s.Spec.Name))
+		}
+	}
+	for _, n := range networks.Items {
+		switch {
+		case n.Name != networkName(app.Name): // the filter takes parts of names
+		case n.Labels[appLabel] == app.Name:
+			note(n.Labels, n.Created)
+		default:
+			faults = append(faults, fmt.Errorf("there is a network %s that coinbench did not make; give the app another name (name: in %s), or remove it: docker network rm %s", n.Name, app.File, n.Name))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	for _, run := range slices.Sorted(maps.Keys(others)) {
+		labels := others[run]
+		alive, err := c.alive(ctx, labels, youngest)
+		if err != nil {
+			return err
+		}
+		if alive {
+			how := "another coinbench runs it now (run " + run + "); wait for its end, or give this app another name"
+			if labels[modeLabel] == "up" {
+				how = "it was brought up by `coinbench up`; take it down first: coinbench down --cluster swarm"
+			}
+			return fmt.Errorf("%s is deployed on this Swarm already: %s", app.Name, how)
+		}
+		c.warn("what a run that was killed left on the Swarm (run %s) is removed first", run)
+		if err := Sweep(ctx, c.engine, app.Name, run); err != nil {
+			return fmt.Errorf("remove what a run that was killed left (run %s): %w", run, err)
+		}
+	}
+	return nil
+}
+
+// alive says whether whoever made a thing still runs: its relay lives exactly as long.
+func (c *Cluster) alive(ctx context.Context, labels map[string]string, youngest time.Time) (bool, error) {
+	if labels[modeLabel] != "run" || labels[nodeLabel] != c.tunnel.node || time.Since(youngest) < 10*time.Second {
+		return true, nil
+	}
+	found, err := c.engine.ContainerList(ctx, client.ContainerListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+labels[runLabel], partLabel+"=relay")})
+	if err != nil {
+		return false, fmt.Errorf("list containers: %w", err)
+	}
+	return len(found.Items) > 0, nil
+}
+
+// create makes one service.
+func (c *Cluster) create(ctx context.Context, s *service) error {
+	c.mu.Lock()
+	if s.removed {
+		c.mu.Unlock()
+		return errRemoved
+	}
+	spec := c.describe(s, slices.Index(c.services, s))
+	c.mu.Unlock()
+	var made client.ServiceCreateResult
+	err := c.retried(ctx, func(ctx context.Context) (err error) {
+		made, err = c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec})
+		return err
+	})
+	switch {
+	case cerrdefs.IsAlreadyExists(err) || cerrdefs.IsConflict(err):
+		return fmt.Errorf("%w; somebody else made it meanwhile", err)
+	case err != nil && strings.Contains(err.Error(), "port") && strings.Contains(err.Error(), "already in use"):
+		return fmt.Errorf("%w; choose another port by --publish %s=PORT", err, s.name)
+	case err != nil:
+		return err
+	}
+	found, err := c.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.id = made.ID
+	s.published = c.publishedPorts(found.Service)
+	c.look()
+	return nil
+}
+
+// publishedPorts are the published ports at the manager's address. The caller holds mu.
+func (c *Cluster) publishedPorts(s swarm.Service) []string {
+	var list []string
+	for _, p := range s.Endpoint.Ports {
+		address := c.nodes[c.tunnel.node].address
+		list = append(list, address+":"+strconv.Itoa(int(p.PublishedPort)))
+	}
+	return list
+}
+
+// levels groups services so that each comes in a later group than those it depends on.
+func levels(services []*service) [][]*service {
+	depth := map[string]int{}
+	var groups [][]*service
+	for _, s := range services { // dependencies first
+		d := 0
+		for _, name := range s.spec.DependsOn {
+			d = max(d, depth[name]+1)
+		}
+		depth[s.name] = d
+		for len(groups) <= d {
+			groups = append(groups, nil)
+		}
+		groups[d] = append(groups[d], s)
+	}
+	return groups
+}
+
+// Remove takes down everything that this cluster made, whatever became of ctx: what is left half removed helps nobody.
+func (c *Cluster) Remove(ctx context.Context) error {
+	c.removal.Lock()
+	defer c.removal.Unlock()
+	if c.deployed() == nil {
+		return nil
+	}
+	return c.takeDown(context.WithoutCancel(ctx))
+}
+
+// takeDown removes services, network and relay, and waits until the tasks are gone.
+func (c *Cluster) takeDown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, removeDeadline, fmt.Errorf("not removed within %s", removeDeadline))
+	defer cancel()
+	hurry := c.hurry()
+	defer hurry()
+	services := c.deployed()
+	var faults []error
+	for _, s := range slices.Backward(services) {
+		c.mu.Lock()
+		s.removed = true
+		c.mu.Unlock()
+		if s.id == "" {
+			continue
+		}
+		err := c.retried(ctx, func(ctx context.Context) error {
+			_, err := c.engine.ServiceRemove(ctx, s.id, client.ServiceRemoveOptions{})
+			return err
+		})
+		if err != nil && !cerrdefs.IsNotFound(err) {
+			faults = append(faults, fmt.Errorf("remove service %s: %w", s.name, err))
+		}
+	}
+	if c.stop != nil {
+		faults = append(faults, c.awaitGone(ctx))
+	}
+	faults = append(faults, c.tunnel.close(ctx), sweep(ctx, c.engine, c.app.Name, c.config.Run, c.retried))
+	if c.stop != nil {
+		c.stop()
+		c.watching.Wait()
+		c.stop = nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range slices.Backward(services) {
+		if s.id != "" {
+			c.emit(history.ServiceRemoved, s.name, "")
+		}
+	}
+	c.changed()
+	c.forget()
+	return errors.Join(faults...)
+}
+
+// awaitGone waits until no task of the app is left.
+func (c *Cluster) awaitGone(ctx context.Context) error {
+	since := c.looks()
+	for {
+		c.mu.Lock()
+		var left []string
+		for _, t := range c.tasks {
+			if !t.gone {
+				left = append(left, t.name)
+			}
+		}
+		fresh, news := c.looked >= since+2, c.news
+		c.mu.Unlock()
+		if fresh && len(left) == 0 {
+			return nil
+		}
+		c.look()
+		select {
+		case <-news:
+		case <-ctx.Done():
+			slices.Sort(left)
+			return fmt.Errorf("%w: %s: still there", context.Cause(ctx), strings.Join(left, ", "))
+		}
+	}
+}
+
+// Sweep removes everything that a run made of an app, found by its labels ("": every run of that app). It touches nothing
+// else, and finding nothing is no error.
+func Sweep(ctx context.Context, engine *client.Client, app, run string) error {
+	return sweep(ctx, engine, app, run, func(ctx context.Context, call func(context.Context) error) error { return call(ctx) })
+}
+
+func sweep(ctx context.Context, engine *client.Client, app, run string, retried func(context.Context, func(context.Context) error) error) error {
+	label := appLabel + "=" + app
+	ours := func(labels map[string]string) bool {
+		return labels[appLabel] == app && (run == "" || labels[runLabel] == run)
+	}
+	var faults []error
+	var found client.ServiceListResult
+	err := retried(ctx, func(ctx context.Context) (err error) {
+		found, err = engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", label)})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("list services: %w", err)
+	}
+	for _, s := range found.Items {
+		if !ours(s.Spec.Labels) {
+			continue
+		}
+		if _, err := engine.ServiceRemove(ctx, s.ID, client.ServiceRemoveOptions{}); err != nil && !cerrdefs.IsNotFound(err) {
+			faults = append(faults, fmt.Errorf("remove service %s: %w", s.Spec.Name, err))
+		}
+	}
+	containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", label, partLabel+"=relay")})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("list containers: %w", err))
+	}
+	for _, x := range containers.Items {
+		if !ours(x.Labels) || x.Labels[partLabel] != "relay" {
+			continue
+		}
+		if _, err := engine.ContainerRemove(ctx, x.ID, client.ContainerRemoveOptions{Force: true}); err != nil && !cerrdefs.IsNotFound(err) && !strings.Contains(err.Error(), "already in progress") {
+			faults = append(faults, fmt.Errorf("remove container %s: %w", x.ID[:12], err))
+		}
+	}
+	networks, err := engine.NetworkList(ctx, client.NetworkListOptions{Filters: make(client.Filters).Add("label", label)})
+	if err != nil {
+		faults = append(faults, fmt.Errorf("list networks: %w", err))
+	}
+	for _, n := range networks.Items {
+		if ours(n.Labels) {
+			if err := removeNetwork(ctx, engine, n.ID); err != nil {
+				faults = append(faults, fmt.Errorf("remove network %s: %w", n.Name, err))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// removeNetwork waits until nothing uses the network any more, and until the engine itself has let go of it: for a moment it
+// still lists a network that the Swarm has forgotten.
+func removeNetwork(ctx context.Context, engine *client.Client, id string) error {
+	for {
+		_, err := engine.NetworkRemove(ctx, id, client.NetworkRemoveOptions{})
+		if err == nil || cerrdefs.IsNotFound(err) || strings.Contains(err.Error(), "not found") {
+			if _, err = engine.NetworkInspect(ctx, id, client.NetworkInspectOptions{}); cerrdefs.IsNotFound(err) {
+				return nil
+			}
+			if err == nil {
+				err = errors.New("it is still there")
+			}
+		} else if !strings.Contains(err.Error(), "in use") && !strings.Contains(err.Error(), "active endpoints") && !passing(err) {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
+		}
+	}
+}

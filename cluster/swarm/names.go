@@ -1,0 +1,112 @@
+package swarm
+
+import (
+	"encoding/json"
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"coinbench/cluster"
+	"coinbench/services/settings"
+)
+
+// The labels of what is ours. A thing without the first of them was not made by coinbench and is never touched.
+const (
+	appLabel     = "coinbench.app"
+	runLabel     = "coinbench.run"
+	modeLabel    = "coinbench.mode"     // run: ends with its process; up: until `down`
+	nodeLabel    = "coinbench.node"     // ID of the node whose engine made it
+	orderLabel   = "coinbench.order"    // place of a service in its app
+	serviceLabel = "coinbench.service"  // the cluster.Service as JSON
+	priorLabel   = "coinbench.previous" // the same before the last update
+	partLabel    = "coinbench.part"     // app, probe, relay, job
+	stackLabel   = "com.docker.stack.namespace"
+)
+
+const redisPort = 6379
+
+// kind is the service that an image of ours is, "redis", or "".
+func kind(image string) (name, tag string) {
+	image, _, _ = strings.Cut(image, "@")
+	if i := strings.LastIndex(image, ":"); i > strings.LastIndex(image, "/") {
+		image, tag = image[:i], image[i+1:]
+	}
+	folder, base := path.Split(image)
+	switch {
+	case base == "redis" || base == "valkey":
+		return "redis", tag
+	case (folder == "coinbench/" || strings.HasSuffix(folder, "/coinbench/")) && slices.Contains(settings.Services(), base):
+		return base, tag
+	}
+	return "", tag
+}
+
+// reference is the full name of an image on this Swarm.
+func (c *Cluster) reference(image string) string {
+	if c.config.Registry != "" && strings.HasPrefix(image, "coinbench/") {
+		return c.config.Registry + "/" + image
+	}
+	return image
+}
+
+// plain is an image's name as the app has it.
+func (c *Cluster) plain(image string) string {
+	image, _, _ = strings.Cut(image, "@")
+	if c.config.Registry != "" {
+		image = strings.TrimPrefix(image, c.config.Registry+"/")
+	}
+	return image
+}
+
+// ports are the ports of a service and of its admin server; 0: it has none.
+func ports(s cluster.Service) (listen, admin int) {
+	k, tag := kind(s.Image)
+	switch k {
+	case "redis":
+		return redisPort, 0
+	case "":
+		if len(s.Ports) > 0 {
+			return s.Ports[0].Target, 0
+		}
+		return 0, 0
+	}
+	env := settings.TagDefaults(k, tag)
+	if env == nil {
+		env = map[string]string{}
+	}
+	for name, value := range s.Environment {
+		env[name] = value
+	}
+	set, err := settings.Parse(k, env)
+	if err != nil {
+		return 0, 0
+	}
+	port := func(address string) int {
+		_, p, _ := net.SplitHostPort(address)
+		n, _ := strconv.Atoi(p)
+		return n
+	}
+	return port(set.Listen), port(set.AdminListen)
+}
+
+func encoded(s cluster.Service) string {
+	data, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // plain data
+	}
+	return string(data)
+}
+
+func decoded(label string) (cluster.Service, error) {
+	var s cluster.Service
+	err := json.Unmarshal([]byte(label), &s)
+	return s, err
+}
+
+// sortedBy sorts keys by their values.
+func sortedBy(keys []string, values map[string]string) []string {
+	slices.SortFunc(keys, func(a, b string) int { return strings.Compare(values[a], values[b]) })
+	return keys
+}

@@ -1,0 +1,153 @@
+package relay
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Client is the harness's end.
+type Client struct {
+	http  *http.Client
+	conn  net.Conn
+	ended chan struct{}
+}
+
+// NewClient speaks to a relay over a connection to its standard streams, and closes it at the end.
+func NewClient(conn net.Conn) *Client {
+	c := &Client{conn: conn, ended: make(chan struct{})}
+	var h2 http.Protocols
+	h2.SetUnencryptedHTTP2(true)
+	first := make(chan net.Conn, 1)
+	var stop sync.Once
+	first <- &tracked{Conn: conn, closed: func() { stop.Do(func() { close(c.ended) }) }}
+	c.http = &http.Client{Transport: &http.Transport{Protocols: &h2, DialContext: func(context.Context, string, string) (net.Conn, error) {
+		select {
+		case conn := <-first:
+			return conn, nil
+		default:
+			return nil, errors.New("the relay's stream has ended")
+		}
+	}}}
+	return c
+}
+
+// Ended is closed when the relay cannot be reached any more.
+func (c *Client) Ended() <-chan struct{} { return c.ended }
+
+// Close ends the relay.
+func (c *Client) Close() error {
+	err := c.conn.Close()
+	c.http.CloseIdleConnections()
+	return err
+}
+
+func (c *Client) do(ctx context.Context, path string, address string, body io.Reader) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://relay"+path, body)
+	if err != nil {
+		return nil, err
+	}
+	if address != "" {
+		request.Header.Set(addressHeader, address)
+	}
+	answer, err := c.http.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode != http.StatusOK {
+		answer.Body.Close()
+		return nil, fmt.Errorf("inside the overlay: %s", answer.Header.Get(errorHeader))
+	}
+	return answer, nil
+}
+
+// Dial connects to an address inside the overlay. Its signature is that of net.Dialer's DialContext.
+func (c *Client) Dial(ctx context.Context, _, address string) (net.Conn, error) {
+	up, feed := io.Pipe()
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, end) // until the connection stands; it outlives ctx
+	answer, err := c.do(life, "/dial", address, up)
+	if !stop() && err == nil {
+		answer.Body.Close()
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		end()
+		feed.Close()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("dial %s: %w", address, err)
+	}
+	return Stream(answer.Body, feed, func() {
+		feed.Close()
+		end()
+		answer.Body.Close()
+	}), nil
+}
+
+// Resolve returns the addresses of a name, in the order of the answer.
+func (c *Client) Resolve(ctx context.Context, name string) ([]string, error) {
+	answer, err := c.do(ctx, "/resolve?name="+url.QueryEscape(name), "", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	var addresses []string
+	err = json.NewDecoder(answer.Body).Decode(&addresses)
+	return addresses, err
+}
+
+// Meeting waits until so many generators have arrived, and lets them go together: they begin after delay. missing is told
+// of who has come, for the error of a deadline. release must be called when they are under way.
+func (c *Client) Meeting(ctx context.Context, name string, copies int, origin time.Time, delay time.Duration, came func(copy string)) (release func(), err error) {
+	up, feed := io.Pipe()
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, end)
+	defer stop()
+	answer, err := c.do(life, "/meeting?name="+url.QueryEscape(name), "", up)
+	if err != nil {
+		end()
+		feed.Close()
+		return nil, err
+	}
+	release = func() {
+		feed.Close()
+		end()
+		answer.Body.Close()
+	}
+	lines := bufio.NewScanner(answer.Body)
+	next := func() error {
+		if lines.Scan() {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return errors.Join(errors.New("the relay ended"), lines.Err())
+	}
+	for range copies {
+		if err := next(); err != nil {
+			release()
+			return nil, err
+		}
+		came(lines.Text())
+	}
+	if err := json.NewEncoder(feed).Encode(Ticket{Elapsed: time.Since(origin), Delay: delay}); err != nil {
+		release()
+		return nil, err
+	}
+	if err := next(); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}

@@ -1,0 +1,146 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// pair is a relay and a client of it, joined by pipes as by a container's standard streams.
+func pair(t *testing.T) (*Client, string) {
+	t.Helper()
+	in, toIn := io.Pipe()
+	fromOut, out := io.Pipe()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- Serve(context.Background(), in, out, l) }()
+	c := NewClient(Stream(fromOut, toIn, func() { toIn.Close(); fromOut.Close() }))
+	t.Cleanup(func() {
+		c.Close()
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+		in.Close()
+		out.Close()
+		goleak.VerifyNone(t)
+	})
+	return c, l.Addr().String()
+}
+
+func TestDialReachesWhatTheRelayReaches(t *testing.T) {
+	c, _ := pair(t)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %d", r.URL.Path, len(body))
+	}))
+	t.Cleanup(server.Close)
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			transport := &http.Transport{DialContext: c.Dial, DisableKeepAlives: i%2 == 0}
+			defer transport.CloseIdleConnections()
+			client := &http.Client{Transport: transport, Timeout: time.Minute}
+			for range 3 {
+				answer, err := client.Post(server.URL+"/x", "text/plain", strings.NewReader(strings.Repeat("a", 100_000)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				body, err := io.ReadAll(answer.Body)
+				answer.Body.Close()
+				if err != nil || string(body) != "/x 100000" {
+					t.Errorf("%q, %v", body, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestDialSaysWhyNot(t *testing.T) {
+	c, _ := pair(t)
+	l, _ := net.Listen("tcp", "127.0.0.1:0")
+	address := l.Addr().String()
+	l.Close()
+	if _, err := c.Dial(t.Context(), "tcp", address); err == nil || !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), address) {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Dial(ctx, "tcp", address); err == nil {
+		t.Error("a dial with a context that is done succeeds")
+	}
+}
+
+func TestResolve(t *testing.T) {
+	c, _ := pair(t)
+	got, err := c.Resolve(t.Context(), "127.0.0.1")
+	if err != nil || !slices.Equal(got, []string{"127.0.0.1"}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := c.Resolve(t.Context(), "no.such.name.invalid"); err == nil {
+		t.Error("no error for a name that there is not")
+	}
+}
+
+func TestGeneratorsGoTogether(t *testing.T) {
+	c, address := pair(t)
+	origin := time.Now().Add(-time.Minute)
+	const copies = 3
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var starts []time.Time
+	for i := range copies {
+		wg.Go(func() {
+			start, o, off, err := Meet(t.Context(), address, "load", i+1)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if d := o.Sub(origin).Abs(); d > off+100*time.Millisecond {
+				t.Errorf("the origin is %s off, more than %s", d, off)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			starts = append(starts, start)
+		})
+	}
+	var came []string
+	release, err := c.Meeting(t.Context(), "load", copies, origin, time.Second, func(copy string) { came = append(came, copy) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	release()
+	if slices.Sort(came); !slices.Equal(came, []string{"1", "2", "3"}) {
+		t.Errorf("came: %v", came)
+	}
+	if len(starts) == copies {
+		slices.SortFunc(starts, time.Time.Compare)
+		if d := starts[copies-1].Sub(starts[0]); d > 500*time.Millisecond {
+			t.Errorf("the starts are %s apart", d)
+		}
+	}
+}
+
+func TestMeetingEndsWithItsContext(t *testing.T) {
+	c, _ := pair(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	go cancel()
+	if _, err := c.Meeting(ctx, "load", 1, time.Now(), 0, func(string) {}); err == nil {
+		t.Error("nobody came, and no error")
+	}
+}

@@ -1,0 +1,115 @@
+package relay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// Port is where generators meet inside the overlay.
+const Port = "8083"
+
+const (
+	addressHeader = "X-Relay-Address"
+	errorHeader   = "X-Relay-Error"
+	dialTimeout   = 10 * time.Second
+)
+
+// Serve is the relay: it answers what comes in until the input ends or ctx is done. meeting is where generators meet; nil:
+// nowhere.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, meeting net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	r := &server{meetings: map[string]*gathering{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/dial", r.dial)
+	mux.HandleFunc("/resolve", r.resolve)
+	mux.HandleFunc("/meeting", r.watch)
+	inside := http.NewServeMux()
+	inside.HandleFunc("/meet", r.meet)
+
+	var h2 http.Protocols
+	h2.SetUnencryptedHTTP2(true)
+	l := newOnce(Stream(in, out, nil))
+	outer := &http.Server{Handler: mux, Protocols: &h2, BaseContext: func(net.Listener) context.Context { return ctx }}
+	inner := &http.Server{Handler: inside, BaseContext: func(net.Listener) context.Context { return ctx }}
+	var wg sync.WaitGroup
+	if meeting != nil {
+		wg.Go(func() { _ = inner.Serve(meeting) })
+	}
+	stop := context.AfterFunc(ctx, func() { outer.Close(); l.Close() })
+	defer stop()
+	err := outer.Serve(l)
+	cancel()
+	outer.Close()
+	inner.Close()
+	wg.Wait()
+	if errors.Is(err, errEnded) || errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+type server struct {
+	mu       sync.Mutex
+	meetings map[string]*gathering
+}
+
+func refuse(w http.ResponseWriter, err error) {
+	w.Header().Set(errorHeader, err.Error())
+	w.WriteHeader(http.StatusBadGateway)
+}
+
+// dial passes a connection on.
+func (s *server) dial(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Header.Get(addressHeader))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	defer conn.Close()
+	w.WriteHeader(http.StatusOK)
+	control := http.NewResponseController(w)
+	if control.Flush() != nil {
+		return
+	}
+	go func() {
+		_, err := io.Copy(conn, r.Body)
+		if c, ok := conn.(*net.TCPConn); ok && err == nil {
+			_ = c.CloseWrite()
+		} else {
+			conn.Close()
+		}
+	}()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := conn.Read(buffer)
+		if n > 0 {
+			if _, werr := w.Write(buffer[:n]); werr != nil || control.Flush() != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// resolve looks a name up where the app does.
+func (s *server) resolve(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
+	defer cancel()
+	addresses, err := net.DefaultResolver.LookupHost(ctx, r.URL.Query().Get("name"))
+	if err != nil {
+		refuse(w, err)
+		return
+	}
+	_ = json.NewEncoder(w).Encode(addresses)
+}

@@ -1,0 +1,158 @@
+package swarm
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
+
+	"coinbench/cluster"
+)
+
+// engineName is a service's name on the engine; inside the overlay its own name is an alias.
+func engineName(app, service string) string { return app + "_" + service }
+
+func networkName(app string) string { return app + "_overlay" }
+
+func (c *Cluster) labels(app, part string) map[string]string {
+	mode := "run"
+	if c.config.Keep {
+		mode = "up"
+	}
+	return map[string]string{appLabel: app, runLabel: c.config.Run, modeLabel: mode, partLabel: part, nodeLabel: c.tunnel.node}
+}
+
+// describe turns what a service shall be into the engine's words. The caller holds mu.
+func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
+	w := s.spec
+	labels := c.labels(c.app.Name, "app")
+	labels[stackLabel] = c.app.Name
+	labels[orderLabel] = strconv.Itoa(order)
+	labels[serviceLabel] = encoded(w)
+	if s.previous != nil {
+		labels[priorLabel] = encoded(*s.previous)
+	}
+	k, _ := kind(w.Image)
+	replica := w.Name + ".{{.Task.Slot}}"
+	if w.Global {
+		replica = w.Name + ".{{.Node.Hostname}}"
+	}
+	env := maps.Clone(w.Environment)
+	if env == nil {
+		env = map[string]string{}
+	}
+	if k != "" && k != "redis" {
+		env["COIN_REPLICA"] = replica
+	}
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, name+"="+env[name])
+	}
+	grace := w.StopGrace
+	spec := swarm.ServiceSpec{
+		Annotations: swarm.Annotations{Name: engineName(c.app.Name, w.Name), Labels: labels},
+		TaskTemplate: swarm.TaskSpec{
+			ContainerSpec: &swarm.ContainerSpec{
+				Image: c.reference(w.Image), Env: list, StopGracePeriod: &grace, ReadOnly: k != "" && k != "redis",
+				Labels: map[string]string{runLabel: c.config.Run, appLabel: c.app.Name},
+			},
+			RestartPolicy: restart(w.Restart),
+			Placement:     &swarm.Placement{Constraints: w.Constraints},
+			Networks:      []swarm.NetworkAttachmentConfig{{Target: c.network, Aliases: []string{w.Name}}},
+			ForceUpdate:   s.force,
+		},
+		UpdateConfig:   rollout(w.Update),
+		RollbackConfig: rollout(w.Rollback),
+		EndpointSpec:   &swarm.EndpointSpec{Mode: swarm.ResolutionMode(s.mode)},
+	}
+	if !ownCommand(w) {
+		spec.TaskTemplate.ContainerSpec.Args = w.Command
+	}
+	if h := w.Health; h != nil {
+		spec.TaskTemplate.ContainerSpec.Healthcheck = &container.HealthConfig{
+			Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries, StartPeriod: h.StartPeriod,
+		}
+	}
+	if w.Global {
+		spec.Mode.Global = &swarm.GlobalService{}
+	} else {
+		n := uint64(w.Replicas)
+		spec.Mode.Replicated = &swarm.ReplicatedService{Replicas: &n}
+	}
+	for i, p := range w.Ports {
+		published := p.Published
+		if other, ok := c.config.Publish[w.Name]; ok {
+			if published = other; i > 0 {
+				break
+			}
+		}
+		mode := swarm.PortConfigPublishModeIngress
+		if s.mode == DNSRR { // the engine refuses the routing mesh without virtual addresses
+			mode = swarm.PortConfigPublishModeHost
+		}
+		spec.EndpointSpec.Ports = append(spec.EndpointSpec.Ports, swarm.PortConfig{
+			Protocol: network.TCP, TargetPort: uint32(p.Target), PublishedPort: uint32(published), PublishMode: mode,
+		})
+	}
+	return spec
+}
+
+// ownCommand says that a service's command is what its image does anyway, or that there is none.
+func ownCommand(s cluster.Service) bool {
+	k, _ := kind(s.Image)
+	return len(s.Command) == 0 || slices.Equal(s.Command, []string{"coinbench", "service", k})
+}
+
+func restart(r cluster.Restart) *swarm.RestartPolicy {
+	p := &swarm.RestartPolicy{Condition: swarm.RestartPolicyCondition(r.Condition), Delay: &r.Delay, Window: &r.Window}
+	if r.MaxAttempts > 0 {
+		n := uint64(r.MaxAttempts)
+		p.MaxAttempts = &n
+	}
+	return p
+}
+
+func rollout(r cluster.Rollout) *swarm.UpdateConfig {
+	return &swarm.UpdateConfig{
+		Parallelism: uint64(r.Parallelism), Delay: r.Delay, Order: swarm.UpdateOrder(r.Order), Monitor: r.Monitor,
+		MaxFailureRatio: float32(r.MaxFailureRatio), FailureAction: swarm.FailureAction(r.FailureAction),
+	}
+}
+
+// mode is how a service's name shall lead to its replicas. The caller holds mu.
+func (c *Cluster) mode(s cluster.Service) EndpointMode {
+	switch {
+	case c.config.Endpoint != Auto:
+		return c.config.Endpoint
+	case !c.vip || s.Balance == cluster.Random || s.Endpoint == string(DNSRR):
+		return DNSRR
+	}
+	return VIP
+}
+
+// settle says what a service really gets: the endpoint mode decides the balancing.
+func (c *Cluster) settle(s *service) {
+	s.mode = c.mode(s.spec)
+	s.spec.Endpoint = string(s.mode)
+	s.spec.Balance = cluster.RoundRobin
+	if s.mode == DNSRR {
+		s.spec.Balance = cluster.Random
+	}
+}
+
+// inForce lists what holds for a service, as the details of an event. The caller holds mu.
+func (s *service) inForce() []string {
+	detail := []string{"image", s.spec.Image, "replicas", strconv.Itoa(s.spec.Replicas), "balance", string(s.spec.Balance),
+		"endpoint", string(s.mode), "published", strings.Join(s.published, " ")}
+	for k, v := range s.spec.Environment {
+		detail = append(detail, "env."+k, v)
+	}
+	return detail
+}
+
+func nth(service string, slot int) string { return fmt.Sprintf("%s.%d", service, slot) }

@@ -1,0 +1,243 @@
+package swarm
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/client"
+
+	"coinbench/cluster"
+	"coinbench/history"
+)
+
+// EndpointMode says how a service's name leads to its replicas.
+type EndpointMode string
+
+// The endpoint modes. Auto tries VIP on a service made for that, and falls back to DNSRR with a warning.
+const (
+	Auto  EndpointMode = "auto"
+	VIP   EndpointMode = "vip"
+	DNSRR EndpointMode = "dnsrr"
+)
+
+// EndpointModes lists the modes in the order of the documentation.
+func EndpointModes() []EndpointMode { return []EndpointMode{Auto, VIP, DNSRR} }
+
+const (
+	defaultDeadline = 60 * time.Second
+	removeDeadline  = 60 * time.Second
+	quickPoll       = 100 * time.Millisecond // of the tasks, while something changes
+	slowPoll        = 500 * time.Millisecond // otherwise
+)
+
+// Config says which Swarm, and how. Only Client is needed.
+type Config struct {
+	Client   *client.Client // of a manager's engine; the caller closes it
+	Sink     cluster.Sink   // takes events, must not call the cluster; nil: nobody does
+	Start    time.Time      // the run's start, to which readings are relative; zero: the call of New
+	Run      string         // tells runs apart, the value of a label; "": random
+	Keep     bool           // what is deployed is meant to outlive this process
+	Endpoint EndpointMode   // "": Auto
+	Registry string         // host:port, put in front of coinbench/... images; "": the names as they are
+	Tag      string         // of the image coinbench/coinbench, which relay and load generators run; "": v0.1
+	Publish  map[string]int // the port to publish a service at instead of the Compose file's; 0: any free one
+	Socket   string         // the engine's socket on every node, for Kill and for cleaning up after a killed run; "": /var/run/docker.sock
+	Deadline time.Duration  // for a change to converge, beside the times that the app itself asks for; 0: 60 s
+}
+
+// Cluster is a Swarm.
+type Cluster struct {
+	config Config
+	engine *client.Client
+
+	removal sync.Mutex // held by Deploy's set-up and by Remove
+	tunnel  tunnel
+
+	mu       sync.Mutex
+	app      cluster.App // as it is deployed, without its services
+	services []*service  // in the app's order; nil: nothing is deployed
+	network  string      // its ID
+	vip      bool        // virtual addresses work, or are asked for
+	tasks    map[string]*task
+	numbers  map[string]int // tasks so far of every slot, so that names are unique within a run
+	nodes    map[string]node
+	busy     int           // changes that are going on
+	wake     chan struct{} // holds something when the watcher shall look at once
+	news     chan struct{} // closed and replaced whenever something was seen
+	looked   int           // how often the watcher has looked
+	silent   time.Time     // since when the engine does not answer; zero: it does
+	stop     context.CancelFunc
+	watching sync.WaitGroup
+}
+
+// service is a deployed service. Fields below mu belong to the cluster's mutex.
+type service struct {
+	name string
+	id   string        // "": not created yet
+	turn chan struct{} // held by the one change that is going on
+
+	// mu: the cluster's
+	spec      cluster.Service
+	previous  *cluster.Service // before the last update
+	mode      EndpointMode     // VIP or DNSRR
+	force     uint64           // counts forced updates
+	published []string
+	removed   bool
+	givenUp   error // waiting does not help
+}
+
+// New returns a cluster with nothing deployed. It touches nothing.
+func New(config Config) (*Cluster, error) {
+	if config.Client == nil {
+		return nil, errors.New("swarm: no client of an engine")
+	}
+	config.Endpoint = cmp.Or(config.Endpoint, Auto)
+	if !slices.Contains(EndpointModes(), config.Endpoint) {
+		return nil, fmt.Errorf("endpoint mode %q; accepted: auto, vip, dnsrr", config.Endpoint)
+	}
+	if config.Start.IsZero() {
+		config.Start = time.Now()
+	}
+	if config.Run == "" {
+		var b [6]byte
+		_, _ = rand.Read(b[:])
+		config.Run = hex.EncodeToString(b[:])
+	}
+	config.Tag = cmp.Or(config.Tag, "v0.1")
+	config.Socket = cmp.Or(config.Socket, "/var/run/docker.sock")
+	config.Deadline = cmp.Or(config.Deadline, defaultDeadline)
+	config.Registry = strings.TrimSuffix(config.Registry, "/")
+	c := &Cluster{config: config, engine: config.Client, news: make(chan struct{}), wake: make(chan struct{}, 1)}
+	c.tunnel.c = c
+	c.forget()
+	return c, nil
+}
+
+// forget is the state without an app. Task numbers stay: names are unique within a run.
+func (c *Cluster) forget() {
+	c.app, c.services, c.network = cluster.App{}, nil, ""
+	c.tasks, c.nodes = map[string]*task{}, map[string]node{}
+	if c.numbers == nil {
+		c.numbers = map[string]int{}
+	}
+}
+
+// Name is swarm.
+func (c *Cluster) Name() string { return "swarm" }
+
+// Run is the value of the label that everything of this run carries.
+func (c *Cluster) Run() string { return c.config.Run }
+
+// Now is the time.
+func (c *Cluster) Now() time.Time { return time.Now() }
+
+// Sleep waits.
+func (c *Cluster) Sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (c *Cluster) deployed() []*service {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.services
+}
+
+func (c *Cluster) find(name string) (*service, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.services == nil {
+		return nil, errors.New("no app is deployed")
+	}
+	app := cluster.App{}
+	for _, s := range c.services {
+		if s.name == name {
+			return s, nil
+		}
+		app.Services = append(app.Services, cluster.Service{Name: s.name})
+	}
+	return nil, app.Unknown(name)
+}
+
+// begin waits for its turn to change a service.
+func (c *Cluster) begin(ctx context.Context, name string) (*service, func(), error) {
+	s, err := c.find(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	if ctx.Err() != nil {
+		return nil, nil, context.Cause(ctx)
+	}
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, context.Cause(ctx)
+	}
+	hurry := c.hurry()
+	return s, func() { hurry(); <-s.turn }, nil
+}
+
+// hurry makes the watcher look often until the returned function is called.
+func (c *Cluster) hurry() func() {
+	c.mu.Lock()
+	c.busy++
+	c.mu.Unlock()
+	c.look()
+	return func() {
+		c.mu.Lock()
+		c.busy--
+		c.mu.Unlock()
+	}
+}
+
+// look makes the watcher look at once.
+func (c *Cluster) look() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// emit sends an event. The caller holds mu, so that events come in the order of what happened.
+func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
+	if c.config.Sink == nil {
+		return
+	}
+	e := history.Event{Kind: kind, Service: service, Task: task}
+	for i := 0; i+1 < len(detail); i += 2 {
+		if detail[i+1] == "" {
+			continue
+		}
+		if e.Detail == nil {
+			e.Detail = map[string]string{}
+		}
+		e.Detail[detail[i]] = detail[i+1]
+	}
+	c.config.Sink(e)
+}
+
+func (c *Cluster) warn(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.emit(history.Warning, "", "", "message", fmt.Sprintf(format, args...))
+}
+
+// changed wakes all who wait for something. The caller holds mu.
+func (c *Cluster) changed() {
+	close(c.news)
+	c.news = make(chan struct{})
+}

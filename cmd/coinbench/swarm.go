@@ -1,0 +1,16 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func swarmCommand(p process) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "swarm",
+		Short: "Prepare a Docker Swarm, or make one for a lab",
+		Example: `  coinbench swarm lab up --nodes 3
+  coinbench swarm lab down`,
+	}
+	c.AddCommand(labCommand(p))
+	return c
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+
+	"coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/registry"
+	"coinbench/cluster/swarm/relay"
+)
+
+// What runs inside a Swarm, or serves it, is this same binary. These commands are started by coinbench itself.
+
+const (
+	insideHost  = "unix:///var/run/docker.sock" // where a container finds the engine's socket that it was given
+	sweepAllows = 2 * time.Minute
+)
+
+func relayCommand(p process) *cobra.Command {
+	var app, run string
+	c := &cobra.Command{
+		Use:     "relay",
+		Short:   "Reach into an overlay network over standard input and output (coinbench starts this itself)",
+		Example: "  coinbench relay",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			// Being told to stop is no reason to forget the sweep.
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			meeting, err := net.Listen("tcp", ":"+relay.Port)
+			if err != nil {
+				return unmeasured(err)
+			}
+			err = relay.Serve(ctx, p.stdin, p.stdout, meeting)
+			if app == "" || ctx.Err() != nil {
+				return unmeasured(err)
+			}
+			// The input has ended. After a run in good order somebody removes this container now; otherwise its harness is
+			// gone, and what it made goes too.
+			sweeping, cancel := context.WithTimeout(ctx, sweepAllows)
+			defer cancel()
+			select {
+			case <-time.After(3 * time.Second):
+			case <-ctx.Done():
+				return nil
+			}
+			engine, clientErr := client.New(client.WithHost(insideHost))
+			if clientErr != nil {
+				return unmeasured(errors.Join(err, clientErr))
+			}
+			defer engine.Close()
+			return unmeasured(errors.Join(err, swarm.Sweep(sweeping, engine, app, run)))
+		},
+	}
+	c.Flags().StringVar(&app, "sweep", "", "when the input ends, remove what the run made of this app")
+	c.Flags().StringVar(&run, "run", "", "the run that --sweep is about")
+	return c
+}
+
+func killContainerCommand(p process) *cobra.Command {
+	return &cobra.Command{
+		Use:     "kill-container ID",
+		Short:   "Kill a container on this node (coinbench starts this itself)",
+		Example: "  coinbench kill-container 0123456789ab",
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			engine, err := client.New(client.WithHost(insideHost))
+			if err != nil {
+				return unmeasured(err)
+			}
+			defer engine.Close()
+			if _, err := engine.ContainerKill(c.Context(), args[0], client.ContainerKillOptions{Signal: "SIGKILL"}); err != nil {
+				return unmeasured(fmt.Errorf("kill %s: %w", args[0], err))
+			}
+			return nil
+		},
+	}
+}
+
+// registryCommand is the registry of a lab, and of a Swarm that can pull nothing.
+func registryCommand(p process) *cobra.Command {
+	var listen, data string
+	c := &cobra.Command{
+		Use:     "registry",
+		Short:   "Serve an image registry from a folder (coinbench starts this itself)",
+		Example: "  coinbench registry --listen 127.0.0.1:5000 --data /tmp/registry",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			l, err := net.Listen("tcp", listen)
+			if err != nil {
+				return unmeasured(err)
+			}
+			if err := registry.Serve(ctx, l, data); err != nil && ctx.Err() == nil && !errors.Is(err, io.EOF) {
+				return unmeasured(err)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", ":5000", "where, as `HOST:PORT`")
+	c.Flags().StringVar(&data, "data", "/data", "folder of the images")
+	return c
+}

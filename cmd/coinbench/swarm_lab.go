@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coinbench/cluster/swarm/images"
+	"coinbench/cluster/swarm/lab"
+	"coinbench/services/settings"
+)
+
+// labImages are the tags that a lab's registry has: the workshop's two releases.
+func labTags() []string { return []string{"v0.1", "v0.01"} }
+
+func labCommand(p process) *cobra.Command {
+	name := lab.DefaultName
+	c := &cobra.Command{
+		Use:   "lab",
+		Short: "Make a real Swarm of several nodes on this machine (Linux, root, Docker Engine installed)",
+		Example: `  coinbench swarm lab up --nodes 3
+  eval "$(coinbench swarm lab env)"
+  coinbench swarm lab down`,
+	}
+	c.PersistentFlags().StringVar(&name, "name", name, "name of the lab; several can be up at once")
+	c.AddCommand(labUp(p, &name), labDown(p, &name), labPs(p, &name), labKill(p, &name), labStart(p, &name), labEnv(p, &name))
+	return c
+}
+
+// interruptible is a context that Ctrl-C ends.
+func interruptible() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+}
+
+func labUp(p process, name *string) *cobra.Command {
+	nodes := 3
+	c := &cobra.Command{
+		Use:     "up",
+		Short:   "Make the lab: engines, Swarm, registry with coinbench's images",
+		Example: "  coinbench swarm lab up --nodes 3",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := interruptible()
+			defer stop()
+			if err := lab.Check(); err != nil {
+				return usage(err)
+			}
+			set, err := buildImages(ctx, labTags())
+			if err != nil {
+				return unmeasured(err)
+			}
+			if redis, err := images.Redis(""); err == nil {
+				set[images.RedisName] = redis
+			} else {
+				fmt.Fprintf(p.stderr, "coinbench: warning: the lab's registry has no redis: %v\n", err)
+			}
+			begun := time.Now()
+			l, err := lab.Up(ctx, lab.Config{Name: *name, Nodes: nodes, Images: set, Progress: func(text string) { fmt.Fprintln(p.stderr, text) }})
+			if err != nil {
+				return unmeasured(err)
+			}
+			fmt.Fprintf(p.stdout, "%d nodes in %s, registry at %s\n", len(l.Nodes()), time.Since(begun).Round(100*time.Millisecond), l.Registry())
+			fmt.Fprintf(p.stdout, "export %s\n", strings.Join(l.Env(), " "))
+			return nil
+		},
+	}
+	c.Flags().IntVar(&nodes, "nodes", nodes, "number of nodes")
+	return c
+}
+
+// buildImages builds every image of ours with each tag, of one binary.
+func buildImages(ctx context.Context, tags []string) (images.Set, error) {
+	binary, err := images.Binary(ctx, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	set := images.Set{}
+	for _, tag := range tags {
+		some, err := images.BuildAll(images.Options{Binary: binary, Tag: tag}, append(settings.Services(), ""))
+		if err != nil {
+			return nil, err
+		}
+		for n, image := range some {
+			set[n] = image
+		}
+	}
+	return set, nil
+}
+
+func labDown(p process, name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:     "down",
+		Short:   "Remove the lab and every trace of it, also after a crash",
+		Example: "  coinbench swarm lab down",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return unmeasured(lab.Down(context.Background(), *name))
+		},
+	}
+}
+
+// openLab finds a lab that is up.
+func openLab(name string) (*lab.Lab, error) {
+	l, err := lab.Open(name)
+	if errors.Is(err, lab.ErrNoLab) {
+		err = fmt.Errorf("%w: make one with: coinbench swarm lab up", err)
+	}
+	return l, usage(err)
+}
+
+func labPs(p process, name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:     "ps",
+		Short:   "List the lab's nodes",
+		Example: "  coinbench swarm lab ps",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := interruptible()
+			defer stop()
+			l, err := openLab(*name)
+			if err != nil {
+				return err
+			}
+			nodes, err := l.Ps(ctx)
+			if err != nil {
+				return unmeasured(err)
+			}
+			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
+			fmt.Fprintln(w, "NODE\tADDRESS\tMACHINE\tENGINE\tROLE\tSTATE")
+			on := map[bool]string{true: "on", false: "off"}
+			for _, n := range nodes {
+				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Address, on[n.PID != 0], on[n.Engine], n.Role, n.State)
+			}
+			return w.Flush()
+		},
+	}
+}
+
+func labKill(p process, name *string) *cobra.Command {
+	engine := false
+	c := &cobra.Command{
+		Use:     "kill NODE",
+		Short:   "Take a node's power away; `start` brings it back",
+		Example: "  coinbench swarm lab kill node3",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, stop := interruptible()
+			defer stop()
+			l, err := openLab(*name)
+			if err != nil {
+				return err
+			}
+			if engine {
+				return unmeasured(l.KillEngine(ctx, args[0]))
+			}
+			return unmeasured(l.Kill(ctx, args[0]))
+		},
+	}
+	c.Flags().BoolVar(&engine, "engine", false, "kill its engine only")
+	return c
+}
+
+func labStart(p process, name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:     "start NODE",
+		Short:   "Start what of a node does not run",
+		Example: "  coinbench swarm lab start node3",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			ctx, stop := interruptible()
+			defer stop()
+			l, err := openLab(*name)
+			if err != nil {
+				return err
+			}
+			return unmeasured(l.Start(ctx, args[0]))
+		},
+	}
+}
+
+func labEnv(p process, name *string) *cobra.Command {
+	return &cobra.Command{
+		Use:     "env",
+		Short:   "Print what a shell needs to use the lab's manager",
+		Example: `  eval "$(coinbench swarm lab env)"`,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			l, err := openLab(*name)
+			if err != nil {
+				return err
+			}
+			for _, e := range l.Env() {
+				fmt.Fprintf(p.stdout, "export %s\n", e)
+			}
+			return nil
+		},
+	}
+}
