@@ -90,6 +90,11 @@ type Change struct {
 	Environment map[string]string // merged over the present one; an empty value removes the name
 	Balance     Balance           //
 	Rollout     *Rollout          // settings of this and later updates; nil: those in force
+
+	// The fields below are of this update only, and have an effect where the cluster is a Strategist.
+	Strategy Strategy      // Batched pulls everywhere first, BlueGreen has its own way; else by lanes
+	Pull     time.Duration // how long a node takes to pull the image; only for clusters that pull none
+	Slots    []int         // replace only the tasks in these slots; nil: all
 }
 
 // ServiceStatus is a service as it is now.

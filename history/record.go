@@ -49,9 +49,13 @@ const (
 	ServiceUpdated  EventKind = "service.updated"  // image, replicas, env.<NAME>, balance
 	ServiceRemoved  EventKind = "service.removed"
 
-	RolloutBegin EventKind = "rollout.begin" // parallelism, delay, order
-	RolloutEnd   EventKind = "rollout.end"   // state: completed, paused, rolled_back
+	RolloutBegin  EventKind = "rollout.begin"  // strategy, parallelism, delay, order, tasks, rollback
+	RolloutSlot   EventKind = "rollout.slot"   // slot: the rollout turns to it
+	RolloutSwitch EventKind = "rollout.switch" // to: green, or blue when it is undone: all connections go to the other set from here
+	RolloutEnd    EventKind = "rollout.end"    // state: completed, paused, rolled_back; reason
+	RolloutJudged EventKind = "rollout.judged" // verdict: on, back; reason: of a canary
 
+	TaskPulled    EventKind = "task.pulled"    // its image is there
 	TaskStarted   EventKind = "task.started"   // version, image, pid, address
 	TaskHealthy   EventKind = "task.healthy"   //
 	TaskUnhealthy EventKind = "task.unhealthy" // error
@@ -60,6 +64,12 @@ const (
 	TaskStopping  EventKind = "task.stopping"  // told to stop
 	TaskGone      EventKind = "task.gone"      // exit, error
 	TaskKilled    EventKind = "task.killed"    // a fault that the scenario asked for: down, in_rotation
+	TaskPaused    EventKind = "task.paused"    // as TaskKilled: for
+	TaskSlowed    EventKind = "task.slowed"    // as TaskKilled: for, delay
+	TaskRecovered EventKind = "task.recovered" // of a pause or a slowness
+
+	// ConnectionFailed is a connection that the balancer could not bring to an end: task; why: refused, reset, none in rotation.
+	ConnectionFailed EventKind = "connection.failed"
 
 	Warning EventKind = "warning" // message: something the reader of the report must know
 )
