@@ -78,6 +78,12 @@ type Rollbacker interface {
 	Rollback(ctx context.Context, service string) error
 }
 
+// Participants is the ability of a cluster whose time passes only while everyone who uses it waits. Go starts a goroutine beside the
+// caller that uses the cluster too; the function that it returns waits for its end.
+type Participants interface {
+	Go(f func()) (wait func())
+}
+
 // Logs is the ability to read what a task printed.
 type Logs interface {
 	// Logs writes the output so far of every task of the service, each line with the task's name before it.

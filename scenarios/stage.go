@@ -79,10 +79,23 @@ func (st *stage) warn(message string) {
 	}
 }
 
+// beside runs f beside the caller, on a cluster of virtual time as a participant of its clock; wait waits for its end.
+func (st *stage) beside(f func()) (wait func()) {
+	if c, ok := st.cluster.(cluster.Participants); ok {
+		return c.Go(f)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		f()
+	}()
+	return func() { <-ended }
+}
+
 // poll takes the counters once a second until the context is done; the channel is closed when it has ended.
 func (st *stage) poll(ctx context.Context) <-chan struct{} {
 	ended := make(chan struct{})
-	go func() {
+	st.beside(func() {
 		defer close(ended)
 		defer func() {
 			if r := recover(); r != nil {
@@ -102,7 +115,7 @@ func (st *stage) poll(ctx context.Context) <-chan struct{} {
 			_ = st.read(ctx) // a task that comes or goes does not answer; the edges of windows insist
 			st.report(false)
 		}
-	}()
+	})
 	return ended
 }
 

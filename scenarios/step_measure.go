@@ -92,11 +92,12 @@ func (s *Measure) play(ctx context.Context, st *stage) error {
 	probing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	probed := make(chan error, 1)
-	go func() { probed <- st.load(probing, s.Probe.Service, w) }()
+	wait := st.beside(func() { probed <- st.load(probing, s.Probe.Service, w) })
 	if err = st.window(ctx, s.Name, s.For); err != nil {
 		cancel()
 	}
 	st.doing("waiting for the last answers")
+	wait()
 	if e := <-probed; err == nil {
 		err = e
 	}
