@@ -1,0 +1,266 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"coinbench/capacity"
+	"coinbench/history"
+)
+
+// ABOptions are the flags of ab that change what its summary says.
+type ABOptions struct {
+	KeepAlive      bool // -k
+	VariableLength bool // -l: a length that differs from the first answer's is no failure
+}
+
+// ABSummary is what ApacheBench 2.3 computes of a load, by its definitions: they are those of its source, support/ab.c.
+// Times are in seconds. An answer counts as complete whatever its status; a failure without an answer does not.
+type ABSummary struct {
+	DocumentLength int64   // of the first answer's body
+	TimeTakenS     float64 // from the begin to the last answer
+	Complete       int64
+	Failed         int64 // connect + receive + length + exceptions; an answer of another length is complete and failed
+	Connect        int64
+	Receive        int64
+	Length         int64
+	Exceptions     int64
+	Non2xx         int64
+	BodyBytes      int64
+	PerS           float64 // complete / time taken
+	MeanTurnS      float64 // clients x time taken / complete
+	MeanAcrossS    float64 // time taken / complete
+	Kept           int64   // complete requests that the rows are made of
+	Whole          bool    // they are all
+	Rows           []ABRow // connect, processing, waiting, total; none without a complete request
+	Percentiles    []ABPercentile
+}
+
+// ABRow is one line of ab's table of connection times.
+type ABRow struct {
+	Name                         string
+	MinS, MeanS, SDS, MedS, MaxS float64
+}
+
+// ABPercentile is one line of ab's table of percentages.
+type ABPercentile struct {
+	Percent int
+	S       float64
+}
+
+// NewABSummary computes ab's summary. Samples that are not kept are missing in the rows, and then the percentiles come from
+// the histograms, of three digits and of ok requests only.
+func NewABSummary(l PlayedLoad, o ABOptions) ABSummary {
+	s := ABSummary{Complete: l.answered(), BodyBytes: l.Total.Bytes, Non2xx: l.Total.Failures[history.UnexpectedStatus]}
+	for class, n := range l.Total.Failures {
+		switch class {
+		case history.NameResolution, history.Refused, history.NoRoute, history.ConnectTimeout, history.ConnectFailed:
+			s.Connect += n
+		case history.ResetBeforeByte, history.ResetInBody, history.ClosedReused, history.HeaderTimeout, history.BodyTimeout:
+			s.Receive += n
+		case history.Malformed:
+			s.Exceptions += n
+		}
+	}
+	var done []history.Sample
+	for _, sample := range l.Samples {
+		switch sample.Class {
+		case history.OK, history.UnexpectedStatus, history.WrongLength, history.WrongBody:
+			done = append(done, sample)
+		}
+	}
+	slices.SortStableFunc(done, func(a, b history.Sample) int { return int(a.Done - b.Done) })
+	s.Kept, s.Whole = int64(len(done)), int64(len(done)) == s.Complete
+	end := l.End.End
+	if s.Kept > 0 {
+		s.DocumentLength = done[0].Bytes
+		if s.Whole {
+			end = done[len(done)-1].Done
+		}
+	}
+	if !o.VariableLength {
+		for _, sample := range done {
+			if sample.Bytes != s.DocumentLength {
+				s.Length++
+			}
+		}
+	}
+	s.Failed = s.Connect + s.Receive + s.Length + s.Exceptions
+	if s.TimeTakenS = (end - l.Spec.Begin).Seconds(); s.TimeTakenS > 0 && s.Complete > 0 {
+		s.PerS = float64(s.Complete) / s.TimeTakenS
+		s.MeanAcrossS = s.TimeTakenS / float64(s.Complete)
+		s.MeanTurnS = float64(l.Spec.Clients) * s.MeanAcrossS
+	}
+	s.times(l, done)
+	return s
+}
+
+// times makes the rows and the percentiles.
+func (s *ABSummary) times(l PlayedLoad, done []history.Sample) {
+	if len(done) == 0 {
+		return
+	}
+	row := func(name string, of func(history.Sample) time.Duration) []float64 {
+		values := make([]float64, len(done))
+		for i, sample := range done {
+			values[i] = max(of(sample), 0).Seconds()
+		}
+		slices.Sort(values)
+		s.Rows = append(s.Rows, newABRow(name, values))
+		return values
+	}
+	row("Connect", func(x history.Sample) time.Duration { return x.Connect })
+	row("Processing", func(x history.Sample) time.Duration { return x.Done - x.Sent - x.Connect })
+	row("Waiting", func(x history.Sample) time.Duration { return x.First - x.Sent - x.Connect })
+	total := row("Total", func(x history.Sample) time.Duration { return x.Done - x.Sent })
+	h := l.Total.Service
+	for _, p := range []int{50, 66, 75, 80, 90, 95, 98, 99, 100} {
+		v := capacity.Percentile(total, p)
+		if n := h.TotalCount(); !s.Whole && n > 0 { // the same rank, counted from 1, in the histogram
+			rank := min(n*int64(p)/100+1, n)
+			v = float64(h.ValueAtPercentile(100*float64(rank)/float64(n))) / 1e9
+		}
+		s.Percentiles = append(s.Percentiles, ABPercentile{p, v})
+	}
+}
+
+// newABRow is of ascending values. The standard deviation is that of a sample, with n-1. The median is ab's: of an even
+// count the upper of the two in the middle, of an odd count the mean of the middle one and the next above.
+func newABRow(name string, values []float64) ABRow {
+	n := len(values)
+	r := ABRow{Name: name, MinS: values[0], MaxS: values[n-1], MedS: values[n/2]}
+	if n > 1 && n%2 == 1 {
+		r.MedS = (values[n/2] + values[n/2+1]) / 2
+	}
+	for _, v := range values {
+		r.MeanS += v
+	}
+	r.MeanS /= float64(n)
+	if n > 1 {
+		for _, v := range values {
+			r.SDS += (v - r.MeanS) * (v - r.MeanS)
+		}
+		r.SDS = math.Sqrt(r.SDS / float64(n-1))
+	}
+	return r
+}
+
+// ABText writes a closed load as ab does, with a word beside each number that misleads, and below it what ab hides.
+func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
+	t := &textWriter{color: o.Color}
+	s := NewABSummary(l, ab)
+	for _, why := range l.End.Invalid {
+		t.line("%s  the numbers must not be used: %s", t.style("1;31", "INVALID"), why)
+	}
+	t.abHead(l, s, ab)
+	t.abTimes(s)
+	t.heading("What ab does not say")
+	t.loadValidity(l)
+	t.line("longest time without a success: %s", short(l.Total.MaxGap))
+	flying := ""
+	if l.End.InFlight > 0 {
+		flying = ", in no number above: the slower a request the likelier it is among them"
+	}
+	t.line("in flight at the end: %d%s", l.End.InFlight, flying)
+	t.times(l)
+	t.line("  A closed load is never late: its clients wait, and send less while the server is slow. What users feel who do not wait: coinbench attack.")
+	t.failures(l)
+	t.shares(l)
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+// note is a word beside a number.
+func (t *textWriter) note(text string) string { return t.style("2", "# "+text) }
+
+func (t *textWriter) abLine(label, value, note string) {
+	if note != "" {
+		note = "   " + t.note(note)
+	}
+	t.line("%-24s%s%s", label+":", value, note)
+}
+
+func (t *textWriter) abHead(l PlayedLoad, s ABSummary, ab ABOptions) {
+	host, port, path := l.Spec.URL, "", ""
+	if u, err := url.Parse(l.Spec.URL); err == nil {
+		host, port, path = u.Hostname(), u.Port(), u.RequestURI()
+		if port == "" {
+			port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
+		}
+	}
+	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	t.abLine("Server Hostname", host, "")
+	t.abLine("Server Port", port, "")
+	t.line("")
+	t.abLine("Document Path", path, "")
+	t.abLine("Document Length", count(s.DocumentLength)+" bytes", "of the first answer")
+	t.line("")
+	t.abLine("Concurrency Level", strconv.Itoa(l.Spec.Clients), "")
+	t.abLine("Time taken for tests", fmt.Sprintf("%.3f seconds", s.TimeTakenS), "to the last answer")
+	t.abLine("Complete requests", count(s.Complete), "answered, whatever the status")
+	length := "another length than the first answer's counts as failed; -l allows it"
+	if ab.VariableLength {
+		length = "without an answer; any length is accepted (-l)"
+	}
+	if !s.Whole {
+		length += fmt.Sprintf("; lengths of the first %d were looked at", s.Kept)
+	}
+	t.abLine("Failed requests", count(s.Failed), length)
+	if s.Failed > 0 {
+		t.line("   (Connect: %d, Receive: %d, Length: %d, Exceptions: %d)", s.Connect, s.Receive, s.Length, s.Exceptions)
+	}
+	if s.Non2xx > 0 {
+		t.abLine("Non-2xx responses", count(s.Non2xx), "complete and not failed, for ab; below they are failures")
+	}
+	if ab.KeepAlive {
+		t.abLine("Keep-Alive", "on", "connections stay with their replica: one that joins later gets no load")
+	}
+	t.abLine("HTML transferred", count(s.BodyBytes)+" bytes", "bodies only")
+	t.abLine("Requests per second", fmt.Sprintf("%.2f [#/sec] (mean)", s.PerS), "complete / time taken: answers with an error count as well")
+	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean)", s.MeanTurnS*1000), "clients x time taken / complete: a client's turn, not a latency that was measured")
+	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean, across all concurrent requests)", s.MeanAcrossS*1000), "1 / requests per second: nobody waited so long")
+	rate := 0.0
+	if s.TimeTakenS > 0 {
+		rate = float64(s.BodyBytes) / 1024 / s.TimeTakenS
+	}
+	t.abLine("Transfer rate", fmt.Sprintf("%.2f [Kbytes/sec] received", rate), "of bodies; ab counts headers too")
+}
+
+func (t *textWriter) abTimes(s ABSummary) {
+	if len(s.Rows) == 0 {
+		return
+	}
+	t.line("")
+	title := "Connection Times (ms)"
+	if !s.Whole {
+		title += fmt.Sprintf(" of the first %d requests", s.Kept)
+	}
+	t.line("%s", title)
+	t.line("              min     mean[+/-sd]    median       max")
+	notes := map[string]string{
+		"Connect": "0 where a connection was reused", "Processing": "total - connect", "Waiting": "request sent to first byte",
+		"Total": "service time: connect begun to last byte",
+	}
+	for _, r := range s.Rows {
+		t.line("%-11s%6.2f %8.2f %7.2f %9.2f %9.2f   %s", r.Name+":", r.MinS*1000, r.MeanS*1000, r.SDS*1000, r.MedS*1000, r.MaxS*1000, t.note(notes[r.Name]))
+	}
+	t.line("")
+	t.line("Percentage of the requests served within a certain time (ms)")
+	for i, p := range s.Percentiles {
+		note := ""
+		switch {
+		case p.Percent == 100:
+			note = " (longest request)"
+		case i == 0 && s.Whole:
+			note = "   " + t.note("the request of rank count x p / 100, counted from 0, of complete requests: errors that come fast make it better")
+		case i == 0:
+			note = "   " + t.note("rank count x p / 100, counted from 0, from a histogram of three digits of ok requests")
+		}
+		t.line(" %3d%% %9.2f%s", p.Percent, p.S*1000, note)
+	}
+}

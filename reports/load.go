@@ -1,0 +1,227 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
+
+	"coinbench/history"
+)
+
+// PlayedLoad is one load in bounded memory: what was asked, all of it summed up, and its end.
+type PlayedLoad struct {
+	Spec        history.LoadSpec
+	Total       history.Interval         // all intervals merged
+	End         history.LoadEndRecord    //
+	Errors      map[history.Class]string // the first error of each class, in the system's words
+	Samples     []history.Sample         // requests that were kept one by one; ABText wants them
+	Interrupted bool                     // somebody stopped it before its end
+}
+
+// length is the time from the load's begin to its end.
+func (l PlayedLoad) length() time.Duration { return l.End.End - l.Spec.Begin }
+
+// offering is the time in which requests fell due: the schedule's, or less if the load was interrupted.
+func (l PlayedLoad) offering() time.Duration {
+	if d := l.Spec.Duration; d > 0 && l.Spec.Requests == 0 {
+		return min(d, l.length())
+	}
+	return l.length()
+}
+
+// answered is the number of requests to which a whole answer came, an unexpected one included.
+func (l PlayedLoad) answered() int64 {
+	f := l.Total.Failures
+	return l.Total.OK + f[history.UnexpectedStatus] + f[history.WrongLength] + f[history.WrongBody]
+}
+
+// Answered says whether anything answered at all.
+func (l PlayedLoad) Answered() bool { return l.answered() > 0 }
+
+// LoadText writes the report of a load for a terminal: whether its numbers may be used, then what became of the requests,
+// their times side by side, the failures and the replicas' shares.
+func LoadText(w io.Writer, l PlayedLoad, o TextOptions) error {
+	t := &textWriter{color: o.Color}
+	t.loadValidity(l)
+	t.line("%s", asked(l))
+	t.balance(l)
+	t.times(l)
+	t.failures(l)
+	t.shares(l)
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+// loadValidity says first whether the numbers may be used.
+func (t *textWriter) loadValidity(l PlayedLoad) {
+	if len(l.End.Invalid) == 0 {
+		t.line("%s  the generator kept up%s", t.style("1;32", "VALID"), generatorCost(l))
+	}
+	for _, why := range l.End.Invalid {
+		t.line("%s  the numbers must not be used: %s", t.style("1;31", "INVALID"), why)
+	}
+	for _, why := range l.End.Warnings {
+		t.line("%s  %s", t.style("33", "warning"), why)
+	}
+	if l.Interrupted {
+		t.line("%s  it was stopped after %s", t.style("33", "interrupted"), short(l.length()))
+	}
+}
+
+func generatorCost(l PlayedLoad) string {
+	var s string
+	if !l.Spec.Closed && l.Total.Lag != nil && l.Total.Lag.TotalCount() > 0 {
+		s = ": lag p50 " + at(l.Total.Lag, 50) + ", p99 " + at(l.Total.Lag, 99)
+	}
+	if n := l.Total.Due; n > 0 && l.End.CPUSeconds > 0 {
+		s += fmt.Sprintf("; %.0f µs of its CPU per request", 1e6*l.End.CPUSeconds/float64(n))
+	}
+	return s
+}
+
+// asked is one line on what was asked for.
+func asked(l PlayedLoad) string {
+	s := l.Spec
+	text := s.Method + " " + s.URL
+	if s.Closed {
+		text += ", " + plural(s.Clients, "client")
+	} else {
+		text += ", " + s.Schedule
+	}
+	if s.Requests > 0 {
+		text += fmt.Sprintf(", %d requests", s.Requests)
+	}
+	if s.Duration > 0 {
+		text += " for " + short(s.Duration)
+	}
+	if s.Connections > 0 {
+		text += fmt.Sprintf(", at most %s", plural(s.Connections, "connection"))
+	}
+	return text + ", connections " + strings.TrimPrefix(s.Reuse, "a ")
+}
+
+// balance is what became of the requests; the last line is the law that it keeps.
+func (t *textWriter) balance(l PlayedLoad) {
+	due, dropped := l.Total.Due, l.Total.Failures[history.Dropped]
+	failed := due - l.Total.OK - dropped
+	rate := func(n int64, d time.Duration) string {
+		if d <= 0 {
+			return ""
+		}
+		return figures(float64(n)/d.Seconds()) + "/s"
+	}
+	t.heading("Requests")
+	rows := [][]string{{"  ", "", "", "  "}}
+	rows = append(rows,
+		[]string{"offered", strconv.FormatInt(due, 10), rate(due, l.offering()), "fell due"},
+		[]string{"started", strconv.FormatInt(due-dropped, 10), rate(due-dropped, l.length()), "were sent, or tried to be"},
+		[]string{"completed", strconv.FormatInt(l.answered(), 10), rate(l.answered(), l.length()), "were answered, as expected or not"},
+		[]string{"missed", strconv.FormatInt(dropped, 10), "", "fell due and were never sent"})
+	_, body, _ := strings.Cut(columns(rows, "  "), "\n")
+	t.b.WriteString(body)
+	t.line("  due %d = ok %d + failures %d + dropped %d", due, l.Total.OK, failed, dropped)
+	if n := l.End.InFlight; n > 0 {
+		t.line("  %d of the failures were in flight at the end", n)
+	}
+	t.line("  longest time without a success %s; %s bytes of bodies received", short(l.Total.MaxGap), strconv.FormatInt(l.Total.Bytes, 10))
+}
+
+// times puts the three times side by side.
+func (t *textWriter) times(l PlayedLoad) {
+	t.heading("Times")
+	rows := [][]string{{"time ", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max", "from, to "}}
+	for _, r := range []struct {
+		name, meaning string
+		h             *hdr.Histogram
+	}{
+		{"response", "due to done: what a user felt (ok requests)", l.Total.Response},
+		{"service", "sent to done: what the server took (ok requests)", l.Total.Service},
+		{"lag", "due to sent: the generator's delay, and waiting for a connection", l.Total.Lag},
+	} {
+		row := []string{r.name, "0", "–", "–", "–", "–", "–", "–", "–", r.meaning}
+		if h := r.h; h != nil && h.TotalCount() > 0 {
+			row = []string{r.name, strconv.FormatInt(h.TotalCount(), 10), ms(h.Mean() / 1e9), at(h, 50), at(h, 90), at(h, 95), at(h, 99), at(h, 99.9), ms(float64(h.Max()) / 1e9), r.meaning}
+		}
+		rows = append(rows, row)
+	}
+	t.b.WriteString(columns(rows, "  "))
+}
+
+// at is a percentile of a histogram of nanoseconds.
+func at(h *hdr.Histogram, percentile float64) string {
+	return ms(float64(h.ValueAtPercentile(percentile)) / 1e9)
+}
+
+// failures lists the classes that occurred, in the order in which a request meets them.
+func (t *textWriter) failures(l PlayedLoad) {
+	if l.Total.Failed() == 0 {
+		return
+	}
+	t.heading("Failures")
+	rows := [][]string{{"class ", "count", "of all", "first error "}}
+	for _, c := range history.Classes() {
+		if n := l.Total.Failures[c]; n > 0 {
+			rows = append(rows, []string{string(c), strconv.FormatInt(n, 10), share(n, l.Total.Due), l.Errors[c]})
+		}
+	}
+	t.b.WriteString(columns(rows, "  "))
+}
+
+// mostShares is how many replicas are worth a line each.
+const mostShares = 20
+
+// shares says who answered, where the answers say so.
+func (t *textWriter) shares(l PlayedLoad) {
+	for _, s := range []struct {
+		title string
+		by    map[string]int64
+		least int // one version is no news
+	}{{"Replicas", l.Total.Replicas, 1}, {"Versions", l.Total.Versions, 2}} {
+		if len(s.by) < s.least {
+			continue
+		}
+		var sum int64
+		for _, n := range s.by {
+			sum += n
+		}
+		t.heading(s.title)
+		rows := [][]string{{"name ", "answers", "share"}}
+		for i, name := range slices.Sorted(maps.Keys(s.by)) {
+			if i == mostShares {
+				rows = append(rows, []string{fmt.Sprintf("and %d more", len(s.by)-i), "", ""})
+				break
+			}
+			rows = append(rows, []string{name, strconv.FormatInt(s.by[name], 10), share(s.by[name], sum)})
+		}
+		t.b.WriteString(columns(rows, "  "))
+	}
+}
+
+// share writes n of all in percent with as many digits as a small share needs.
+func share(n, all int64) string {
+	if all == 0 {
+		return "–"
+	}
+	p := 100 * float64(n) / float64(all)
+	if p > 0 && p < .01 {
+		return "< 0.01 %"
+	}
+	return figures(p) + " %"
+}
+
+// short writes a duration with about three significant digits.
+func short(d time.Duration) string {
+	switch {
+	case d >= 10*time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	case d >= time.Second:
+		return d.Round(10 * time.Millisecond).String()
+	}
+	return ms(d.Seconds())
+}

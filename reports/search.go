@@ -1,0 +1,82 @@
+package reports
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+
+	"coinbench/history"
+)
+
+// SearchedLevel is one point of a search's curve.
+type SearchedLevel struct {
+	Level  float64          `json:"level"` // requests per second, or clients
+	Blocks int              `json:"blocks"`
+	Met    int              `json:"met"` // blocks that met the objectives
+	PerS   float64          `json:"ok_per_s"`
+	Total  history.Interval `json:"-"`
+	Why    string           `json:"why,omitempty"` // of the last block that did not meet them
+}
+
+// Searched is the end of a search.
+type Searched struct {
+	URL        string
+	Objectives string
+	Clients    bool            // levels are clients, not requests per second
+	Level      float64         // the greatest that met the objectives; 0: none did
+	Above      float64         // the least that did not; 0: none was found
+	Confidence float64         // of the verdict at each of the two
+	Stopped    string          // why it ended before it had both; empty: it had
+	Curve      []SearchedLevel // by level
+}
+
+// SearchText writes a search for a terminal: the answer, then the curve.
+func SearchText(w io.Writer, s Searched, o TextOptions) error {
+	t := &textWriter{color: o.Color}
+	t.line("%s", t.style("1", s.Answer()))
+	if len(s.Curve) > 0 {
+		t.heading("Curve")
+		unit := "rate"
+		if s.Clients {
+			unit = "clients"
+		}
+		rows := [][]string{{unit, "met", "ok/s", "p50", "p90", "p99", "max", "failed", "why not "}}
+		for _, p := range s.Curve {
+			row := []string{s.level(p.Level), fmt.Sprintf("%d of %d", p.Met, p.Blocks), figures(p.PerS), "–", "–", "–", "–",
+				share(p.Total.Due-p.Total.OK, p.Total.Due), p.Why}
+			if h := p.Total.Response; h != nil && h.TotalCount() > 0 {
+				row[3], row[4], row[5], row[6] = at(h, 50), at(h, 90), at(h, 99), ms(float64(h.Max())/1e9)
+			}
+			rows = append(rows, row)
+		}
+		t.b.WriteString(columns(rows, "  "))
+		t.line("  Times are response times, from due to done, of all blocks of a level together; each block was judged on its own.")
+	}
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+// Answer is the result in one sentence, with what it is worth.
+func (s Searched) Answer() string {
+	switch {
+	case s.Level == 0 && s.Stopped != "":
+		return fmt.Sprintf("No answer for %s at %s: %s.", s.Objectives, s.URL, s.Stopped)
+	case s.Stopped != "":
+		return fmt.Sprintf("At least %s meets %s at %s (confidence %s); no more is known: %s.", s.amount(s.Level), s.Objectives, s.URL, percent(s.Confidence), s.Stopped)
+	}
+	return fmt.Sprintf("%s meets %s at %s; %s does not (confidence %s each).", s.amount(s.Level), s.Objectives, s.URL, s.amount(s.Above), percent(s.Confidence))
+}
+
+func (s Searched) level(v float64) string {
+	if s.Clients {
+		return whole(v)
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64) + "/s"
+}
+
+func (s Searched) amount(v float64) string {
+	if s.Clients {
+		return plural(int(v), "client")
+	}
+	return s.level(v)
+}
