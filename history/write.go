@@ -85,7 +85,7 @@ func (w *Writer) Close() error {
 }
 
 func (w *Writer) append(f *lineFile, what string, v any, flush bool) error {
-	line, err := json.Marshal(v)
+	line, err := encode(v)
 	if err != nil {
 		return fmt.Errorf("record %s: %w", what, err)
 	}
