@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"coinbench/cluster"
 	"coinbench/cluster/local"
+	"coinbench/history"
+	"coinbench/loadgen"
 )
 
 // clusterFlags are the flags of every command that runs an app.
@@ -27,13 +31,31 @@ func (f *clusterFlags) add(c *cobra.Command) {
 
 // clusterTable has a line for each cluster.
 func clusterTable() []clusterMaker {
-	return []clusterMaker{{"local", newLocal}}
+	return []clusterMaker{{"local", newLocal}, {"sim", newSim}}
 }
 
 type clusterMaker struct {
 	name string
-	make func(f clusterFlags, dir string, seed uint64, sink cluster.Sink) (cluster.Cluster, error)
+	make func(f clusterFlags, asked request) (testbed, error)
 }
+
+// request is what every cluster is made for.
+type request struct {
+	dir   string // the run's folder
+	seed  uint64
+	start time.Time // of the run
+	sink  cluster.Sink
+}
+
+// testbed is a cluster and the way to send load to it. It does not embed the cluster: that would hide its abilities.
+type testbed struct {
+	cluster   cluster.Cluster
+	play      playFunc  // nil: the load generator, over the network
+	simulated bool      // nothing is measured
+	start     time.Time // of the run, on the cluster's clock
+}
+
+type playFunc = func(context.Context, loadgen.Workload, time.Time, loadgen.Recorder) (history.LoadEndRecord, error)
 
 func clusterNames() []string {
 	var names []string
@@ -44,31 +66,30 @@ func clusterNames() []string {
 }
 
 // cluster makes the cluster that the flags ask for. It touches nothing yet.
-func (f clusterFlags) cluster(dir string, seed uint64, sink cluster.Sink) (cluster.Cluster, error) {
+func (f clusterFlags) cluster(asked request) (testbed, error) {
 	for _, m := range clusterTable() {
 		if m.name == f.name {
-			return m.make(f, dir, seed, sink)
+			return m.make(f, asked)
 		}
 	}
-	return nil, usage(fmt.Errorf("--cluster %s: unknown; accepted: %s", f.name, strings.Join(clusterNames(), ", ")))
+	return testbed{}, usage(fmt.Errorf("--cluster %s: unknown; accepted: %s", f.name, strings.Join(clusterNames(), ", ")))
 }
 
-func newLocal(f clusterFlags, dir string, seed uint64, sink cluster.Sink) (cluster.Cluster, error) {
+func newLocal(f clusterFlags, asked request) (testbed, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return nil, unmeasured(fmt.Errorf("find coinbench's own binary: %w", err))
+		return testbed{}, unmeasured(fmt.Errorf("find coinbench's own binary: %w", err))
 	}
 	publish := map[string]int{}
 	for _, text := range f.publish {
 		service, port, ok := strings.Cut(text, "=")
 		n, err := strconv.Atoi(port)
 		if !ok || err != nil || n < 0 || n > 65535 {
-			return nil, usage(fmt.Errorf("--publish %s: accepted: SERVICE=PORT with a port from 0 (any free one) to 65535", text))
+			return testbed{}, usage(fmt.Errorf("--publish %s: accepted: SERVICE=PORT with a port from 0 (any free one) to 65535", text))
 		}
 		publish[service] = n
 	}
-	c, err := local.New(local.Config{
-		Command: []string{self}, Dir: dir, Sink: sink, Redis: f.redis, Publish: publish, Seed: seed,
-	})
-	return c, usage(err)
+	c, err := local.New(local.Config{Command: []string{self}, Dir: asked.dir, Sink: asked.sink, Redis: f.redis, Publish: publish,
+		Seed: asked.seed, Start: asked.start})
+	return testbed{cluster: c, start: asked.start}, usage(err)
 }

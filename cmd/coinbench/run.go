@@ -56,15 +56,15 @@ func play(p process, s scenarios.Scenario, where clusterFlags, out string) error
 		dir = filepath.Join("runs", s.Name, start.UTC().Format("20060102T150405Z"))
 	}
 	sink := &scenarios.Sink{}
-	c, err := where.cluster(dir, s.Seed, sink.Event)
+	c, err := where.cluster(request{dir: dir, seed: s.Seed, start: start, sink: sink.Event})
 	if err != nil {
 		return err
 	}
-	if err := scenarios.Check(s, c); err != nil {
+	if err := scenarios.Check(s, c.cluster); err != nil {
 		return usage(err)
 	}
 	w, err := history.Create(dir, history.Manifest{
-		Scenario: s.Name, Cluster: c.Name(), Start: start.UTC(), Seed: s.Seed,
+		Scenario: s.Name, Cluster: c.cluster.Name(), Simulated: c.simulated, Start: c.start.UTC(), Seed: s.Seed,
 		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(),
 	}, s.Source, s.App.Source)
 	if err != nil {
@@ -80,8 +80,8 @@ func play(p process, s scenarios.Scenario, where clusterFlags, out string) error
 	context.AfterFunc(ctx, func() {
 		stop() // a second Ctrl-C ends the process at once; the replicas end with it
 	})
-	fmt.Fprintf(p.stderr, "%s on %s, about %s, recorded in %s\n", s.Name, c.Name(), s.Estimate().Round(time.Second), dir)
-	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: start, Progress: progress.show})
+	fmt.Fprintf(p.stderr, "%s on %s, about %s, recorded in %s\n", s.Name, where.name, s.Estimate().Round(time.Second), dir)
+	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: progress.show, Play: c.play})
 	progress.clear()
 	if closing := w.Close(); err == nil {
 		err = closing
