@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -14,7 +15,8 @@ import (
 // replica is reset.
 type proxy struct {
 	rotation *rotation
-	ctx      context.Context // ends when the proxy closes
+	failed   func(task, why string) // told of every connection that was not brought to an end; nil: nobody is
+	ctx      context.Context        // ends when the proxy closes
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 
@@ -58,9 +60,14 @@ func (p *proxy) accept(l *net.TCPListener) {
 			}
 			continue
 		}
-		b := p.rotation.pick() // here, so that turns are taken in the order of connections
+		b, refusing := p.rotation.choose() // here, so that turns are taken in the order of connections
 		if b == nil {
 			reset(client)
+			if why := "refused"; refusing != "" {
+				p.tell(refusing, why)
+			} else {
+				p.tell("", "none in rotation")
+			}
 			continue
 		}
 		p.wg.Go(func() { p.relay(client, b) })
@@ -71,10 +78,15 @@ func (p *proxy) accept(l *net.TCPListener) {
 func (p *proxy) relay(client *net.TCPConn, b *backend) {
 	defer p.rotation.done(b)
 	var d net.Dialer
-	conn, err := d.DialContext(p.ctx, "tcp", b.address)
+	err := p.rotation.hold(p.ctx, b)
+	var conn net.Conn
+	if err == nil {
+		conn, err = d.DialContext(p.ctx, "tcp", b.address)
+	}
 	p.rotation.dialed(b)
 	if err != nil {
 		reset(client)
+		p.tell(b.task, "refused")
 		return
 	}
 	server := conn.(*net.TCPConn)
@@ -89,21 +101,41 @@ func (p *proxy) relay(client *net.TCPConn, b *backend) {
 		defer close(forth)
 		pass(server, client)
 	}()
-	pass(client, server)
+	n, broken := pass(client, server)
+	select {
+	case <-forth: // the client had said all, as it does when it has its answer or has given up
+	default:
+		if n == 0 && !broken {
+			p.tell(b.task, "closed")
+		}
+	}
+	if broken {
+		p.tell(b.task, "reset")
+	}
 	<-forth
 	client.Close()
 	server.Close()
 }
 
-// pass copies until the source has ended, and says so to the destination. An abrupt end of either is one of both.
-func pass(to, from *net.TCPConn) {
-	_, err := io.Copy(to, from) // of two TCP connections, by splice on Linux
+// pass copies until the source has ended, and says so to the destination. An abrupt end of either is one of both; broken says
+// whether it was the source's.
+func pass(to, from *net.TCPConn) (n int64, broken bool) {
+	n, err := io.Copy(to, from) // of two TCP connections, by splice on Linux
+	broken = errors.Is(err, syscall.ECONNRESET)
 	if err == nil {
 		err = to.CloseWrite()
 	}
 	if err != nil {
 		reset(to)
 		reset(from)
+	}
+	return n, broken
+}
+
+// tell passes a failure on, unless it is the proxy's own end.
+func (p *proxy) tell(task, why string) {
+	if p.failed != nil && p.ctx.Err() == nil {
+		p.failed(task, why)
 	}
 }
 

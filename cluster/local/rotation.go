@@ -1,8 +1,12 @@
 package local
 
 import (
+	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"coinbench/cluster"
 )
@@ -11,11 +15,12 @@ import (
 type backend struct {
 	task    string
 	slot    int
-	address string // "": nothing listens on the port of the service, connections are refused
-	dead    bool   // in rotation though it is known to be dead: connections are refused
-	active  int    // connections
-	dialing int    // connections that are being made
-	settled func() // called once, when the backend has left and no connection is being made
+	address string        // "": nothing listens on the port of the service, connections are refused
+	dead    bool          // in rotation though it is known to be dead: connections are refused
+	slow    time.Duration // added to every new connection
+	active  int           // connections
+	dialing int           // connections that are being made
+	settled func()        // called once, when the backend has left and no connection is being made
 }
 
 // rotation chooses a replica for each connection. Its methods may be called from several goroutines.
@@ -81,13 +86,20 @@ func (r *rotation) kill(b *backend) {
 	b.dead = true
 }
 
-// pick chooses the backend of a new connection, or nil when it must be refused. The caller reports back by dialed and done.
+// pick is choose for those who do not ask who refused.
 func (r *rotation) pick() *backend {
+	b, _ := r.choose()
+	return b
+}
+
+// choose chooses the backend of a new connection, or nil when it must be refused: by the task refusing, or because there is none. The
+// caller reports back by dialed and done.
+func (r *rotation) choose() (b *backend, refusing string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := len(r.backends)
 	if n == 0 {
-		return nil
+		return nil, ""
 	}
 	r.next %= n
 	i := r.next
@@ -104,13 +116,72 @@ func (r *rotation) pick() *backend {
 	default:
 		r.next++
 	}
-	b := r.backends[i]
+	b = r.backends[i]
 	if b.dead || b.address == "" {
-		return nil
+		return nil, b.task
 	}
 	b.active++
 	b.dialing++
-	return b
+	return b, ""
+}
+
+// swap puts other backends in the place of all, between two connections: none meets both sets, and none meets none. It returns those that
+// were there. settled is called as by leave, when the last connection to one of them has been made.
+func (r *rotation) swap(to []*backend, settled func()) (from []*backend) {
+	r.mu.Lock()
+	from = r.backends
+	r.backends = slices.SortedFunc(slices.Values(to), func(a, b *backend) int { return a.slot - b.slot })
+	if len(r.backends) > 0 {
+		r.next %= len(r.backends)
+	}
+	waiting := 0
+	for _, b := range from {
+		if b.dialing > 0 {
+			waiting++
+		}
+	}
+	if waiting > 0 {
+		var left atomic.Int64
+		left.Store(int64(waiting))
+		for _, b := range from {
+			if b.dialing > 0 {
+				b.settled = func() {
+					if left.Add(-1) == 0 {
+						settled()
+					}
+				}
+			}
+		}
+		settled = nil
+	}
+	r.mu.Unlock()
+	if settled != nil {
+		settled()
+	}
+	return from
+}
+
+// slow sets what is added to every new connection to a backend.
+func (r *rotation) slow(b *backend, delay time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	b.slow = delay
+}
+
+// hold waits as long as the way to the backend is slow.
+func (r *rotation) hold(ctx context.Context, b *backend) error {
+	r.mu.Lock()
+	delay := b.slow
+	r.mu.Unlock()
+	if delay == 0 {
+		return nil
+	}
+	select {
+	case <-time.After(delay):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // dialed reports that a connection to the backend stands, or has failed.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/history"
 )
 
 // service is a deployed service. Fields below mu belong to the cluster's mutex.
@@ -34,6 +35,7 @@ type service struct {
 	// mu: the cluster's
 	spec     cluster.Service
 	previous *cluster.Service // before the last update
+	failures int              // connections that failed and were written down
 	slots    map[int]*slot
 	tasks    []*task // that are not gone yet
 }
@@ -67,8 +69,23 @@ func newService(c *Cluster, life context.Context, spec cluster.Service) *service
 		}
 		s.rotation = newRotation(spec.Balance, rand.New(rand.NewPCG(c.config.Seed, stream)))
 		s.proxy = newProxy(s.rotation)
+		s.proxy.failed = s.connectionFailed
 	}
 	return s
+}
+
+// mostFailures is how many failed connections of a service are written down one by one; a service that is down for long would fill the
+// record with them.
+const mostFailures = 20000
+
+// connectionFailed writes a connection down that was not brought to an end, so that a failed request can be put down to a replica.
+func (s *service) connectionFailed(task, why string) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.failures++; s.failures > mostFailures {
+		return
+	}
+	s.c.emit(history.ConnectionFailed, s.name, task, "why", why)
 }
 
 // listen opens the virtual address and the published ports.
@@ -133,13 +150,19 @@ func (s *service) set(replicas int) error {
 
 // launch starts a new task in a slot. The caller holds mu.
 func (s *service) launch(sl *slot, spec cluster.Service) *task {
+	t := s.begin(sl, spec, false)
+	sl.current = t
+	return t
+}
+
+// begin starts a new task beside the one that its slot has. held: it does not go into rotation by itself. The caller holds mu.
+func (s *service) begin(sl *slot, spec cluster.Service, held bool) *task {
 	place := fmt.Sprintf("%s.%d", s.name, sl.n)
 	s.c.numbers[place]++
 	t := &task{
 		c: s.c, s: s, name: fmt.Sprintf("%s#%d", place, s.c.numbers[place]), slot: sl.n, spec: spec, state: cluster.Starting,
-		stop: make(chan struct{}), kill: make(chan struct{}), gone: make(chan struct{}),
+		stop: make(chan struct{}), kill: make(chan struct{}), gone: make(chan struct{}), held: held,
 	}
-	sl.current = t
 	s.tasks = append(s.tasks, t)
 	s.c.wg.Go(func() {
 		t.run()
@@ -156,6 +179,12 @@ func (s *service) launch(sl *slot, spec cluster.Service) *task {
 		close(t.gone)
 	})
 	return t
+}
+
+// successor is the name that the next task of a slot will have. The caller holds mu.
+func (s *service) successor(n int) string {
+	place := fmt.Sprintf("%s.%d", s.name, n)
+	return fmt.Sprintf("%s#%d", place, s.c.numbers[place]+1)
 }
 
 // replace starts a successor of a task that ended by itself, when the restart policy says so. The caller holds mu.

@@ -51,6 +51,8 @@ type task struct {
 	backend    *backend // nil: not in rotation yet, or of a service without an address
 	inRotation bool
 	joined     bool // it is or was in rotation
+	held       bool // it does not go into rotation by itself
+	ready      bool // it is held, and would be in rotation otherwise
 	over       bool // it has ended
 }
 
@@ -258,14 +260,26 @@ func (t *task) join() {
 	if t.wished || t.fault != nil {
 		return
 	}
-	t.state, t.inRotation, t.joined = cluster.Running, true, true
 	if t.s.proxy != nil {
 		t.backend = &backend{task: t.name, slot: t.slot}
 		if listen, _ := ports(t.spec); listen == t.s.port {
 			t.backend.address = t.listen
 		}
+	}
+	if t.held {
+		t.ready = true
+		t.c.changed()
+		return
+	}
+	if t.backend != nil {
 		t.s.rotation.join(t.backend)
 	}
+	t.enter()
+}
+
+// enter writes down that the task is in rotation. The caller holds mu.
+func (t *task) enter() {
+	t.state, t.inRotation, t.joined, t.held = cluster.Running, true, true, false
 	t.c.emit(history.TaskJoined, t.s.name, t.name)
 	t.c.changed()
 }

@@ -30,7 +30,33 @@ func (c *Cluster) Update(ctx context.Context, service string, change cluster.Cha
 	if err != nil {
 		return fmt.Errorf("update %s: %w", service, err)
 	}
-	return c.move(ctx, s, before, after, false)
+	return c.move(ctx, s, before, after, movement{change: change})
+}
+
+// Restart replaces every task by one that is the same.
+func (c *Cluster) Restart(ctx context.Context, service string) error {
+	s, release, err := c.begin(ctx, service)
+	if err != nil {
+		return fmt.Errorf("restart %s: %w", service, err)
+	}
+	defer release()
+	if s.isRedis {
+		return fmt.Errorf("restart %s: redis is no replica of the local cluster", service)
+	}
+	c.mu.Lock()
+	spec := s.spec
+	c.mu.Unlock()
+	return c.move(ctx, s, spec, spec, movement{force: true})
+}
+
+// Strategies lists all.
+func (c *Cluster) Strategies() []cluster.Strategy { return cluster.Strategies() }
+
+// movement is how a service becomes what it shall be.
+type movement struct {
+	change     cluster.Change // its fields that are of one update only
+	ofRollback bool
+	force      bool // replace tasks that are as wished already
 }
 
 // Rollback undoes the last update.
@@ -48,7 +74,7 @@ func (c *Cluster) Rollback(ctx context.Context, service string) error {
 	}
 	after := *previous
 	after.Replicas = before.Replicas
-	return c.move(ctx, s, before, after, true)
+	return c.move(ctx, s, before, after, movement{ofRollback: true})
 }
 
 // checkChange says whether the service can become what it shall be.
@@ -68,25 +94,43 @@ func (s *service) checkChange(before, after cluster.Service) error {
 }
 
 // move makes a service what it shall be.
-func (c *Cluster) move(ctx context.Context, s *service, before, after cluster.Service, ofRollback bool) error {
+func (c *Cluster) move(ctx context.Context, s *service, before, after cluster.Service, how movement) error {
+	beside := how.change.Strategy == cluster.BlueGreen
 	c.mu.Lock()
 	if s.life.Err() != nil {
 		c.mu.Unlock()
 		return fmt.Errorf("update %s: %w", s.name, errRemoved)
 	}
-	s.spec, s.previous = after, &before
+	wasClean := len(s.dirtySlots(nil)) == 0
+	if !beside {
+		s.spec = after
+	}
+	// An update to what is wished already goes on with one that has replaced some tasks: it is the same update to a rollback.
+	if wasClean || how.ofRollback || !before.SameTasks(after) {
+		s.previous = &before
+	}
 	if s.rotation != nil {
 		s.rotation.setPolicy(after.Balance)
 	}
-	clean := !slices.ContainsFunc(slices.Collect(maps.Values(s.slots)), s.dirty)
+	clean := len(s.dirtySlots(how.change.Slots)) == 0 && !how.force
+	if beside {
+		clean = before.SameTasks(after)
+	}
 	c.mu.Unlock()
 	if !clean {
 		r := after.Update
-		if ofRollback {
+		if how.ofRollback {
 			r = after.Rollback
 		}
-		outcome, reason, err := c.roll(ctx, s, r, ofRollback)
-		if err == nil && outcome == cluster.RolledBack {
+		var outcome cluster.Outcome
+		var reason string
+		var err error
+		if beside {
+			outcome, reason, err = c.switchOver(ctx, s, r, after, how.change.Pull)
+		} else {
+			outcome, reason, err = c.roll(ctx, s, r, how)
+		}
+		if err == nil && outcome == cluster.RolledBack && !beside {
 			c.mu.Lock()
 			back := before
 			back.Replicas = s.spec.Replicas
@@ -96,7 +140,7 @@ func (c *Cluster) move(ctx context.Context, s *service, before, after cluster.Se
 			}
 			c.mu.Unlock()
 			var again string
-			if outcome, again, err = c.roll(ctx, s, back.Rollback, true); outcome == cluster.Completed {
+			if outcome, again, err = c.roll(ctx, s, back.Rollback, movement{ofRollback: true}); outcome == cluster.Completed {
 				outcome = cluster.RolledBack
 			} else if again != "" {
 				reason += "; then the rollback was paused: " + again
@@ -105,8 +149,20 @@ func (c *Cluster) move(ctx context.Context, s *service, before, after cluster.Se
 		if err != nil {
 			return fmt.Errorf("update %s: %w", s.name, err)
 		}
+		if beside && outcome == cluster.RolledBack {
+			c.mu.Lock()
+			s.previous = nil
+			if s.rotation != nil {
+				s.rotation.setPolicy(before.Balance)
+			}
+			c.mu.Unlock()
+		}
+		detail := []string{"state", string(outcome)}
+		if reason != "" {
+			detail = append(detail, "reason", reason)
+		}
 		c.mu.Lock()
-		c.emit(history.RolloutEnd, s.name, "", "state", string(outcome))
+		c.emit(history.RolloutEnd, s.name, "", detail...)
 		c.mu.Unlock()
 		if outcome != cluster.Completed {
 			return &cluster.RolloutError{Service: s.name, Outcome: outcome, Reason: reason}
@@ -123,23 +179,41 @@ func (s *service) dirty(sl *slot) bool {
 	return sl.current == nil || sl.current.wished || !sl.current.spec.SameTasks(s.spec)
 }
 
-// roll carries a rolling update out.
-func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, ofRollback bool) (cluster.Outcome, string, error) {
-	stall := c.allowance(s) + r.Delay + r.Monitor
-	c.mu.Lock()
-	var dirty []int
+// dirtySlots lists the slots whose tasks an update must replace, of those that are asked for; nil: of all. The caller holds mu.
+func (s *service) dirtySlots(of []int) (dirty []int) {
 	for _, n := range slices.Sorted(maps.Keys(s.slots)) {
-		if s.dirty(s.slots[n]) {
+		if s.dirty(s.slots[n]) && (of == nil || slices.Contains(of, n)) {
 			dirty = append(dirty, n)
 		}
 	}
-	detail := []string{"parallelism", strconv.Itoa(r.Parallelism), "delay", r.Delay.String(), "order", r.Order}
-	if ofRollback {
+	return dirty
+}
+
+// roll carries a rolling update out.
+func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, how movement) (cluster.Outcome, string, error) {
+	stall := c.allowance(s) + r.Delay + r.Monitor + how.change.Pull
+	c.mu.Lock()
+	dirty := s.dirtySlots(how.change.Slots)
+	if how.force {
+		dirty = slices.Sorted(maps.Keys(s.slots))
+	}
+	strategy := how.change.Strategy
+	if strategy == "" {
+		strategy = cluster.RollingUpdate
+	}
+	detail := []string{"strategy", string(strategy), "parallelism", strconv.Itoa(r.Parallelism), "delay", r.Delay.String(), "order", r.Order, "tasks", strconv.Itoa(len(dirty))}
+	if how.ofRollback {
 		detail = append(detail, "rollback", "true")
 	}
 	c.emit(history.RolloutBegin, s.name, "", detail...)
+	u := &update{s: s, machine: cluster.NewRolling(r, dirty, how.ofRollback), olds: map[int]*task{}, news: map[int]*task{},
+		pulls: newPulls(how.change.Pull)}
+	if strategy == cluster.Batched {
+		for _, n := range dirty {
+			u.pulls.begin(n, time.Now())
+		}
+	}
 	c.mu.Unlock()
-	u := &update{s: s, machine: cluster.NewRolling(r, dirty, ofRollback), olds: map[int]*task{}, news: map[int]*task{}}
 	patience := time.NewTimer(stall)
 	defer patience.Stop()
 	for {
@@ -193,6 +267,8 @@ type update struct {
 	olds    map[int]*task // by slot: told to stop, or kept until the new one is up
 	news    map[int]*task
 	failed  []string
+	pulls   pulls
+	turned  map[int]bool // slots that the rollout has come to
 }
 
 // step tells the machine what has happened and does what it says, until there is nothing more to do now.
@@ -209,6 +285,16 @@ func (u *update) step(now time.Time) (acted bool, wake time.Time, outcome cluste
 func (u *update) once(now time.Time) (acted bool, wake time.Time, outcome cluster.Outcome) {
 	do := func(acts []cluster.Act) {
 		for _, a := range acts {
+			acted = true
+			u.turnTo(a.Slot)
+			if !u.pulls.hold(a, now) {
+				u.do(a)
+			}
+		}
+	}
+	for _, n := range u.pulls.ended(now) {
+		u.s.c.emit(history.TaskPulled, u.s.name, u.s.successor(n))
+		for _, a := range u.pulls.release(n) {
 			acted = true
 			u.do(a)
 		}
@@ -235,7 +321,21 @@ func (u *update) once(now time.Time) (acted bool, wake time.Time, outcome cluste
 	}
 	acts, wake, outcome := u.machine.Next(now)
 	do(acts)
+	if next := u.pulls.next(); wake.IsZero() || !next.IsZero() && next.Before(wake) {
+		wake = next
+	}
 	return acted, wake, outcome
+}
+
+// turnTo writes down that the rollout has come to a slot.
+func (u *update) turnTo(n int) {
+	if !u.turned[n] {
+		if u.turned == nil {
+			u.turned = map[int]bool{}
+		}
+		u.turned[n] = true
+		u.s.c.emit(history.RolloutSlot, u.s.name, "", "slot", strconv.Itoa(n))
+	}
 }
 
 func (u *update) do(a cluster.Act) {

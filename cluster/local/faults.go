@@ -1,0 +1,77 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"coinbench/history"
+)
+
+// Pause freezes a replica for a time.
+func (c *Cluster) Pause(_ context.Context, service string, slot int, d time.Duration) error {
+	t, err := c.running(service, slot)
+	if err != nil {
+		return fmt.Errorf("pause %s.%d: %w", service, slot, err)
+	}
+	if err := freeze(t.process, true); err != nil {
+		return fmt.Errorf("pause %s: %w", t.name, err)
+	}
+	t.suffer(d, func() { _ = freeze(t.process, false) }, history.TaskPaused, "for", d.String())
+	return nil
+}
+
+// Slow makes the way to a replica slow for a time.
+func (c *Cluster) Slow(_ context.Context, service string, slot int, delay, d time.Duration) error {
+	t, err := c.running(service, slot)
+	if err == nil && t.backend == nil {
+		err = fmt.Errorf("%s has no port", service)
+	}
+	if err != nil {
+		return fmt.Errorf("slow %s.%d: %w", service, slot, err)
+	}
+	t.s.rotation.slow(t.backend, delay)
+	t.suffer(d, func() { t.s.rotation.slow(t.backend, 0) }, history.TaskSlowed, "for", d.String(), "delay", delay.String())
+	return nil
+}
+
+// running is the task of a slot that can be made to suffer.
+func (c *Cluster) running(service string, slot int) (*task, error) {
+	s, err := c.find(service)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sl := s.slots[slot]
+	if sl == nil {
+		return nil, fmt.Errorf("the service has %d replicas; accepted: a slot from 1 to %d", s.spec.Replicas, s.spec.Replicas)
+	}
+	t := sl.current
+	if t == nil || t.over || t.process == nil || t.wished || t.fault != nil || !t.inRotation {
+		return nil, fmt.Errorf("no task of it runs now")
+	}
+	return t, nil
+}
+
+// suffer writes a fault down, and its end after a time, when it is undone.
+func (t *task) suffer(d time.Duration, undo func(), kind history.EventKind, detail ...string) {
+	c := t.c
+	c.mu.Lock()
+	c.emit(kind, t.s.name, t.name, detail...)
+	c.mu.Unlock()
+	c.wg.Go(func() {
+		select {
+		case <-time.After(d):
+		case <-t.gone:
+			return
+		case <-t.s.life.Done():
+			undo() // a process that is frozen cannot obey
+			return
+		}
+		undo()
+		c.mu.Lock()
+		c.emit(history.TaskRecovered, t.s.name, t.name)
+		c.mu.Unlock()
+	})
+}
