@@ -20,6 +20,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/services/settings"
 )
 
 // announceTimeout is how long a replica may take to say where it listens. It binds first of all.
@@ -151,6 +152,9 @@ func (t *task) environment() []string {
 	env["COIN_REPLICA"] = fmt.Sprintf("%s.%d", t.s.name, t.slot)
 	env["COIN_HOSTS"] = t.c.hosts
 	env["COIN_SUPERVISED"] = "true"
+	if t.s.name == settings.RNG || t.s.name == settings.Worker {
+		env["GOMAXPROCS"] = "1" // they do one thing at a time; waking a second thread for it costs a quarter more processor
+	}
 	var list []string
 	for _, k := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, k+"="+env[k])
