@@ -225,7 +225,7 @@ func metrics() []metric {
 				}
 				return a.Reconciliation.Rows[0].Lost, nil
 			}},
-		{name: "hashes_lost", args: []argument{windowArg}, doc: "The hash rate of the window before x this window's length - the hashes completed in it.",
+		{name: "hashes_lost", args: []argument{windowArg}, doc: "The hash rate of the window before x this window's length - the hashes done in it, those under way at its edges by their part.",
 			value: w(func(win *Window) (float64, error) {
 				if win.HashesLost == nil {
 					return 0, errors.New("there is no window before it to compare with, or no counters were read")

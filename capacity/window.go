@@ -44,7 +44,24 @@ type Window struct {
 	Bottleneck *Bottleneck `json:"bottleneck,omitempty"`
 
 	Baseline   string   `json:"baseline,omitempty"`    // the window before it
-	HashesLost *float64 `json:"hashes_lost,omitempty"` // the baseline's hash rate x this window's length - hashes completed in it
+	HashesLost *float64 `json:"hashes_lost,omitempty"` // the baseline's hash rate x this window's length - hashes done in it, begun ones by their part
+
+	edges []phases // of each worker
+}
+
+// phases are how long ago a worker completed its latest loop, at the window's begin and at its end, in seconds; 0 while it waits
+// after an error.
+type phases struct{ begin, end float64 }
+
+// done is how many hashes were done in the window: the completed ones, and of those under way at its edges the part that had passed
+// at the given rate of one worker. Workers that are in step complete their loops in bursts, so that the completed ones alone
+// depend on the edges by up to a loop of each.
+func (w *Window) done(perWorkerS float64) float64 {
+	n := w.Hashes
+	for _, e := range w.edges {
+		n += min(1, e.end*perWorkerS) - min(1, e.begin*perWorkerS)
+	}
+	return n
 }
 
 // WorkerRate is one worker's part. A worker that was replaced within the window is two.
@@ -125,7 +142,8 @@ func windows(run *history.Run, s series, configs configLog) []Window {
 		all[i].measure(s)
 		if i > 0 && all[i-1].HashRate != nil && all[i].HashRate != nil {
 			all[i].Baseline = all[i-1].Name
-			all[i].HashesLost = ptr(all[i-1].HashRate.Value*all[i].LengthS - all[i].Hashes)
+			rate := all[i-1].HashRate.Value
+			all[i].HashesLost = ptr(rate*all[i].LengthS - all[i].done(rate/float64(max(1, all[i-1].workers()))))
 		}
 	}
 	return all
@@ -180,6 +198,7 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		rate += r.PerS
 		w.Workers = append(w.Workers, r)
 		w.Hashes += r.Hashes
+		w.edges = append(w.edges, phases{phase(s, sp.first), phase(s, sp.last)})
 		w.Coins += sp.delta(history.Coins)
 		w.Lost += sp.delta(history.Lost)
 		w.Errors += sp.delta(history.WorkerErrors)
@@ -235,6 +254,15 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 			return a < b
 		})
 	}
+}
+
+// phase is how long before a reading its worker completed its latest loop, in seconds; 0 where that says nothing of the loop under way.
+func phase(s series, r history.Reading) float64 {
+	last := r.Values[history.LastHash]
+	if last <= 0 || r.Values[history.BackingOff] > 0 {
+		return 0
+	}
+	return max(0, float64(s.start.UnixNano())/1e9+r.At.Seconds()-last)
 }
 
 // workers is the number of workers in the window: what was asked for, or else what was seen.

@@ -111,7 +111,7 @@ func TestEnvironmentIsExact(t *testing.T) {
 	slices.Sort(got)
 	want := []string{
 		"COIN_ADMIN_LISTEN=127.0.0.1:0", "COIN_DELAY=7ms", "COIN_HOSTS=rng:80=" + address, "COIN_LISTEN=127.0.0.1:0",
-		"COIN_REPLICA=rng.1", "COIN_SUPERVISED=true", "COIN_VERSION=v0.1", "GORACE=atexit_sleep_ms=0", "TEST_REPLICA=true",
+		"COIN_REPLICA=rng.1", "COIN_SUPERVISED=true", "COIN_VERSION=v0.1", "GOMAXPROCS=1", "GORACE=atexit_sleep_ms=0", "TEST_REPLICA=true",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("the environment is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
