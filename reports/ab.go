@@ -257,7 +257,7 @@ func (t *textWriter) abTimes(s ABSummary) {
 		case p.Percent == 100:
 			note = " (longest request)"
 		case i == 0 && s.Whole:
-			note = "   " + t.note("the request of rank count x p / 100, counted from 0, of complete requests: errors that come fast make it better")
+			note = "   " + t.note("rank count x p / 100, counted from 0; of complete requests, so errors that come fast make it better")
 		case i == 0:
 			note = "   " + t.note("rank count x p / 100, counted from 0, from a histogram of three digits of ok requests")
 		}

@@ -24,15 +24,16 @@ type PlayedLoad struct {
 	Interrupted bool                     // somebody stopped it before its end
 }
 
-// length is the time from the load's begin to its end.
-func (l PlayedLoad) length() time.Duration { return l.End.End - l.Spec.Begin }
+// length is the time from the load's begin to its end, and not less than was asked for: when the last request has ended
+// before the time was up, no other was due.
+func (l PlayedLoad) length() time.Duration { return max(l.offering(), l.End.End-l.Spec.Begin) }
 
-// offering is the time in which requests fell due: the schedule's, or less if the load was interrupted.
+// offering is the time in which requests fell due: that asked for, or less if the load was stopped.
 func (l PlayedLoad) offering() time.Duration {
-	if d := l.Spec.Duration; d > 0 && l.Spec.Requests == 0 {
-		return min(d, l.length())
+	if d := l.Spec.Duration; d > 0 && l.Spec.Requests == 0 && !l.Interrupted {
+		return d
 	}
-	return l.length()
+	return l.End.End - l.Spec.Begin
 }
 
 // answered is the number of requests to which a whole answer came, an unexpected one included.
@@ -60,7 +61,10 @@ func LoadText(w io.Writer, l PlayedLoad, o TextOptions) error {
 
 // loadValidity says first whether the numbers may be used.
 func (t *textWriter) loadValidity(l PlayedLoad) {
-	if len(l.End.Invalid) == 0 {
+	switch {
+	case !l.Answered():
+		t.line("%s  so nothing can be said of the server", t.style("1;31", "NOTHING ANSWERED"))
+	case len(l.End.Invalid) == 0:
 		t.line("%s  the generator kept up%s", t.style("1;32", "VALID"), generatorCost(l))
 	}
 	for _, why := range l.End.Invalid {

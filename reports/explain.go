@@ -1,0 +1,89 @@
+package reports
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"coinbench/capacity"
+)
+
+// ExplainText writes an explanation for a terminal: for each window and load the limit, its evidence and the one change to try.
+func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
+	t := &textWriter{color: o.Color}
+	if x.Run.Simulated {
+		t.line("This is a prediction: the run was simulated, nothing was measured.")
+	}
+	if len(x.Parts) == 0 {
+		t.line("The run has no window with workers and no load: there is nothing to explain.")
+	}
+	for _, p := range x.Parts {
+		unit := "hashes/s"
+		if p.Load {
+			unit = "requests/s"
+		}
+		rate := figures(p.PerS)
+		if p.Rate != nil {
+			rate = interval(p.Rate, figures)
+		}
+		t.line("%s  %s; %s %s", t.style("1", p.Name), p.Config, rate, unit)
+		limit := string(p.Limit)
+		if p.Task != "" {
+			limit += " (" + p.Task + ")"
+		}
+		t.line("  limit: %s", t.style("1", limit))
+		for _, e := range p.Evidence {
+			t.line("    because %s", e)
+		}
+		for _, e := range p.Also {
+			t.line("    also    %s", e)
+		}
+		for i, n := range p.Next {
+			word := "then"
+			if i == 0 {
+				word = "next"
+			}
+			t.line("    %s    %s at %s hashes/s, after %s", word, limitName(n.Limit), figures(n.BoundPerS), n.Change)
+		}
+		if p.Try != "" {
+			t.line("    Try: %s", p.Try)
+		}
+		rows := [][]string{{"service ", "replicas", "slots", "demand per hash", "busy", "queue", "headroom"}}
+		for _, s := range p.Services {
+			slots := whole(float64(s.Slots))
+			if s.Slots == 0 {
+				slots = "no limit"
+			}
+			rows = append(rows, []string{s.Service, whole(float64(s.Replicas)), slots, interval(s.DemandS, ms), interval(s.Utilisation, percent),
+				interval(s.QueueS, ms), interval(s.Headroom, percent)})
+		}
+		if len(rows) > 1 {
+			t.b.WriteString(columns(rows, "    "))
+		}
+		t.line("")
+	}
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+// interval writes a value with its 95 % interval.
+func interval(i *capacity.Interval, format func(float64) string) string {
+	if i == nil {
+		return "–"
+	}
+	low, high := format(i.Low), format(i.High)
+	if i.Parts < 2 || low == high {
+		return format(i.Value)
+	}
+	return fmt.Sprintf("%s [%s, %s]", format(i.Value), low, high)
+}
+
+// ExplainJSON writes an explanation for programs.
+func ExplainJSON(w io.Writer, x capacity.Explanation) error { return indented(w, x) }
+
+func indented(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
