@@ -20,8 +20,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
+			"exits": exits, "served": waitServed, "measured": measured, "expand": expandFile,
 		},
+		Setup: loadServer,
 	})
 }
 

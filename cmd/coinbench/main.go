@@ -115,6 +115,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 	})
 	root.AddCommand(
 		runCommand(p), reportCommand(p), compareCommand(p),
+		benchCommand(p), attackCommand(p), searchCommand(p),
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),
 		serviceCommand(p), healthcheckCommand(p),
 		swarmCommand(p),

@@ -1,0 +1,442 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/cobra"
+
+	"coinbench/history"
+	"coinbench/loadgen"
+	"coinbench/reports"
+)
+
+// targetFlags say where load goes and how: what attack and search share.
+type targetFlags struct {
+	targets, format string
+	method, body    string
+	headers         []string
+	connections     int
+	backlog         int
+	reuse           string
+	pinDNS          bool
+	timeouts        [4]time.Duration // all, connect, header, body
+	transport       loadgen.Transport
+	seed            uint64
+	recordFlags
+}
+
+func (f *targetFlags) add(c *cobra.Command) {
+	s := c.Flags()
+	s.SortFlags = false
+	s.StringVar(&f.targets, "targets", "", "read the requests from `FILE` (- for standard input) instead of URL; they are used in turn")
+	s.StringVar(&f.format, "targets-format", "http", "format of --targets: http or json, as vegeta's")
+	s.StringVarP(&f.method, "method", "m", "", "method of the request (default GET, or POST with a body)")
+	s.StringVar(&f.body, "body", "", "`FILE` with the body of the request")
+	s.StringArrayVarP(&f.headers, "header", "H", nil, "header of every request, as `'NAME: VALUE'`; may be repeated")
+	s.IntVar(&f.connections, "connections", 0, "most connections at once; requests that find them busy wait, and the waiting counts (default 10000)")
+	s.IntVar(&f.backlog, "backlog", 0, "most requests that wait for a connection; those beyond it are dropped and counted (default no limit)")
+	s.StringVar(&f.reuse, "reuse", "keep", "when a connection is given up: keep, never (a new one for each request), after `N` requests, or at an age like 30s")
+	s.BoolVar(&f.pinDNS, "pin-dns", false, "resolve names once, at the start, instead of once per connection")
+	s.DurationVar(&f.timeouts[0], "timeout", 30*time.Second, "longest time to connect, to the end of the header, and of the body after it; 0: no limit")
+	s.DurationVar(&f.timeouts[1], "timeout-connect", 0, "longest time to connect, instead of --timeout")
+	s.DurationVar(&f.timeouts[2], "timeout-header", 0, "longest time to the end of the header, instead of --timeout")
+	s.DurationVar(&f.timeouts[3], "timeout-body", 0, "longest time for the body after the header, instead of --timeout")
+	s.BoolVar(&f.transport.Insecure, "insecure", false, "accept any certificate")
+	s.BoolVar(&f.transport.HTTP2, "http2", false, "speak HTTP/2")
+	s.IntVar(&f.transport.Redirects, "redirects", 0, "follow at most so many redirects; 0: a redirect is an answer")
+	s.StringVar(&f.transport.Proxy, "proxy", "", "`URL` of an HTTP or SOCKS5 proxy; proxies of the environment are never used")
+	s.Uint64Var(&f.seed, "seed", 1, "seed of what varies at random")
+	f.recordFlags.add(c)
+}
+
+// workload is what the flags and the argument say, without its clients or schedule.
+func (f *targetFlags) workload(p process, name string, args []string) (loadgen.Workload, error) {
+	w := loadgen.Workload{Name: name, Connections: f.connections, Backlog: f.backlog, Transport: f.transport, Seed: f.seed}
+	var err error
+	if w.Reuse, err = parseReuse(f.reuse); err != nil {
+		return w, err
+	}
+	w.Reuse.PinDNS = f.pinDNS
+	limit := func(i int) time.Duration {
+		if f.timeouts[i] != 0 {
+			return f.timeouts[i]
+		}
+		return f.timeouts[0]
+	}
+	w.Timeouts = loadgen.Timeouts{Connect: limit(1), Header: limit(2), Body: limit(3)}
+	header, err := parseHeaders(f.headers)
+	if err != nil {
+		return w, err
+	}
+	switch {
+	case (len(args) == 1) == (f.targets != ""):
+		return w, errors.New("where to? accepted: one of a URL and --targets FILE")
+	case f.targets != "":
+		if f.method != "" || f.body != "" {
+			return w, errors.New("--method and --body belong to a URL; with --targets they stand in the file")
+		}
+		if w.Targets, err = readTargets(p, f.targets, f.format); err != nil {
+			return w, err
+		}
+	default:
+		t := loadgen.Target{Method: f.method, URL: args[0]}
+		if f.body != "" {
+			if t.Body, err = os.ReadFile(f.body); err != nil {
+				return w, fmt.Errorf("read the body: %w", err)
+			}
+		}
+		if t.Method == "" {
+			t.Method = http.MethodGet
+			if f.body != "" {
+				t.Method = http.MethodPost
+			}
+		}
+		w.Targets = []loadgen.Target{t}
+	}
+	for i := range w.Targets {
+		w.Targets[i].Header = withHeaders(w.Targets[i].Header, header)
+	}
+	return w, nil
+}
+
+// withHeaders sets headers that a target has not.
+func withHeaders(own, more http.Header) http.Header {
+	if len(more) == 0 {
+		return own
+	}
+	out := own.Clone()
+	if out == nil {
+		out = http.Header{}
+	}
+	for name, values := range more {
+		if out.Values(name) == nil {
+			out[name] = values
+		}
+	}
+	return out
+}
+
+// parseHeaders reads NAME: VALUE.
+func parseHeaders(texts []string) (http.Header, error) {
+	header := http.Header{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, ":")
+		if name = strings.TrimSpace(name); !ok || name == "" {
+			return nil, fmt.Errorf("-H %q: accepted: 'NAME: VALUE'", text)
+		}
+		header.Add(name, strings.TrimSpace(value))
+	}
+	return header, nil
+}
+
+func parseReuse(text string) (loadgen.Reuse, error) {
+	switch text {
+	case "keep":
+		return loadgen.Reuse{}, nil
+	case "never":
+		return loadgen.Reuse{PerRequest: true}, nil
+	}
+	if n, err := strconv.Atoi(text); err == nil && n > 0 {
+		return loadgen.Reuse{MaxRequests: n}, nil
+	}
+	if age, err := time.ParseDuration(text); err == nil && age > 0 {
+		return loadgen.Reuse{MaxAge: age}, nil
+	}
+	return loadgen.Reuse{}, fmt.Errorf("--reuse %s: accepted: keep, never, a number of requests like 100, or an age like 30s", text)
+}
+
+func readTargets(p process, name, format string) ([]loadgen.Target, error) {
+	in := p.stdin
+	if name != "-" {
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, fmt.Errorf("read targets: %w", err)
+		}
+		defer f.Close()
+		in = f
+	}
+	switch format {
+	case "http":
+		return loadgen.ReadHTTPTargets(in, os.ReadFile)
+	case "json":
+		return loadgen.ReadJSONTargets(in)
+	}
+	return nil, fmt.Errorf("--targets-format %s: accepted: http, json", format)
+}
+
+// recordFlags say where load may go and what is kept of it: what bench, attack and search share.
+type recordFlags struct {
+	allow   []string
+	metrics string
+	out     string
+}
+
+func (f *recordFlags) add(c *cobra.Command) {
+	c.Flags().StringArrayVar(&f.allow, "allow", nil, "a `HOST` that is yours to load, beside this machine's loopback; may be repeated")
+	c.Flags().StringVar(&f.metrics, "metrics", "", "serve live Prometheus metrics at `ADDR`, such as 127.0.0.1:9000")
+	c.Flags().StringVar(&f.out, "out", "", "record the run in the folder `DIR`, which 'coinbench report' reads")
+}
+
+// loading is a command that sends load: its signals, its record and its live line. It plays one load after the other.
+type loading struct {
+	p       process
+	ctx     context.Context // done at Ctrl-C
+	start   time.Time
+	writer  *history.Writer // nil: no --out
+	metrics *loadgen.Metrics
+	live    *liveLine
+	closers []func()
+}
+
+// startLoading checks that w may be sent and opens what is asked for. Its close must be called.
+func startLoading(p process, f recordFlags, name string, w loadgen.Workload) (*loading, error) {
+	if err := w.Validate(); err != nil {
+		return nil, usage(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	l := &loading{p: p, ctx: ctx, start: time.Now(), live: newLiveLine(p.stderr), closers: []func(){stop}}
+	if err := loadgen.CheckTargets(ctx, w, f.allow, nil); err != nil {
+		l.close()
+		return nil, usage(err)
+	}
+	if f.metrics != "" {
+		if err := l.serveMetrics(f.metrics); err != nil {
+			l.close()
+			return nil, usage(err)
+		}
+	}
+	if f.out != "" {
+		var err error
+		l.writer, err = history.Create(f.out, history.Manifest{
+			Scenario: name, Cluster: "none", Start: l.start.UTC(), Seed: w.Seed, Command: append([]string{"coinbench"}, p.args...),
+			Coinbench: version(), Host: host(),
+		}, nil, nil)
+		if err != nil {
+			l.close()
+			return nil, unmeasured(err)
+		}
+		l.event(history.RunBegin, map[string]string{"scenario": name, "steps": "0"})
+	}
+	return l, nil
+}
+
+func (l *loading) event(kind history.EventKind, detail map[string]string) {
+	if l.writer != nil {
+		_ = l.writer.Event(history.Event{At: time.Since(l.start), Kind: kind, Detail: detail}) // the writer keeps its first error
+	}
+}
+
+// serveMetrics serves what Prometheus scrapes until the command ends.
+func (l *loading) serveMetrics(address string) error {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("--metrics %s: %w", address, err)
+	}
+	l.metrics = loadgen.NewMetrics(nil)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(l.metrics)
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = server.Serve(listener) }()
+	l.closers = append(l.closers, func() { _ = server.Close() })
+	fmt.Fprintf(l.p.stderr, "live metrics at http://%s/metrics\n", listener.Addr())
+	return nil
+}
+
+// close ends the record and everything that runs beside the load.
+func (l *loading) close() error {
+	var err error
+	l.live.clear()
+	if l.writer != nil {
+		status := history.Finished
+		if l.ctx.Err() != nil {
+			status = history.Interrupted
+		}
+		l.event(history.RunEnd, map[string]string{"status": string(status)})
+		if err = l.writer.Close(); err == nil {
+			fmt.Fprintf(l.p.stderr, "recorded in %s: coinbench report %s\n", l.writer.Dir(), l.writer.Dir())
+		}
+		l.writer = nil
+	}
+	for _, c := range l.closers {
+		c()
+	}
+	l.closers = nil
+	return unmeasured(err)
+}
+
+// play sends one load, records it and sums it up. An interrupted load is no error.
+func (l *loading) play(w loadgen.Workload, sum *summary) (reports.PlayedLoad, error) {
+	recorder, end, err := l.begin(w)
+	if err != nil {
+		return reports.PlayedLoad{}, err
+	}
+	sum.next = recorder
+	spec, err := w.Spec(time.Since(l.start))
+	if err != nil {
+		return reports.PlayedLoad{}, err
+	}
+	record, err := loadgen.Run(l.ctx, w, l.start, sum)
+	l.live.clear()
+	if err = errors.Join(err, end(record)); err != nil {
+		return reports.PlayedLoad{}, err
+	}
+	return reports.PlayedLoad{Spec: spec, Total: sum.total, End: record, Errors: sum.errors, Samples: sum.samples, Interrupted: l.ctx.Err() != nil}, nil
+}
+
+// begin opens the record of a load: its recorder, and what is called with its end.
+func (l *loading) begin(w loadgen.Workload) (loadgen.Recorder, func(history.LoadEndRecord) error, error) {
+	all := recorders{l.live}
+	if l.metrics != nil {
+		all = append(all, l.metrics)
+	}
+	if l.writer == nil {
+		return all, func(history.LoadEndRecord) error { return nil }, nil
+	}
+	spec, err := w.Spec(time.Since(l.start))
+	if err != nil {
+		return nil, nil, err
+	}
+	record, err := l.writer.Load(spec)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.event(history.LoadBegin, map[string]string{"name": w.Name})
+	return append(all, record), func(end history.LoadEndRecord) error {
+		l.event(history.LoadEnd, map[string]string{"name": w.Name})
+		return record.End(end)
+	}, nil
+}
+
+// verdict is the exit code of a load: what has no answer, or must not be used, was not measured.
+func verdict(l reports.PlayedLoad) error {
+	switch {
+	case !l.Answered() && !l.Interrupted:
+		return unmeasured(nothingAnswered(l))
+	case len(l.End.Invalid) > 0:
+		return exit(exitUnmeasured)
+	}
+	return nil
+}
+
+func nothingAnswered(l reports.PlayedLoad) error {
+	why := "no request was made"
+	for _, c := range history.Classes() {
+		if l.Total.Failures[c] == 0 {
+			continue
+		}
+		why = string(c)
+		if text := l.Errors[c]; text != "" {
+			why += ": " + text
+		}
+		break
+	}
+	return fmt.Errorf("nothing answers at %s (%s): start the service, or correct the URL", l.Spec.URL, why)
+}
+
+// recorders pass a record on to each of them.
+type recorders []loadgen.Recorder
+
+func (all recorders) Interval(i history.Interval) error {
+	for _, r := range all {
+		if err := r.Interval(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (all recorders) Sample(s history.Sample) error {
+	for _, r := range all {
+		if err := r.Sample(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// summary gathers what the report of a load needs, in bounded memory, and passes everything on.
+type summary struct {
+	next    loadgen.Recorder
+	keep    bool                                                // the samples too
+	each    func(spec loadgen.Workload, s history.Sample) error // nil: nothing
+	w       loadgen.Workload
+	total   history.Interval
+	errors  map[history.Class]string
+	samples []history.Sample
+}
+
+func (s *summary) Interval(i history.Interval) error {
+	s.total.Merge(i)
+	return s.next.Interval(i)
+}
+
+func (s *summary) Sample(sample history.Sample) error {
+	if sample.Class != history.OK {
+		if s.errors == nil {
+			s.errors = map[history.Class]string{}
+		}
+		if _, known := s.errors[sample.Class]; !known {
+			s.errors[sample.Class] = sample.Error
+		}
+	}
+	if s.keep {
+		s.samples = append(s.samples, sample)
+	}
+	if s.each != nil {
+		if err := s.each(s.w, sample); err != nil {
+			return err
+		}
+	}
+	return s.next.Sample(sample)
+}
+
+// resultFile writes every request as vegeta does.
+type resultFile struct {
+	file *os.File
+	buf  *bufio.Writer
+	put  func(loadgen.Result) error
+}
+
+// openResults creates a file of results; - is standard output.
+func openResults(p process, name, format string) (*resultFile, error) {
+	r := &resultFile{}
+	var out io.Writer = p.stdout
+	if name != "-" {
+		var err error
+		if r.file, err = os.Create(name); err != nil {
+			return nil, fmt.Errorf("--output: %w", err)
+		}
+		out = r.file
+	}
+	r.buf = bufio.NewWriterSize(out, 64<<10)
+	var err error
+	if r.put, err = loadgen.NewResultWriter(r.buf, format); err != nil {
+		return nil, errors.Join(fmt.Errorf("--output: %w", err), r.close())
+	}
+	return r, nil
+}
+
+func (r *resultFile) close() error {
+	err := r.buf.Flush()
+	if r.file != nil {
+		err = errors.Join(err, r.file.Close())
+	}
+	return err
+}

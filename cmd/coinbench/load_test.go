@@ -1,0 +1,152 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"coinbench/history"
+	"coinbench/loadgen"
+)
+
+// served is a server that scripts send load to, as $SERVER: / answers 32 bytes as one of two replicas in turn, /500 fails,
+// /grow answers one byte more each time, /echo what it was sent.
+type served struct{ requests atomic.Int64 }
+
+func (s *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n := s.requests.Add(1)
+	w.Header().Set(loadgen.ReplicaHeader, fmt.Sprintf("rng.%d#1", n%2+1))
+	switch r.URL.Path {
+	case "/500":
+		w.WriteHeader(http.StatusInternalServerError)
+	case "/grow":
+		fmt.Fprint(w, strings.Repeat("x", int(n)))
+	case "/post":
+		if r.Method != http.MethodPost || r.ContentLength != 5 || r.Header.Get("Content-Type") != "text/special" || r.Header.Get("X-Extra") != "yes" {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+	default:
+		fmt.Fprint(w, strings.Repeat("0", 32))
+	}
+}
+
+// loadServer starts a server for a script.
+func loadServer(env *testscript.Env) error {
+	s := &served{}
+	server := httptest.NewServer(s)
+	env.Defer(server.Close)
+	env.Setenv("SERVER", server.URL)
+	closed := httptest.NewServer(s)
+	closed.Close()
+	env.Setenv("NOBODY", closed.URL)
+	env.Values["served"] = s
+	return nil
+}
+
+// waitServed N: until $SERVER has had N more requests.
+func waitServed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: served N")
+	}
+	n, err := strconv.ParseInt(args[0], 10, 64)
+	ts.Check(err)
+	s := ts.Value("served").(*served)
+	n += s.requests.Load()
+	for tick, end := time.NewTicker(5*time.Millisecond), time.Now().Add(time.Minute); s.requests.Load() < n; <-tick.C {
+		if time.Now().After(end) {
+			ts.Fatalf("%d requests in a minute, want %d", s.requests.Load(), n)
+		}
+	}
+}
+
+// expandFile FILE: the script's variables are put in.
+func expandFile(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: expand FILE")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(os.Expand(ts.ReadFile(args[0]), ts.Getenv)), 0o600))
+}
+
+// measured COMMAND ARG...: the command ends with 0, or with 3 because its report says INVALID: on a busy machine the generator may
+// be late, and must say so.
+func measured(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: measured COMMAND ARG...")
+	}
+	if err := ts.Exec(args[0], args[1:]...); err != nil && (err.Error() != "exit status 3" || !strings.HasPrefix(ts.ReadFile("stdout"), "INVALID")) {
+		ts.Fatalf("%v", err)
+	}
+}
+
+func TestLiveText(t *testing.T) {
+	i := history.Interval{At: 9 * time.Second, Length: time.Second, Due: 105, OK: 100, Response: history.NewHistogram(),
+		Failures: map[history.Class]int64{history.Refused: 3, history.Dropped: 2}}
+	_ = i.Response.RecordValues(int64(2*time.Millisecond), 100)
+	if got, want := liveText(i), "  0:10      100.0 ok/s  p50   2.00ms  p99   2.00ms  5 failed (refused 3)"; got != want {
+		t.Errorf("got  %q\nwant %q", got, want)
+	}
+	if got := liveText(history.Interval{}); !strings.Contains(got, "0.0 ok/s") {
+		t.Errorf("of nothing: %q", got)
+	}
+}
+
+// A terminal has one line that is drawn anew, and nothing of it is left; elsewhere there are plain lines, and not too many.
+func TestLiveLine(t *testing.T) {
+	play := func(l *liveLine) {
+		for s := range 25 {
+			_ = l.Interval(history.Interval{At: time.Duration(s) * time.Second, Length: time.Second})
+		}
+		l.clear()
+	}
+	var plain, terminal strings.Builder
+	play(newLiveLine(&plain))
+	if n := strings.Count(plain.String(), "\n"); n != 3 || strings.Contains(plain.String(), "\x1b") {
+		t.Errorf("%d plain lines: %q", n, plain.String())
+	}
+	l := newLiveLine(&terminal)
+	l.width = func() int { return 30 }
+	play(l)
+	if n := strings.Count(terminal.String(), "\r\x1b[K"); n != 26 || strings.Contains(terminal.String(), "\n") || !strings.HasSuffix(terminal.String(), "\r\x1b[K") {
+		t.Errorf("%d lines drawn: %q", n, terminal.String())
+	}
+	for _, line := range strings.Split(terminal.String(), "\r\x1b[K") {
+		if len([]rune(line)) > 29 {
+			t.Errorf("wider than the terminal: %q", line)
+		}
+	}
+}
+
+func TestParseReuse(t *testing.T) {
+	for text, want := range map[string]loadgen.Reuse{"keep": {}, "never": {PerRequest: true}, "100": {MaxRequests: 100}, "30s": {MaxAge: 30 * time.Second}} {
+		if got, err := parseReuse(text); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "-1s", "always"} {
+		if _, err := parseReuse(text); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
+
+func TestSeconds(t *testing.T) {
+	for text, want := range map[string]time.Duration{"10": 10 * time.Second, "0.5": 500 * time.Millisecond, "1m30s": 90 * time.Second} {
+		var s seconds
+		if err := s.Set(text); err != nil || time.Duration(s) != want {
+			t.Errorf("%s: %s, %v", text, s.String(), err)
+		}
+	}
+	for _, text := range []string{"", "0", "-1", "-1s", "NaN", "Inf", "1e300", "soon"} {
+		if err := new(seconds).Set(text); err == nil {
+			t.Errorf("%q is accepted", text)
+		}
+	}
+}
