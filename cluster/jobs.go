@@ -15,18 +15,31 @@ type Dialer interface {
 // Jobs is the ability to run copies of our own program inside the cluster's network, where load must come from.
 type Jobs interface {
 	// RunJob runs a job to its end. message is told of every message that a copy (1-based) sends, in the order of that copy, by
-	// one goroutine at a time. The error names the node of a copy that failed, or whose messages are not complete.
+	// one goroutine at a time. A JobError says which copy failed, or has not told everything.
 	RunJob(ctx context.Context, job Job, message func(copy int, node string, message []byte)) error
 }
 
 // Job is what runs inside the cluster.
 type Job struct {
-	Name   string            // tells jobs of a run apart, for people
-	Args   []string          // of coinbench's command line
-	Env    map[string]string //
-	Copies int               // at least 1, spread over the nodes
+	Name string   // tells jobs apart, for people
+	Args []string // of coinbench's command line
+	Work [][]byte // one copy runs for each and is given it; they are spread over the nodes
 
-	// Origin is the instant that the copies count from; they meet, and begin together Delay after the last one has come.
+	// Origin is the instant that the copies count from. They meet, and begin together Delay after the last one has come.
 	Origin time.Time
 	Delay  time.Duration
+}
+
+// JobError says that a job that had begun did not come to its end, or that not all of what it sent has arrived.
+type JobError struct {
+	Node   string // where; "": not known
+	Reason string
+}
+
+// Error names the node.
+func (e *JobError) Error() string {
+	if e.Node == "" {
+		return e.Reason
+	}
+	return "on " + e.Node + ": " + e.Reason
 }

@@ -69,6 +69,7 @@ type Cluster struct {
 	tasks    map[string]*task
 	numbers  map[string]int // tasks so far of every slot, so that names are unique within a run
 	nodes    map[string]node
+	jobs     int           // so far
 	busy     int           // changes that are going on
 	wake     chan struct{} // holds something when the watcher shall look at once
 	news     chan struct{} // closed and replaced whenever something was seen

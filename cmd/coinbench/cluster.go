@@ -21,17 +21,19 @@ type clusterFlags struct {
 	name    string
 	redis   string
 	publish []string
+	swarm   swarmFlags
 }
 
 func (f *clusterFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.name, "cluster", "local", "where the app runs: "+strings.Join(clusterNames(), ", "))
 	c.Flags().StringVar(&f.redis, "redis", "", "a Redis at `HOST:PORT` instead of the embedded one; its keys hashes and wallet are used (local)")
-	c.Flags().StringArrayVar(&f.publish, "publish", nil, "publish a service on another port of this machine, as `SERVICE=PORT`; 0 is any free one (local)")
+	c.Flags().StringArrayVar(&f.publish, "publish", nil, "publish a service on another port of this machine, or of the Swarm, as `SERVICE=PORT`; 0 is any free one")
+	f.swarm.add(c)
 }
 
 // clusterTable has a line for each cluster.
 func clusterTable() []clusterMaker {
-	return []clusterMaker{{"local", newLocal}, {"sim", newSim}}
+	return []clusterMaker{{"local", newLocal}, {"swarm", newSwarm}, {"sim", newSim}}
 }
 
 type clusterMaker struct {
@@ -80,16 +82,25 @@ func newLocal(f clusterFlags, asked request) (testbed, error) {
 	if err != nil {
 		return testbed{}, unmeasured(fmt.Errorf("find coinbench's own binary: %w", err))
 	}
+	publish, err := f.published()
+	if err != nil {
+		return testbed{}, err
+	}
+	c, err := local.New(local.Config{Command: []string{self}, Dir: asked.dir, Sink: asked.sink, Redis: f.redis, Publish: publish,
+		Seed: asked.seed, Start: asked.start})
+	return testbed{cluster: c, start: asked.start}, usage(err)
+}
+
+// published are the ports that --publish asks for.
+func (f clusterFlags) published() (map[string]int, error) {
 	publish := map[string]int{}
 	for _, text := range f.publish {
 		service, port, ok := strings.Cut(text, "=")
 		n, err := strconv.Atoi(port)
 		if !ok || err != nil || n < 0 || n > 65535 {
-			return testbed{}, usage(fmt.Errorf("--publish %s: accepted: SERVICE=PORT with a port from 0 (any free one) to 65535", text))
+			return nil, usage(fmt.Errorf("--publish %s: accepted: SERVICE=PORT with a port from 0 (any free one) to 65535", text))
 		}
 		publish[service] = n
 	}
-	c, err := local.New(local.Config{Command: []string{self}, Dir: asked.dir, Sink: asked.sink, Redis: f.redis, Publish: publish,
-		Seed: asked.seed, Start: asked.start})
-	return testbed{cluster: c, start: asked.start}, usage(err)
+	return publish, nil
 }

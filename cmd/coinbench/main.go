@@ -116,10 +116,11 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 	root.AddCommand(
 		runCommand(p), reportCommand(p), compareCommand(p),
 		benchCommand(p), attackCommand(p), searchCommand(p),
+		explainCommand(p), calibrateCommand(p), predictCommand(p),
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),
 		serviceCommand(p), healthcheckCommand(p),
 		swarmCommand(p),
-		relayCommand(p), killContainerCommand(p), registryCommand(p),
+		relayCommand(p), loadCommand(p), killContainerCommand(p), registryCommand(p),
 	)
 	return root
 }

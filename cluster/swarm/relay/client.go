@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -106,9 +108,10 @@ func (c *Client) Resolve(ctx context.Context, name string) ([]string, error) {
 	return addresses, err
 }
 
-// Meeting waits until so many generators have arrived, and lets them go together: they begin after delay. missing is told
-// of who has come, for the error of a deadline. release must be called when they are under way.
-func (c *Client) Meeting(ctx context.Context, name string, copies int, origin time.Time, delay time.Duration, came func(copy string)) (release func(), err error) {
+// Meeting waits until a generator has come for each work, gives them their works and lets them go together: they begin after
+// delay. came is told of everyone who comes, by number and by what he said of himself. release must be called when they are
+// under way.
+func (c *Client) Meeting(ctx context.Context, name string, work [][]byte, origin time.Time, delay time.Duration, came func(copy int, who string)) (release func(), err error) {
 	up, feed := io.Pipe()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
@@ -134,14 +137,20 @@ func (c *Client) Meeting(ctx context.Context, name string, copies int, origin ti
 		}
 		return errors.Join(errors.New("the relay ended"), lines.Err())
 	}
-	for range copies {
+	for range work {
 		if err := next(); err != nil {
 			release()
 			return nil, err
 		}
-		came(lines.Text())
+		number, who, _ := strings.Cut(lines.Text(), " ")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			release()
+			return nil, fmt.Errorf("the relay said %q", lines.Text())
+		}
+		came(n, who)
 	}
-	if err := json.NewEncoder(feed).Encode(Ticket{Elapsed: time.Since(origin), Delay: delay}); err != nil {
+	if err := json.NewEncoder(feed).Encode(ticket{Elapsed: time.Since(origin), Delay: delay, Work: work}); err != nil {
 		release()
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,18 +12,27 @@ import (
 	"time"
 )
 
-// Ticket is what a generator is given when it is let go.
-type Ticket struct {
-	Elapsed time.Duration `json:"elapsed"` // since the harness's origin, when the relay let it go
+// ticket is what the harness sends when all have come.
+type ticket struct {
+	Elapsed time.Duration `json:"elapsed"` // since the harness's origin, when it was sent
 	Delay   time.Duration `json:"delay"`   // from then on until the start, so that all have their tickets by then
+	Work    [][]byte      `json:"work"`    // of each copy
 }
+
+// The headers of the answer to one who has come.
+const (
+	copyHeader    = "X-Relay-Copy"
+	elapsedHeader = "X-Relay-Elapsed"
+	delayHeader   = "X-Relay-Delay"
+)
 
 // gathering is a meeting that is going on.
 type gathering struct {
-	arrived chan string   // copies, as they come
+	arrived chan string   // whoever comes
 	open    chan struct{} // closed when all may go
-	ticket  Ticket        // set before open is closed
+	ticket  ticket        // set before open is closed
 	at      time.Time     // of the ticket, on the relay's clock
+	copies  int           // who have come; the server's
 }
 
 func (s *server) gathering(name string) *gathering {
@@ -49,18 +59,18 @@ func (s *server) watch(w http.ResponseWriter, r *http.Request) {
 	control := http.NewResponseController(w)
 	_ = control.Flush()
 	said := make(chan error, 1)
-	var ticket Ticket
-	go func() { said <- json.NewDecoder(r.Body).Decode(&ticket) }()
+	var sent ticket
+	go func() { said <- json.NewDecoder(r.Body).Decode(&sent) }()
 	for {
 		select {
-		case copy := <-g.arrived:
-			fmt.Fprintln(w, copy)
+		case who := <-g.arrived:
+			fmt.Fprintln(w, who)
 			_ = control.Flush()
 		case err := <-said:
 			if err != nil {
 				return
 			}
-			g.ticket, g.at = ticket, time.Now()
+			g.ticket, g.at = sent, time.Now()
 			close(g.open)
 			fmt.Fprintln(w, "open")
 			_ = control.Flush()
@@ -80,29 +90,50 @@ func (s *server) meet(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	g := s.gathering(q.Get("name"))
+	s.mu.Lock()
+	g.copies++
+	number := g.copies
+	s.mu.Unlock()
 	select {
-	case g.arrived <- q.Get("copy"):
-	default:
-		refuse(w, fmt.Errorf("too many generators"))
+	case g.arrived <- strconv.Itoa(number) + " " + q.Get("who"):
+	case <-r.Context().Done():
 		return
 	}
 	select {
 	case <-g.open:
-		t := g.ticket
-		waited := time.Since(g.at) // between the ticket and this very answer
-		t.Elapsed += waited
-		t.Delay -= waited
-		_ = json.NewEncoder(w).Encode(t)
 	case <-r.Context().Done():
+		return
 	}
+	if number > len(g.ticket.Work) {
+		refuse(w, fmt.Errorf("%d generators came, %d are wanted", number, len(g.ticket.Work)))
+		return
+	}
+	waited := time.Since(g.at) // between the ticket and this very answer
+	w.Header().Set(copyHeader, strconv.Itoa(number))
+	w.Header().Set(elapsedHeader, (g.ticket.Elapsed + waited).String())
+	w.Header().Set(delayHeader, (g.ticket.Delay - waited).String())
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	_, _ = w.Write(g.ticket.Work[number-1])
 }
 
-// Meet is called by a generator inside the overlay: it arrives at the meeting and waits until all are there. start is the
-// instant at which it shall begin, origin that of the harness's clock, both on this machine's clock; off is the bound of the
-// error of both.
-func Meet(ctx context.Context, address, name string, copy int) (start, origin time.Time, off time.Duration, err error) {
+// Order is what a generator is told when all have come. Instants are on its own machine's clock.
+type Order struct {
+	Copy   int           // which one it is, from 1
+	Work   []byte        //
+	Start  time.Time     // when it shall begin
+	Origin time.Time     // what the harness counts from
+	Off    time.Duration // bound of the error of both
+}
+
+// Meet is called by a generator inside the overlay: it arrives at the meeting and waits until all are there. who is passed on
+// to the harness.
+func Meet(ctx context.Context, address, name, who string) (o Order, err error) {
 	client := &http.Client{Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 1}}
 	defer client.CloseIdleConnections()
+	fault := func(err error) (Order, error) {
+		return Order{}, fmt.Errorf("meet the other generators at %s: %w", address, err)
+	}
 	ask := func(q url.Values) (*http.Response, error) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/meet?"+q.Encode(), nil)
 		if err != nil {
@@ -116,21 +147,27 @@ func Meet(ctx context.Context, address, name string, copy int) (start, origin ti
 		begun := time.Now()
 		answer, err := ask(url.Values{"ping": {""}})
 		if err != nil {
-			return start, origin, 0, fmt.Errorf("meet the other generators at %s: %w", address, err)
+			return fault(err)
 		}
 		_, _ = io.Copy(io.Discard, answer.Body)
 		answer.Body.Close()
 		shortest = min(shortest, time.Since(begun))
 	}
-	answer, err := ask(url.Values{"name": {name}, "copy": {strconv.Itoa(copy)}})
+	answer, err := ask(url.Values{"name": {name}, "who": {who}})
 	if err != nil {
-		return start, origin, 0, fmt.Errorf("meet the other generators at %s: %w", address, err)
+		return fault(err)
 	}
 	defer answer.Body.Close()
-	var t Ticket
-	if err := json.NewDecoder(answer.Body).Decode(&t); err != nil {
-		return start, origin, 0, fmt.Errorf("meet the other generators at %s: %s %s: %w", address, answer.Status, answer.Header.Get(errorHeader), err)
-	}
 	now := time.Now().Add(-shortest / 2) // when the relay said it
-	return now.Add(t.Delay), now.Add(-t.Elapsed), shortest / 2, nil
+	if answer.StatusCode != http.StatusOK {
+		return fault(fmt.Errorf("%s %s", answer.Status, answer.Header.Get(errorHeader)))
+	}
+	number, nerr := strconv.Atoi(answer.Header.Get(copyHeader))
+	elapsed, eerr := time.ParseDuration(answer.Header.Get(elapsedHeader))
+	delay, derr := time.ParseDuration(answer.Header.Get(delayHeader))
+	work, werr := io.ReadAll(answer.Body)
+	if err := errors.Join(nerr, eerr, derr, werr); err != nil {
+		return fault(err)
+	}
+	return Order{Copy: number, Work: work, Start: now.Add(delay), Origin: now.Add(-elapsed), Off: shortest / 2}, nil
 }

@@ -105,27 +105,31 @@ func TestGeneratorsGoTogether(t *testing.T) {
 	var starts []time.Time
 	for i := range copies {
 		wg.Go(func() {
-			start, o, off, err := Meet(t.Context(), address, "load", i+1)
+			o, err := Meet(t.Context(), address, "load", fmt.Sprintf("node%d", i+1))
 			if err != nil {
 				t.Error(err)
 				return
 			}
-			if d := o.Sub(origin).Abs(); d > off+100*time.Millisecond {
-				t.Errorf("the origin is %s off, more than %s", d, off)
+			if d := o.Origin.Sub(origin).Abs(); d > o.Off+100*time.Millisecond {
+				t.Errorf("the origin is %s off, more than %s", d, o.Off)
+			}
+			if want := fmt.Sprintf("work %d", o.Copy); string(o.Work) != want {
+				t.Errorf("copy %d got %q", o.Copy, o.Work)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			starts = append(starts, start)
+			starts = append(starts, o.Start)
 		})
 	}
 	var came []string
-	release, err := c.Meeting(t.Context(), "load", copies, origin, time.Second, func(copy string) { came = append(came, copy) })
+	work := [][]byte{[]byte("work 1"), []byte("work 2"), []byte("work 3")}
+	release, err := c.Meeting(t.Context(), "load", work, origin, time.Second, func(_ int, who string) { came = append(came, who) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()
 	release()
-	if slices.Sort(came); !slices.Equal(came, []string{"1", "2", "3"}) {
+	if slices.Sort(came); !slices.Equal(came, []string{"node1", "node2", "node3"}) {
 		t.Errorf("came: %v", came)
 	}
 	if len(starts) == copies {
@@ -140,7 +144,7 @@ func TestMeetingEndsWithItsContext(t *testing.T) {
 	c, _ := pair(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	go cancel()
-	if _, err := c.Meeting(ctx, "load", 1, time.Now(), 0, func(string) {}); err == nil {
+	if _, err := c.Meeting(ctx, "load", make([][]byte, 1), time.Now(), 0, func(int, string) {}); err == nil {
 		t.Error("nobody came, and no error")
 	}
 }

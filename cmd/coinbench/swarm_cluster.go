@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+
+	"coinbench/cluster"
+	"coinbench/cluster/swarm"
+	"coinbench/scenarios"
+)
+
+// swarmFlags are those that only a Swarm heeds.
+type swarmFlags struct {
+	endpoint   string
+	registry   string
+	tag        string
+	socket     string
+	generators int
+}
+
+func (f *swarmFlags) add(c *cobra.Command) {
+	var modes []string
+	for _, m := range swarm.EndpointModes() {
+		modes = append(modes, string(m))
+	}
+	c.Flags().StringVar(&f.endpoint, "endpoint-mode", string(swarm.Auto), "how a service's name leads to its replicas: "+strings.Join(modes, ", ")+" (swarm)")
+	c.Flags().StringVar(&f.registry, "registry", "", "pull coinbench's images from the registry at `HOST:PORT` (swarm)")
+	c.Flags().StringVar(&f.tag, "tag", "v0.1", "tag of the image that load generators run (swarm)")
+	c.Flags().StringVar(&f.socket, "engine-socket", "", "the engine's socket on every node (default /var/run/docker.sock) (swarm)")
+	c.Flags().IntVar(&f.generators, "generators", 1, "number of load generators, spread over the nodes (swarm)")
+}
+
+// engine is a client of the engine that the environment names (DOCKER_HOST and its like).
+func engine() (*client.Client, error) {
+	c, err := client.New(client.FromEnv)
+	if err != nil {
+		return nil, usage(fmt.Errorf("DOCKER_HOST: %w; accepted: such as unix:///var/run/docker.sock or tcp://HOST:2376", err))
+	}
+	return c, nil
+}
+
+func newSwarm(f clusterFlags, asked request) (testbed, error) {
+	c, err := f.onSwarm(asked.start, asked.sink, false)
+	if err != nil {
+		return testbed{}, err
+	}
+	// Load must come from inside the overlay.
+	return testbed{cluster: c, play: scenarios.Generators(c, f.swarm.generators), start: asked.start}, nil
+}
+
+// onSwarm makes the cluster; keep says that the app shall outlive this process.
+func (f clusterFlags) onSwarm(start time.Time, sink cluster.Sink, keep bool) (*swarm.Cluster, error) {
+	publish, err := f.published()
+	if err != nil {
+		return nil, err
+	}
+	if f.redis != "" {
+		return nil, usage(fmt.Errorf("--redis %s: on a Swarm redis is a service of the app; change its image in the Compose file", f.redis))
+	}
+	if f.swarm.generators < 1 {
+		return nil, usage(fmt.Errorf("--generators %d; accepted: at least 1", f.swarm.generators))
+	}
+	e, err := engine()
+	if err != nil {
+		return nil, err
+	}
+	c, err := swarm.New(swarm.Config{
+		Client: e, Sink: sink, Start: start, Keep: keep, Endpoint: swarm.EndpointMode(f.swarm.endpoint),
+		Registry: f.swarm.registry, Tag: f.swarm.tag, Publish: publish, Socket: f.swarm.socket,
+	})
+	return c, usage(err)
+}
