@@ -43,6 +43,7 @@ const (
 	WindowEnd  EventKind = "window.end"   // name
 	LoadBegin  EventKind = "load.begin"   // name
 	LoadEnd    EventKind = "load.end"     // name, error
+	SearchEnd  EventKind = "search.end"   // name, slo, level (0: none met it), above (0: none missed it), confidence, stopped (why it had not both)
 
 	ServiceDeployed EventKind = "service.deployed" // image, replicas, env.<NAME>, balance: what is in force from here
 	ServiceScaled   EventKind = "service.scaled"   // from, to
@@ -105,21 +106,22 @@ const (
 	QueueCount   = "coinbench_request_queue_seconds_count" // counter: requests that took their place in service
 	ServiceSum   = "coinbench_request_service_seconds_sum" // counter: seconds in service
 	ServiceCount = "coinbench_request_service_seconds_count"
-	Hashes       = "coinbench_worker_hashes_total"        // counter: loops completed
-	LastHash     = "coinbench_worker_last_hash_seconds"   // gauge: Unix time at which the latest loop completed
-	Counted      = "coinbench_worker_counted_total"       // counter: hashes that were added to Redis
-	Lost         = "coinbench_worker_lost_total"          // counter: hashes done but never added to Redis, lost by an exception
-	Unflushed    = "coinbench_worker_unflushed"           // gauge: hashes done and waiting for the next flush
-	Coins        = "coinbench_worker_coins_total"         // counter: hashes that start with 0
-	Posted       = "coinbench_worker_posted_total"        // counter: POSTs to hasher that were answered
-	WorkerErrors = "coinbench_worker_errors_total"        // counter: by class
-	Backoffs     = "coinbench_worker_backoffs_total"      // counter: times the worker began to wait after an error
-	BackingOff   = "coinbench_worker_backing_off"         // gauge: 1 while it waits
-	StageSum     = "coinbench_worker_stage_seconds_total" // counter: seconds by stage: think, rng, hasher, redis, overhead
-	ProcessCPU   = "process_cpu_seconds_total"            // counter
-	HostCPU      = "host_cpu_seconds_total"               // counter: seconds that the host's processors offered, all together (service host)
-	HostBusy     = "host_cpu_busy_seconds_total"          // counter: those that something used (service host)
-	HostPressure = "host_cpu_pressure_seconds_total"      // counter: time in which something was ready to run and had to wait for a processor (service host; Linux with PSI)
-	RedisHashes  = "redis_hashes"                         // the counter `hashes` in Redis (service redis)
-	RedisCoins   = "redis_coins"                          // the size of `wallet` in Redis (service redis)
+	Hashes       = "coinbench_worker_hashes_total"         // counter: loops completed
+	LastHash     = "coinbench_worker_last_hash_seconds"    // gauge: Unix time at which the latest loop completed
+	Counted      = "coinbench_worker_counted_total"        // counter: hashes that were added to Redis
+	Lost         = "coinbench_worker_lost_total"           // counter: hashes done but never added to Redis, lost by an exception
+	Unflushed    = "coinbench_worker_unflushed"            // gauge: hashes done and waiting for the next flush
+	Coins        = "coinbench_worker_coins_total"          // counter: hashes that start with 0
+	Posted       = "coinbench_worker_posted_total"         // counter: POSTs to hasher that were answered
+	WorkerErrors = "coinbench_worker_errors_total"         // counter: by class
+	Backoffs     = "coinbench_worker_backoffs_total"       // counter: times the worker began to wait after an error
+	Silence      = "coinbench_worker_silent_seconds_total" // counter: seconds for which the worker waited after errors
+	BackingOff   = "coinbench_worker_backing_off"          // gauge: 1 while it waits
+	StageSum     = "coinbench_worker_stage_seconds_total"  // counter: seconds by stage: think, rng, hasher, redis, overhead
+	ProcessCPU   = "process_cpu_seconds_total"             // counter
+	HostCPU      = "host_cpu_seconds_total"                // counter: seconds that the host's processors offered, all together (service host)
+	HostBusy     = "host_cpu_busy_seconds_total"           // counter: those that something used (service host)
+	HostPressure = "host_cpu_pressure_seconds_total"       // counter: time in which something was ready to run and had to wait for a processor (service host; Linux with PSI)
+	RedisHashes  = "redis_hashes"                          // the counter `hashes` in Redis (service redis)
+	RedisCoins   = "redis_coins"                           // the size of `wallet` in Redis (service redis)
 )

@@ -1,0 +1,185 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"coinbench/history"
+	"coinbench/loadgen"
+)
+
+// Search looks for the greatest load of a service that meets objectives. Each block is a load of its own, NAME/LEVEL; at the
+// end the level that was found is played once more, as the load NAME, so that objectives can speak of it.
+type Search struct {
+	Name       string        `json:"name" jsonschema_description:"Name of the last load, at the level that was found; objectives use it. Default: the service's name."`
+	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Path       string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
+	SLO        string        `json:"slo" jsonschema:"required" jsonschema_description:"What must be met, such as p99<200ms,errors<0.1%."`
+	Clients    bool          `json:"clients" jsonschema:"default=false" jsonschema_description:"Levels are clients that wait for their answers, instead of requests per second."`
+	Least      float64       `json:"least" jsonschema:"default=1" jsonschema_description:"Where to begin."`
+	Most       float64       `json:"most" jsonschema:"default=1000000" jsonschema_description:"Where to give up."`
+	Precision  float64       `json:"precision" jsonschema:"default=0.02" jsonschema_description:"How close the greatest level that meets the objectives and the least that does not shall be, as a ratio."`
+	Confidence float64       `json:"confidence" jsonschema:"default=0.9" jsonschema_description:"Of the verdict at each level, 0.5 to 0.999."`
+	Block      time.Duration `json:"block" jsonschema:"default=5s" jsonschema_description:"Length of one load; each level is played at least twice."`
+	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one."`
+}
+
+func (s *Search) preset() {
+	s.Path, s.Least, s.Most, s.Precision, s.Confidence, s.Block = "/", 1, 1e6, 0.02, 0.9, 5*time.Second
+}
+
+func (s *Search) title() string {
+	what := "rate"
+	if s.Clients {
+		what = "number of clients"
+	}
+	return fmt.Sprintf("search the greatest %s of %s%s that meets %s", what, s.Service, s.Path, s.SLO)
+}
+
+func (s *Search) name() string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return s.Service
+}
+
+// config is the search's, of a step without faults.
+func (s *Search) config() (loadgen.SearchConfig, error) {
+	slo, err := loadgen.ParseSLO(s.SLO)
+	return loadgen.SearchConfig{SLO: slo, Least: s.Least, Most: s.Most, Precision: s.Precision, Confidence: s.Confidence,
+		Whole: s.Clients, Block: s.Block}, err
+}
+
+// guessedBlocks is how many loads a search takes, roughly: it doubles some five times and halves as often, twice at each level.
+const guessedBlocks = 22
+
+func (s *Search) check(p *plan) {
+	p.running()
+	p.service(s.Service, &s.Service)
+	p.path(&s.Path)
+	if s.SLO == "" {
+		p.wrong(&s.SLO, "no slo is given; accepted: such as slo: p99<200ms,errors<0.1%%")
+	} else if _, err := s.config(); err != nil {
+		p.wrong(&s.SLO, "%v", err)
+	}
+	if !(s.Least > 0) {
+		p.wrong(&s.Least, "least is %v; accepted: greater than 0", s.Least)
+	}
+	if !(s.Most >= s.Least && s.Most <= 1e6) || (s.Clients && s.Most > mostClients && p.written(&s.Most)) {
+		p.wrong(&s.Most, "most is %v; accepted: from least, %v, to 1000000, or to %d clients", s.Most, s.Least, mostClients)
+	}
+	if !(s.Precision >= 1e-4 && s.Precision <= 1) {
+		p.wrong(&s.Precision, "precision is %v; accepted: 0.0001 to 1", s.Precision)
+	}
+	if !(s.Confidence >= 0.5 && s.Confidence <= 0.999) {
+		p.wrong(&s.Confidence, "confidence is %v; accepted: 0.5 to 0.999", s.Confidence)
+	}
+	p.positive(&s.Block, "block")
+	p.load(s.name(), &s.Service)
+	p.length = guessedBlocks * s.Block
+}
+
+// written says whether a value stands in the file.
+func (p *plan) written(pointer any) bool {
+	_, ok := p.at[pointer]
+	return ok
+}
+
+func (s *Search) play(ctx context.Context, st *stage) error {
+	url, err := st.url(ctx, s.Service, s.Path)
+	if err != nil {
+		return err
+	}
+	cfg, err := s.config()
+	if err != nil {
+		return err
+	}
+	if s.Clients {
+		cfg.Most = min(cfg.Most, mostClients)
+	}
+	w := loadgen.Workload{
+		Targets: []loadgen.Target{{Method: http.MethodGet, URL: url}}, Duration: s.Block,
+		Reuse: loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
+	}
+	block := func(ctx context.Context, name string, level float64) (loadgen.Block, error) {
+		w := w
+		if w.Name = name; s.Clients {
+			w.Clients = int(level)
+		} else {
+			w.Schedule = strconv.FormatFloat(level, 'f', -1, 64) + "/s"
+		}
+		total, end, err := st.block(ctx, s.Service, w)
+		b := loadgen.Block{Level: level, Total: total, End: end, Elapsed: s.Block}
+		b.Met, b.Why = cfg.SLO.Judge(total)
+		return b, err
+	}
+	found, err := loadgen.Search(ctx, cfg, func(ctx context.Context, level float64) (loadgen.Block, error) {
+		text := s.level(level)
+		st.doing("trying %s", text)
+		return block(ctx, s.name()+"/"+strconv.FormatFloat(level, 'g', 4, 64), level)
+	})
+	st.event(history.Event{Kind: history.SearchEnd, Service: s.Service, Detail: map[string]string{
+		"name": s.name(), "slo": cfg.SLO.String(), "level": strconv.FormatFloat(found.Level, 'g', 6, 64), "above": strconv.FormatFloat(found.Above, 'g', 6, 64),
+		"confidence": strconv.FormatFloat(found.Confidence, 'g', -1, 64), "stopped": found.Stopped,
+	}})
+	switch {
+	case err != nil:
+		return fmt.Errorf("search: %w", err)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case found.Level == 0:
+		st.warn(fmt.Sprintf("search %s: %s", s.name(), found.Stopped))
+		return nil
+	case found.Stopped != "":
+		st.warn(fmt.Sprintf("search %s: at least %s, no more is known: %s", s.name(), s.level(found.Level), found.Stopped))
+	}
+	st.doing("playing %s once more", s.level(found.Level))
+	_, err = block(ctx, s.name(), found.Level)
+	return err
+}
+
+func (s *Search) level(v float64) string {
+	if s.Clients {
+		return plural(int(v), "client")
+	}
+	return strconv.FormatFloat(v, 'g', 4, 64) + "/s"
+}
+
+// block plays and records a load of a search, and sums it up.
+func (st *stage) block(ctx context.Context, service string, w loadgen.Workload) (total history.Interval, end history.LoadEndRecord, err error) {
+	spec, err := w.Spec(st.now())
+	if err != nil {
+		return total, end, err
+	}
+	st.mu.Lock()
+	spec.Step = st.step + 1
+	st.mu.Unlock()
+	spec.Service = service
+	record, err := st.writer.Load(spec)
+	if err != nil {
+		return total, end, err
+	}
+	detail := map[string]string{"name": w.Name}
+	st.event(history.Event{Kind: history.LoadBegin, Service: service, Detail: detail})
+	sum := &summing{Recorder: record}
+	sum.total.Merge(history.Interval{At: spec.Begin})
+	end, err = st.send(ctx, w, sum)
+	err = errors.Join(err, record.End(end))
+	st.event(history.Event{Kind: history.LoadEnd, Service: service, Detail: detail})
+	return sum.total, end, err
+}
+
+// summing passes a record on and sums it up.
+type summing struct {
+	loadgen.Recorder
+	total history.Interval
+}
+
+func (s *summing) Interval(i history.Interval) error {
+	s.total.Merge(i)
+	return s.Recorder.Interval(i)
+}
