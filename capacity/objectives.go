@@ -232,6 +232,13 @@ func metrics() []metric {
 				}
 				return *win.HashesLost, nil
 			})},
+		{name: "lost_to_backoff", args: []argument{windowArg}, doc: "The hashes that workers would have made, at the hash rate of the window before, in the time for which they waited after errors: what the back-off costs.",
+			value: w(func(win *Window) (float64, error) {
+				if win.LostToBackoff == nil {
+					return 0, errors.New("there is no window before it to compare with, or no counters were read")
+				}
+				return *win.LostToBackoff, nil
+			})},
 		{name: "throughput", args: []argument{loadArg}, doc: "Good requests per second of a load, from its first request to its last answer.",
 			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil })},
 		latency("mean", "Mean", func(l *Latency) float64 { return l.MeanS }),

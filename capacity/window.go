@@ -46,6 +46,9 @@ type Window struct {
 	Baseline   string   `json:"baseline,omitempty"`    // the window before it
 	HashesLost *float64 `json:"hashes_lost,omitempty"` // the baseline's hash rate x this window's length - hashes done in it, begun ones by their part
 
+	SilentS       float64  `json:"silent_s"`                  // for which the workers, all together, waited after errors
+	LostToBackoff *float64 `json:"lost_to_backoff,omitempty"` // hashes that they would have made in that time at the baseline's hash rate
+
 	edges []phases // of each worker
 }
 
@@ -143,7 +146,9 @@ func windows(run *history.Run, s series, configs configLog) []Window {
 		if i > 0 && all[i-1].HashRate != nil && all[i].HashRate != nil {
 			all[i].Baseline = all[i-1].Name
 			rate := all[i-1].HashRate.Value
-			all[i].HashesLost = ptr(rate*all[i].LengthS - all[i].done(rate/float64(max(1, all[i-1].workers()))))
+			perWorkerS := rate / float64(max(1, all[i-1].workers()))
+			all[i].HashesLost = ptr(rate*all[i].LengthS - all[i].done(perWorkerS))
+			all[i].LostToBackoff = ptr(all[i].SilentS * perWorkerS)
 		}
 	}
 	return all
@@ -203,6 +208,7 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		w.Lost += sp.delta(history.Lost)
 		w.Errors += sp.delta(history.WorkerErrors)
 		w.Backoffs += sp.delta(history.Backoffs)
+		w.SilentS += sp.delta(history.Silence)
 		sampled = max(sampled, sp.seconds())
 		before := byLabel(sp.first.Values, history.WorkerErrors, "class")
 		for class, n := range byLabel(sp.last.Values, history.WorkerErrors, "class") {

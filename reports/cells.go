@@ -141,5 +141,9 @@ func host(h history.Host) string {
 
 // missing says what errors cost a window.
 func missing(w *capacity.Window) string {
-	return fmt.Sprintf("%s of the workers failed and %s hashes are missing against the hash rate of window %s.", plural(int(w.Errors), "call"), whole(*w.HashesLost), w.Baseline)
+	s := fmt.Sprintf("%s of the workers failed and %s hashes are missing against the hash rate of window %s", plural(int(w.Errors), "call"), whole(*w.HashesLost), w.Baseline)
+	if w.LostToBackoff != nil && w.SilentS > 0 {
+		s += fmt.Sprintf(", %s of them for the %s that the workers waited after errors", whole(*w.LostToBackoff), figures(w.SilentS)+" s")
+	}
+	return s + "."
 }

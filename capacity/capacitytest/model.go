@@ -204,7 +204,7 @@ func (m *Model) scale(service string, n int) {
 
 func (m *Model) worker(slot int) {
 	w := &worker{counters: m.task("worker", slot), at: m.now + time.Duration(m.rand.Int64N(int64(20*time.Millisecond))), think: m.Think}
-	for _, s := range []string{history.Hashes, history.Counted, history.Lost, history.Coins, history.Posted, history.Unflushed, history.LastHash, history.Backoffs, history.BackingOff} {
+	for _, s := range []string{history.Hashes, history.Counted, history.Lost, history.Coins, history.Posted, history.Unflushed, history.LastHash, history.Backoffs, history.BackingOff, history.Silence} {
 		w.values[s] = 0
 	}
 	m.workers = append(m.workers, w)
@@ -327,6 +327,7 @@ func (m *Model) act(w *worker) {
 			w.add(t, history.Unflushed, -w.pending)
 			w.set(t, history.BackingOff, 1)
 			w.set(t+m.Backoff, history.BackingOff, 0)
+			w.add(t+m.Backoff, history.Silence, m.Backoff.Seconds())
 			w.pending, w.at, w.stage, w.flush = 0, t+m.Backoff, 0, 0
 			return
 		}

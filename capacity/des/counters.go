@@ -150,9 +150,11 @@ func (s *Sim) workerReading(w *worker) map[string]float64 {
 		history.Posted:     float64(w.posted),
 		history.Backoffs:   float64(w.backoffs),
 		history.BackingOff: 0,
+		history.Silence:    time.Duration(w.silence).Seconds(),
 	}
 	if w.backingOff {
 		m[history.BackingOff] = 1
+		m[history.Silence] = time.Duration(w.silence + s.now - w.since).Seconds()
 	}
 	if w.hashes > 0 {
 		at := s.config.Start.Add(time.Duration(w.lastHash))

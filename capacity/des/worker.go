@@ -36,6 +36,7 @@ type worker struct {
 	answered          int16 // status of the answer that came while it was paused; 0: none
 	backoff           int64
 	lost, backoffs    int64
+	silence, since    int64 // ns waited after errors in the back-offs that are over; when the one that is not began
 	errors            [failures]int64
 }
 
@@ -228,12 +229,14 @@ func (s *Sim) workerFails(id int32, f failure) {
 	}
 	w.backoffs++
 	w.backingOff = true
+	w.since = s.now
 	s.schedule(max(w.backoff, refusal), workerBackoffEnds, id, w.gen)
 }
 
 func (s *Sim) workerBackoffEnds(id int32, gen uint32) {
 	if w := s.mine(id, gen, workerBackoffEnds); w != nil {
 		w.backingOff = false
+		w.silence += s.now - w.since
 		s.loop(id)
 	}
 }

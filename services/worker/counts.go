@@ -49,6 +49,8 @@ type counts struct {
 	errors     map[string]int
 	backoffs   int
 	backingOff bool
+	silence    time.Duration // of the back-offs that are over
+	since      time.Time     // the beginning of the one that is not
 	stages     [stages]time.Duration
 }
 
@@ -102,11 +104,13 @@ func (c *counts) exception(class string) {
 	}
 	c.backoffs++
 	c.backingOff = true
+	c.since = time.Now()
 }
 
 func (c *counts) backedOff() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.silence += time.Since(c.since)
 	c.backingOff = false
 }
 
@@ -142,6 +146,7 @@ var (
 	postedDesc    = prometheus.NewDesc(history.Posted, "POSTs to hasher that were answered.", nil, nil)
 	errorsDesc    = prometheus.NewDesc(history.WorkerErrors, "Exceptions, by class.", []string{"class"}, nil)
 	backoffsDesc  = prometheus.NewDesc(history.Backoffs, "Times that the worker began to wait after an exception.", nil, nil)
+	silenceDesc   = prometheus.NewDesc(history.Silence, "Seconds for which the worker waited after exceptions.", nil, nil)
 	backingDesc   = prometheus.NewDesc(history.BackingOff, "1 while the worker waits after an exception.", nil, nil)
 	stageDesc     = prometheus.NewDesc(history.StageSum, "Seconds spent, by stage of the loop.", []string{"stage"}, nil)
 )
@@ -172,11 +177,12 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 		send(errorsDesc, counter, float64(c.errors[class]), class)
 	}
 	send(backoffsDesc, counter, float64(c.backoffs))
-	backing := 0.0
+	backing, silence := 0.0, c.silence
 	if c.backingOff {
-		backing = 1
+		backing, silence = 1, silence+time.Since(c.since)
 	}
 	send(backingDesc, gauge, backing)
+	send(silenceDesc, counter, silence.Seconds())
 	for s, d := range c.stages {
 		send(stageDesc, counter, d.Seconds(), stageNames[s])
 	}
