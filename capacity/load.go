@@ -26,6 +26,7 @@ type LoadResult struct {
 	Failed      int64                   `json:"failed"` // without those that were cancelled when the load was stopped
 	Failures    map[history.Class]int64 `json:"failures,omitempty"`
 	PerS        float64                 `json:"ok_per_s"`
+	Available   Availability            `json:"availability"`
 	MaxGapS     float64                 `json:"max_gap_s"`              // the longest time without a success
 	Response    *Latency                `json:"response,omitempty"`     // done - due, of OK requests: what a user felt
 	ServiceTime *Latency                `json:"service_time,omitempty"` // done - sent: what the server took
@@ -125,6 +126,7 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 			r.Failed += n
 		}
 	}
+	r.Available = NewAvailability(total.Due-total.Failures[history.Cancelled], r.Failed)
 	end := l.Begin
 	for _, i := range l.Intervals {
 		end = max(end, i.At+i.Length)
@@ -218,4 +220,10 @@ func waves(samples []history.Sample) []Wave {
 		return nil
 	}
 	return all
+}
+
+// NewLatency is the distribution of times that are all known. It sorts them.
+func NewLatency(times []float64) *Latency {
+	slices.Sort(times)
+	return newLatency(times)
 }

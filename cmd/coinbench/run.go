@@ -50,27 +50,36 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 
 // play runs a scenario from an empty folder to its report.
 func play(p process, s scenarios.Scenario, where clusterFlags, out string) error {
-	start := time.Now()
 	dir := out
 	if dir == "" {
-		dir = filepath.Join("runs", s.Name, start.UTC().Format("20060102T150405Z"))
+		dir = filepath.Join("runs", s.Name, time.Now().UTC().Format("20060102T150405Z"))
 	}
+	recorded, err := record(p, s, where, dir, out == "")
+	if !recorded {
+		return err
+	}
+	return conclude(p, dir, err)
+}
+
+// record runs a scenario and records it in a folder. recorded is false when there is nothing to report.
+func record(p process, s scenarios.Scenario, where clusterFlags, dir string, linked bool) (recorded bool, err error) {
+	start := time.Now()
 	sink := &scenarios.Sink{}
 	c, err := where.cluster(request{dir: dir, seed: s.Seed, start: start, sink: sink.Event})
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := scenarios.Check(s, c.cluster); err != nil {
-		return usage(err)
+		return false, usage(err)
 	}
 	w, err := history.Create(dir, history.Manifest{
 		Scenario: s.Name, Cluster: c.cluster.Name(), Simulated: c.simulated, Start: c.start.UTC(), Seed: s.Seed,
 		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(),
 	}, s.Source, s.App.Source)
 	if err != nil {
-		return unmeasured(err)
+		return false, unmeasured(err)
 	}
-	if out == "" {
+	if linked {
 		link(dir)
 	}
 
@@ -86,7 +95,7 @@ func play(p process, s scenarios.Scenario, where clusterFlags, out string) error
 	if closing := w.Close(); err == nil {
 		err = closing
 	}
-	return conclude(p, dir, err)
+	return true, err
 }
 
 // conclude reports a run that has ended, in whatever way. What stopped it comes last, where it is seen.

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"coinbench/capacity"
+	"coinbench/capacity/model"
+	"coinbench/history"
+	"coinbench/reports"
+)
+
+func calibrateCommand(p process) *cobra.Command {
+	out := ""
+	c := &cobra.Command{
+		Use:   "calibrate DIR",
+		Short: "Make a model of the app on its machine from one measured run",
+		Long: `calibrate reads a run's folder and writes model.json: what each request costs the services beside their settings, what each
+call costs a worker, how the costs grow with the hash rate, the concurrency that the waves of the benches show, and the
+model's own error on every window of the run. 'coinbench run bottleneck' measures all of it.`,
+		Example: `  coinbench calibrate runs/bottleneck/latest
+  coinbench calibrate runs/bottleneck/latest --out model.json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			m, err := calibrate(args[0])
+			if err != nil {
+				return err
+			}
+			if out == "" {
+				out = filepath.Join(args[0], "model.json")
+			}
+			if err := writeModel(out, m); err != nil {
+				return unmeasured(err)
+			}
+			if err := reports.ModelText(p.stdout, m, textOptions(p)); err != nil {
+				return unmeasured(err)
+			}
+			fmt.Fprintf(p.stdout, "\nWritten to %s; now: coinbench predict --model %s --set rng=4 --set worker=12\n", out, out)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&out, "out", "", "`file` of the model (default DIR/model.json)")
+	return c
+}
+
+func calibrate(dir string) (model.Model, error) {
+	run, err := history.Open(dir)
+	if err != nil {
+		return model.Model{}, usage(err)
+	}
+	a := capacity.Analyse(run)
+	m, err := model.Calibrate(run, &a)
+	return m, usage(err)
+}
+
+func writeModel(path string, m model.Model) error {
+	data, err := json.MarshalIndent(m, "", "  ")
+	if err != nil {
+		return fmt.Errorf("write model: %w", err)
+	}
+	if err := os.WriteFile(path, append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write model: %w", err)
+	}
+	return nil
+}
+
+// readModel reads a model file, or the one in a run's folder.
+func readModel(path string) (model.Model, error) {
+	if path == "" {
+		return model.Model{}, usage(fmt.Errorf("there is no model; make one: coinbench run bottleneck && coinbench calibrate runs/bottleneck/latest, then give --model runs/bottleneck/latest/model.json"))
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, "model.json")
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return model.Model{}, usage(fmt.Errorf("read model: %w", err))
+	}
+	defer f.Close()
+	m, err := model.Read(f)
+	return m, usage(err)
+}

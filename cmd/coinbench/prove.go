@@ -1,0 +1,236 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coinbench/capacity"
+	"coinbench/capacity/model"
+	"coinbench/reports"
+)
+
+// disturbance is the share of the processors that other programs may use while a setting is measured.
+const disturbance = .10
+
+func proveCommand(p process) *cobra.Command {
+	var (
+		path, out, from string
+		settings        = 25
+		seed            = uint64(1)
+		length          = 20 * time.Second
+		retries         = 2
+		format          = "text"
+		where           clusterFlags
+	)
+	c := &cobra.Command{
+		Use:   "prove",
+		Short: "Hold predictions against measurements of settings drawn at random",
+		Long: `prove draws settings (workers, rng, hashers, think time, balancing) from a seed, predicts each with a model that was
+calibrated on one run of bottleneck, measures each, and prints the table of both with the residuals. Without --model it
+plays bottleneck first. The promise: the hash rate of every setting to 3 %, of all to 1.5 % in the mean, the mean latency of a
+visitor of rng to 5 % in the mean.
+
+A setting during whose measurement other programs used more than 10 % of the processors is measured again. The predictions are made
+before anything is measured.
+Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be measured.`,
+		Example: `  coinbench prove                                       # twelve minutes
+  coinbench prove --model model.json --settings 5 --seed 7
+  coinbench prove --from runs/prove/latest --model other.json   # the same measurements, another model`,
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			var proof reports.Proof
+			var err error
+			if from != "" {
+				proof, err = proveAgain(from, path)
+			} else {
+				proof, err = prove(p, path, out, settings, seed, length, retries, where)
+			}
+			if err != nil {
+				return err
+			}
+			if err := render(format, p.stdout, proof, func(w io.Writer) error { return reports.ProofText(w, proof, textOptions(p)) }); err != nil {
+				return err
+			}
+			if !proof.Holds {
+				return exit(exitFail)
+			}
+			return nil
+		},
+	}
+	c.Flags().StringVar(&path, "model", "", "`file` of the model (default: calibrate one on a run of bottleneck)")
+	c.Flags().StringVar(&from, "from", "", "make the table of an earlier prove anew from its `folder`, without measuring")
+	c.Flags().StringVar(&out, "out", "", "folder of the runs (default runs/prove/TIME)")
+	c.Flags().IntVar(&settings, "settings", settings, "how many settings are drawn")
+	c.Flags().Uint64Var(&seed, "seed", seed, "what they are drawn from")
+	c.Flags().DurationVar(&length, "for", length, "how long each is measured")
+	c.Flags().IntVar(&retries, "retries", retries, "how often a disturbed setting is measured again")
+	c.Flags().StringVar(&format, "format", format, "text or json")
+	where.add(c)
+	return c
+}
+
+func prove(p process, path, out string, n int, seed uint64, length time.Duration, retries int, where clusterFlags) (reports.Proof, error) {
+	proof := reports.Proof{Seed: seed, Cluster: where.name, LengthS: length.Seconds()}
+	linked := out == ""
+	if linked {
+		out = filepath.Join("runs", "prove", time.Now().UTC().Format("20060102T150405Z"))
+	}
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		return proof, unmeasured(err)
+	}
+	if linked {
+		link(out)
+	}
+	var m model.Model
+	if path == "" {
+		s, err := loadScenario(p, "bottleneck", nil)
+		if err != nil {
+			return proof, err
+		}
+		dir := filepath.Join(out, "bottleneck")
+		if _, err := record(p, s, where, dir, false); err != nil {
+			return proof, unmeasured(err)
+		}
+		if m, err = calibrate(dir); err != nil {
+			return proof, err
+		}
+	} else {
+		var err error
+		if m, err = readModel(path); err != nil {
+			return proof, err
+		}
+	}
+	if err := writeModel(filepath.Join(out, "model.json"), m); err != nil {
+		return proof, unmeasured(err)
+	}
+	for i, s := range model.Draw(n, seed) {
+		r := reports.ProofRow{Setting: s, Dir: fmt.Sprintf("%02d", i+1)}
+		if err := predictRow(m, &r, length, seed); err != nil {
+			return proof, usage(err)
+		}
+		proof.Rows = append(proof.Rows, r)
+	}
+	for i := range proof.Rows {
+		r := &proof.Rows[i]
+		for try := 0; ; try++ {
+			if try > 0 {
+				r.Dir = fmt.Sprintf("%02d-%d", i+1, try+1)
+			}
+			a, err := measureSetting(p, r.Setting, length, where, filepath.Join(out, r.Dir))
+			if err != nil {
+				return proof, err
+			}
+			if err := measuredRow(a, r); err != nil {
+				return proof, unmeasured(err)
+			}
+			if r.Foreign == nil || *r.Foreign <= disturbance || try >= retries {
+				break
+			}
+		}
+		fmt.Fprintf(p.stderr, "%d/%d  %s: predicted %.2f, measured %.2f hashes/s, %+.1f %%\n", i+1, len(proof.Rows), r.Setting, r.Predicted, r.Measured, 100*(r.Predicted/r.Measured-1))
+	}
+	return proof, finishProof(out, m, &proof)
+}
+
+// measureSetting plays the scenario of one setting.
+func measureSetting(p process, s model.Setting, length time.Duration, where clusterFlags, dir string) (*capacity.Analysis, error) {
+	scenario, err := loadScenario(p, "setting", []string{"workers=" + strconv.Itoa(s.Workers), "rng=" + strconv.Itoa(s.RNG), "hasher=" + strconv.Itoa(s.Hasher),
+		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "every=" + probeEvery.String()})
+	if err != nil {
+		return nil, err
+	}
+	if len(s.Environment) > 0 {
+		return nil, usage(errors.New("a setting with other variables than the scenario's cannot be measured; write a scenario of your own"))
+	}
+	if _, err := record(p, scenario, where, dir, false); err != nil {
+		return nil, unmeasured(err)
+	}
+	a, err := analyse(p, dir)
+	return a, unmeasured(err)
+}
+
+func predictRow(m model.Model, r *reports.ProofRow, length time.Duration, seed uint64) error {
+	prediction, err := m.Predict(r.Setting, model.Options{Length: length, Probe: probeEvery, Runs: 12, Seed: seed})
+	if err != nil {
+		return err
+	}
+	r.Predicted, r.Spread, r.Bound, r.MVA, r.Limit = prediction.HashRate, prediction.Spread, prediction.Bounds.UpperPerS, prediction.MVA, prediction.Limit
+	r.ProbedS = prediction.Probe.MeanS
+	return nil
+}
+
+func measuredRow(a *capacity.Analysis, r *reports.ProofRow) error {
+	w, l := a.Window("steady"), a.Load("probe-steady")
+	if w == nil || w.HashRate == nil || l == nil || l.Response == nil {
+		return fmt.Errorf("setting %s: no hash rate or no latency was measured", r.Setting)
+	}
+	r.Measured, r.StdErr, r.ProbeS, r.Doubt = w.HashRate.Value, w.HashRate.StdErr, l.Response.MeanS, ""
+	if h := w.Host; h != nil {
+		foreign := h.Busy - h.Own
+		r.Busy, r.Foreign = &h.Busy, &foreign
+		if foreign > disturbance {
+			r.Doubt = fmt.Sprintf("other programs used %.0f %% of the processors", 100*foreign)
+		}
+	}
+	return nil
+}
+
+// finishProof sums a proof up and writes it into its folder.
+func finishProof(dir string, m model.Model, proof *reports.Proof) error {
+	proof.Model = fmt.Sprintf("calibrated on one run of %s on %s, %s", m.Scenario, m.Cluster, m.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
+	proof.Sum()
+	var failed error
+	write := func(name string, f func(io.Writer) error) {
+		file, err := os.Create(filepath.Join(dir, name))
+		if err == nil {
+			err = errors.Join(f(file), file.Close())
+		}
+		failed = errors.Join(failed, err)
+	}
+	write("proof.json", func(w io.Writer) error { return reports.ValueJSON(w, proof) })
+	write("proof.md", func(w io.Writer) error { return reports.ProofMarkdown(w, *proof) })
+	return unmeasured(failed)
+}
+
+// proveAgain makes the table of earlier measurements anew.
+func proveAgain(dir, path string) (reports.Proof, error) {
+	var proof reports.Proof
+	data, err := os.ReadFile(filepath.Join(dir, "proof.json"))
+	if err != nil {
+		return proof, usage(fmt.Errorf("read proof: %w", err))
+	}
+	if err := json.Unmarshal(data, &proof); err != nil {
+		return proof, usage(fmt.Errorf("read proof: %w", err))
+	}
+	if path == "" {
+		path = filepath.Join(dir, "model.json")
+	}
+	m, err := readModel(path)
+	if err != nil {
+		return proof, err
+	}
+	for i := range proof.Rows {
+		r := &proof.Rows[i]
+		if err := predictRow(m, r, time.Duration(proof.LengthS*float64(time.Second)), proof.Seed); err != nil {
+			return proof, usage(err)
+		}
+		a, err := analyse(process{}, filepath.Join(dir, r.Dir))
+		if err != nil {
+			return proof, usage(err)
+		}
+		if err := measuredRow(a, r); err != nil {
+			return proof, usage(err)
+		}
+	}
+	proof.Model = fmt.Sprintf("calibrated on one run of %s on %s, %s", m.Scenario, m.Cluster, m.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
+	proof.Sum()
+	return proof, nil
+}
