@@ -113,6 +113,46 @@ func (c *Cluster) ready(ctx context.Context) error {
 	return nil
 }
 
+// madeBy is a run, as the labels of what it made say.
+type madeBy struct {
+	name     string
+	labels   map[string]string
+	youngest time.Time // when the latest of it was made
+}
+
+// runsOf lists the runs that made something of an app, by name.
+func (c *Cluster) runsOf(ctx context.Context, app string) ([]madeBy, error) {
+	label := make(client.Filters).Add("label", appLabel+"="+app)
+	services, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: label})
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	networks, err := c.engine.NetworkList(ctx, client.NetworkListOptions{Filters: label})
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	runs := map[string]madeBy{}
+	note := func(labels map[string]string, created time.Time) {
+		r := runs[labels[runLabel]]
+		r.name, r.labels = labels[runLabel], labels
+		if created.After(r.youngest) {
+			r.youngest = created
+		}
+		runs[r.name] = r
+	}
+	for _, s := range services.Items {
+		note(s.Spec.Labels, s.CreatedAt)
+	}
+	for _, n := range networks.Items {
+		note(n.Labels, n.Created)
+	}
+	var list []madeBy
+	for _, name := range slices.Sorted(maps.Keys(runs)) {
+		list = append(list, runs[name])
+	}
+	return list, nil
+}
+
 // free says whether the names of the app are free. What a dead run left is removed first.
 func (c *Cluster) free(ctx context.Context, app cluster.App) error {
 	services, err := c.engine.ServiceList(ctx, client.ServiceListOptions{})
@@ -123,66 +163,53 @@ func (c *Cluster) free(ctx context.Context, app cluster.App) error {
 	if err != nil {
 		return fmt.Errorf("list networks: %w", err)
 	}
-	wanted := map[string]bool{}
-	for _, s := range app.Services {
-		wanted[engineName(app.Name, s.Name)] = true
-	}
-	others := map[string]map[string]string{} // runs of the same app
-	youngest := time.Time{}
-	note := func(labels map[string]string, created time.Time) {
-		others[labels[runLabel]] = labels
-		if created.After(youngest) {
-			youngest = created
-		}
-	}
 	var faults []error
 	for _, s := range services.Items {
-		switch {
-		case s.Spec.Labels[appLabel] == app.Name:
-			note(s.Spec.Labels, s.CreatedAt)
-		case wanted[s.Spec.Name]:
+		own := slices.ContainsFunc(app.Services, func(a cluster.Service) bool { return engineName(app.Name, a.Name) == s.Spec.Name })
+		if own && s.Spec.Labels[appLabel] != app.Name {
 			faults = append(faults, fmt.Errorf("there is a service %s that coinbench did not make; give the app another name (name: in %s), or remove it: docker service rm %s", s.Spec.Name, app.File, s.Spec.Name))
 		}
 	}
 	for _, n := range networks.Items {
-		switch {
-		case n.Name != networkName(app.Name): // the filter takes parts of names
-		case n.Labels[appLabel] == app.Name:
-			note(n.Labels, n.Created)
-		default:
+		if n.Name == networkName(app.Name) && n.Labels[appLabel] != app.Name { // the filter takes parts of names
 			faults = append(faults, fmt.Errorf("there is a network %s that coinbench did not make; give the app another name (name: in %s), or remove it: docker network rm %s", n.Name, app.File, n.Name))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	for _, run := range slices.Sorted(maps.Keys(others)) {
-		labels := others[run]
-		alive, err := c.alive(ctx, labels, youngest)
+	runs, err := c.runsOf(ctx, app.Name)
+	if err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if r.labels[modeLabel] == "up" {
+			return errors.New("it is on this Swarm already, brought up by `coinbench up`; take it down first: coinbench down")
+		}
+		alive, err := c.alive(ctx, r)
 		if err != nil {
 			return err
 		}
 		if alive {
-			how := "another coinbench runs it now (run " + run + "); wait for its end, or give this app another name"
-			if labels[modeLabel] == "up" {
-				how = "it was brought up by `coinbench up`; take it down first: coinbench down --cluster swarm"
-			}
-			return fmt.Errorf("%s is deployed on this Swarm already: %s", app.Name, how)
+			return fmt.Errorf("it is on this Swarm already: another coinbench runs it now, or ended a moment ago (run %s); wait for its end, or give this app another name (name: in %s)", r.name, app.File)
 		}
-		c.warn("what a run that was killed left on the Swarm (run %s) is removed first", run)
-		if err := Sweep(ctx, c.engine, app.Name, run); err != nil {
-			return fmt.Errorf("remove what a run that was killed left (run %s): %w", run, err)
+		c.warn("what a run that was killed left on the Swarm (run %s) is removed first", r.name)
+		if err := Sweep(ctx, c.engine, app.Name, r.name); err != nil {
+			return fmt.Errorf("remove what a run that was killed left (run %s): %w", r.name, err)
 		}
 	}
 	return nil
 }
 
-// alive says whether whoever made a thing still runs: its relay lives exactly as long.
-func (c *Cluster) alive(ctx context.Context, labels map[string]string, youngest time.Time) (bool, error) {
-	if labels[modeLabel] != "run" || labels[nodeLabel] != c.tunnel.node || time.Since(youngest) < 10*time.Second {
+// justMade is how long after it made something a run may be without its relay.
+const justMade = 10 * time.Second
+
+// alive says whether a run is going on: its relay, on the node where it was started, lives exactly as long.
+func (c *Cluster) alive(ctx context.Context, r madeBy) (bool, error) {
+	if r.labels[nodeLabel] != c.tunnel.node || time.Since(r.youngest) < justMade {
 		return true, nil
 	}
-	found, err := c.engine.ContainerList(ctx, client.ContainerListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+labels[runLabel], partLabel+"=relay")})
+	found, err := c.engine.ContainerList(ctx, client.ContainerListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+r.name, partLabel+"=relay")})
 	if err != nil {
 		return false, fmt.Errorf("list containers: %w", err)
 	}

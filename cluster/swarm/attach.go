@@ -1,0 +1,134 @@
+package swarm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+
+	"coinbench/cluster"
+)
+
+// Attach takes over an app that an earlier process brought up to stay (Config.Keep), found by its labels.
+func (c *Cluster) Attach(ctx context.Context, app string) error {
+	fault := func(err error) error { return fmt.Errorf("find %s on the Swarm: %w", app, err) }
+	c.removal.Lock()
+	defer c.removal.Unlock()
+	if c.deployed() != nil {
+		return fault(fmt.Errorf("%s is deployed by this very process", c.app.Name))
+	}
+	if err := c.ready(ctx); err != nil {
+		return fault(err)
+	}
+	found, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+app, partLabel+"=app")})
+	if err != nil {
+		return fault(err)
+	}
+	networks, err := c.engine.NetworkList(ctx, client.NetworkListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+app)})
+	if err != nil {
+		return fault(err)
+	}
+	slices.SortFunc(found.Items, func(a, b swarm.Service) int {
+		x, _ := strconv.Atoi(a.Spec.Labels[orderLabel])
+		y, _ := strconv.Atoi(b.Spec.Labels[orderLabel])
+		return cmp.Compare(x, y)
+	})
+	if len(found.Items) == 0 {
+		return fault(errors.New("nothing of it was brought up by coinbench; do that first: coinbench up --cluster swarm"))
+	}
+	var services []*service
+	for _, x := range found.Items {
+		labels := x.Spec.Labels
+		if labels[modeLabel] != "up" {
+			return fault(fmt.Errorf("it belongs to a run that is going on (run %s)", labels[runLabel]))
+		}
+		spec, err := decoded(labels[serviceLabel])
+		if err != nil {
+			return fault(fmt.Errorf("the label %s of %s: %w", serviceLabel, x.Spec.Name, err))
+		}
+		s := &service{name: spec.Name, id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate, turn: make(chan struct{}, 1)}
+		if r := x.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
+			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
+		}
+		if prior := labels[priorLabel]; prior != "" {
+			previous, err := decoded(prior)
+			if err != nil {
+				return fault(fmt.Errorf("the label %s of %s: %w", priorLabel, x.Spec.Name, err))
+			}
+			s.previous = &previous
+		}
+		c.config.Run = labels[runLabel]
+		c.mu.Lock()
+		c.vip = c.vip || s.mode == VIP
+		c.mu.Unlock()
+		services = append(services, s)
+	}
+	c.mu.Lock()
+	for _, n := range networks.Items {
+		if n.Name == networkName(app) {
+			c.network = n.ID
+		}
+	}
+	c.app, c.services = cluster.App{Name: app}, services
+	c.mu.Unlock()
+	c.config.Keep = true
+	if err := c.observe(ctx); err != nil {
+		return fault(err)
+	}
+	c.mu.Lock()
+	for i, s := range services {
+		s.published = c.publishedPorts(found.Items[i])
+	}
+	c.mu.Unlock()
+	c.startWatching()
+	return nil
+}
+
+// Close lets go of an app that shall stay. It removes nothing but the relay.
+func (c *Cluster) Close(ctx context.Context) error {
+	c.removal.Lock()
+	defer c.removal.Unlock()
+	if c.stop != nil {
+		c.stop()
+		c.watching.Wait()
+		c.stop = nil
+	}
+	err := c.tunnel.close(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forget()
+	return err
+}
+
+// Down removes everything that coinbench made of an app, whoever brought it up, and finding nothing is no error. What a run
+// that is going on made is left alone, which is an error.
+func (c *Cluster) Down(ctx context.Context, app string) error {
+	fault := func(err error) error { return fmt.Errorf("take %s down: %w", app, err) }
+	if err := c.ready(ctx); err != nil {
+		return fault(err)
+	}
+	runs, err := c.runsOf(ctx, app)
+	if err != nil {
+		return fault(err)
+	}
+	for _, r := range runs {
+		if r.labels[modeLabel] != "up" {
+			alive, err := c.alive(ctx, r)
+			if err != nil {
+				return fault(err)
+			}
+			if alive {
+				return fault(fmt.Errorf("a run of it is going on, or ended a moment ago (run %s): stop it by Ctrl-C where it was started, or try again", r.name))
+			}
+		}
+		if err := Sweep(ctx, c.engine, app, r.name); err != nil {
+			return fault(err)
+		}
+	}
+	return nil
+}
