@@ -1,6 +1,6 @@
 // Benchpeers measures coinbench's load generator beside wrk, ab and hey, against nginx on loopback with a 32-byte answer.
 //
-//	go run ./internal/benchpeers [-rounds 5] [-t 3s] [-only c50]
+//	go run ./internal/benchpeers [-rounds 5] [-t 3s] [-only c50] [-bench coinbench]
 //
 // It starts nginx itself (with a configuration of its own in a temporary folder), runs every tool in turn, round after
 // round, and prints the medians of throughput, CPU time per request (user and system, of the tool's process alone) and peak
@@ -79,6 +79,7 @@ func run() error {
 	only := flag.String("only", "", "only this setting: c1, c50, c256, new50")
 	workers := flag.String("nginx", "auto", "nginx's worker_processes")
 	against := flag.String("against", "", "also run this other build of benchpeers, to compare two versions of the generator")
+	command := flag.String("bench", "", "also run the command bench of this coinbench `binary`, as its users do")
 	open := flag.Bool("open", false, "measure the open workload instead: its lag at 5,000/s, and its answer to a server that stalls")
 	memory := flag.Bool("memory", true, "also measure 10,000 connections and a run ten times as long")
 	flag.Parse()
@@ -105,6 +106,9 @@ func run() error {
 		tools := append([]string{"coinbench"}, s.peers...)
 		if *against != "" {
 			tools = append(tools, *against)
+		}
+		if *command != "" {
+			tools = append(tools, benchTool+*command)
 		}
 		results := map[string][]result{}
 		for round := range *rounds {
@@ -205,16 +209,23 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
+// benchTool, before the path of a coinbench binary, is its command bench, which speaks ab's language.
+const benchTool = "bench "
+
 // play runs one tool once.
 func play(self, tool string, s setting, url string, length time.Duration) (result, error) {
 	c, secs := strconv.Itoa(s.clients), strconv.FormatFloat(length.Seconds(), 'f', -1, 64)
 	var args []string
-	if strings.Contains(tool, "/") {
+	if path, is := strings.CutPrefix(tool, benchTool); is {
+		self, tool = path, "bench"
+	} else if strings.Contains(tool, "/") {
 		self, tool = tool, "coinbench"
 	}
 	switch tool {
 	case "coinbench":
 		args = []string{self, "load", "-c", c, "-t", length.String(), "-new=" + strconv.FormatBool(s.fresh), url}
+	case "bench":
+		args = []string{self, "bench", "-c", c, "-t", secs, "-k=" + strconv.FormatBool(!s.fresh), url}
 	case "wrk":
 		args = []string{"wrk", "-t", strconv.Itoa(min(s.clients, runtime.NumCPU())), "-c", c, "-d", secs + "s", url}
 	case "ab":
@@ -245,6 +256,7 @@ func play(self, tool string, s setting, url string, length time.Duration) (resul
 		"coinbench": `requests (\d+) seconds ([\d.]+) peak (\d+)`,
 		"wrk":       `(\d+) requests in ([\d.]+)s`,
 		"ab":        `Complete requests:\s+(\d+)`,
+		"bench":     `Complete requests:\s+(\d+)`,
 		"hey":       `\[200\]\s+(\d+) responses`,
 	}
 	m := regexp.MustCompile(patterns[tool]).FindSubmatch(out)
@@ -255,7 +267,7 @@ func play(self, tool string, s setting, url string, length time.Duration) (resul
 	switch tool {
 	case "wrk", "coinbench":
 		r.seconds, _ = strconv.ParseFloat(string(m[2]), 64)
-	case "ab":
+	case "ab", "bench":
 		if t := regexp.MustCompile(`Time taken for tests:\s+([\d.]+)`).FindSubmatch(out); t != nil {
 			r.seconds, _ = strconv.ParseFloat(string(t[1]), 64)
 		}
