@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -110,7 +111,7 @@ func (s *Search) play(ctx context.Context, st *stage) error {
 		if w.Name = name; s.Clients {
 			w.Clients = int(level)
 		} else {
-			w.Schedule = strconv.FormatFloat(level, 'f', -1, 64) + "/s"
+			w.Schedule = strconv.FormatFloat(math.Round(level*1000)/1000, 'f', -1, 64) + "/s"
 		}
 		total, end, err := st.block(ctx, s.Service, w)
 		b := loadgen.Block{Level: level, Total: total, End: end, Elapsed: s.Block}
