@@ -77,7 +77,11 @@ func (c *Cluster) Attach(ctx context.Context, app string) error {
 	c.app, c.services = cluster.App{Name: app}, services
 	c.mu.Unlock()
 	c.config.Keep = true
-	if err := c.observe(ctx); err != nil {
+	sink := c.config.Sink
+	c.config.Sink = nil // what is there already is no news
+	err = c.observe(ctx)
+	c.config.Sink = sink
+	if err != nil {
 		return fault(err)
 	}
 	c.mu.Lock()

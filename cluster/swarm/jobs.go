@@ -30,6 +30,7 @@ const (
 	gatherTimeout = 60 * time.Second // until all copies have come
 	silence       = 20 * time.Second // without a line of the log, after which a copy is taken to be lost
 	logGrace      = 5 * time.Second  // for the log of tasks that have ended
+	stopGrace     = 3 * time.Second  // for a job that is told to stop
 )
 
 // RunJob runs copies of coinbench in the overlay, spread over the nodes, until each has said that it is done.
@@ -48,7 +49,7 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 	app, overlay := c.app.Name, c.network
 	c.mu.Unlock()
 	c.tunnel.mu.Lock()
-	meeting := c.tunnel.address + ":" + relay.Port
+	place := c.tunnel.address + ":" + relay.Port
 	c.tunnel.mu.Unlock()
 	copies := uint64(len(job.Work))
 	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
@@ -57,7 +58,7 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
 				Image: c.helper(), Args: job.Args, ReadOnly: true,
-				Env: []string{RelayVariable + "=" + meeting, JobVariable + "=" + name, NodeVariable + "={{.Node.Hostname}}"},
+				Env: []string{RelayVariable + "=" + place, JobVariable + "=" + name, NodeVariable + "={{.Node.Hostname}}"},
 			},
 			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionNone},
 			Placement:     &swarm.Placement{Preferences: []swarm.PlacementPreference{{Spread: &swarm.SpreadOver{SpreadDescriptor: "node.id"}}}},
@@ -69,7 +70,7 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 		return fault(err)
 	}
 	run := &jobRun{c: c, id: made.ID, copies: len(job.Work), heard: time.Now()}
-	life, cancel := context.WithCancelCause(ctx)
+	life, cancel := context.WithCancelCause(context.WithoutCancel(ctx)) // a job that is told to stop still says what it did
 	var others sync.WaitGroup
 	defer func() {
 		cancel(nil)
@@ -86,13 +87,18 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 	whole := make(chan error, 1)
 	others.Go(func() { whole <- run.follow(life) })
 
+	calling := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
 	gathering, late := context.WithTimeoutCause(life, gatherTimeout, fmt.Errorf("not all copies came within %s", gatherTimeout))
 	var came []string
-	release, err := r.Meeting(gathering, name, job.Work, job.Origin, job.Delay, func(_ int, who string) {
+	meeting, err := r.Gather(gathering, name, job.Work, job.Origin, job.Delay, func(_ int, who string) {
 		came = append(came, who)
 		run.sign()
 	})
 	late()
+	if !calling() && err == nil {
+		meeting.Close()
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		if cause := context.Cause(life); cause != nil {
 			err = cause
@@ -102,17 +108,25 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 		}
 		return fault(err)
 	}
-	defer release()
+	defer meeting.Close()
 	run.begin()
-	select {
-	case err = <-whole:
-		if err != nil && context.Cause(life) != nil {
-			err = context.Cause(life)
+	interrupted := ctx.Done()
+	for {
+		select {
+		case err = <-whole:
+			if err != nil && context.Cause(life) != nil {
+				err = context.Cause(life)
+			}
+			return err
+		case <-life.Done():
+			return context.Cause(life)
+		case <-interrupted:
+			interrupted = nil
+			meeting.Stop()
+			late := time.AfterFunc(stopGrace, func() { cancel(context.Cause(ctx)) })
+			defer late.Stop()
 		}
-	case <-life.Done():
-		err = context.Cause(life)
 	}
-	return err
 }
 
 // jobRun is a job that is going on.

@@ -33,12 +33,17 @@ func loadCommand(p process) *cobra.Command {
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
 			env := environment(p.environ)
-			meeting, late := context.WithTimeout(ctx, meetTimeout)
-			order, err := relay.Meet(meeting, env[swarm.RelayVariable], env[swarm.JobVariable], env[swarm.NodeVariable])
-			late()
+			ctx, end := context.WithCancelCause(ctx)
+			late := time.AfterFunc(meetTimeout, func() { end(errors.New("the others did not come within " + meetTimeout.String())) })
+			order, err := relay.Meet(ctx, env[swarm.RelayVariable], env[swarm.JobVariable], env[swarm.NodeVariable])
 			if err != nil {
-				return unmeasured(err)
+				return unmeasured(errors.Join(err, context.Cause(ctx)))
 			}
+			late.Stop()
+			go func() {
+				<-order.Stop
+				end(nil)
+			}()
 			var w loadgen.Workload
 			if err := json.Unmarshal(order.Work, &w); err != nil {
 				return unmeasured(fmt.Errorf("read the workload: %w", err))

@@ -20,6 +20,7 @@ import (
 type Client struct {
 	http  *http.Client
 	conn  net.Conn
+	once  sync.Once
 	ended chan struct{}
 }
 
@@ -29,18 +30,24 @@ func NewClient(conn net.Conn) *Client {
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
 	first := make(chan net.Conn, 1)
-	var stop sync.Once
-	first <- &tracked{Conn: conn, closed: func() { stop.Do(func() { close(c.ended) }) }}
-	c.http = &http.Client{Transport: &http.Transport{Protocols: &h2, DialContext: func(context.Context, string, string) (net.Conn, error) {
+	first <- &tracked{Conn: conn, closed: c.end}
+	c.http = &http.Client{Transport: &http.Transport{Protocols: &h2, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		select {
 		case conn := <-first:
 			return conn, nil
 		default:
-			return nil, errors.New("the relay's stream has ended")
+		}
+		select { // a request that is made while the one connection is being set up gets that one
+		case <-c.ended:
+			return nil, errEnded
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
 		}
 	}}}
 	return c
 }
+
+func (c *Client) end() { c.once.Do(func() { close(c.ended) }) }
 
 // Ended is closed when the relay cannot be reached any more.
 func (c *Client) Ended() <-chan struct{} { return c.ended }
@@ -48,6 +55,7 @@ func (c *Client) Ended() <-chan struct{} { return c.ended }
 // Close ends the relay.
 func (c *Client) Close() error {
 	err := c.conn.Close()
+	c.end()
 	c.http.CloseIdleConnections()
 	return err
 }
@@ -108,22 +116,39 @@ func (c *Client) Resolve(ctx context.Context, name string) ([]string, error) {
 	return addresses, err
 }
 
-// Meeting waits until a generator has come for each work, gives them their works and lets them go together: they begin after
-// delay. came is told of everyone who comes, by number and by what he said of himself. release must be called when they are
-// under way.
-func (c *Client) Meeting(ctx context.Context, name string, work [][]byte, origin time.Time, delay time.Duration, came func(copy int, who string)) (release func(), err error) {
+// Meeting is one that has begun: the generators are under way.
+type Meeting struct {
+	feed *io.PipeWriter
+	end  func()
+}
+
+// Stop tells every generator to stop.
+func (m *Meeting) Stop() { _ = json.NewEncoder(m.feed).Encode(stopWord) }
+
+// Close ends the meeting. It stops nobody.
+func (m *Meeting) Close() {
+	m.feed.Close()
+	m.end()
+}
+
+// Gather waits until a generator has come for each work, gives them their works and lets them go together: they begin after
+// delay. came is told of everyone who comes, by number and by what he said of himself.
+func (c *Client) Gather(ctx context.Context, name string, work [][]byte, origin time.Time, delay time.Duration, came func(copy int, who string)) (_ *Meeting, err error) {
 	up, feed := io.Pipe()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
 	defer stop()
+	m := &Meeting{feed: feed, end: end}
+	defer func() {
+		if err != nil {
+			m.Close()
+		}
+	}()
 	answer, err := c.do(life, "/meeting?name="+url.QueryEscape(name), "", up)
 	if err != nil {
-		end()
-		feed.Close()
 		return nil, err
 	}
-	release = func() {
-		feed.Close()
+	m.end = func() {
 		end()
 		answer.Body.Close()
 	}
@@ -139,24 +164,17 @@ func (c *Client) Meeting(ctx context.Context, name string, work [][]byte, origin
 	}
 	for range work {
 		if err := next(); err != nil {
-			release()
 			return nil, err
 		}
 		number, who, _ := strings.Cut(lines.Text(), " ")
 		n, err := strconv.Atoi(number)
 		if err != nil {
-			release()
 			return nil, fmt.Errorf("the relay said %q", lines.Text())
 		}
 		came(n, who)
 	}
 	if err := json.NewEncoder(feed).Encode(ticket{Elapsed: time.Since(origin), Delay: delay, Work: work}); err != nil {
-		release()
 		return nil, err
 	}
-	if err := next(); err != nil {
-		release()
-		return nil, err
-	}
-	return release, nil
+	return m, next()
 }

@@ -22,6 +22,7 @@ type ticket struct {
 // The headers of the answer to one who has come.
 const (
 	copyHeader    = "X-Relay-Copy"
+	lengthHeader  = "X-Relay-Length" // of the work; what follows it says that the generator shall stop
 	elapsedHeader = "X-Relay-Elapsed"
 	delayHeader   = "X-Relay-Delay"
 )
@@ -32,15 +33,20 @@ type gathering struct {
 	open    chan struct{} // closed when all may go
 	ticket  ticket        // set before open is closed
 	at      time.Time     // of the ticket, on the relay's clock
+	stop    chan struct{} // closed when all shall stop
 	copies  int           // who have come; the server's
 }
+
+// stopWord is what a generator is told when it shall stop. That the stream just ends says nothing: the relay's engine may
+// have been restarted, and the load goes on.
+const stopWord = "stop"
 
 func (s *server) gathering(name string) *gathering {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.meetings[name]
 	if g == nil {
-		g = &gathering{arrived: make(chan string, 1000), open: make(chan struct{})}
+		g = &gathering{arrived: make(chan string, 1000), open: make(chan struct{}), stop: make(chan struct{})}
 		s.meetings[name] = g
 	}
 	return g
@@ -60,7 +66,14 @@ func (s *server) watch(w http.ResponseWriter, r *http.Request) {
 	_ = control.Flush()
 	said := make(chan error, 1)
 	var sent ticket
-	go func() { said <- json.NewDecoder(r.Body).Decode(&sent) }()
+	go func() {
+		d := json.NewDecoder(r.Body)
+		said <- d.Decode(&sent)
+		var word string
+		if d.Decode(&word) == nil && word == stopWord {
+			close(g.stop)
+		}
+	}()
 	for {
 		select {
 		case who := <-g.arrived:
@@ -112,9 +125,19 @@ func (s *server) meet(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(copyHeader, strconv.Itoa(number))
 	w.Header().Set(elapsedHeader, (g.ticket.Elapsed + waited).String())
 	w.Header().Set(delayHeader, (g.ticket.Delay - waited).String())
+	work := g.ticket.Work[number-1]
+	w.Header().Set(lengthHeader, strconv.Itoa(len(work)))
 	w.WriteHeader(http.StatusOK)
-	_ = http.NewResponseController(w).Flush()
-	_, _ = w.Write(g.ticket.Work[number-1])
+	control := http.NewResponseController(w)
+	_ = control.Flush()
+	if _, err := w.Write(work); err != nil || control.Flush() != nil {
+		return
+	}
+	select {
+	case <-g.stop:
+		_, _ = io.WriteString(w, stopWord)
+	case <-r.Context().Done():
+	}
 }
 
 // Order is what a generator is told when all have come. Instants are on its own machine's clock.
@@ -124,13 +147,13 @@ type Order struct {
 	Start  time.Time     // when it shall begin
 	Origin time.Time     // what the harness counts from
 	Off    time.Duration // bound of the error of both
+	Stop   chan struct{} // closed when it shall stop early
 }
 
 // Meet is called by a generator inside the overlay: it arrives at the meeting and waits until all are there. who is passed on
-// to the harness.
+// to the harness. The connection stays until ctx is done, so that the generator can be told to stop.
 func Meet(ctx context.Context, address, name, who string) (o Order, err error) {
 	client := &http.Client{Transport: &http.Transport{Proxy: nil, MaxIdleConnsPerHost: 1}}
-	defer client.CloseIdleConnections()
 	fault := func(err error) (Order, error) {
 		return Order{}, fmt.Errorf("meet the other generators at %s: %w", address, err)
 	}
@@ -157,17 +180,31 @@ func Meet(ctx context.Context, address, name, who string) (o Order, err error) {
 	if err != nil {
 		return fault(err)
 	}
-	defer answer.Body.Close()
 	now := time.Now().Add(-shortest / 2) // when the relay said it
 	if answer.StatusCode != http.StatusOK {
+		answer.Body.Close()
 		return fault(fmt.Errorf("%s %s", answer.Status, answer.Header.Get(errorHeader)))
 	}
 	number, nerr := strconv.Atoi(answer.Header.Get(copyHeader))
+	length, lerr := strconv.Atoi(answer.Header.Get(lengthHeader))
 	elapsed, eerr := time.ParseDuration(answer.Header.Get(elapsedHeader))
 	delay, derr := time.ParseDuration(answer.Header.Get(delayHeader))
-	work, werr := io.ReadAll(answer.Body)
-	if err := errors.Join(nerr, eerr, derr, werr); err != nil {
+	if err := errors.Join(nerr, lerr, eerr, derr); err != nil || length < 0 {
+		answer.Body.Close()
+		return fault(errors.Join(errors.New("the answer makes no sense"), err))
+	}
+	work := make([]byte, length)
+	if _, err := io.ReadFull(answer.Body, work); err != nil {
+		answer.Body.Close()
 		return fault(err)
 	}
-	return Order{Copy: number, Work: work, Start: now.Add(delay), Origin: now.Add(-elapsed), Off: shortest / 2}, nil
+	o = Order{Copy: number, Work: work, Start: now.Add(delay), Origin: now.Add(-elapsed), Off: shortest / 2, Stop: make(chan struct{})}
+	go func() {
+		defer client.CloseIdleConnections()
+		defer answer.Body.Close()
+		if word, _ := io.ReadAll(answer.Body); string(word) == stopWord {
+			close(o.Stop)
+		}
+	}()
+	return o, nil
 }

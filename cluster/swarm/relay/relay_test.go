@@ -103,6 +103,7 @@ func TestGeneratorsGoTogether(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var starts []time.Time
+	var orders []Order
 	for i := range copies {
 		wg.Go(func() {
 			o, err := Meet(t.Context(), address, "load", fmt.Sprintf("node%d", i+1))
@@ -118,17 +119,21 @@ func TestGeneratorsGoTogether(t *testing.T) {
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			starts = append(starts, o.Start)
+			starts, orders = append(starts, o.Start), append(orders, o)
 		})
 	}
 	var came []string
 	work := [][]byte{[]byte("work 1"), []byte("work 2"), []byte("work 3")}
-	release, err := c.Meeting(t.Context(), "load", work, origin, time.Second, func(_ int, who string) { came = append(came, who) })
+	meeting, err := c.Gather(t.Context(), "load", work, origin, time.Second, func(_ int, who string) { came = append(came, who) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	wg.Wait()
-	release()
+	meeting.Stop()
+	for _, o := range orders {
+		<-o.Stop
+	}
+	meeting.Close()
 	if slices.Sort(came); !slices.Equal(came, []string{"node1", "node2", "node3"}) {
 		t.Errorf("came: %v", came)
 	}
@@ -144,7 +149,7 @@ func TestMeetingEndsWithItsContext(t *testing.T) {
 	c, _ := pair(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	go cancel()
-	if _, err := c.Meeting(ctx, "load", make([][]byte, 1), time.Now(), 0, func(int, string) {}); err == nil {
+	if _, err := c.Gather(ctx, "load", make([][]byte, 1), time.Now(), 0, func(int, string) {}); err == nil {
 		t.Error("nobody came, and no error")
 	}
 }
