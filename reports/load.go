@@ -17,6 +17,7 @@ import (
 // PlayedLoad is one load in bounded memory: what was asked, all of it summed up, and its end.
 type PlayedLoad struct {
 	Spec        history.LoadSpec
+	Targets     int                      // how many there are; Spec names the first
 	Total       history.Interval         // all intervals merged
 	End         history.LoadEndRecord    //
 	Errors      map[history.Class]string // the first error of each class, in the system's words
@@ -93,6 +94,9 @@ func generatorCost(l PlayedLoad) string {
 func asked(l PlayedLoad) string {
 	s := l.Spec
 	text := s.Method + " " + s.URL
+	if l.Targets > 1 {
+		text += fmt.Sprintf(" and %d more in turn", l.Targets-1)
+	}
 	if s.Closed {
 		text += ", " + plural(s.Clients, "client")
 	} else {

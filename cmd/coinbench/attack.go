@@ -118,7 +118,7 @@ func attack(p process, f attackFlags, w loadgen.Workload) error {
 		}
 		sum.each = func(w loadgen.Workload, s history.Sample) error { return results.put(loadgen.ResultOf(w, l.start, s)) }
 	}
-	played, err := l.play(w, sum)
+	played, err := l.play(l.ctx, w, sum)
 	if results != nil {
 		if e := results.close(); e != nil {
 			err = errors.Join(err, fmt.Errorf("--output: %w", e))

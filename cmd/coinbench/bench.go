@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -138,7 +139,9 @@ func bench(p process, f benchFlags, w loadgen.Workload) error {
 		return err
 	}
 	defer l.close()
-	played, err := l.play(w, &summary{keep: true})
+	ctx, giveUp := context.WithCancel(l.ctx) // clients without a server would do nothing but hurry
+	defer giveUp()
+	played, err := l.play(ctx, w, &summary{keep: true, silent: giveUp})
 	if err != nil {
 		return unmeasured(err)
 	}

@@ -281,8 +281,9 @@ func (l *loading) close() error {
 	return unmeasured(err)
 }
 
-// play sends one load, records it and sums it up. An interrupted load is no error.
-func (l *loading) play(w loadgen.Workload, sum *summary) (reports.PlayedLoad, error) {
+// play sends one load until it ends or ctx, which is l.ctx or comes from it, is done; it records it and sums it up. An
+// interrupted load is no error.
+func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (reports.PlayedLoad, error) {
 	recorder, end, err := l.begin(w)
 	if err != nil {
 		return reports.PlayedLoad{}, err
@@ -292,12 +293,12 @@ func (l *loading) play(w loadgen.Workload, sum *summary) (reports.PlayedLoad, er
 	if err != nil {
 		return reports.PlayedLoad{}, err
 	}
-	record, err := loadgen.Run(l.ctx, w, l.start, sum)
+	record, err := loadgen.Run(ctx, w, l.start, sum)
 	l.live.clear()
 	if err = errors.Join(err, end(record)); err != nil {
 		return reports.PlayedLoad{}, err
 	}
-	return reports.PlayedLoad{Spec: spec, Total: sum.total, End: record, Errors: sum.errors, Samples: sum.samples, Interrupted: l.ctx.Err() != nil}, nil
+	return reports.PlayedLoad{Spec: spec, Targets: len(w.Targets), Total: sum.total, End: record, Errors: sum.errors, Samples: sum.samples, Interrupted: l.ctx.Err() != nil}, nil
 }
 
 // begin opens the record of a load: its recorder, and what is called with its end.
@@ -375,6 +376,7 @@ func (all recorders) Sample(s history.Sample) error {
 type summary struct {
 	next    loadgen.Recorder
 	keep    bool                                                // the samples too
+	silent  func()                                              // called when nobody has listened for two seconds; nil: nothing
 	each    func(spec loadgen.Workload, s history.Sample) error // nil: nothing
 	w       loadgen.Workload
 	total   history.Interval
@@ -384,6 +386,9 @@ type summary struct {
 
 func (s *summary) Interval(i history.Interval) error {
 	s.total.Merge(i)
+	if s.silent != nil && s.total.Length >= 2*time.Second && s.total.Due > 0 && s.total.Due == s.total.Failures[history.Refused] {
+		s.silent()
+	}
 	return s.next.Interval(i)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -83,6 +84,65 @@ func measured(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if err := ts.Exec(args[0], args[1:]...); err != nil && (err.Error() != "exit status 3" || !strings.HasPrefix(ts.ReadFile("stdout"), "INVALID")) {
 		ts.Fatalf("%v", err)
+	}
+}
+
+// While a load runs Prometheus can scrape it; when it has ended nobody listens any more.
+func TestMetricsAreServed(t *testing.T) {
+	server := httptest.NewServer(&served{})
+	defer server.Close()
+	var out, notes strings.Builder
+	p := process{stdout: &out, stderr: &notes}
+	w := loadgen.Workload{Name: "a", Targets: []loadgen.Target{{URL: server.URL}}, Clients: 1, Requests: 7}
+	l, err := startLoading(p, recordFlags{metrics: "127.0.0.1:0"}, "test", w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	played, err := l.play(l.ctx, w, &summary{})
+	if err != nil || played.Total.OK != 7 {
+		t.Fatalf("%v: %+v", err, played.End)
+	}
+	_, url, _ := strings.Cut(strings.TrimSpace(notes.String()), "live metrics at ")
+	url, _, _ = strings.Cut(url, "\n")
+	answer, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	answer.Body.Close()
+	if err != nil || !strings.Contains(string(body), `coinbench_load_requests_total{class="ok"} 7`) || !strings.Contains(string(body), "coinbench_load_response_seconds_bucket") {
+		t.Errorf("%v: %s", err, body)
+	}
+	if err := l.close(); err != nil {
+		t.Error(err)
+	}
+	if answer, err := http.Get(url); err == nil {
+		answer.Body.Close()
+		t.Error("the metrics are still served")
+	}
+}
+
+// Clients without a server give up; as soon as one request has another end they go on.
+func TestNobodyListens(t *testing.T) {
+	second := func(due, refused int64) history.Interval {
+		return history.Interval{Length: time.Second, Due: due, OK: due - refused, Failures: map[history.Class]int64{history.Refused: refused}}
+	}
+	for _, c := range []struct {
+		first, then history.Interval
+		want        bool
+	}{{second(9, 9), second(9, 9), true}, {second(9, 8), second(9, 9), false}, {second(0, 0), second(0, 0), false}} {
+		gave := false
+		s := &summary{next: recorders{}, silent: func() { gave = true }}
+		c.then.At = time.Second
+		_ = s.Interval(c.first)
+		if gave {
+			t.Error("gave up after a second")
+		}
+		_ = s.Interval(c.then)
+		if gave != c.want {
+			t.Errorf("%+v, then %+v: gave up %v", c.first.Failures, c.then.Failures, gave)
+		}
 	}
 }
 
