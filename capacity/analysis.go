@@ -24,6 +24,7 @@ type Analysis struct {
 	Comparison     []Row          `json:"comparison"`     // measured, published and bound
 	Reconciliation Reconciliation `json:"reconciliation"` // hasher's posts against the hashes that were counted
 	Timeline       Timeline       `json:"timeline"`
+	Rollouts       []Rollout      `json:"rollouts,omitempty"` // rollouts and faults, in the order of time
 }
 
 // RunInfo says what ran, where, and how to repeat it.
@@ -69,10 +70,12 @@ func Analyse(run *history.Run, objectives ...Objective) Analysis {
 	a.Comparison = compareWithPublished(a.Windows, a.Loads)
 	a.Reconciliation = reconcile(run, s, a.Windows)
 	a.Timeline = timeline(run, s)
+	a.Rollouts = rollouts(run, a.Timeline)
 	a.Validity = validity(run, s, &a)
 	for _, o := range objectives {
 		a.Objectives = append(a.Objectives, o.Judge(&a))
 	}
+	a.Objectives = append(a.Objectives, expected(&a, objectives)...)
 	a.Overall = overall(&a)
 	return a
 }

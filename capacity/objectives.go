@@ -69,7 +69,8 @@ type metric struct {
 	// value returns what was measured; an error says why nothing was.
 	value func(a *Analysis, args []string) (float64, error)
 	word  func(a *Analysis, args []string) (string, error)
-	whole bool // about the whole run: only a whole run can pass
+	words []string // what the word may be, where unit is "word"
+	whole bool     // about the whole run: only a whole run can pass
 }
 
 type argument string
@@ -79,6 +80,7 @@ const (
 	loadArg    argument = "load"
 	eitherArg  argument = "window or load"
 	serviceArg argument = "service"
+	rolloutArg argument = "rollout"
 )
 
 // Metric documents a metric of the objectives' language.
@@ -95,7 +97,7 @@ func Metrics() []Metric {
 		unit := m.unit
 		switch unit {
 		case "word":
-			unit = "worker, rng or hasher"
+			unit = strings.Join(m.words[:len(m.words)-1], ", ") + " or " + m.words[len(m.words)-1]
 		case "s":
 			unit = "duration"
 		case "":
@@ -136,6 +138,15 @@ func metrics() []metric {
 			return get(load)
 		}
 	}
+	r := func(name, unit, doc string, get func(*Rollout) (float64, error)) metric {
+		return metric{name: name, args: []argument{rolloutArg}, unit: unit, doc: doc, value: func(a *Analysis, args []string) (float64, error) {
+			found, err := a.rollout(args[0])
+			if err != nil {
+				return 0, err
+			}
+			return get(found)
+		}}
+	}
 	latency := func(name, what string, get func(*Latency) float64) metric {
 		return metric{name: name, args: []argument{loadArg}, unit: "s", doc: what + " of the response times (from due to done) of a load's good requests.",
 			value: l(func(r *LoadResult) (float64, error) {
@@ -173,7 +184,7 @@ func metrics() []metric {
 				}
 				return *u.Utilisation, nil
 			}},
-		{name: "bottleneck", args: []argument{windowArg}, unit: "word", doc: "What limits the hash rate in a window: worker (the workers' own loop), rng or hasher.",
+		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: []string{WorkerLimit, "rng", "hasher"}, doc: "What limits the hash rate in a window: worker (the workers' own loop), rng or hasher.",
 			word: func(a *Analysis, args []string) (string, error) {
 				win, err := a.window(args[0])
 				if err != nil {
@@ -246,6 +257,43 @@ func metrics() []metric {
 		latency("p90", "90th percentile", func(l *Latency) float64 { return l.P90S }),
 		latency("p95", "95th percentile", func(l *Latency) float64 { return l.P95S }),
 		latency("p99", "99th percentile", func(l *Latency) float64 { return l.P99S }),
+		{name: "availability", args: []argument{loadArg}, doc: "What the requests of a load prove of the share that is answered well: the lower bound at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N prove about 1 - 3/N.",
+			value: l(func(r *LoadResult) (float64, error) {
+				if r.Available.Requests == 0 {
+					return 0, errors.New("the load made no request")
+				}
+				return r.Available.AtLeast, nil
+			})},
+		{name: "rollout", args: []argument{rolloutArg}, unit: "word", words: []string{"completed", "paused", "rolled_back"}, doc: "How a rollout ended. One that did not complete fails the run unless an objective expects it.",
+			word: func(a *Analysis, args []string) (string, error) {
+				r, err := a.rollout(args[0])
+				if err == nil && r.State == "" {
+					err = fmt.Errorf("%s was cut off, or is no rollout", args[0])
+				}
+				if err != nil {
+					return "", err
+				}
+				return r.State, nil
+			}},
+		r("rollout_time", "s", "Time from a rollout's begin to its end.", func(r *Rollout) (float64, error) {
+			if r.DurationS == nil {
+				return 0, errors.New("it has no end, or is no rollout")
+			}
+			return *r.DurationS, nil
+		}),
+		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Rollout) (float64, error) { return r.MixedS, nil }),
+		r("least_serving", "", "Fewest replicas that served during a rollout or a fault.", func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
+		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.", func(r *Rollout) (float64, error) { return r.ExtraReplicaS, nil }),
+		r("lost_requests", "", "Requests of all loads that failed because of a rollout or a fault, as long as it was felt.", func(r *Rollout) (float64, error) {
+			if len(r.Loads) == 0 {
+				return 0, errors.New("no load asked the service then")
+			}
+			n := 0.0
+			for _, l := range r.Loads {
+				n += float64(l.Failed)
+			}
+			return n, nil
+		}),
 		{name: "max_gap", args: []argument{loadArg}, unit: "s", doc: "The longest time of a load without a success.",
 			value: l(func(r *LoadResult) (float64, error) { return r.MaxGapS, nil })},
 	}
@@ -414,8 +462,12 @@ func (p *parser) objective(o *Objective) error {
 		p.space()
 		at := p.pos
 		o.Word = p.run(inName)
-		if !slices.Contains([]string{WorkerLimit, "rng", "hasher"}, o.Word) {
-			return p.fail(at, "%q limits no hash rate; accepted: worker, rng, hasher", o.Word)
+		if !slices.Contains(m.words, o.Word) {
+			what := "is no value of " + m.name
+			if m.name == "bottleneck" {
+				what = "limits no hash rate"
+			}
+			return p.fail(at, "%q %s; accepted: %s", o.Word, what, strings.Join(m.words, ", "))
 		}
 		return p.end()
 	}
@@ -528,6 +580,7 @@ type Names struct {
 	Loads    []string // must be loads
 	Either   []string // must be one or the other
 	Services []string
+	Rollouts []string
 }
 
 // Names returns the names that the objective needs.
@@ -547,6 +600,8 @@ func (o Objective) Names() Names {
 			n.Either = append(n.Either, o.Args[i])
 		case serviceArg:
 			n.Services = append(n.Services, o.Args[i])
+		case rolloutArg:
+			n.Rollouts = append(n.Rollouts, o.Args[i])
 		}
 	}
 	return n

@@ -104,6 +104,11 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 			}
 		}
 	}
+	for i := range a.Rollouts {
+		if why := a.Rollouts[i].covered(); why != "" {
+			v.Doubts = append(v.Doubts, why)
+		}
+	}
 	gaps := map[string]bool{}
 	for _, t := range s.tasks {
 		for i := 1; i < len(t.readings); i++ {

@@ -141,6 +141,14 @@ func (d *decoder) pairs(node ast.Node, what string) (keys []string, pairs []*ast
 			d.fault(where(pair), "found %s as a key; accepted: %s", describe(pair.Key), what)
 			continue
 		}
+		if d.values != nil {
+			expanded, err := expand(key, d.values)
+			if err != nil {
+				d.fault(where(pair), "%v", err)
+				continue
+			}
+			key = expanded
+		}
 		if line, twice := first[key]; twice {
 			d.fault(where(pair), "%q stands twice, first in line %d; accepted: once", key, line)
 			continue

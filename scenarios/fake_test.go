@@ -165,6 +165,25 @@ func (m mortal) Kill(ctx context.Context, service string, slot int, fault cluste
 	return nil
 }
 
+func (m mortal) Rollback(ctx context.Context, service string) error {
+	return m.act(ctx, "Rollback "+service)
+}
+
+func (m mortal) Restart(ctx context.Context, service string) error {
+	return m.act(ctx, "Restart "+service)
+}
+
+func (m mortal) Pause(ctx context.Context, service string, slot int, d time.Duration) error {
+	return m.act(ctx, fmt.Sprintf("Pause %s.%d %s", service, slot, d))
+}
+
+func (m mortal) Slow(ctx context.Context, service string, slot int, delay, d time.Duration) error {
+	return m.act(ctx, fmt.Sprintf("Slow %s.%d %s %s", service, slot, delay, d))
+}
+
+func (m mortal) Drain(ctx context.Context, node string) error    { return m.act(ctx, "Drain "+node) }
+func (m mortal) Activate(ctx context.Context, node string) error { return m.act(ctx, "Activate "+node) }
+
 // dockercoins is the app that tests play.
 func dockercoins(string) (cluster.App, error) {
 	app := cluster.App{Name: "dockercoins", Source: []byte("services: {}\n")}

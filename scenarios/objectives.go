@@ -43,6 +43,7 @@ func (p *plan) objectives(doc *document) []string {
 			{"load", names.Loads, loads},
 			{"window or load", names.Either, append(slices.Clone(windows), loads...)},
 			{"service", names.Services, p.serviceNames()},
+			{"rollout", names.Rollouts, sortedKeys(p.disturbances)},
 		} {
 			for _, name := range check.names {
 				if !slices.Contains(check.accepted, name) {

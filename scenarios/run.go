@@ -139,16 +139,22 @@ func (s Scenario) detail() map[string]string {
 // reads says whether there is anything to read the counters of.
 func (s Scenario) reads() bool { return len(s.Steps) > 0 }
 
-// steps plays one step after the other until one fails.
-func (st *stage) steps(ctx context.Context) error {
+// steps plays one step after the other until one fails, and ends what they left going on.
+func (st *stage) steps(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, st.settle(err != nil)) }()
 	for i, step := range st.scenario.Steps {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		st.begin(i)
-		st.event(history.Event{Kind: history.StepBegin, Detail: map[string]string{"verb": step.Verb, "title": step.Title}})
+		detail := map[string]string{"verb": step.Verb, "title": step.Title}
+		service := ""
+		if d, ok := step.act.(disturbing); ok {
+			detail["disturbance"], service = d.disturbs()
+		}
+		st.event(history.Event{Kind: history.StepBegin, Service: service, Detail: detail})
 		err := st.act(ctx, step)
-		detail := map[string]string{"verb": step.Verb}
+		detail = map[string]string{"verb": step.Verb}
 		if err != nil {
 			err = fmt.Errorf("step %d (%s): %w", i+1, step.Title, err)
 			detail["error"] = err.Error()

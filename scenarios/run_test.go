@@ -51,6 +51,13 @@ steps:
   - update: {service: worker, environment: {COIN_THINK: 10ms}, parallelism: 2, delay: 1s, order: start-first}
   - measure: {name: fast, for: 5s}
   - kill: {service: rng, replica: 2, down: 2s, in_rotation: true}
+  - attack: {name: beside, service: rng, rate: 10/s, background: true}
+  - update: {service: rng, image: "coinbench/rng:v0.2", strategy: serial}
+  - rollback: {service: rng}
+  - restart: {service: rng}
+  - pause: {service: rng, replica: 2, for: 2s}
+  - slow: {service: rng, replica: 2, delay: 10ms, for: 2s}
+  - drain: {node: node1, service: rng}
   - wait: 1500ms
 `
 
@@ -70,8 +77,8 @@ func TestEveryStep(t *testing.T) {
 		if p.run.Status != history.Finished || p.fake.removed == 0 {
 			t.Errorf("status %v, removed %d times", p.run.Status, p.fake.removed)
 		}
-		if n := len(p.run.Loads); n != 3 {
-			t.Errorf("%d loads, want the probe and two benches", n)
+		if n := len(p.run.Loads); n != 4 {
+			t.Errorf("%d loads, want the probe, two benches and the attack", n)
 		}
 	})
 }
@@ -79,7 +86,7 @@ func TestEveryStep(t *testing.T) {
 func TestLoads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := perform(t, t.Context(), everyStep, nil)
-		if len(p.loads) != 3 {
+		if len(p.loads) != 4 {
 			t.Fatalf("%d loads", len(p.loads))
 		}
 		probe, one, many := p.loads[0], p.loads[1], p.loads[2]

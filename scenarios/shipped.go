@@ -21,7 +21,7 @@ type Example struct {
 // Shipped lists the scenarios that coinbench ships, in the order in which a newcomer meets them.
 func Shipped() []Example {
 	var all []Example
-	for _, name := range []string{"bottleneck", "smoke", "keepalive", "outage"} {
+	for _, name := range []string{"bottleneck", "smoke", "keepalive", "outage", "zero-downtime", "setting", "bounds"} {
 		source, err := files.ReadFile(name + ".yaml")
 		if err != nil {
 			continue // a test holds that every name has its file

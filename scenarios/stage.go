@@ -24,17 +24,21 @@ type stage struct {
 	stop     context.CancelCauseFunc // ends the run, for a reason that no step can return
 	app      cluster.App             // as it is deployed now; steps alone touch it
 
+	backgrounds []*background              // loads that go on beside the steps; steps alone touch them
+	previous    map[string]cluster.Service // what a rollback would return to; steps alone touch it
+
 	reading sync.Mutex // one reading of the counters at a time
 
 	mu       sync.Mutex
 	step     int // 0-based, in force
 	progress progress
 	warned   map[string]bool
+	watch    *watch // who is shown requests; nil: nobody
 }
 
 func newStage(s Scenario, cfg Config) *stage {
 	st := &stage{scenario: s, cluster: cfg.Cluster, writer: cfg.Writer, start: cfg.Start, playLoad: cfg.Play, app: copied(s.App), step: -1,
-		warned: map[string]bool{}, progress: newProgress(s, cfg.Progress)}
+		warned: map[string]bool{}, previous: map[string]cluster.Service{}, progress: newProgress(s, cfg.Progress)}
 	if st.playLoad == nil {
 		st.playLoad = loadgen.Run
 	}
@@ -60,7 +64,12 @@ func (st *stage) event(e history.Event) {
 	st.recorded(st.writer.Event(e))
 }
 
-func (st *stage) clusterEvent(e history.Event) { st.event(e) }
+func (st *stage) clusterEvent(e history.Event) {
+	st.event(e)
+	if w := st.watching(e.Service); w != nil {
+		w.event(e)
+	}
+}
 
 func (st *stage) recorded(err error) {
 	if err != nil {
@@ -206,7 +215,12 @@ func (st *stage) url(ctx context.Context, service, path string) (string, error) 
 }
 
 // load plays one load and records it.
-func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) (err error) {
+func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) error {
+	return st.loadFrom(ctx, service, w, func() {})
+}
+
+// loadFrom is load, and calls begun when the load's begin is recorded.
+func (st *stage) loadFrom(ctx context.Context, service string, w loadgen.Workload, begun func()) (err error) {
 	st.mu.Lock()
 	step := st.step + 1
 	st.mu.Unlock()
@@ -223,6 +237,7 @@ func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) (
 		return err
 	}
 	st.event(history.Event{Kind: history.LoadBegin, Service: service, Detail: map[string]string{"name": w.Name}})
+	begun()
 	defer func() {
 		detail := map[string]string{"name": w.Name}
 		if err != nil {
@@ -231,7 +246,7 @@ func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) (
 		st.event(history.Event{Kind: history.LoadEnd, Service: service, Detail: detail})
 	}()
 	_ = st.read(ctx) // the services' own counters at both ends of the load
-	end, err := st.send(ctx, w, record)
+	end, err := st.send(ctx, w, seen{record, st, service})
 	if err != nil {
 		err = fmt.Errorf("load %s: %w", w.Name, err)
 	}

@@ -33,8 +33,15 @@ func verbs() []verb {
 		{"sweep", "Measure at each of several numbers of replicas.", func() act { return new(Sweep) }},
 		{"measure", "Let the app run, and take its counters at both ends.", func() act { return new(Measure) }},
 		{"bench", "Send requests from a number of clients at once.", func() act { return new(Bench) }},
+		{"attack", "Send requests at a rate, whether they are answered or not.", func() act { return new(Attack) }},
+		{"search", "Find the greatest load that meets objectives.", func() act { return new(Search) }},
 		{"update", "Change a service's environment or image by a rolling update.", func() act { return new(Update) }},
+		{"rollback", "Undo the last update of a service.", func() act { return new(Rollback) }},
+		{"restart", "Replace every replica of a service by one that is the same.", func() act { return new(Restart) }},
 		{"kill", "Make a replica die.", func() act { return new(Kill) }},
+		{"pause", "Freeze a replica for a time.", func() act { return new(Pause) }},
+		{"slow", "Delay every connection to a replica for a time.", func() act { return new(Slow) }},
+		{"drain", "Move every task away from a node.", func() act { return new(Drain) }},
 		{"wait", "Do nothing for a while.", func() act { return new(Wait) }},
 	}
 }
@@ -64,13 +71,19 @@ type plan struct {
 	deployed bool
 	windows  map[string]place
 	loads    map[string]place
-	unread   []*Fault      // found before any step was checked
-	step     act           // under check
-	length   time.Duration // of the step
+
+	disturbances map[string]place           // rollouts and faults by name
+	attacked     map[string]bool            // services with a load in the background
+	previous     map[string]cluster.Service // what a rollback would return to
+
+	unread []*Fault      // found before any step was checked
+	step   act           // under check
+	length time.Duration // of the step
 }
 
 func newPlan(d *decoder, app cluster.App) *plan {
-	return &plan{decoder: d, unread: slices.Clone(d.faults), app: copied(app), windows: map[string]place{}, loads: map[string]place{}}
+	return &plan{decoder: d, unread: slices.Clone(d.faults), app: copied(app), windows: map[string]place{}, loads: map[string]place{},
+		disturbances: map[string]place{}, attacked: map[string]bool{}, previous: map[string]cluster.Service{}}
 }
 
 // isUnread says that what stands at a place could not be read: that it is missing now is no fault of its own.

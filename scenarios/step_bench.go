@@ -14,17 +14,19 @@ import (
 // Bench sends requests to a service, as ApacheBench does: each client sends its next request when its last one was answered.
 // Each number of clients is a load of its own, NAME/cCLIENTS.
 type Bench struct {
-	Name      string        `json:"name" jsonschema_description:"The loads are called NAME/cCLIENTS. Default: the service's name."`
-	Service   string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
-	Path      string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	Method    string        `json:"method" jsonschema_description:"Default: GET, or POST where there is a body."`
-	Body      string        `json:"body" jsonschema_description:"Body of the request."`
-	BodyBytes int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
-	Type      string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
-	Clients   Counts        `json:"clients" jsonschema:"default=1" jsonschema_description:"Numbers of clients, one load for each."`
-	Requests  uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
-	For       time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
-	Reuse     bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, as ab's without -k."`
+	Name       string        `json:"name" jsonschema_description:"The loads are called NAME/cCLIENTS. Default: the service's name."`
+	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Path       string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
+	Method     string        `json:"method" jsonschema_description:"Default: GET, or POST where there is a body."`
+	Body       string        `json:"body" jsonschema_description:"Body of the request."`
+	BodyBytes  int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
+	Type       string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+	Clients    Counts        `json:"clients" jsonschema:"default=1" jsonschema_description:"Numbers of clients, one load for each."`
+	Stagger    time.Duration `json:"stagger" jsonschema_description:"Client n begins n times this after the first, as ab does, which opens its connections one after the other."`
+	Requests   uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
+	For        time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
+	Background bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the one load, which ends with the last step unless it has an end of its own."`
+	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, as ab's without -k."`
 }
 
 func (s *Bench) preset() {
@@ -79,13 +81,20 @@ func (s *Bench) check(p *plan) {
 	if s.BodyBytes > mostBodyBytes {
 		p.wrong(&s.BodyBytes, "body_bytes is %d; accepted: at most %d", s.BodyBytes, mostBodyBytes)
 	}
-	if (s.Requests == 0) == (s.For == 0) {
+	if s.Background && len(s.Clients) > 1 {
+		p.wrong(&s.Clients, "several loads in the background; accepted: one number of clients, or several steps")
+	}
+	if s.Background {
+		p.attacked[s.Service] = true
+	}
+	if (s.Requests == 0) == (s.For == 0) && !(s.Background && s.Requests == 0) {
 		p.wrong(&s.Requests, "a load ends after a number of requests or a time; accepted: one of requests: 50 and for: 5s")
 	}
 	if s.Requests > 1e9 {
 		p.wrong(&s.Requests, "%d requests; accepted: at most 1000000000", s.Requests)
 	}
 	p.bounded(&s.For, "for")
+	p.bounded(&s.Stagger, "stagger")
 	if len(s.Clients) == 0 {
 		p.wrong(&s.Clients, "no clients; accepted: clients: [1, 50]")
 	}
@@ -99,6 +108,9 @@ func (s *Bench) check(p *plan) {
 			continue
 		}
 		p.load(s.name(c), &s.Clients)
+		if s.Background {
+			continue
+		}
 		// A guess: 0.1 s of work a request, as rng and hasher have, and no more at once than there are replicas.
 		p.length += s.For + time.Duration(s.Requests)*100*time.Millisecond/time.Duration(min(c, replicas)) + 200*time.Millisecond
 	}
@@ -117,8 +129,17 @@ func (s *Bench) play(ctx context.Context, st *stage) error {
 		st.doing("%s at once", plural(c, "client"))
 		w := loadgen.Workload{
 			Name: s.name(c), Targets: []loadgen.Target{target}, Clients: c,
-			Requests: int64(s.Requests), Duration: s.For,
+			Stagger: s.Stagger, Requests: int64(s.Requests), Duration: s.For,
 			Reuse: loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
+		}
+		if s.Background {
+			open := s.Requests == 0 && s.For == 0
+			if open {
+				w.Duration = longest
+			}
+			w.MaxSamples = mostAttackSamples
+			st.loadBeside(ctx, s.Service, w, open)
+			continue
 		}
 		if err := st.load(ctx, s.Service, w); err != nil {
 			return err

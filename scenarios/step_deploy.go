@@ -18,10 +18,49 @@ type Deploy struct {
 
 // Wish is what a service shall be; fields that are absent stay as the Compose file has them.
 type Wish struct {
-	Replicas    *int        `json:"replicas" jsonschema_description:"Number of replicas; 0 for none."`
-	Environment Map[string] `json:"environment" jsonschema_description:"Environment over that of the Compose file and the profile; an empty value removes a variable."`
-	Image       string      `json:"image" jsonschema_description:"Another image or tag."`
-	Balance     string      `json:"balance" jsonschema:"enum=round-robin,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
+	Replicas    *int           `json:"replicas" jsonschema_description:"Number of replicas; 0 for none."`
+	Environment Map[string]    `json:"environment" jsonschema_description:"Environment over that of the Compose file and the profile; an empty value removes a variable."`
+	Image       string         `json:"image" jsonschema_description:"Another image or tag."`
+	Balance     string         `json:"balance" jsonschema:"enum=round-robin,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
+	StopGrace   *time.Duration `json:"stop_grace" jsonschema_description:"Time from the signal to stop to the kill. Default: the Compose file's, or 10s."`
+	Healthcheck *Healthcheck   `json:"healthcheck" jsonschema_description:"What changes of the health check."`
+}
+
+// Healthcheck changes a health check, in the words of Compose.
+type Healthcheck struct {
+	Disable     bool           `json:"disable" jsonschema:"default=false" jsonschema_description:"None: a replica is in rotation as soon as it is started."`
+	Interval    *time.Duration `json:"interval" jsonschema_description:"Time between two checks, and before the first one."`
+	Timeout     *time.Duration `json:"timeout" jsonschema_description:"Longest time of a check."`
+	Retries     *int           `json:"retries" jsonschema_description:"Failures in a row that make a replica unhealthy."`
+	StartPeriod *time.Duration `json:"start_period" jsonschema_description:"Time after the start in which failures do not count."`
+	Test        string         `json:"test" jsonschema_description:"URL that is asked for, within the replica."`
+}
+
+// changed is the health check as it shall be.
+func (h *Healthcheck) changed(in *cluster.Health) *cluster.Health {
+	if h == nil {
+		return in
+	}
+	if h.Disable || in == nil {
+		return nil
+	}
+	out := *in
+	if h.Interval != nil {
+		out.Interval = *h.Interval
+	}
+	if h.Timeout != nil {
+		out.Timeout = *h.Timeout
+	}
+	if h.Retries != nil {
+		out.Retries = *h.Retries
+	}
+	if h.StartPeriod != nil {
+		out.StartPeriod = *h.StartPeriod
+	}
+	if h.Test != "" {
+		out.Test = []string{"CMD", "/coinbench", "healthcheck", h.Test}
+	}
+	return &out
 }
 
 func (w *Wish) short() any { return &w.Replicas }
@@ -62,6 +101,21 @@ func (s *Deploy) check(p *plan) {
 		}
 		if b := p.balance(&e.Value.Balance); b != "" {
 			service.Balance = b
+		}
+		if g := e.Value.StopGrace; g != nil {
+			p.bounded(g, "stop_grace")
+			service.StopGrace = *g
+		}
+		if h := e.Value.Healthcheck; h != nil {
+			for _, d := range []struct {
+				of  *time.Duration
+				key string
+			}{{h.Interval, "interval"}, {h.Timeout, "timeout"}, {h.StartPeriod, "start_period"}} {
+				if d.of != nil {
+					p.positive(d.of, d.key)
+				}
+			}
+			service.Health = h.changed(service.Health)
 		}
 		p.settle(service, e.Value.Environment, e)
 	}

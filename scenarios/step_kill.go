@@ -14,6 +14,7 @@ type Kill struct {
 	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that loses a replica."`
 	Replica    int           `json:"replica" jsonschema:"default=1,minimum=1" jsonschema_description:"Which one, counted from 1."`
 	Down       time.Duration `json:"down" jsonschema_description:"Time until its successor starts. Default: the service's own restart delay."`
+	Name       string        `json:"name" jsonschema_description:"Name of the disturbance, which objectives use. Default: the service's name."`
 	InRotation bool          `json:"in_rotation" jsonschema:"default=false" jsonschema_description:"Connections are still sent to the dead replica, which refuses them."`
 }
 
@@ -33,17 +34,11 @@ func (s *Kill) title() string {
 func (s *Kill) check(p *plan) {
 	p.running()
 	p.bounded(&s.Down, "down")
-	service := p.service(s.Service, &s.Service)
-	if service == nil {
-		return
-	}
-	switch {
-	case service.Replicas == 0:
-		p.wrong(&s.Service, "%s has no replicas at this point; accepted: a service that runs", s.Service)
-	case s.Replica < 1 || s.Replica > service.Replicas:
-		p.wrong(&s.Replica, "%s has no replica %d at this point; accepted: 1 to %d", s.Service, s.Replica, service.Replicas)
-	}
+	p.replica(s.Service, &s.Service, s.Replica, &s.Replica)
+	p.disturbance(&s.Name, s.Service)
 }
+
+func (s *Kill) disturbs() (name, service string) { return s.Name, s.Service }
 
 // errNoKill is what Check says of a cluster that cannot.
 var errNoKill = errors.New("this cluster cannot kill a replica; leave the step out, or choose another cluster with --cluster")

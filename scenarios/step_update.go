@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -9,18 +10,27 @@ import (
 	"coinbench/cluster"
 )
 
-// Update changes a service by a rolling update, with the words and defaults of Docker Swarm.
+// Update changes a service by a rolling update, with the words and defaults of Docker Swarm. An update that is paused or rolled
+// back does not end the run: it is a failed objective.
 type Update struct {
-	Service       string         `json:"service" jsonschema:"required" jsonschema_description:"The service that is updated."`
-	Environment   Map[string]    `json:"environment" jsonschema_description:"Variables that change; an empty value removes one."`
-	Image         string         `json:"image" jsonschema_description:"Another image or tag."`
-	Balance       string         `json:"balance" jsonschema:"enum=round-robin,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
-	Parallelism   *int           `json:"parallelism" jsonschema_description:"Replicas replaced at the same time; 0 for all. Default: the Compose file's."`
-	Delay         *time.Duration `json:"delay" jsonschema_description:"Time after each replica. Default: the Compose file's."`
-	Order         string         `json:"order" jsonschema:"enum=stop-first,enum=start-first" jsonschema_description:"Whether the old replica goes before or after the new one comes."`
-	Monitor       *time.Duration `json:"monitor" jsonschema_description:"How long a new replica is watched for failure."`
-	FailureAction string         `json:"failure_action" jsonschema:"enum=pause,enum=continue,enum=rollback" jsonschema_description:"What is done when too many replicas fail."`
+	Name            string         `json:"name" jsonschema_description:"Name of the rollout, which objectives use. Default: the service's name."`
+	Service         string         `json:"service" jsonschema:"required" jsonschema_description:"The service that is updated."`
+	Environment     Map[string]    `json:"environment" jsonschema_description:"Variables that change; an empty value removes one."`
+	Image           string         `json:"image" jsonschema_description:"Another image or tag."`
+	Balance         string         `json:"balance" jsonschema:"enum=round-robin,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
+	Strategy        string         `json:"strategy" jsonschema:"enum=rolling,enum=serial,enum=batched,enum=all-at-once,enum=blue-green,enum=canary" jsonschema_description:"How it is rolled out. Default: rolling."`
+	Parallelism     *int           `json:"parallelism" jsonschema_description:"Replicas replaced at the same time; 0 for all. Default: the Compose file's."`
+	Delay           *time.Duration `json:"delay" jsonschema_description:"Time after each replica. Default: the Compose file's."`
+	Order           string         `json:"order" jsonschema:"enum=stop-first,enum=start-first" jsonschema_description:"Whether the old replica goes before or after the new one comes."`
+	Monitor         *time.Duration `json:"monitor" jsonschema_description:"How long a new replica is watched for failure."`
+	MaxFailureRatio *float64       `json:"max_failure_ratio" jsonschema_description:"Share of the replicas that may fail, 0 to 1."`
+	FailureAction   string         `json:"failure_action" jsonschema:"enum=pause,enum=continue,enum=rollback" jsonschema_description:"What is done when too many replicas fail."`
+	Pull            time.Duration  `json:"pull" jsonschema_description:"Time that a node takes to pull the image, on a cluster that pulls none."`
+	Watch           time.Duration  `json:"watch" jsonschema:"default=10s" jsonschema_description:"How long a canary is compared with the rest."`
+	Confidence      float64        `json:"confidence" jsonschema:"default=0.99" jsonschema_description:"Confidence with which a canary must be worse to be taken back."`
 }
+
+func (s *Update) preset() { s.Watch, s.Confidence = 10*time.Second, 0.99 }
 
 func (s *Update) title() string {
 	var parts []string
@@ -33,13 +43,20 @@ func (s *Update) title() string {
 	if s.Balance != "" {
 		parts = append(parts, s.Balance)
 	}
-	return strings.TrimSuffix(fmt.Sprintf("update %s to %s", s.Service, strings.Join(parts, ", ")), " to ")
+	title := strings.TrimSuffix(fmt.Sprintf("update %s to %s", s.Service, strings.Join(parts, ", ")), " to ")
+	if s.Strategy != "" {
+		title += ", " + s.Strategy
+	}
+	return title
 }
+
+func (s *Update) disturbs() (name, service string) { return s.Name, s.Service }
 
 func (s *Update) check(p *plan) {
 	p.running()
 	p.oneOf("order", &s.Order, "stop-first", "start-first")
 	p.oneOf("failure action", &s.FailureAction, "pause", "continue", "rollback")
+	p.oneOf("strategy", &s.Strategy, words(cluster.Strategies())...)
 	balance := p.balance(&s.Balance)
 	if s.Delay != nil {
 		p.bounded(s.Delay, "delay")
@@ -47,13 +64,34 @@ func (s *Update) check(p *plan) {
 	if s.Monitor != nil {
 		p.bounded(s.Monitor, "monitor")
 	}
+	if r := s.MaxFailureRatio; r != nil && *r > 1 {
+		p.wrong(r, "max_failure_ratio is %g; accepted: a ratio from 0 to 1", *r)
+	}
+	p.bounded(&s.Pull, "pull")
+	switch strategy := cluster.Strategy(s.Strategy); strategy {
+	case cluster.Serial, cluster.Batched, cluster.AllAtOnce:
+		if s.Parallelism != nil || s.Delay != nil {
+			p.wrong(&s.Strategy, "%s has a parallelism and a delay of its own; accepted: rolling, or no parallelism and no delay", s.Strategy)
+		}
+	case cluster.Canary:
+		p.positive(&s.Watch, "watch")
+		if s.Confidence < 0.5 || s.Confidence >= 1 {
+			p.wrong(&s.Confidence, "confidence is %g; accepted: a ratio from 0.5 to less than 1", s.Confidence)
+		}
+		if !p.attacked[s.Service] {
+			p.wrong(&s.Strategy, "a canary is judged by requests; accepted: an attack of %s in the background before this step", s.Service)
+		}
+		p.length += s.Watch
+	}
 	service := p.service(s.Service, &s.Service)
 	if service == nil {
 		return
 	}
+	p.disturbance(&s.Name, s.Service)
 	if len(s.Environment) == 0 && s.Image == "" && s.Balance == "" {
 		p.wrong(nil, "the update changes nothing; accepted: environment, image or balance")
 	}
+	p.previous[s.Service] = *service
 	if s.Image != "" {
 		service.Image = s.Image
 	}
@@ -61,22 +99,34 @@ func (s *Update) check(p *plan) {
 		service.Balance = balance
 	}
 	p.settle(service, s.Environment, &s.Environment)
-	if r := s.rollout(service.Update); r != nil {
+	if r := s.rollout(*service); r != nil {
 		service.Update = *r
 	}
 	if len(s.Environment) > 0 || s.Image != "" {
-		p.length = rolloutLength(service.Replicas, service.Update)
+		p.length += rolloutLength(*service, service.Update) + s.Pull
 	}
 }
 
-// rolloutLength guesses: two seconds for a replica to go and its successor to come, the delay after each, and the
-// time that the last one is watched.
-func rolloutLength(replicas int, r cluster.Rollout) time.Duration {
+func words[T ~string](list []T) (all []string) {
+	for _, w := range list {
+		all = append(all, string(w))
+	}
+	return all
+}
+
+// rolloutLength guesses: a replica that ignores its signal takes its grace to go, another a second, its successor a second; the delay
+// after each, and the time that the last one is watched.
+func rolloutLength(s cluster.Service, r cluster.Rollout) time.Duration {
 	rounds := 1
 	if r.Parallelism > 0 {
-		rounds = (replicas + r.Parallelism - 1) / r.Parallelism
+		rounds = (s.Replicas + r.Parallelism - 1) / r.Parallelism
 	}
-	return time.Duration(rounds)*(2*time.Second+r.Delay) + r.Monitor
+	boot, _ := time.ParseDuration(s.Environment["COIN_BOOT_DELAY"])
+	each := 2*time.Second + boot
+	if s.Environment["COIN_ON_SIGTERM"] == "ignore" {
+		each += s.StopGrace - time.Second
+	}
+	return time.Duration(rounds)*(each+r.Delay) + r.Monitor
 }
 
 func (p *plan) oneOf(what string, text *string, accepted ...string) {
@@ -92,8 +142,9 @@ func (p *plan) oneOf(what string, text *string, accepted ...string) {
 }
 
 // rollout is how the update is rolled out, or nil where nothing differs from what is in force.
-func (s *Update) rollout(in cluster.Rollout) *cluster.Rollout {
-	out := in
+func (s *Update) rollout(service cluster.Service) *cluster.Rollout {
+	in := service.Update
+	out := cluster.Strategy(s.Strategy).Rollout(in, service.Replicas)
 	if s.Parallelism != nil {
 		out.Parallelism = *s.Parallelism
 	}
@@ -106,6 +157,9 @@ func (s *Update) rollout(in cluster.Rollout) *cluster.Rollout {
 	if s.Monitor != nil {
 		out.Monitor = *s.Monitor
 	}
+	if s.MaxFailureRatio != nil {
+		out.MaxFailureRatio = *s.MaxFailureRatio
+	}
 	if s.FailureAction != "" {
 		out.FailureAction = s.FailureAction
 	}
@@ -115,24 +169,65 @@ func (s *Update) rollout(in cluster.Rollout) *cluster.Rollout {
 	return &out
 }
 
+// supported says whether the cluster knows the strategy. Lanes all know.
+func (s *Update) supported(c cluster.Cluster) error {
+	needed := cluster.Strategy(s.Strategy)
+	switch needed {
+	case "", cluster.RollingUpdate, cluster.Serial, cluster.AllAtOnce:
+		if s.Pull == 0 {
+			return nil
+		}
+	}
+	if _, ok := c.(cluster.Strategist); ok {
+		return nil
+	}
+	if s.Pull > 0 {
+		return errors.New("this cluster pulls its images itself; leave pull out")
+	}
+	return fmt.Errorf("this cluster has no strategy %s; accepted: rolling, serial, all-at-once, or another cluster with --cluster", s.Strategy)
+}
+
 func (s *Update) play(ctx context.Context, st *stage) error {
 	service, ok := st.service(s.Service)
 	if !ok {
 		return fmt.Errorf("update: no service %s is deployed", s.Service)
 	}
-	change := cluster.Change{Image: s.Image, Balance: cluster.Balance(s.Balance), Rollout: s.rollout(service.Update)}
+	change := cluster.Change{Image: s.Image, Balance: cluster.Balance(s.Balance), Rollout: s.rollout(*service), Pull: s.Pull}
+	if s := cluster.Strategy(s.Strategy); s == cluster.Batched || s == cluster.BlueGreen || s == cluster.Canary {
+		change.Strategy = s
+	}
 	for _, e := range s.Environment {
 		if change.Environment == nil {
 			change.Environment = map[string]string{}
 		}
 		change.Environment[e.Key] = e.Value
 	}
-	st.doing("replacing %s", plural(service.Replicas, "replica"))
-	if err := st.cluster.Update(ctx, s.Service, change); err != nil {
-		return fmt.Errorf("update %s: %w", s.Service, err)
-	}
+	st.previous[s.Service] = *service
 	if change.Rollout != nil {
 		service.Update = *change.Rollout
+	}
+	st.doing("replacing %s", plural(service.Replicas, "replica"))
+	var err error
+	if change.Strategy == cluster.Canary {
+		err = s.canary(ctx, st, change)
+	} else {
+		err = st.cluster.Update(ctx, s.Service, change)
+	}
+	return st.rolledOut(err, s.Service)
+}
+
+// rolledOut turns the end of a rollout that was paused or rolled back into what the run goes on with: its events say so, and it is
+// judged as a failure.
+func (st *stage) rolledOut(err error, service string) error {
+	var failed *cluster.RolloutError
+	if errors.As(err, &failed) {
+		if s, ok := st.service(service); ok && failed.Outcome == cluster.RolledBack {
+			s.Update = st.previous[service].Update
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("update %s: %w", service, err)
 	}
 	return nil
 }

@@ -1,0 +1,386 @@
+package capacity
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"coinbench/history"
+)
+
+// Rollout is something that was done to a service's replicas, a rollout or a fault, and what those who asked the service felt.
+type Rollout struct {
+	Name     string `json:"name"` // of the step
+	Verb     string `json:"verb"` // update, rollback, restart, kill, pause, slow, drain
+	Title    string `json:"title"`
+	Service  string `json:"service"`
+	Strategy string `json:"strategy,omitempty"`
+
+	BeginS float64 `json:"begin_s"`
+	EndS   float64 `json:"end_s"`           // of the last that it did to a task, or of the last request that failed before the next one
+	State  string  `json:"state,omitempty"` // completed, paused, rolled_back; "" of a fault, and of a rollout that was cut off
+	Reason string  `json:"reason,omitempty"`
+
+	DurationS     *float64       `json:"duration_s,omitempty"`     // of the rollout itself, from its begin to its end; nil: a fault
+	Replicas      int            `json:"replicas"`                 // in rotation when it began
+	Replaced      int            `json:"replaced"`                 // tasks that came into rotation
+	LeastServing  int            `json:"least_serving"`            // replicas in rotation and alive; dips of less than a millisecond are a switch
+	MixedS        float64        `json:"mixed_s"`                  // time with two versions in rotation
+	ExtraReplicaS float64        `json:"extra_replica_s"`          // replica-seconds beyond Replicas
+	HashesLost    *float64       `json:"hashes_lost,omitempty"`    // rate before x time - hashes made; nil: nobody mined
+	Back          *RollbackTimes `json:"rollback_times,omitempty"` // of one that was rolled back
+	Tasks         []TaskLife     `json:"tasks"`
+	Marks         []Mark         `json:"events"` // of the rollout itself
+	Loads         []Felt         `json:"loads"`
+}
+
+// TaskLife is when each thing happened to a task, since the run's start; nil: it did not, or nobody saw it.
+type TaskLife struct {
+	Task      string   `json:"task"`
+	Version   string   `json:"version,omitempty"`
+	Image     string   `json:"image,omitempty"`
+	PulledS   *float64 `json:"pulled_s,omitempty"`
+	StartedS  *float64 `json:"started_s,omitempty"`
+	HealthyS  *float64 `json:"healthy_s,omitempty"`
+	JoinedS   *float64 `json:"joined_s,omitempty"` // in rotation from here
+	LeftS     *float64 `json:"left_s,omitempty"`   // until here
+	StoppingS *float64 `json:"stopping_s,omitempty"`
+	KilledS   *float64 `json:"killed_s,omitempty"` // a fault that was asked for
+	GoneS     *float64 `json:"gone_s,omitempty"`
+	Error     string   `json:"error,omitempty"`
+
+	events []history.Event
+}
+
+// RollbackTimes are the parts of a rollback, since the run's start; nil: it was not seen.
+type RollbackTimes struct {
+	FirstBadS  *float64 `json:"first_bad_answer_s,omitempty"`
+	DetectedS  *float64 `json:"detected_s,omitempty"`  // the first new task that failed, or the verdict on a canary
+	TriggeredS *float64 `json:"triggered_s,omitempty"` // the rollback began
+	LastBadS   *float64 `json:"last_bad_answer_s,omitempty"`
+	AllOldS    *float64 `json:"all_old_s,omitempty"`
+}
+
+// within says whether an instant lies in a life's part; nil ends are open.
+func within(at float64, from, to *float64) bool {
+	return from != nil && *from <= at && (to == nil || at < *to)
+}
+
+func (t *TaskLife) serving(at float64) bool {
+	return within(at, t.JoinedS, t.LeftS) && (t.KilledS == nil || at < *t.KilledS) && (t.GoneS == nil || at < *t.GoneS)
+}
+
+func (t *TaskLife) replica() string {
+	name, _, _ := strings.Cut(t.Task, "#")
+	return name
+}
+
+// lives are the tasks of every service, in the order in which they appeared.
+func lives(run *history.Run) map[string][]*TaskLife {
+	all := map[string][]*TaskLife{}
+	known := map[string]*TaskLife{}
+	for _, e := range run.Events {
+		if e.Task == "" || e.Kind == history.ConnectionFailed {
+			continue
+		}
+		t := known[e.Task]
+		if t == nil {
+			t = &TaskLife{Task: e.Task}
+			known[e.Task] = t
+			all[e.Service] = append(all[e.Service], t)
+		}
+		at := ptr(e.At.Seconds())
+		t.events = append(t.events, e)
+		switch e.Kind {
+		case history.TaskPulled:
+			t.PulledS = at
+		case history.TaskStarted:
+			t.StartedS, t.Version, t.Image = at, e.Detail["version"], e.Detail["image"]
+		case history.TaskHealthy:
+			t.HealthyS = at
+		case history.TaskJoined:
+			if t.JoinedS == nil {
+				t.JoinedS = at
+			}
+			t.LeftS = nil
+		case history.TaskLeft:
+			t.LeftS = at
+		case history.TaskStopping:
+			t.StoppingS = at
+		case history.TaskKilled:
+			t.KilledS = at
+		case history.TaskGone:
+			t.GoneS = at
+			if t.Error == "" {
+				t.Error = e.Detail["error"]
+			}
+		case history.TaskUnhealthy:
+			t.Error = e.Detail["error"]
+		}
+	}
+	return all
+}
+
+// rollouts finds what was done to services, and what was felt of it.
+func rollouts(run *history.Run, t Timeline) []Rollout {
+	all := lives(run)
+	var found []Rollout
+	for i, e := range run.Events {
+		if e.Kind != history.StepBegin || e.Detail["disturbance"] == "" {
+			continue
+		}
+		r := Rollout{Name: e.Detail["disturbance"], Verb: e.Detail["verb"], Title: e.Detail["title"], Service: e.Service, BeginS: e.At.Seconds(), EndS: e.At.Seconds()}
+		r.read(run.Events[i+1:])
+		found = append(found, r)
+	}
+	for i := range found {
+		r := &found[i]
+		next := run.End.Seconds()
+		for _, later := range found[i+1:] {
+			if later.Service == r.Service {
+				next = later.BeginS
+				break
+			}
+		}
+		before := 0.0
+		for _, earlier := range found[:i] {
+			if earlier.Service == r.Service {
+				before = earlier.EndS
+			}
+		}
+		r.observe(all[r.Service])
+		r.felt(run, all[r.Service], before, next)
+		r.mined(t)
+		if r.State == "rolled_back" {
+			r.back()
+		}
+	}
+	return found
+}
+
+// read takes from the events after the step's begin what the rollout said of itself.
+func (r *Rollout) read(events []history.Event) {
+	begun := -1.0
+	judged := false
+	over := false // the step has ended: what follows are the events of tasks
+	for _, e := range events {
+		at := e.At.Seconds()
+		if e.Kind == history.StepEnd && !over {
+			over, r.EndS = true, max(r.EndS, at)
+		}
+		if e.Kind == history.StepBegin && e.Detail["disturbance"] != "" && e.Service == r.Service || e.Step == 0 {
+			break // the next one, or the end of the app
+		}
+		if e.Service != r.Service {
+			continue
+		}
+		mark := func(text string) {
+			r.Marks = append(r.Marks, Mark{AtS: at, Kind: string(e.Kind), Service: e.Service, Task: e.Task, Text: text})
+		}
+		switch e.Kind {
+		case history.RolloutBegin:
+			if begun < 0 {
+				begun, r.Strategy = at, e.Detail["strategy"]
+			}
+			text := "begins"
+			if e.Detail["rollback"] != "" {
+				text = "back"
+				if r.Verb == "update" {
+					r.State = "rolled_back" // whatever is said of it later
+				}
+			}
+			mark(text)
+		case history.RolloutSwitch:
+			mark("switch to " + e.Detail["to"])
+		case history.RolloutJudged:
+			judged = true
+			mark("canary " + e.Detail["verdict"])
+			r.Reason = e.Detail["reason"]
+			if r.Strategy = "canary"; e.Detail["verdict"] == "back" {
+				r.State = "rolled_back"
+			}
+		case history.RolloutEnd:
+			if r.State != "rolled_back" {
+				r.State = e.Detail["state"]
+			}
+			if e.Detail["reason"] != "" && !judged {
+				r.Reason = e.Detail["reason"]
+			}
+			if begun >= 0 {
+				r.DurationS = ptr(at - begun)
+			}
+			mark(e.Detail["state"])
+		}
+		if strings.HasPrefix(string(e.Kind), "task.") || strings.HasPrefix(string(e.Kind), "rollout.") {
+			r.EndS = max(r.EndS, at)
+		}
+	}
+}
+
+// observe computes what the tasks did.
+func (r *Rollout) observe(tasks []*TaskLife) {
+	edges := []float64{r.BeginS, r.EndS}
+	for _, t := range tasks {
+		touched := false
+		for _, e := range t.events {
+			if at := e.At.Seconds(); at > r.BeginS && at <= r.EndS {
+				edges = append(edges, at)
+				touched = true
+			}
+		}
+		if touched {
+			r.Tasks = append(r.Tasks, *t)
+		}
+		if t.serving(r.BeginS) {
+			r.Replicas++
+		}
+		if within(r.EndS, t.JoinedS, nil) && *t.JoinedS > r.BeginS {
+			r.Replaced++
+		}
+	}
+	slices.Sort(edges)
+	edges = slices.Compact(edges)
+	r.LeastServing = r.Replicas
+	for i := 0; i+1 < len(edges); i++ {
+		from, to := edges[i], edges[i+1]
+		middle := (from + to) / 2
+		serving, alive := 0, 0
+		versions := map[string]bool{}
+		for _, t := range tasks {
+			if t.serving(middle) {
+				serving++
+				versions[t.Version] = true
+			}
+			if within(middle, t.StartedS, t.GoneS) {
+				alive++
+			}
+		}
+		if to-from >= 1e-3 {
+			r.LeastServing = min(r.LeastServing, serving)
+		}
+		if len(versions) > 1 {
+			r.MixedS += to - from
+		}
+		r.ExtraReplicaS += float64(max(0, alive-r.Replicas)) * (to - from)
+	}
+}
+
+// mined computes what the workers lost against their rate in the ten seconds before.
+func (r *Rollout) mined(t Timeline) {
+	before, n, lost, bins := 0.0, 0, 0.0, 0
+	for _, p := range t.Rate {
+		if p.AtS < r.BeginS-t.BinS/2 && p.AtS >= r.BeginS-10 {
+			before, n = before+p.Value, n+1
+		}
+	}
+	if n < 3 || before == 0 {
+		return
+	}
+	before /= float64(n)
+	for _, p := range t.Rate {
+		if p.AtS > r.BeginS-t.BinS/2 && p.AtS < r.EndS+t.BinS/2 {
+			lost, bins = lost+(before-p.Value)*t.BinS, bins+1
+		}
+	}
+	if bins > 0 {
+		r.HashesLost = ptr(lost)
+	}
+}
+
+// back finds the parts of a rollback.
+func (r *Rollout) back() {
+	b := &RollbackTimes{}
+	least := func(p **float64, at float64) {
+		if *p == nil || at < **p {
+			*p = ptr(at)
+		}
+	}
+	for _, l := range r.Loads {
+		for _, f := range l.Failures {
+			least(&b.FirstBadS, f.FirstS)
+			if b.LastBadS == nil || f.LastS > *b.LastBadS {
+				b.LastBadS = ptr(f.LastS)
+			}
+		}
+	}
+	for _, t := range r.Tasks {
+		for _, e := range t.events {
+			if at := e.At.Seconds(); at > r.BeginS && (e.Kind == history.TaskUnhealthy || e.Kind == history.TaskGone && e.Detail["error"] != "") {
+				least(&b.DetectedS, at)
+			}
+		}
+	}
+	for _, m := range r.Marks {
+		switch {
+		case m.Text == "canary back":
+			least(&b.DetectedS, m.AtS)
+		case m.Text == "back" || m.Text == "switch to blue":
+			least(&b.TriggeredS, m.AtS)
+		case history.EventKind(m.Kind) == history.RolloutEnd:
+			b.AllOldS = ptr(m.AtS)
+		}
+	}
+	r.Back = b
+}
+
+// fewestPerTask is how many requests for every replaced task a rollout must have met to be judged by them.
+const fewestPerTask = 50
+
+// covered says why the requests say too little of a rollout; "": they say enough, or nobody asked.
+func (r *Rollout) covered() string {
+	if r.Replaced == 0 {
+		return ""
+	}
+	for _, l := range r.Loads {
+		if per := float64(l.Requests) / float64(r.Replaced); per < fewestPerTask {
+			return fmt.Sprintf("rollout %s: the load %s made %d requests while %s replaced, %.0f for each; fewer than %d say little: raise the rate",
+				r.Name, l.Load, l.Requests, count(r.Replaced, "task")+isAre(r.Replaced), per, fewestPerTask)
+		}
+	}
+	return ""
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return " was"
+	}
+	return " were"
+}
+
+// Rollout returns the named one, or nil.
+func (a *Analysis) Rollout(name string) *Rollout {
+	for i := len(a.Rollouts) - 1; i >= 0; i-- {
+		if a.Rollouts[i].Name == name {
+			return &a.Rollouts[i]
+		}
+	}
+	return nil
+}
+
+func (a *Analysis) rollout(name string) (*Rollout, error) {
+	if r := a.Rollout(name); r != nil {
+		return r, nil
+	}
+	var names []string
+	for _, r := range a.Rollouts {
+		names = append(names, r.Name)
+	}
+	return nil, fmt.Errorf("the run has no rollout %q%s", name, known("; its rollouts are ", names))
+}
+
+// expected are the verdicts on rollouts of which no objective speaks: one that did not complete is a failure.
+func expected(a *Analysis, objectives []Objective) (verdicts []Verdict) {
+	for _, r := range a.Rollouts {
+		if r.State == "" || r.State == "completed" || slices.ContainsFunc(objectives, func(o Objective) bool {
+			return o.Metric == "rollout" && slices.Equal(o.Args, []string{r.Name})
+		}) {
+			continue
+		}
+		reason := "it was " + strings.ReplaceAll(r.State, "_", " ")
+		if first, _, _ := strings.Cut(r.Reason, "\n"); first != "" {
+			reason += ": " + strings.TrimSuffix(first, "; its last lines:")
+		}
+		verdicts = append(verdicts, Verdict{Objective: "rollout(" + r.Name + ") == completed", Result: Fail, Word: r.State, Reason: reason})
+	}
+	return verdicts
+}

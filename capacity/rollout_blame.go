@@ -1,0 +1,313 @@
+package capacity
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"coinbench/history"
+)
+
+// FailureGroup are failed requests with one cause: their class, the task that they reached, and the last that had happened to it.
+type FailureGroup struct {
+	Class    history.Class     `json:"class"`
+	Status   int               `json:"status,omitempty"`
+	Task     string            `json:"task,omitempty"` // "": none was there, or nobody knows
+	Version  string            `json:"version,omitempty"`
+	Event    history.EventKind `json:"event,omitempty"` // the last before the failure
+	Inferred bool              `json:"inferred"`        // the task is concluded from what happened then; neither an answer nor the balancer named it
+	Count    int64             `json:"count"`
+	FirstS   float64           `json:"first_s"` // the failures, since the run's start
+	LastS    float64           `json:"last_s"`
+	FromS    float64           `json:"after_event_from_s"` // since the event
+	ToS      float64           `json:"after_event_to_s"`
+	Text     string            `json:"description"`
+}
+
+// Blame is to what one failed request is put down.
+type Blame struct {
+	Task     string // "": none was there, or nobody knows
+	Version  string
+	Event    history.EventKind // the last that had happened to the task, or, without one, to the service; "": nothing
+	EventAt  time.Duration
+	At       time.Duration // of the failure
+	Inferred bool
+	Nobody   bool // the balancer had no replica
+}
+
+// blame puts failed requests of one service down to tasks.
+//
+// Three witnesses are heard, the best first: the answer, whose header names the replica; the balancer, which writes down each
+// connection that it could not bring to an end; and the tasks' lives, of which the one is chosen that was in rotation and in trouble.
+type blame struct {
+	tasks   []*TaskLife
+	service []history.Event // of the service or of its tasks
+	broken  []history.Event // connections that the balancer saw fail
+	used    []bool
+}
+
+func newBlame(run *history.Run, service string, tasks []*TaskLife) *blame {
+	b := &blame{tasks: tasks}
+	for _, e := range run.Events {
+		switch {
+		case e.Service != service:
+		case e.Kind == history.ConnectionFailed:
+			b.broken = append(b.broken, e)
+		case strings.HasPrefix(string(e.Kind), "task.") || strings.HasPrefix(string(e.Kind), "rollout."):
+			b.service = append(b.service, e)
+		}
+	}
+	b.used = make([]bool, len(b.broken))
+	return b
+}
+
+// instant is when a request failed: a time-out began to fail when it was sent.
+func instant(s history.Sample) time.Duration {
+	switch s.Class {
+	case history.Dropped:
+		return s.Due
+	case history.ConnectTimeout, history.HeaderTimeout, history.BodyTimeout:
+		return s.Sent
+	}
+	return s.Done
+}
+
+// late is how long after the client the balancer may write a failure down.
+const late = 50 * time.Millisecond
+
+// put puts one failed request down. Requests must come in the order in which they were done.
+func (b *blame) put(s history.Sample) Blame {
+	r := Blame{At: instant(s), Version: s.Version}
+	var t *TaskLife
+	switch {
+	case s.Class == history.Dropped:
+	case s.Replica != "":
+		t = b.answered(s)
+	default:
+		if e := b.witnessed(s); e != nil {
+			r.Nobody = e.Task == ""
+			t = b.task(e.Task)
+		} else {
+			t = b.suspect(s)
+			r.Inferred = t != nil
+		}
+	}
+	events := b.service
+	if t != nil {
+		r.Task, events = t.Task, t.events
+		if r.Version == "" {
+			r.Version = t.Version
+		}
+	}
+	for _, e := range events {
+		if e.At > r.At {
+			break
+		}
+		r.Event, r.EventAt = e.Kind, e.At
+	}
+	return r
+}
+
+func (b *blame) task(name string) *TaskLife {
+	for _, t := range b.tasks {
+		if t.Task == name && name != "" {
+			return t
+		}
+	}
+	return nil
+}
+
+// answered is the task that an answer names: of the slot's tasks that lived then the one of its version, else the latest.
+func (b *blame) answered(s history.Sample) (found *TaskLife) {
+	for _, t := range b.tasks {
+		if t.replica() != s.Replica && t.Task != s.Replica || t.StartedS == nil || *t.StartedS > s.Done.Seconds() || t.GoneS != nil && *t.GoneS < s.Sent.Seconds() {
+			continue
+		}
+		if found == nil || t.Version == s.Version || found.Version != s.Version {
+			found = t
+		}
+	}
+	return found
+}
+
+// witnessed is the connection that the balancer saw fail while the request was under way, which is used up by it.
+func (b *blame) witnessed(s history.Sample) *history.Event {
+	i := sort.Search(len(b.broken), func(i int) bool { return b.broken[i].At >= s.Sent })
+	for ; i < len(b.broken) && b.broken[i].At <= s.Done+late; i++ {
+		if !b.used[i] {
+			b.used[i] = true
+			return &b.broken[i]
+		}
+	}
+	return nil
+}
+
+// suspect is the task that was in trouble: in rotation though dead, frozen or slow, or told to stop, gone or new around then. Of
+// several, the one in the deepest trouble, then the latest.
+func (b *blame) suspect(s history.Sample) (found *TaskLife) {
+	at, sent := instant(s).Seconds(), s.Sent.Seconds()
+	const near = .1 // before and after, seconds
+	deepest, latest := 0, 0.0
+	for _, t := range b.tasks {
+		if t.StartedS == nil && t.KilledS == nil || t.JoinedS == nil || *t.JoinedS > at || t.LeftS != nil && *t.LeftS < sent-1 {
+			continue
+		}
+		depth, when := 0, 0.0
+		for _, e := range t.events {
+			x := e.At.Seconds()
+			if x > at+near {
+				break
+			}
+			d := 0
+			switch e.Kind {
+			case history.TaskKilled:
+				d = 5
+			case history.TaskGone:
+				if t.LeftS == nil || *t.LeftS >= sent || x >= sent-near {
+					d = 4
+				}
+			case history.TaskPaused, history.TaskSlowed:
+				d = 4
+			case history.TaskRecovered:
+				if x < sent {
+					depth = 0
+				}
+				continue
+			case history.TaskUnhealthy:
+				d = 3
+			case history.TaskStopping:
+				d = 3
+			case history.TaskLeft:
+				d = 2
+			case history.TaskJoined:
+				d = 1
+			}
+			if d >= depth && d > 0 {
+				depth, when = d, x
+			}
+		}
+		if depth > deepest || depth == deepest && depth > 0 && when > latest {
+			deepest, latest, found = depth, when, t
+		}
+	}
+	return found
+}
+
+// groups puts failed requests down and gathers those with one cause.
+func (b *blame) groups(failed []history.Sample) []FailureGroup {
+	slices.SortStableFunc(failed, func(x, y history.Sample) int { return cmp.Compare(x.Done, y.Done) })
+	type key struct {
+		class   history.Class
+		status  int
+		task    string
+		event   history.EventKind
+		eventAt time.Duration
+	}
+	var keys []key
+	all := map[key]*FailureGroup{}
+	nobody := map[key]bool{}
+	for _, s := range failed {
+		x := b.put(s)
+		k := key{s.Class, s.Status, x.Task, x.Event, x.EventAt}
+		g := all[k]
+		at, after := x.At.Seconds(), (x.At - x.EventAt).Seconds()
+		if g == nil {
+			g = &FailureGroup{Class: s.Class, Status: s.Status, Task: x.Task, Version: x.Version, Event: x.Event, Inferred: x.Inferred, FirstS: at, FromS: after, ToS: after}
+			all[k], keys = g, append(keys, k)
+		}
+		g.Count++
+		g.Inferred = g.Inferred || x.Inferred
+		nobody[k] = nobody[k] || x.Nobody
+		g.FirstS, g.LastS = min(g.FirstS, at), max(g.LastS, at)
+		g.FromS, g.ToS = min(g.FromS, after), max(g.ToS, after)
+	}
+	var out []FailureGroup
+	for _, k := range keys {
+		g := all[k]
+		g.Text = g.words(nobody[k])
+		out = append(out, *g)
+	}
+	slices.SortStableFunc(out, func(x, y FailureGroup) int { return cmp.Compare(y.Count, x.Count) })
+	return out
+}
+
+// words says such as "17 refused, 40 ms to 60 ms after rng.3#2 was told to stop".
+func (g *FailureGroup) words(nobody bool) string {
+	what := string(g.Class)
+	if g.Status > 0 {
+		what = fmt.Sprintf("answered %d", g.Status)
+	}
+	text := fmt.Sprintf("%d %s", g.Count, what)
+	if g.Task != "" && g.Version != "" && g.Status > 0 {
+		text += " by " + g.Version
+	}
+	if nobody {
+		text += " (no replica was in rotation)"
+	}
+	if g.Event != "" {
+		from, to := milliseconds3(g.FromS), milliseconds3(g.ToS)
+		if g.ToS >= 10 {
+			from, to = significant(g.FromS)+" s", significant(g.ToS)+" s"
+		}
+		span := from + " to " + to
+		if from == to {
+			span = from
+		}
+		who := g.Task
+		if who == "" {
+			who = "a replica"
+			if strings.HasPrefix(string(g.Event), "rollout.") {
+				who = "the rollout"
+			}
+		}
+		text += fmt.Sprintf(", %s after %s %s", span, who, eventWords(g.Event))
+	}
+	if g.Inferred {
+		text += " (inferred)"
+	}
+	return text
+}
+
+// eventWords says what an event is of whom it happens to.
+func eventWords(k history.EventKind) string {
+	switch k {
+	case history.TaskPulled:
+		return "had its image"
+	case history.TaskStarted:
+		return "was started"
+	case history.TaskHealthy:
+		return "became healthy"
+	case history.TaskUnhealthy:
+		return "became unhealthy"
+	case history.TaskJoined:
+		return "came into rotation"
+	case history.TaskLeft:
+		return "left the rotation"
+	case history.TaskStopping:
+		return "was told to stop"
+	case history.TaskGone:
+		return "was gone"
+	case history.TaskKilled:
+		return "was killed"
+	case history.TaskPaused:
+		return "was frozen"
+	case history.TaskSlowed:
+		return "was made slow"
+	case history.TaskRecovered:
+		return "recovered"
+	case history.RolloutBegin:
+		return "began"
+	case history.RolloutSlot:
+		return "turned to the next replica"
+	case history.RolloutSwitch:
+		return "switched over"
+	case history.RolloutJudged:
+		return "judged the canary"
+	case history.RolloutEnd:
+		return "ended"
+	}
+	return string(k)
+}

@@ -1,0 +1,115 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"coinbench/loadgen"
+)
+
+// Attack sends requests as they fall due, whether those before were answered or not: an open workload.
+type Attack struct {
+	Name       string        `json:"name" jsonschema_description:"Name of the load, which objectives use. Default: the service's name."`
+	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Path       string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
+	Method     string        `json:"method" jsonschema_description:"Default: GET, or POST where there is a body."`
+	Body       string        `json:"body" jsonschema_description:"Body of the request."`
+	BodyBytes  int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
+	Type       string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+	Rate       string        `json:"rate" jsonschema:"required" jsonschema_description:"When requests fall due: 500/s, ramp(0/s, 500/s, 30s), poisson(200/s) ..."`
+	For        time.Duration `json:"for" jsonschema_description:"Length of the load. In the background it may be absent: then the load ends with the last step."`
+	Background bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the load."`
+	Timeout    time.Duration `json:"timeout" jsonschema:"default=30s" jsonschema_description:"Longest time for a connection, for an answer's header, and for its body, each."`
+	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, and is balanced on its own."`
+}
+
+func (s *Attack) preset() {
+	s.Path, s.Type, s.Timeout = "/", "application/octet-stream", 30*time.Second
+}
+
+func (s *Attack) title() string {
+	title := fmt.Sprintf("attack %s %s%s with %s", s.bench().method(), s.Service, s.Path, s.Rate)
+	if s.For > 0 {
+		title += fmt.Sprintf(" for %s", s.For)
+	}
+	if s.Background {
+		title += ", in the background"
+	}
+	return title
+}
+
+// bench is the request in the words of a bench.
+func (s *Attack) bench() *Bench {
+	return &Bench{Method: s.Method, Body: s.Body, BodyBytes: s.BodyBytes}
+}
+
+func (s *Attack) name() string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return s.Service
+}
+
+// mostAttackSamples are the requests that are kept one by one: a rollout is judged by them.
+const mostAttackSamples = 500_000
+
+func (s *Attack) check(p *plan) {
+	p.running()
+	p.service(s.Service, &s.Service)
+	p.path(&s.Path)
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+	if s.Method != "" && !slices.Contains(methods, s.Method) {
+		p.wrong(&s.Method, "%s", unknown("method", s.Method, methods))
+	}
+	if s.Body != "" && s.BodyBytes > 0 {
+		p.wrong(&s.BodyBytes, "body and body_bytes; accepted: one of them")
+	}
+	if s.BodyBytes > mostBodyBytes {
+		p.wrong(&s.BodyBytes, "body_bytes is %d; accepted: at most %d", s.BodyBytes, mostBodyBytes)
+	}
+	if s.Rate == "" {
+		p.wrong(&s.Rate, "no rate is given; accepted: such as rate: 500/s")
+	} else if _, err := loadgen.ParseSchedule(s.Rate); err != nil {
+		p.wrong(&s.Rate, "rate %q: %v", s.Rate, err)
+	}
+	if !s.Background || s.For > 0 {
+		p.positive(&s.For, "for")
+	}
+	p.positive(&s.Timeout, "timeout")
+	p.load(s.name(), &s.Service)
+	if s.Background {
+		p.attacked[s.Service] = true
+	} else {
+		p.length = s.For
+	}
+}
+
+func (s *Attack) play(ctx context.Context, st *stage) error {
+	url, err := st.url(ctx, s.Service, s.Path)
+	if err != nil {
+		return err
+	}
+	b := s.bench()
+	target := loadgen.Target{Method: b.method(), URL: url, Body: b.body(st.scenario.Seed)}
+	if target.Body != nil {
+		target.Header = http.Header{"Content-Type": {s.Type}}
+	}
+	w := loadgen.Workload{
+		Name: s.name(), Targets: []loadgen.Target{target}, Schedule: s.Rate, Duration: s.For,
+		Reuse:      loadgen.Reuse{PerRequest: !s.Reuse},
+		Timeouts:   loadgen.Timeouts{Connect: s.Timeout, Header: s.Timeout, Body: s.Timeout},
+		MaxSamples: mostAttackSamples, Seed: st.scenario.Seed,
+	}
+	if s.For == 0 {
+		w.Duration = longest
+	}
+	if s.Background {
+		st.loadBeside(ctx, s.Service, w, s.For == 0)
+		return nil
+	}
+	st.doing("sending %s", s.Rate)
+	return st.load(ctx, s.Service, w)
+}
