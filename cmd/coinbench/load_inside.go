@@ -33,8 +33,9 @@ func loadCommand(p process) *cobra.Command {
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
 			env := environment(p.environ)
-			ctx, end := context.WithCancelCause(ctx)
-			late := time.AfterFunc(meetTimeout, func() { end(errors.New("the others did not come within " + meetTimeout.String())) })
+			ctx, cancel := context.WithCancelCause(ctx)
+			defer cancel(nil)
+			late := time.AfterFunc(meetTimeout, func() { cancel(errors.New("the others did not come within " + meetTimeout.String())) })
 			order, err := relay.Meet(ctx, env[swarm.RelayVariable], env[swarm.JobVariable], env[swarm.NodeVariable])
 			if err != nil {
 				return unmeasured(errors.Join(err, context.Cause(ctx)))
@@ -42,7 +43,7 @@ func loadCommand(p process) *cobra.Command {
 			late.Stop()
 			go func() {
 				<-order.Stop
-				end(nil)
+				cancel(nil)
 			}()
 			var w loadgen.Workload
 			if err := json.Unmarshal(order.Work, &w); err != nil {
