@@ -231,7 +231,7 @@ func (r *Rollout) observe(tasks []*TaskLife) {
 		if touched {
 			r.Tasks = append(r.Tasks, *t)
 		}
-		if t.serving(r.BeginS) {
+		if t.serving(r.BeginS - 1e-6) { // just before
 			r.Replicas++
 		}
 		if within(r.EndS, t.JoinedS, nil) && *t.JoinedS > r.BeginS {

@@ -145,52 +145,40 @@ func (b *blame) witnessed(s history.Sample) *history.Event {
 	return nil
 }
 
-// suspect is the task that was in trouble: in rotation though dead, frozen or slow, or told to stop, gone or new around then. Of
-// several, the one in the deepest trouble, then the latest.
+// suspect is the task that was in trouble: one in rotation that is dead, frozen or slow before all others, else the one to which
+// something happened last. A connection that could not be made was meant for a task in rotation; one that broke may belong to a task
+// that had left.
 func (b *blame) suspect(s history.Sample) (found *TaskLife) {
-	at, sent := instant(s).Seconds(), s.Sent.Seconds()
-	const near = .1 // before and after, seconds
-	deepest, latest := 0, 0.0
+	const recent = 5 // seconds, in which what happened may be the cause
+	failed, sent := instant(s).Seconds(), s.Sent.Seconds()
+	connecting := slices.Contains([]history.Class{history.Refused, history.NoRoute, history.ConnectTimeout, history.ConnectFailed}, s.Class)
+	foundBad, foundAt := false, 0.0
 	for _, t := range b.tasks {
-		if t.StartedS == nil && t.KilledS == nil || t.JoinedS == nil || *t.JoinedS > at || t.LeftS != nil && *t.LeftS < sent-1 {
+		if t.JoinedS == nil || *t.JoinedS > failed || connecting && t.LeftS != nil && *t.LeftS < sent {
 			continue
 		}
-		depth, when := 0, 0.0
+		bad, when := false, -1.0
 		for _, e := range t.events {
 			x := e.At.Seconds()
-			if x > at+near {
+			if x > failed {
 				break
 			}
-			d := 0
 			switch e.Kind {
-			case history.TaskKilled:
-				d = 5
+			case history.TaskKilled, history.TaskPaused, history.TaskSlowed:
+				bad, when = true, x
 			case history.TaskGone:
-				if t.LeftS == nil || *t.LeftS >= sent || x >= sent-near {
-					d = 4
-				}
-			case history.TaskPaused, history.TaskSlowed:
-				d = 4
-			case history.TaskRecovered:
-				if x < sent {
-					depth = 0
-				}
-				continue
-			case history.TaskUnhealthy:
-				d = 3
-			case history.TaskStopping:
-				d = 3
-			case history.TaskLeft:
-				d = 2
-			case history.TaskJoined:
-				d = 1
-			}
-			if d >= depth && d > 0 {
-				depth, when = d, x
+				bad, when = bad || t.LeftS == nil || *t.LeftS > failed, x
+			case history.TaskRecovered, history.TaskLeft:
+				bad, when = false, x
+			case history.TaskJoined, history.TaskUnhealthy, history.TaskStopping:
+				when = x
 			}
 		}
-		if depth > deepest || depth == deepest && depth > 0 && when > latest {
-			deepest, latest, found = depth, when, t
+		if when < 0 || !bad && when < failed-recent {
+			continue
+		}
+		if found == nil || bad && !foundBad || bad == foundBad && when > foundAt {
+			found, foundBad, foundAt = t, bad, when
 		}
 	}
 	return found

@@ -1,0 +1,292 @@
+package capacity
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"coinbench/history"
+)
+
+// Clopper and Pearson's bound, against published values and its own definition.
+func TestAvailabilityBound(t *testing.T) {
+	for _, c := range []struct {
+		n, failed int64
+		want      float64 // upper bound of the probability of failure, one-sided 95 %
+	}{
+		{10, 0, 0.25887},  // 1 - 0.05^(1/10)
+		{10, 1, 0.39416},  // Beta(2, 9) at 0.95
+		{100, 0, 0.02951}, // 1 - 0.05^(1/100)
+		{100, 5, 0.10225}, // Beta(6, 95) at 0.95
+		{50000, 0, 5.9913e-5},
+		{7, 7, 1},
+	} {
+		a := NewAvailability(c.n, c.failed)
+		if got := 1 - a.AtLeast; math.Abs(got-c.want) > 1e-4*c.want+5e-6*math.Min(1, c.want*10) {
+			t.Errorf("%d of %d: %.6g, want %.6g", c.failed, c.n, got, c.want)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Int64Range(1, 2000).Draw(t, "n")
+		k := rapid.Int64Range(0, n).Draw(t, "failed")
+		a := NewAvailability(n, k)
+		if a.AtLeast > a.Share || a.AtLeast < 0 {
+			t.Fatalf("%d of %d: at least %g of a share of %g", k, n, a.AtLeast, a.Share)
+		}
+		if p := 1 - a.AtLeast; k < n { // k failures or fewer have the probability 5 % at the bound
+			sum := 0.0
+			for i := int64(0); i <= k; i++ {
+				sum += math.Exp(logChoose(n, i) + float64(i)*math.Log(p) + float64(n-i)*math.Log1p(-p))
+			}
+			if math.Abs(sum-.05) > 1e-6 {
+				t.Fatalf("%d of %d: P = %g at the bound", k, n, sum)
+			}
+		}
+	})
+	if n := Needed(.999); NewAvailability(n, 0).AtLeast < .999 || NewAvailability(n-1, 0).AtLeast >= .999 {
+		t.Errorf("%d requests are needed for 99.9 %%", n)
+	}
+	if a := NewAvailability(0, 0); a.AtLeast != 0 {
+		t.Errorf("no request proves %g", a.AtLeast)
+	}
+}
+
+// A trial is a rolling update of some replicas at random times, with one request that fails at a known instant in a known replica.
+type trial struct {
+	run   *history.Run
+	task  string
+	event history.EventKind
+	class history.Class
+}
+
+func newTrial(seed uint64, witness string) trial {
+	random := rand.New(rand.NewPCG(seed, 5))
+	run := &history.Run{}
+	at := time.Second
+	emit := func(kind history.EventKind, task string, detail ...string) time.Duration {
+		at += time.Duration(1+random.IntN(40)) * time.Millisecond
+		e := history.Event{At: at, Kind: kind, Step: 1, Service: "rng", Task: task, Detail: map[string]string{}}
+		for i := 0; i+1 < len(detail); i += 2 {
+			e.Detail[detail[i]] = detail[i+1]
+		}
+		run.Events = append(run.Events, e)
+		return at
+	}
+	n := 2 + random.IntN(6)
+	for slot := 1; slot <= n; slot++ {
+		emit(history.TaskStarted, fmt.Sprintf("rng.%d#1", slot), "version", "v1")
+		emit(history.TaskJoined, fmt.Sprintf("rng.%d#1", slot))
+	}
+	run.Events = append(run.Events, history.Event{At: at, Kind: history.StepBegin, Step: 2, Service: "rng", Detail: map[string]string{"verb": "update", "disturbance": "rng"}})
+	emit(history.RolloutBegin, "")
+	victim := 1 + random.IntN(n)
+	tr := trial{run: run}
+	var sent, done time.Duration
+	fail := func(slot, generation int, event history.EventKind, class history.Class) {
+		if slot != victim || tr.task != "" || random.IntN(2) == 0 && event != history.TaskJoined {
+			return
+		}
+		tr.task, tr.event, tr.class = fmt.Sprintf("rng.%d#%d", slot, generation), event, class
+		sent = at - time.Duration(random.IntN(3))*time.Millisecond
+		done = at + time.Duration(1+random.IntN(900))*time.Microsecond
+		at = done
+		if witness == "balancer" {
+			run.Events = append(run.Events, history.Event{At: done + time.Duration(random.IntN(100))*time.Microsecond, Kind: history.ConnectionFailed, Service: "rng", Task: tr.task})
+			at += 200 * time.Microsecond
+		}
+	}
+	for slot := 1; slot <= n; slot++ {
+		old, young := fmt.Sprintf("rng.%d#1", slot), fmt.Sprintf("rng.%d#2", slot)
+		emit(history.TaskLeft, old)
+		fail(slot, 1, history.TaskLeft, history.ResetBeforeByte)
+		emit(history.TaskStopping, old)
+		fail(slot, 1, history.TaskStopping, history.ResetInBody)
+		emit(history.TaskGone, old)
+		emit(history.TaskStarted, young, "version", "v2")
+		emit(history.TaskJoined, young)
+		fail(slot, 2, history.TaskJoined, history.Refused)
+	}
+	emit(history.RolloutEnd, "", "state", "completed")
+	run.Events = append(run.Events, history.Event{At: at + time.Millisecond, Kind: history.StepEnd, Step: 2})
+	run.End = at + 2*time.Second
+	s := history.Sample{Seq: 100000, Due: sent, Sent: sent, Done: done, Class: tr.class, Error: "injected"}
+	if witness == "answer" {
+		s.Class, s.Status, s.Replica = history.UnexpectedStatus, 500, fmt.Sprintf("rng.%d", victim)
+		tr.class = s.Class
+		s.Version = "v" + tr.task[len(tr.task)-1:]
+	}
+	load := history.Load{LoadSpec: history.LoadSpec{Name: "open", Service: "rng", Begin: 900 * time.Millisecond, Schedule: "1000/s"}, Closing: &history.LoadEndRecord{End: run.End}}
+	total := history.Interval{At: load.Begin, Length: run.End, Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram(), Failures: map[history.Class]int64{tr.class: 1}}
+	for x := load.Begin; x < run.End; x += time.Millisecond {
+		load.Samples = append(load.Samples, history.Sample{Seq: total.OK, Due: x, Sent: x, Done: x + time.Millisecond})
+		total.OK++
+	}
+	total.Due = total.OK + 1
+	load.Samples = append(load.Samples, s)
+	load.Intervals = []history.Interval{total}
+	run.Loads = []history.Load{load}
+	return tr
+}
+
+// A failed request that was injected at a known instant in a known replica is put down to it, and to what had happened to it: in every
+// trial, whichever of the three witnesses there is.
+func TestFailuresArePutDownToTheirCause(t *testing.T) {
+	for _, witness := range []string{"answer", "balancer", "lives"} {
+		right := 0
+		for seed := range uint64(100) {
+			tr := newTrial(seed, witness)
+			a := Analyse(tr.run)
+			if len(a.Rollouts) != 1 || len(a.Rollouts[0].Loads) != 1 || len(a.Rollouts[0].Loads[0].Failures) != 1 {
+				t.Fatalf("%s, seed %d: %+v", witness, seed, a.Rollouts)
+			}
+			g := a.Rollouts[0].Loads[0].Failures[0]
+			if g.Task == tr.task && g.Event == tr.event && g.Class == tr.class && g.Inferred == (witness == "lives") {
+				right++
+			} else {
+				t.Logf("%s, seed %d: put down to %s (%s), is %s after %s", witness, seed, g.Task, g.Text, tr.task, tr.event)
+			}
+		}
+		if right != 100 {
+			t.Errorf("by the %s: %d of 100 trials", witness, right)
+		}
+	}
+}
+
+func at(s float64, kind history.EventKind, task string, detail ...string) history.Event {
+	e := history.Event{At: time.Duration(s * 1e9), Kind: kind, Step: 2, Service: "rng", Task: task, Detail: map[string]string{}}
+	for i := 0; i+1 < len(detail); i += 2 {
+		e.Detail[detail[i]] = detail[i+1]
+	}
+	return e
+}
+
+// replaced is a run in which both replicas are replaced one after the other, each away for a second, then with more events.
+func replaced(more ...history.Event) *history.Run {
+	events := []history.Event{
+		at(0, history.TaskStarted, "rng.1#1", "version", "v1"), at(0, history.TaskJoined, "rng.1#1"),
+		at(0, history.TaskStarted, "rng.2#1", "version", "v1"), at(0, history.TaskJoined, "rng.2#1"),
+		at(10, history.StepBegin, "", "verb", "update", "disturbance", "rng"),
+		at(10, history.RolloutBegin, "", "strategy", "rolling"),
+		at(10, history.TaskLeft, "rng.1#1"), at(10.5, history.TaskGone, "rng.1#1"),
+		at(10.5, history.TaskStarted, "rng.1#2", "version", "v2"), at(11, history.TaskJoined, "rng.1#2"),
+		at(12, history.TaskLeft, "rng.2#1"), at(12.5, history.TaskGone, "rng.2#1"),
+		at(12.5, history.TaskStarted, "rng.2#2", "version", "v2"), at(13, history.TaskJoined, "rng.2#2"),
+	}
+	events = append(events, more...)
+	events = append(events, at(20, history.StepEnd, ""))
+	slices.SortStableFunc(events, func(a, b history.Event) int { return int(a.At - b.At) })
+	return &history.Run{Events: events, End: 30 * time.Second, Status: history.Finished}
+}
+
+func TestRolloutRecord(t *testing.T) {
+	a := Analyse(replaced(at(18, history.RolloutEnd, "", "state", "completed")))
+	r := a.Rollout("rng")
+	if r == nil || r.State != "completed" || r.Replicas != 2 || r.Replaced != 2 || r.LeastServing != 1 {
+		t.Fatalf("%+v", r)
+	}
+	if r.DurationS == nil || *r.DurationS != 8 || math.Abs(r.MixedS-1) > 1e-9 { // 11 to 12 s
+		t.Errorf("took %v s, %g s of them mixed; want 8 and 1", *r.DurationS, r.MixedS)
+	}
+	if r.ExtraReplicaS != 0 {
+		t.Errorf("%g replica-seconds beyond two", r.ExtraReplicaS)
+	}
+	if len(a.Objectives) != 0 {
+		t.Errorf("judged %v", a.Objectives)
+	}
+}
+
+// A rollout that did not complete fails the run, whatever the engine says of it afterwards, unless an objective expects it.
+func TestRolledBackIsAFailure(t *testing.T) {
+	run := replaced(at(14, history.TaskUnhealthy, "rng.2#2", "error", "503"), at(14.5, history.RolloutBegin, "", "rollback", "true"),
+		at(18, history.RolloutEnd, "", "state", "completed"))
+	a := Analyse(run)
+	if a.Overall.Outcome != OutcomeFail || len(a.Objectives) != 1 || a.Objectives[0].Result != Fail {
+		t.Errorf("%v %v", a.Overall, a.Objectives)
+	}
+	b := a.Rollout("rng").Back
+	if b == nil || *b.DetectedS != 14 || *b.TriggeredS != 14.5 || *b.AllOldS != 18 || b.FirstBadS != nil {
+		t.Errorf("the rollback's parts are %+v", b)
+	}
+	o, err := ParseObjective("rollout(rng) == rolled_back")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := Analyse(run, o); len(a.Objectives) != 1 || a.Objectives[0].Result != Pass {
+		t.Errorf("expected, and judged %v", a.Objectives)
+	}
+}
+
+// A switch that takes microseconds is no dip; an eviction that takes a second is one.
+func TestSwitchIsNoDip(t *testing.T) {
+	run := replaced()
+	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.At > 10*time.Second && e.Kind != history.StepEnd })
+	run.Events = append(run.Events, at(11, history.TaskStarted, "rng.1#2", "version", "v2"), at(11, history.TaskStarted, "rng.2#2", "version", "v2"))
+	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.Kind == history.TaskLeft })
+	for i, slot := range []string{"1", "2"} {
+		x := 12 + float64(i)*1e-5
+		run.Events = append(run.Events, at(x, history.TaskLeft, "rng."+slot+"#1"), at(x+5e-6, history.TaskJoined, "rng."+slot+"#2"), at(13, history.TaskGone, "rng."+slot+"#1"))
+	}
+	slices.SortStableFunc(run.Events, func(a, b history.Event) int { return int(a.At - b.At) })
+	r := Analyse(run).Rollouts[0]
+	if r.LeastServing != 2 || r.MixedS > 1e-4 || math.Abs(r.ExtraReplicaS-4) > 1e-9 { // two more from 11 to 13 s
+		t.Errorf("least %d, mixed %g s, extra %g replica-seconds", r.LeastServing, r.MixedS, r.ExtraReplicaS)
+	}
+}
+
+func TestTooFewRequestsAreInconclusive(t *testing.T) {
+	tr := newTrial(1, "lives")
+	l := &tr.run.Loads[0]
+	l.Samples = slices.DeleteFunc(l.Samples, func(s history.Sample) bool { return s.Class == history.OK && s.Seq%100 != 0 })
+	tr.run.Status = history.Finished
+	if a := Analyse(tr.run); a.Overall.Outcome != OutcomeInconclusive {
+		t.Errorf("%v with %d requests for %d tasks", a.Overall, a.Rollouts[0].Loads[0].Requests, a.Rollouts[0].Replaced)
+	}
+}
+
+func TestJudgeCanary(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	side := func(n int, mean float64, failed int64) (s CanarySide) {
+		for range n {
+			s.TimesS = append(s.TimesS, mean*(.8+.4*random.Float64()))
+		}
+		s.Failed = failed
+		return s
+	}
+	for _, c := range []struct {
+		name         string
+		canary, rest CanarySide
+		back         bool
+	}{
+		{"the same", side(500, .01, 0), side(2000, .01, 0), false},
+		{"as bad as the rest", side(480, .01, 20), side(1920, .01, 80), false},
+		{"fails", side(450, .01, 50), side(2000, .01, 0), true},
+		{"fails now and then", side(495, .01, 5), side(2000, .01, 0), true},
+		{"fails altogether", side(0, .01, 500), side(2000, .01, 0), true},
+		{"slow", side(500, .02, 0), side(2000, .01, 0), true},
+		{"slower by less than matters", side(5000, .0104, 0), side(20000, .01, 0), false},
+		{"nobody came", side(10, .01, 0), side(2000, .01, 0), true},
+	} {
+		if v := JudgeCanary(c.canary, c.rest, .99); v.Back != c.back || v.Reason == "" {
+			t.Errorf("%s: %+v", c.name, v)
+		}
+	}
+	// Two sides that are the same are told apart no oftener than the confidence allows.
+	wrong := 0
+	for range 1000 {
+		if JudgeCanary(side(100, .01, 2), side(400, .01, 8), .95).Back {
+			wrong++
+		}
+	}
+	if wrong > 50 {
+		t.Errorf("%d of 1000 sound canaries were taken back at a confidence of 95 %%", wrong)
+	}
+	// Fisher's lady, who told three of four cups: 17 of 70.
+	if p := fisher(3, 4, 1, 4); math.Abs(p-17.0/70) > 1e-9 {
+		t.Errorf("p = %g, want 17/70", p)
+	}
+}
