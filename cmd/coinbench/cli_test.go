@@ -20,7 +20,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "served": waitServed, "measured": measured, "expand": expandFile,
+			"exits": exits, "measured": measured, "expand": expandFile,
 		},
 		Setup: loadServer,
 	})

@@ -6,7 +6,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,22 +53,6 @@ func loadServer(env *testscript.Env) error {
 	return nil
 }
 
-// waitServed N: until $SERVER has had N more requests.
-func waitServed(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: served N")
-	}
-	n, err := strconv.ParseInt(args[0], 10, 64)
-	ts.Check(err)
-	s := ts.Value("served").(*served)
-	n += s.requests.Load()
-	for tick, end := time.NewTicker(5*time.Millisecond), time.Now().Add(time.Minute); s.requests.Load() < n; <-tick.C {
-		if time.Now().After(end) {
-			ts.Fatalf("%d requests in a minute, want %d", s.requests.Load(), n)
-		}
-	}
-}
-
 // expandFile FILE: the script's variables are put in.
 func expandFile(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
@@ -82,8 +67,45 @@ func measured(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: measured COMMAND ARG...")
 	}
-	if err := ts.Exec(args[0], args[1:]...); err != nil && (err.Error() != "exit status 3" || !strings.HasPrefix(ts.ReadFile("stdout"), "INVALID")) {
+	if err := ts.Exec(args[0], args[1:]...); err != nil && (err.Error() != "exit status 3" || !strings.Contains(ts.ReadFile("stdout")+ts.ReadFile("stderr"), "INVALID  ")) {
 		ts.Fatalf("%v", err)
+	}
+}
+
+// Ctrl-C ends a load early; it is reported, and recorded as interrupted.
+func TestInterruptedLoad(t *testing.T) {
+	s := &served{}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	dir := filepath.Join(t.TempDir(), "run")
+	for _, args := range [][]string{
+		{"attack", "--rate", "50/s", "--duration", "5m", "--out", dir, server.URL},
+		{"bench", "-t", "300", server.URL},
+	} {
+		before := s.requests.Load()
+		var stdout strings.Builder
+		c := exec.Command("coinbench", args...)
+		c.Stdout = &stdout
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		tick := time.NewTicker(5 * time.Millisecond)
+		for end := time.Now().Add(time.Minute); s.requests.Load() < before+5 && time.Now().Before(end); {
+			<-tick.C
+		}
+		tick.Stop()
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Wait(); err != nil && !strings.Contains(stdout.String(), "INVALID  ") {
+			t.Errorf("%s: %v", args[0], err)
+		}
+		if !strings.Contains(stdout.String(), "interrupted  it was stopped after") {
+			t.Errorf("%s: its report:\n%s", args[0], stdout.String())
+		}
+	}
+	if run, err := history.Open(dir); err != nil || run.Status != history.Interrupted || len(run.Loads) != 1 || run.Loads[0].Closing == nil {
+		t.Errorf("%v: %+v", err, run)
 	}
 }
 
