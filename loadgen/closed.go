@@ -16,27 +16,27 @@ func (e *engine) closed() {
 		wg.Go(func() {
 			s := &slot{e: e, shard: e.shards[i%len(e.shards)]}
 			defer s.close()
-			s.live(ctx, time.Duration(i)*e.w.Stagger)
+			s.live(ctx)
 		})
 	}
 	wg.Wait()
 }
 
-// live is one client's life, which begins after a while: request, answer, think, again.
-func (s *slot) live(ctx context.Context, after time.Duration) {
+// live is one client's life: request, answer, think, again.
+func (s *slot) live(ctx context.Context) {
 	e := s.e
 	end := time.Duration(1<<63 - 1)
 	if e.w.Duration > 0 {
 		end = e.begin + e.w.Duration
 	}
 	var o outcome
-	sent := e.now()
-	due := sent + after
+	due := e.now()
+	sent := due
 	for {
 		if due >= end || e.stopped.Load() || ctx.Err() != nil {
 			return
 		}
-		if sent < due {
+		if e.w.Think > 0 && sent < due {
 			if !e.think(ctx, due) {
 				return
 			}

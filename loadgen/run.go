@@ -271,15 +271,12 @@ func (w Workload) Validate() error {
 		if w.Think != 0 {
 			bad("think time belongs to closed workloads; an open one follows its schedule")
 		}
-		if w.Stagger != 0 {
-			bad("clients that begin one after the other belong to closed workloads; an open one follows its schedule")
-		}
 	}
 	if w.Requests <= 0 && w.Duration <= 0 {
 		bad("neither a number of requests nor a duration is set: the load would never end")
 	}
 	for name, v := range map[string]int64{
-		"requests": w.Requests, "duration": int64(w.Duration), "think": int64(w.Think), "stagger": int64(w.Stagger), "connections": int64(w.Connections),
+		"requests": w.Requests, "duration": int64(w.Duration), "think": int64(w.Think), "connections": int64(w.Connections),
 		"backlog": int64(w.Backlog), "max_requests": int64(w.Reuse.MaxRequests), "max_age": int64(w.Reuse.MaxAge),
 		"connect timeout": int64(w.Timeouts.Connect), "header timeout": int64(w.Timeouts.Header), "body timeout": int64(w.Timeouts.Body),
 		"expected length": w.Expect.Length,

@@ -21,7 +21,6 @@ type Workload struct {
 	// Exactly one of Clients (closed) and Schedule (open) is set.
 	Clients  int           `json:"clients,omitempty"`
 	Think    time.Duration `json:"think,omitempty"`    // closed: pause of each client between an answer and its next request
-	Stagger  time.Duration `json:"stagger,omitempty"`  // closed: client n begins n times this after the first, as a client does that opens its connections one after the other
 	Schedule string        `json:"schedule,omitempty"` // open: e.g. "500/s", "ramp(0/s, 500/s, 30s)"; see ParseSchedule
 
 	// The load ends when Requests were made or Duration has passed, whichever is first; one of them must be set.

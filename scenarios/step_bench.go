@@ -22,7 +22,6 @@ type Bench struct {
 	BodyBytes  int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
 	Type       string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
 	Clients    Counts        `json:"clients" jsonschema:"default=1" jsonschema_description:"Numbers of clients, one load for each."`
-	Stagger    time.Duration `json:"stagger" jsonschema_description:"Client n begins n times this after the first, as ab does, which opens its connections one after the other."`
 	Requests   uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
 	For        time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
 	Background bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the one load, which ends with the last step unless it has an end of its own."`
@@ -94,7 +93,6 @@ func (s *Bench) check(p *plan) {
 		p.wrong(&s.Requests, "%d requests; accepted: at most 1000000000", s.Requests)
 	}
 	p.bounded(&s.For, "for")
-	p.bounded(&s.Stagger, "stagger")
 	if len(s.Clients) == 0 {
 		p.wrong(&s.Clients, "no clients; accepted: clients: [1, 50]")
 	}
@@ -129,7 +127,7 @@ func (s *Bench) play(ctx context.Context, st *stage) error {
 		st.doing("%s at once", plural(c, "client"))
 		w := loadgen.Workload{
 			Name: s.name(c), Targets: []loadgen.Target{target}, Clients: c,
-			Stagger: s.Stagger, Requests: int64(s.Requests), Duration: s.For,
+			Requests: int64(s.Requests), Duration: s.For,
 			Reuse: loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
 		}
 		if s.Background {

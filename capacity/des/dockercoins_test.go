@@ -174,6 +174,15 @@ func TestBenchWaves(t *testing.T) {
 	if w := waves(bench(settings.Hasher, 50)); w[105*time.Millisecond] != 20 || w[210*time.Millisecond] != 20 || w[315*time.Millisecond] != 10 || len(w) != 3 {
 		t.Errorf("hasher at c=50: %v", w)
 	}
+	reactor := workshop()
+	reactor["hasher/COIN_OCCUPANCY"], reactor["hasher/COIN_INTAKE"] = "4300us", "700us"
+	s, busy := app{rng: 5, env: reactor}.start(t), s
+	s.RunUntil(time.Second)
+	first := 50*700*time.Microsecond + 104300*time.Microsecond // a reactor takes all in before the first begins
+	if w := waves(bench(settings.Hasher, 50)); w[first] != 20 || w[first+104300*time.Microsecond] != 20 || w[first+208600*time.Microsecond] != 10 || len(w) != 3 {
+		t.Errorf("hasher with a reactor at c=50: %v", w)
+	}
+	s = busy
 	w := waves(bench(settings.RNG, 50))
 	for k := range 10 {
 		if w[time.Duration(k+1)*107*time.Millisecond] != 5 {

@@ -20,7 +20,6 @@ type Load struct {
 
 	// Exactly one of Clients and Due is set.
 	Clients int
-	Stagger time.Duration                               // closed: client n begins n times this after the first
 	Think   time.Duration                               // closed: of each client, between an answer and its next request
 	Due     func(n int64) (at time.Duration, more bool) // open: when request n is due, since the load began; never earlier than request n-1
 
@@ -132,9 +131,9 @@ func (s *Sim) StartLoad(l Load) (int, error) {
 		s.schedule(int64(l.Duration), loadEnds, w.index, 0)
 	}
 	if l.Due == nil {
-		for i := range l.Clients {
+		for range l.Clients {
 			c := s.newClient(w)
-			s.schedule(int64(i)*int64(l.Stagger), clientSends, c, 0)
+			s.schedule(0, clientSends, c, 0)
 		}
 	} else {
 		s.nextDue(w)

@@ -42,6 +42,7 @@ type server struct {
 	queued, conns         int32
 	errorRate             float64
 	occupancy, delay      int64
+	intake, reading       int64 // of a request; until when the reactor takes some in
 	random                rand.PCG
 	busyDone, busyStarted int64 // nanoseconds occupied by ended requests, and the sum of the starts of those in service
 	queueSum, serviceSum  int64
@@ -68,6 +69,7 @@ type call struct {
 	ofClient               bool // owner is a load's client
 	work                   bool // not GET /
 	reused                 bool // of the connection
+	taken                  bool // in, by the reactor
 	keeps                  bool // the client would use the connection again
 	failure                failure
 }
@@ -165,14 +167,18 @@ func (s *Sim) arrive(id int32) {
 	q := &s.calls[id]
 	v := &s.servers[q.server]
 	switch {
-	case !q.reused && v.refuses():
+	case !q.reused && v.refuses() && !(q.taken && v.condition == draining):
 		s.connect(q.server, -1)
 		q.state, q.failure = failing, refused
 		s.schedule(refusal, callFails, id, q.gen)
 	case v.condition == booting && v.bootMode == settings.Unavailable && !v.paused:
 		q.arrived, q.state = s.now, rejected
 		s.schedule(leastService, callEnds, id, q.gen)
-	case v.busy < v.slots && v.condition != booting && !v.paused && v.first < 0:
+	case v.intake > 0 && !q.taken && v.condition != booting && !v.paused:
+		q.taken, q.state = true, connecting
+		v.reading = max(v.reading, s.now) + v.intake
+		s.schedule(v.reading-s.now, callArrives, id, q.gen)
+	case v.busy < v.slots && v.condition != booting && !v.paused && v.first < 0 && v.reading <= s.now:
 		q.arrived = s.now
 		s.serve(v, id)
 	case v.serial && v.queued >= v.limit:
@@ -180,6 +186,9 @@ func (s *Sim) arrive(id int32) {
 	default:
 		q.arrived, q.state = s.now, queued
 		v.enqueue(s.calls, id)
+		if q.taken && v.reading <= s.now && v.condition != booting && !v.paused {
+			s.serveNext(v)
+		}
 	}
 }
 
@@ -448,7 +457,7 @@ func (s *Sim) dropKept(i int32) {
 func newServer(task, service int32, c settings.Settings, p rand.PCG) server {
 	v := server{task: task, service: service, bootMode: c.BootMode, serial: c.Accept == settings.Serial,
 		slots: int32(c.Concurrency), first: none, last: none, limit: int32(c.QueueLimit),
-		occupancy: int64(c.Occupancy), delay: int64(c.Delay), jitter: int64(c.Jitter), distribution: distributionOf(c.Distribution),
+		occupancy: int64(c.Occupancy), intake: int64(c.Intake), delay: int64(c.Delay), jitter: int64(c.Jitter), distribution: distributionOf(c.Distribution),
 		lane: -1, errorRate: c.ErrorRate, random: p, before: none, after: none}
 	if c.Concurrency == 0 {
 		v.slots = math.MaxInt32

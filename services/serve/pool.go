@@ -14,9 +14,9 @@ import (
 )
 
 // servePool accepts every connection and lets requests wait for a slot, until it is told to stop.
-func servePool(ctx context.Context, draining <-chan struct{}, s settings.Settings, m *metrics, l net.Listener, handler http.Handler) error {
+func servePool(ctx context.Context, draining <-chan struct{}, s settings.Settings, m *metrics, l net.Listener, handler http.Handler, sleep func(time.Duration)) error {
 	server := &http.Server{
-		Handler:           slots(s, m, handler),
+		Handler:           slots(s, m, handler, sleep),
 		ReadHeaderTimeout: s.HeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
@@ -46,13 +46,28 @@ func servePool(ctx context.Context, draining <-chan struct{}, s settings.Setting
 //
 // Nobody leaves the queue: a request whose client has gone still takes its slot and its time, as in the originals,
 // which do not notice. A server that noticed would recover from overload far too well.
-func slots(s settings.Settings, m *metrics, next http.Handler) http.Handler {
+//
+// With an intake, one thread takes requests in and starts them, as in a reactor: a request that has its slot begins when
+// those that came before are taken in.
+func slots(s settings.Settings, m *metrics, next http.Handler, sleep func(time.Duration)) http.Handler {
+	reactor := make(chan struct{}, 1)
+	react := func(d time.Duration) {
+		if s.Intake == 0 {
+			return
+		}
+		reactor <- struct{}{} // first come, first served
+		if d > 0 {
+			sleep(d)
+		}
+		<-reactor
+	}
 	var free chan struct{}
 	if s.Concurrency > 0 {
 		free = make(chan struct{}, s.Concurrency) // goroutines blocked in a send are woken first in, first out
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		buffer(w, r, s)
+		react(s.Intake)
 		arrived := time.Now()
 		if free != nil {
 			m.queued.Add(1)
@@ -60,6 +75,7 @@ func slots(s settings.Settings, m *metrics, next http.Handler) http.Handler {
 			m.queued.Add(-1)
 			defer func() { <-free }()
 		}
+		react(0)
 		begin := time.Now()
 		m.begin(begin)
 		m.queue.Observe(begin.Sub(arrived).Seconds())

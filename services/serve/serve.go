@@ -55,7 +55,7 @@ func (v Service) Run(ctx context.Context, p Process) error {
 		if s.Accept == settings.Serial {
 			return (&serial{settings: s, metrics: m, handler: handler}).serve(ctx, draining, l)
 		}
-		return servePool(ctx, draining, s, m, l, handler)
+		return servePool(ctx, draining, s, m, l, handler, p.Sleep)
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Service, err)

@@ -70,6 +70,7 @@ type Settings struct {
 	Distribution Distribution
 	Jitter       time.Duration // Uniform: half the width; Normal: the standard deviation
 	Occupancy    time.Duration // server time that every request takes beside its delay
+	Intake       time.Duration // Pool: time to take a request in, one after the other; none begins meanwhile
 
 	Concurrency   int // requests served at once; 0: no limit
 	Accept        Accept
