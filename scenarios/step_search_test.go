@@ -1,0 +1,150 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coinbench/history"
+	"coinbench/loadgen"
+)
+
+// threeSlots is a load generator before a service of three slots of 100 ms: up to 30/s an answer takes 100 ms, beyond it the
+// queue grows. With nobody there every request is refused.
+func threeSlots(nobody bool) func(context.Context, loadgen.Workload, time.Time, loadgen.Recorder) (history.LoadEndRecord, error) {
+	return func(ctx context.Context, w loadgen.Workload, origin time.Time, rec loadgen.Recorder) (history.LoadEndRecord, error) {
+		begin := time.Since(origin)
+		time.Sleep(w.Duration)
+		rate, _ := strconv.ParseFloat(strings.TrimSuffix(w.Schedule, "/s"), 64)
+		if w.Clients > 0 {
+			rate = 10 * float64(w.Clients)
+		}
+		n := int64(math.Ceil(rate * w.Duration.Seconds()))
+		i := history.Interval{At: begin, Length: w.Duration, Due: n, OK: n, Response: history.NewHistogram()}
+		if nobody {
+			i.OK, i.Failures = 0, map[history.Class]int64{history.Refused: n}
+		}
+		for k := range i.OK {
+			late := max(rate/30-1, 0) * float64(w.Duration) * float64(k) / float64(n)
+			_ = i.Response.RecordValue(int64(100*time.Millisecond + time.Duration(late)))
+		}
+		return history.LoadEndRecord{End: time.Since(origin), Due: n, OK: i.OK, Failed: n - i.OK}, rec.Interval(i)
+	}
+}
+
+func playSearch(t *testing.T, step string, nobody bool) (*history.Run, error) {
+	t.Helper()
+	s, err := Parse("test.yaml", []byte("name: x\nsteps: [{deploy: }, {search: "+step+"}]\nobjectives: [throughput(rng) >= 28]\n"), Options{App: dockercoins})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sink Sink
+	dir := t.TempDir()
+	w, err := history.Create(dir, history.Manifest{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	played := Run(t.Context(), s, Config{Cluster: newFake(sink.Event), Sink: &sink, Writer: w, Start: time.Now(), Play: threeSlots(nobody)})
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run, err := history.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return run, played
+}
+
+func searchEnd(t *testing.T, run *history.Run) map[string]string {
+	t.Helper()
+	for _, e := range run.Events {
+		if e.Kind == history.SearchEnd {
+			return e.Detail
+		}
+	}
+	t.Fatal("the search left no end")
+	return nil
+}
+
+func TestSearchFindsTheCapacity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run, err := playSearch(t, "{service: rng, slo: 'p99<200ms,errors<0.1%'}", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		end := searchEnd(t, run)
+		level, _ := strconv.ParseFloat(end["level"], 64)
+		above, _ := strconv.ParseFloat(end["above"], 64)
+		// At 30.6/s a queue of 100 ms stands at the end of 5 s.
+		if !(level <= 30.61 && above >= 30.6 && above <= 1.02*level) || end["confidence"] != "0.9" || end["stopped"] != "" || end["slo"] != "p99<200ms,errors<0.1%" {
+			t.Errorf("the end of the search: %v", end)
+		}
+		last := run.Loads[len(run.Loads)-1]
+		if last.Name != "rng" || last.Step != 2 || last.Service != "rng" || last.Closing == nil || math.Abs(float64(last.Total().OK)-5*level) > 1 {
+			t.Errorf("the last load: %+v", last.LoadSpec)
+		}
+		if first := run.Loads[0]; first.Name != "rng/1" || first.Schedule != "1/s" {
+			t.Errorf("the first load: %+v", first.LoadSpec)
+		}
+	})
+}
+
+func TestSearchOfClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run, err := playSearch(t, "{service: rng, slo: p99<200ms, clients: true, most: 100}", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := searchEnd(t, run); end["level"] != "3" || end["above"] != "4" {
+			t.Errorf("%v", end)
+		}
+	})
+}
+
+// When not even the least level meets the objectives there is no load of that name, so objectives about it are unknown; when
+// nothing answers the step fails.
+func TestSearchFindsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run, err := playSearch(t, "{service: rng, slo: p99<10ms}", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end := searchEnd(t, run); end["level"] != "0" || !strings.Contains(end["stopped"], "not met even at 1") {
+			t.Errorf("%v", end)
+		}
+		for _, l := range run.Loads {
+			if l.Name == "rng" {
+				t.Error("a load of a level that was not found")
+			}
+		}
+		run, err = playSearch(t, "{service: rng, slo: p99<200ms}", true)
+		if !errors.Is(err, loadgen.ErrNothingAnswers) || run.Status != history.RunFailed || len(run.Loads) != 1 {
+			t.Errorf("%v, %s, %d loads", err, run.Status, len(run.Loads))
+		}
+	})
+}
+
+func TestSearchIsChecked(t *testing.T) {
+	for step, want := range map[string]string{
+		"{service: rng}":                                          "no slo is given",
+		"{service: rng, slo: p99<fast}":                           "expected a duration",
+		"{service: rng, slo: p99<1s, least: 0}":                   "greater than 0",
+		"{service: rng, slo: p99<1s, least: 9, most: 8}":          "from least, 9",
+		"{service: rng, slo: p99<1s, precision: 0}":               "0.0001 to 1",
+		"{service: rng, slo: p99<1s, confidence: 1}":              "0.5 to 0.999",
+		"{service: rng, slo: p99<1s, block: 0s}":                  "greater than 0s",
+		"{service: rgn, slo: p99<1s}":                             "rgn",
+		"{service: rng, slo: p99<1s, path: x}":                    "not a path",
+		"{service: rng, slo: p99<1s, clients: true, most: 20000}": "10000 clients",
+	} {
+		_, err := Parse("test.yaml", []byte("name: x\nsteps: [{deploy: }, {search: "+step+"}]\n"), Options{App: dockercoins})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", step, err, want)
+		}
+	}
+}
