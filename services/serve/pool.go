@@ -50,24 +50,14 @@ func servePool(ctx context.Context, draining <-chan struct{}, s settings.Setting
 // With an intake, one thread takes requests in and starts them, as in a reactor: a request that has its slot begins when
 // those that came before are taken in.
 func slots(s settings.Settings, m *metrics, next http.Handler, sleep func(time.Duration)) http.Handler {
-	reactor := make(chan struct{}, 1)
-	react := func(d time.Duration) {
-		if s.Intake == 0 {
-			return
-		}
-		reactor <- struct{}{} // first come, first served
-		if d > 0 {
-			sleep(d)
-		}
-		<-reactor
-	}
+	reactor := reactor{intake: s.Intake, sleep: sleep}
 	var free chan struct{}
 	if s.Concurrency > 0 {
 		free = make(chan struct{}, s.Concurrency) // goroutines blocked in a send are woken first in, first out
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		buffer(w, r, s)
-		react(s.Intake)
+		reactor.takeIn()
 		arrived := time.Now()
 		if free != nil {
 			m.queued.Add(1)
@@ -75,7 +65,7 @@ func slots(s settings.Settings, m *metrics, next http.Handler, sleep func(time.D
 			m.queued.Add(-1)
 			defer func() { <-free }()
 		}
-		react(0)
+		reactor.await()
 		begin := time.Now()
 		m.begin(begin)
 		m.queue.Observe(begin.Sub(arrived).Seconds())
@@ -86,6 +76,44 @@ func slots(s settings.Settings, m *metrics, next http.Handler, sleep func(time.D
 		}()
 		next.ServeHTTP(w, r)
 	})
+}
+
+// reactor is the one thread that takes requests in. It works by instants rather than by sleeping in turn, so that the delays
+// of fifty wake-ups do not add up.
+type reactor struct {
+	intake time.Duration // of a request
+	sleep  func(time.Duration)
+	mu     sync.Mutex
+	until  time.Time // when all that has come is taken in
+}
+
+// takeIn returns when the request is taken in, after those before it.
+func (r *reactor) takeIn() {
+	if r.intake == 0 {
+		return
+	}
+	r.mu.Lock()
+	now := time.Now()
+	if r.until.Before(now) {
+		r.until = now
+	}
+	r.until = r.until.Add(r.intake)
+	mine := r.until.Sub(now)
+	r.mu.Unlock()
+	r.sleep(mine)
+}
+
+// await returns when there is nothing to take in.
+func (r *reactor) await() {
+	for {
+		r.mu.Lock()
+		left := time.Until(r.until)
+		r.mu.Unlock()
+		if left <= 0 {
+			return
+		}
+		r.sleep(left)
+	}
 }
 
 // buffer replaces the body of a request by its bytes in memory, at most MaxBytes of them; what went wrong with the
