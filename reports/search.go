@@ -58,13 +58,20 @@ func SearchText(w io.Writer, s Searched, o TextOptions) error {
 
 // Answer is the result in one sentence, with what it is worth.
 func (s Searched) Answer() string {
+	meets, not := "meets", "does not"
+	if s.Clients && s.Level > 1 {
+		meets = "meet"
+	}
+	if s.Clients && s.Above > 1 {
+		not = "do not"
+	}
 	switch {
 	case s.Level == 0 && s.Stopped != "":
 		return fmt.Sprintf("No answer for %s at %s: %s.", s.Objectives, s.URL, s.Stopped)
 	case s.Stopped != "":
-		return fmt.Sprintf("At least %s meets %s at %s (confidence %s); no more is known: %s.", s.amount(s.Level), s.Objectives, s.URL, percent(s.Confidence), s.Stopped)
+		return fmt.Sprintf("At least %s %s %s at %s (confidence %s); no more is known: %s.", s.amount(s.Level), meets, s.Objectives, s.URL, percent(s.Confidence), s.Stopped)
 	}
-	return fmt.Sprintf("%s meets %s at %s; %s does not (confidence %s each).", s.amount(s.Level), s.Objectives, s.URL, s.amount(s.Above), percent(s.Confidence))
+	return fmt.Sprintf("%s %s %s at %s; %s %s (confidence %s each).", s.amount(s.Level), meets, s.Objectives, s.URL, s.amount(s.Above), not, percent(s.Confidence))
 }
 
 func (s Searched) level(v float64) string {
