@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -23,7 +24,8 @@ const killDeadline = 20 * time.Second
 
 // Kill ends a replica by SIGKILL: by the engine that we speak to where the replica is on its node, otherwise by a job on the
 // replica's node that is given the engine's socket there. Its successor starts after the service's own restart delay; the
-// engine knows no other, and keeps no dead replica in rotation.
+// engine knows no other, and keeps no dead replica in rotation. Where the slot is not there any more, because the service was
+// made smaller, it is the one in that place among those that are.
 func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault cluster.Fault) error {
 	s, err := c.find(service)
 	if err != nil {
@@ -35,8 +37,18 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	c.mu.Lock()
 	var victim *task
 	var app string
+	slots := []int{} // that there are: the engine chooses which stay when a service is made smaller
 	for _, t := range c.live(s) {
-		if t.slot == slot && t.joined && !leaving(t) && t.container != "" {
+		if !leaving(t) && !slices.Contains(slots, t.slot) {
+			slots = append(slots, t.slot)
+		}
+	}
+	real := slot
+	if !slices.Contains(slots, slot) && slot >= 1 && slot <= len(slots) {
+		real = slots[slot-1]
+	}
+	for _, t := range c.live(s) {
+		if t.slot == real && t.joined && !leaving(t) && t.container != "" {
 			victim = t
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/clustertest"
 	"coinbench/cluster/swarm"
-	"coinbench/cluster/swarm/images"
 	"coinbench/cluster/swarm/lab"
 	"coinbench/cluster/swarm/lab/labtest"
 )
@@ -157,5 +156,3 @@ func TestConformance(t *testing.T) {
 		return on(t, swarm.Config{Sink: sink}), shipped(t)
 	})
 }
-
-var _ = images.RedisName

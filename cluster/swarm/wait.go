@@ -93,9 +93,6 @@ func (c *Cluster) missing(s *service, since int) (err error, advice string) {
 		case leaving(t):
 			fault("%s has not ended yet", t.name)
 			continue
-		case !s.spec.Global && t.slot > s.spec.Replicas:
-			fault("%s is not told to stop yet", t.name)
-			continue
 		case t.joined && !filled[t.slot]:
 			filled[t.slot] = true
 			continue
@@ -117,19 +114,19 @@ func (c *Cluster) missing(s *service, since int) (err error, advice string) {
 		}
 		fault("%s", text)
 	}
-	if !s.spec.Global {
-		for slot := 1; slot <= s.spec.Replicas; slot++ {
-			if !filled[slot] {
-				text := fmt.Sprintf("%s has no task", nth(s.name, slot))
-				if last := c.lastFault(s, slot); last != "" {
-					text += "; last, " + last
-					advice = advise(last, advice)
-				}
-				fault("%s", text)
-			}
-		}
-	} else if len(filled) == 0 {
+	// Which slots stay when a service is made smaller is the engine's choice.
+	switch n := len(filled); {
+	case s.spec.Global && n == 0:
 		fault("%s has no task on any node", s.name)
+	case !s.spec.Global && n > s.spec.Replicas:
+		fault("%d of %d tasks of %s are not told to stop yet", n-s.spec.Replicas, n, s.name)
+	case !s.spec.Global && n < s.spec.Replicas:
+		text := fmt.Sprintf("%d of %d tasks of %s are not there", s.spec.Replicas-n, s.spec.Replicas, s.name)
+		if last := c.lastFault(s, 0); last != "" {
+			text += "; last, " + last
+			advice = advise(last, advice)
+		}
+		fault("%s", text)
 	}
 	if len(faults) > 5 {
 		faults = append(faults[:5:5], fmt.Errorf("and %d more", len(faults)-5))

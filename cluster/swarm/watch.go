@@ -36,7 +36,8 @@ type task struct {
 	container string
 
 	started, joined, left, gone, killed bool
-	last                                int // number of the look in which it was seen last
+	running                             time.Time // when it was seen running first
+	last                                int       // number of the look in which it was seen last
 }
 
 // node is a machine of the Swarm.
@@ -244,13 +245,22 @@ func (c *Cluster) tell() {
 	departures(startFirst)
 }
 
+const steady = 50 * time.Millisecond
+
 // arrive tells of a task that has started or is in rotation now.
 func (c *Cluster) arrive(t *task) {
 	if t.gone || c.over(t) {
 		return
 	}
 	c.started(t)
-	if t.state == swarm.TaskStateRunning && !t.joined && !leaving(t) {
+	if t.state != swarm.TaskStateRunning || t.joined || leaving(t) {
+		return
+	}
+	if t.running.IsZero() {
+		t.running = time.Now()
+	}
+	// A task that gets unhealthy before it was ever healthy, and ends with status 0, is called running for a moment.
+	if t.s.spec.Health == nil || time.Since(t.running) >= steady {
 		t.joined = true
 		if t.s.spec.Health != nil {
 			c.emit(history.TaskHealthy, t.s.name, t.name)
@@ -290,7 +300,7 @@ func (c *Cluster) depart(t *task) {
 		}
 		c.emit(history.TaskLeft, t.s.name, t.name)
 	}
-	if !t.left && (leaving(t) || t.last < c.looked) && t.started && !t.killed && t.err == "" {
+	if !t.left && (leaving(t) || t.last < c.looked) && t.started && !t.killed && t.fault() == "" {
 		c.emit(history.TaskStopping, t.s.name, t.name)
 	}
 	t.left = true
@@ -315,10 +325,12 @@ func (t *task) fault() string {
 	switch t.state {
 	case swarm.TaskStateFailed, swarm.TaskStateRejected, swarm.TaskStateOrphaned:
 		return cmp.Or(t.err, string(t.state))
-	case swarm.TaskStateComplete:
-		if !leaving(t) || t.err != "" {
-			return "ended by itself with exit status " + strconv.Itoa(t.exit)
+	case swarm.TaskStateComplete: // one that was told to stop is called shutdown
+		text := "ended by itself with exit status " + strconv.Itoa(t.exit)
+		if t.s.spec.Health != nil && !t.joined {
+			text = "ended with exit status " + strconv.Itoa(t.exit) + " before it was healthy; its health check may have failed"
 		}
+		return text
 	}
 	return ""
 }

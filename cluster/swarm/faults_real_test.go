@@ -1,0 +1,286 @@
+package swarm_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+
+	"coinbench/cluster"
+	ours "coinbench/cluster/swarm"
+	"coinbench/history"
+)
+
+// record keeps events.
+type record struct {
+	mu     sync.Mutex
+	events []history.Event
+}
+
+func (r *record) take(e history.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.events = append(r.events, e)
+}
+
+// says whether an event of the kind has the text in one of its details.
+func (r *record) says(kind history.EventKind, text string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if e.Kind != kind {
+			continue
+		}
+		for _, v := range e.Detail {
+			if strings.Contains(v, text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// small is redis and rng alone.
+func small(t *testing.T, rngs int) cluster.App {
+	t.Helper()
+	app, err := without(without(shipped(t), "worker"), "hasher").With("rng", &rngs, cluster.Change{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return app
+}
+
+func until(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(90 * time.Second)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-deadline:
+			t.Fatalf("waited in vain: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
+func wants(t *testing.T, err error, texts ...string) {
+	t.Helper()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, text := range texts {
+		if !strings.Contains(err.Error(), text) {
+			t.Errorf("the error does not say %q:\n%v", text, err)
+		}
+	}
+}
+
+func TestAnImageThatDoesNotExist(t *testing.T) {
+	c := on(t, ours.Config{})
+	app, err := small(t, 1).With("rng", nil, cluster.Change{Image: "coinbench/rng:v7.7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants(t, c.Deploy(t.Context(), app), "rng.1", "No such image", "coinbench images push")
+}
+
+func TestAServiceThatNeverGetsHealthy(t *testing.T) {
+	var r record
+	c := on(t, ours.Config{Deadline: time.Second, Sink: r.take})
+	app, err := small(t, 1).With("rng", nil, cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Deploy(t.Context(), app)
+	if !r.says(history.TaskGone, "health check") {
+		t.Error("the history does not say why the tasks ended")
+	}
+	wants(t, err, "rng.1", "not converged within", "before it was healthy", "docker service logs dockercoins_rng")
+}
+
+func TestANameThatSomebodyElseHas(t *testing.T) {
+	engine := manager(t, real(t))
+	zero := uint64(0)
+	made, err := engine.ServiceCreate(t.Context(), client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
+		Annotations:  swarm.Annotations{Name: "dockercoins_rng"},
+		Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &zero}},
+		TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: "coinbench/rng:v0.1"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.ServiceRemove(context.Background(), made.ID, client.ServiceRemoveOptions{})
+	c := on(t, ours.Config{})
+	wants(t, c.Deploy(t.Context(), small(t, 1)), "dockercoins_rng", "coinbench did not make", "docker service rm")
+	if err := c.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := c.Down(t.Context(), "dockercoins"); err != nil {
+		t.Error(err)
+	}
+	if _, err := engine.ServiceInspect(t.Context(), made.ID, client.ServiceInspectOptions{}); err != nil {
+		t.Errorf("somebody else's service was touched: %v", err)
+	}
+}
+
+func TestTwoAtOnce(t *testing.T) {
+	first := on(t, ours.Config{})
+	if err := first.Deploy(t.Context(), small(t, 1)); err != nil {
+		t.Fatal(err)
+	}
+	engine := manager(t, real(t))
+	second, err := ours.New(ours.Config{Client: engine, Endpoint: ours.DNSRR})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wants(t, second.Deploy(t.Context(), small(t, 1)), "another coinbench runs it", first.Run())
+	wants(t, second.Down(t.Context(), "dockercoins"), "going on", first.Run())
+	if err := second.Remove(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if all, err := first.Status(t.Context()); err != nil || len(all) != 2 || all[1].Running != 1 {
+		t.Errorf("the first one: %+v, %v", all, err)
+	}
+	if _, err := first.Counters(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestANodeThatIsKilled(t *testing.T) {
+	l := real(t)
+	var r record
+	c := on(t, ours.Config{Sink: r.take})
+	app := small(t, 3)
+	if err := c.Deploy(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	// Not the manager, and one that has a task.
+	victim := ""
+	all, err := c.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		for _, task := range s.Tasks {
+			if s.Name == "rng" && task.Node != "node1" {
+				victim = task.Node
+			}
+		}
+	}
+	if victim == "" {
+		t.Fatalf("no task beside the manager: %+v", all)
+	}
+	if err := l.Kill(t.Context(), victim); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := l.Start(context.Background(), victim); err != nil {
+			t.Error(err)
+		}
+		until(t, "the node is ready again", func() bool {
+			nodes, err := l.Ps(context.Background())
+			if err != nil {
+				return false
+			}
+			for _, n := range nodes {
+				if n.State != "ready" {
+					return false
+				}
+			}
+			return true
+		})
+	}()
+	until(t, "the history says that the node is down", func() bool { return r.says(history.Warning, "the node "+victim+" is down") })
+	until(t, "the history says which task was lost", func() bool { return r.says(history.TaskGone, "its node "+victim+" is down") })
+	until(t, "the tasks have moved", func() bool {
+		all, err := c.Status(t.Context())
+		if err != nil {
+			return false
+		}
+		for _, s := range all {
+			if s.Running != s.Replicas {
+				return false
+			}
+			for _, task := range s.Tasks {
+				if task.Node == victim {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	// What is asked for while the node is away is done on the others.
+	if err := c.Scale(t.Context(), "rng", 2); err != nil {
+		t.Error(err)
+	}
+	if readings, err := c.Counters(t.Context()); err != nil || len(readings) != 3 {
+		t.Errorf("%d readings, %v", len(readings), err)
+	}
+}
+
+func TestTheManagersEngineIsRestarted(t *testing.T) {
+	l := real(t)
+	var r record
+	c := on(t, ours.Config{Sink: r.take})
+	if err := c.Deploy(t.Context(), small(t, 2)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.StopEngine(t.Context(), "node1"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the history says that the engine does not answer", func() bool { return r.says(history.Warning, "the engine does not answer") })
+	if _, err := c.Counters(t.Context()); err == nil {
+		t.Error("no engine, and the counters are read")
+	}
+	if err := l.Start(t.Context(), "node1"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the history says that it answers again", func() bool { return r.says(history.Warning, "the engine answers again") })
+	if err := c.Scale(t.Context(), "rng", 3); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the counters are read again", func() bool {
+		readings, err := c.Counters(t.Context())
+		return err == nil && len(readings) == 4
+	})
+}
+
+func TestRollbackAndRestart(t *testing.T) {
+	c := on(t, ours.Config{})
+	if err := c.Deploy(t.Context(), small(t, 2)); err != nil {
+		t.Fatal(err)
+	}
+	delay := func() string {
+		all, err := c.Status(t.Context())
+		if err != nil || all[1].Running != 2 {
+			t.Fatalf("%+v, %v", all, err)
+		}
+		return all[1].Environment["COIN_DELAY"]
+	}
+	if err := c.Rollback(t.Context(), "rng"); err == nil {
+		t.Error("nothing to roll back, and no error")
+	}
+	for _, step := range []struct {
+		do   func() error
+		want string
+	}{
+		{func() error {
+			return c.Update(t.Context(), "rng", cluster.Change{Environment: map[string]string{"COIN_DELAY": "50ms"}, Rollout: &cluster.Rollout{Order: "stop-first", Monitor: time.Millisecond, FailureAction: "pause"}})
+		}, "50ms"},
+		{func() error { return c.Rollback(t.Context(), "rng") }, "100ms"},
+		{func() error { return c.Rollback(t.Context(), "rng") }, "50ms"},
+		{func() error { return c.Restart(t.Context(), "rng") }, "50ms"},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := delay(); got != step.want {
+			t.Errorf("the delay is %s, want %s", got, step.want)
+		}
+	}
+}
