@@ -294,7 +294,7 @@ func (e explainer) trouble(w *Window) (task, text string) {
 		case history.TaskUnhealthy:
 			note(fmt.Sprintf("%s failed its health check at %.1f s%s", ev.Task, ev.At.Seconds(), after(": ", ev.Detail["error"])))
 		case history.TaskGone:
-			if ev.Detail["error"] != "" {
+			if ev.Detail["error"] != "" && open[ev.Task] == "" { // of what was done to it
 				note(fmt.Sprintf("%s ended at %.1f s: %s", ev.Task, ev.At.Seconds(), ev.Detail["error"]))
 			}
 		case history.TaskRecovered, history.TaskJoined, history.TaskHealthy:
@@ -326,11 +326,8 @@ func (e explainer) queueLimit(w *Window) *finding {
 	for _, u := range w.Services {
 		limit, full, longest := e.queue(u.Service, w)
 		rejected := w.ByClass[string(history.ConnectTimeout)]
-		if full < .2 && rejected == 0 {
-			continue
-		}
-		outside := u.WaitS != nil && u.QueueS != nil && *u.WaitS > *u.QueueS*mostOutside+.01
-		if rejected == 0 && !outside {
+		outside := u.WaitS != nil && u.QueueS != nil && *u.WaitS > *u.QueueS*mostOutside+.05
+		if full == 0 || rejected == 0 && !outside {
 			continue
 		}
 		f := &finding{cause: CauseQueueLimit}
@@ -600,7 +597,7 @@ func (e explainer) load(l *LoadResult) Explained {
 		busiest = percent(min(1, *u.Utilisation))
 	}
 	limit, full, longest := e.queue(l.Service, w)
-	turned := float64(l.Failures[history.ConnectTimeout] + l.Failures[history.Refused] + l.Failures[history.Dropped])
+	turned := float64(l.Failures[history.ConnectTimeout] + l.Failures[history.Refused] + l.Failures[history.Dropped] + l.Failures[history.HeaderTimeout])
 	switch h := hostFinding(host(e.s, duration(begin), duration(end))); {
 	case e.starved(l):
 		x.Limit = CauseGenerator
@@ -617,7 +614,7 @@ func (e explainer) load(l *LoadResult) Explained {
 		x.Limit, x.Evidence, x.Try = h.cause, h.evidence, h.try
 	case full >= .2 && turned > 0, turned > 0 && u.Utilisation != nil && *u.Utilisation >= saturated && full > 0:
 		x.Limit = CauseQueueLimit
-		x.Evidence = []string{fmt.Sprintf("%.0f of %d requests were turned away", turned, l.Requests),
+		x.Evidence = []string{fmt.Sprintf("%.0f of %d requests were turned away or given up", turned, l.Requests),
 			fmt.Sprintf("the queue of %s held %.0f of %d", l.Service, longest, limit), fmt.Sprintf("%s was busy %s of the time", l.Service, busiest)}
 		x.Try = fmt.Sprintf("Scale %s; a longer queue only makes its clients wait longer.", l.Service)
 	case u.Utilisation != nil && *u.Utilisation >= saturated, l.Closed && u.QueueS != nil && u.ServiceS != nil && *u.QueueS > .1**u.ServiceS:

@@ -17,11 +17,11 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 	for _, c := range []struct {
 		name string
 		cost model.Cost
-	}{{"rng, each request", m.RNG}, {"hasher, each request", m.Hasher}, {"worker, think time", m.Think}, {"worker, call of rng", m.RNGCall}, {"worker, call of hasher", m.HasherCall}} {
+	}{{"rng, each request", m.RNG}, {"hasher, each request", m.Hasher}, {"worker, each loop", m.Client}} {
 		rows = append(rows, []string{c.name, ms(c.cost.At(0)), ms(c.cost.At(10)), ms(c.cost.At(40)), ms(c.cost.StdErrS), whole(float64(c.cost.Points))})
 	}
 	t.b.WriteString(columns(rows, "  "))
-	t.line("  Redis %s a command; service times vary by %s", ms(m.RedisS), ms(m.JitterS))
+	t.line("  a visitor's connection %s; Redis %s a command; service times vary by %s; workers start %s apart", ms(m.VisitS), ms(m.RedisS), ms(m.JitterS), ms(m.StartS))
 	for _, f := range m.Found {
 		t.line("  %s serves %d at once: %s", f.Service, f.Concurrency, f.How)
 	}
@@ -87,9 +87,11 @@ type Proof struct {
 	Rows     []ProofRow `json:"rows"`
 	Mean     float64    `json:"mean_error"` // of the absolute errors of the hash rate
 	Worst    float64    `json:"worst_error"`
-	Bias     float64    `json:"bias"`             // mean of the signed errors
-	Probe    float64    `json:"mean_probe_error"` // of the absolute errors of the probe's mean latency
-	ProbeAll float64    `json:"probe_bias"`       // of the sum of all latencies
+	Bias     float64    `json:"bias"`                   // mean of the signed errors
+	Probe    float64    `json:"probe_error"`            // sum of the absolute errors of the probes' mean latencies / sum of the latencies
+	ProbeAll float64    `json:"probe_bias"`             // of the mean of all latencies
+	ProbeRel float64    `json:"mean_probe_error"`       // mean of the absolute relative errors, in which 1 ms of 2 weighs as 400 of 800
+	ProbeIn  int        `json:"probes_within_2_spread"` // settings whose latency lies within twice the spread of the simulated runs
 	Holds    bool       `json:"holds"`
 }
 
@@ -106,6 +108,7 @@ type ProofRow struct {
 	Error     float64       `json:"error"` // predicted/measured - 1
 	ProbeS    float64       `json:"probe_measured_s"`
 	ProbedS   float64       `json:"probe_predicted_s"`
+	ProbeSD   float64       `json:"probe_spread_s"` // of a single simulated run
 	ProbeErr  float64       `json:"probe_error"`
 	Dir       string        `json:"dir"`
 	Busy      *float64      `json:"host_busy,omitempty"`
@@ -122,7 +125,7 @@ const (
 
 // Sum computes the errors of the rows.
 func (p *Proof) Sum() {
-	p.Mean, p.Worst, p.Bias, p.Probe, p.ProbeAll = 0, 0, 0, 0, 0
+	p.Mean, p.Worst, p.Bias, p.Probe, p.ProbeAll, p.ProbeRel, p.ProbeIn = 0, 0, 0, 0, 0, 0, 0
 	n := float64(max(1, len(p.Rows)))
 	measured, predicted := 0.0, 0.0
 	for i := range p.Rows {
@@ -133,12 +136,17 @@ func (p *Proof) Sum() {
 		p.Worst = math.Max(p.Worst, math.Abs(r.Error))
 		if r.ProbeS > 0 {
 			r.ProbeErr = r.ProbedS/r.ProbeS - 1
-			p.Probe += math.Abs(r.ProbeErr) / n
+			p.Probe += math.Abs(r.ProbedS - r.ProbeS)
+			p.ProbeRel += math.Abs(r.ProbeErr) / n
+			if math.Abs(r.ProbedS-r.ProbeS) <= 2*r.ProbeSD+.0005 {
+				p.ProbeIn++
+			}
 			measured, predicted = measured+r.ProbeS, predicted+r.ProbedS
 		}
 	}
 	if measured > 0 {
 		p.ProbeAll = predicted/measured - 1
+		p.Probe /= measured
 	}
 	p.Holds = len(p.Rows) > 0 && p.Worst <= WorstProof && p.Mean <= MeanProof && p.Probe <= ProbeProof
 }
@@ -148,7 +156,7 @@ func (p Proof) cells() [][]string {
 	rows[0][13], rows[0][14] = "probe measured", "probe error"
 	for i, r := range p.Rows {
 		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Workers)), whole(float64(r.Setting.RNG)), whole(float64(r.Setting.Hasher)), r.Setting.Think.String(), r.Setting.Balance,
-			r.Limit, figures(r.Bound), figures(r.MVA), figures(r.Predicted), plusMinus(r.Measured, r.StdErr), signed(r.Error), ms(r.ProbedS), ms(r.ProbeS), signed(r.ProbeErr), r.Doubt})
+			r.Limit, figures(r.Bound), figures(r.MVA), plusMinus(r.Predicted, &r.Spread), plusMinus(r.Measured, r.StdErr), signed(r.Error), ms(r.ProbedS) + " ± " + figures(1000*r.ProbeSD), ms(r.ProbeS), signed(r.ProbeErr), r.Doubt})
 	}
 	return rows
 }
@@ -158,8 +166,8 @@ func (p Proof) verdict() string {
 	if !p.Holds {
 		word = "does not hold"
 	}
-	return fmt.Sprintf("%d settings drawn from seed %d, %g s each on %s: error of the hash rate %s in the mean (promised: %s), worst %s (%s), bias %s; of the probe's mean latency %s in the mean (%s), bias %s. The promise %s.",
-		len(p.Rows), p.Seed, p.LengthS, p.Cluster, tenths(p.Mean), tenths(MeanProof), tenths(p.Worst), tenths(WorstProof), signed(p.Bias), tenths(p.Probe), tenths(ProbeProof), signed(p.ProbeAll), word)
+	return fmt.Sprintf("%d settings drawn from seed %d, %g s each on %s: error of the hash rate %s in the mean (promised: %s), worst %s (%s), bias %s; of the probes' mean latencies %s of their sum (%s), bias %s, %d of %d within twice the spread of a run (and %s as the mean of ratios, for latencies of a few ms are the chance of who began when). The promise %s.",
+		len(p.Rows), p.Seed, p.LengthS, p.Cluster, tenths(p.Mean), tenths(MeanProof), tenths(p.Worst), tenths(WorstProof), signed(p.Bias), tenths(p.Probe), tenths(ProbeProof), signed(p.ProbeAll), p.ProbeIn, len(p.Rows), tenths(p.ProbeRel), word)
 }
 
 // ProofText writes the table for a terminal.

@@ -52,11 +52,6 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 		}
 		return 0, false
 	}
-	m.Think = fit(func(w *capacity.Window) (float64, bool) {
-		s, ok := stage(w, "think")
-		extra := s - w.Config.ThinkS
-		return extra, ok && w.Hashes >= float64(8*w.Config.Replicas[settings.Worker])
-	})
 	// A server that is always busy turns round once for each request: replicas / rate is what a request costs it, with what lies between two
 	// services and no counter sees. Elsewhere the mean service time is all there is.
 	occupancy := func(service string, configured func(capacity.Config) float64) Cost {
@@ -85,22 +80,6 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 	}
 	m.RNG = occupancy(settings.RNG, func(c capacity.Config) float64 { return c.RNGServiceS })
 	m.Hasher = occupancy(settings.Hasher, func(c capacity.Config) float64 { return c.HasherServiceS })
-	// What is left of the loop is the calls'. The stages share it: a worker whose server has no queue sees what a call costs.
-	call := func(service string, cost Cost) Cost {
-		return fit(func(w *capacity.Window) (float64, bool) {
-			u := w.Service(service)
-			s, ok := stage(w, service)
-			if !ok || u == nil || u.ServiceS == nil || u.Utilisation != nil && *u.Utilisation > .9 || w.Config.Balance == "random" {
-				return 0, false
-			}
-			if service == settings.RNG && w.Config.Replicas[settings.Worker] > 3*w.Config.Replicas[settings.RNG]-1 {
-				return 0, false // queues form
-			}
-			return max(0, s-serviceOf(w, service)-cost.At(w.HashRate.Value)), true
-		})
-	}
-	m.RNGCall = call(settings.RNG, m.RNG)
-	m.HasherCall = call(settings.Hasher, m.Hasher)
 	redis, hashes := 0.0, 0.0
 	for _, w := range used {
 		if s, ok := stage(w, "redis"); ok && w.Loop.TotalS > 0 {
@@ -113,6 +92,7 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 	}
 	m.concurrency(a)
 	m.jitter(a)
+	m.StartS = starts(run)
 	for _, w := range used {
 		n := w.Config.Replicas[settings.Worker]
 		if m.Range.MinWorkers == 0 || n < m.Range.MinWorkers {
@@ -122,25 +102,10 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 		m.Range.MaxRNG = max(m.Range.MaxRNG, w.Config.Replicas[settings.RNG])
 		m.Range.MaxPerS = max(m.Range.MaxPerS, w.HashRate.Value)
 	}
-	// The stage of rng holds the queue too. The simulator knows queues: what it makes of the loop too much or too little is the call's.
-	for range 2 {
-		off, weight := 0.0, 0.0
-		for _, w := range used {
-			if u := w.Service(settings.RNG); u == nil || u.Utilisation == nil || *u.Utilisation > .97 {
-				continue
-			}
-			p, err := m.replay(w, 4)
-			if err != nil {
-				return m, err
-			}
-			n := float64(w.Config.Replicas[settings.Worker])
-			off += (n/w.HashRate.Value - n/p.HashRate) * w.Hashes
-			weight += w.Hashes
-		}
-		if weight > 0 {
-			m.RNGCall.BaseS = max(0, m.RNGCall.BaseS+off/weight)
-		}
+	if err := m.client(used); err != nil {
+		return m, err
 	}
+	m.visitor(a)
 	for _, w := range used {
 		s := setting(w)
 		p, err := m.replay(w, 4)
@@ -161,11 +126,31 @@ func (m Model) replay(w *capacity.Window, runs int) (Prediction, error) {
 	return p, nil
 }
 
-func serviceOf(w *capacity.Window, service string) float64 {
-	if service == settings.RNG {
-		return w.Config.RNGServiceS
+// client finds what a loop takes beside think time, services, queues and Redis. A loop's length is the workers over the rate, exactly (Little's
+// law); the stages that the workers time are cut by the window's edges. What of it is queue the simulator knows: so the windows are
+// played without the cost, and what is missing in a loop is it. Where a service is the limit the loop says nothing of it.
+func (m *Model) client(used []*capacity.Window) error {
+	for range 2 {
+		var points []point
+		for _, w := range used {
+			full := slices.ContainsFunc(w.Services, func(u capacity.ServiceUse) bool { return u.Utilisation != nil && *u.Utilisation > .97 })
+			if full || w.Config.Balance == "random" {
+				continue
+			}
+			p, err := m.replay(w, 4)
+			if err != nil {
+				return err
+			}
+			n := float64(w.Config.Replicas[settings.Worker])
+			points = append(points, point{w.HashRate.Value, m.Client.At(w.HashRate.Value) + n/w.HashRate.Value - n/p.HashRate, w.Hashes})
+		}
+		if len(points) == 0 {
+			m.Notes = append(m.Notes, "no window shows what a worker's own loop costs: in all of them a service was the limit")
+			return nil
+		}
+		m.Client = line(points)
 	}
-	return w.Config.HasherServiceS
+	return nil
 }
 
 // unfit says why a window cannot calibrate, or "".
@@ -328,3 +313,49 @@ func (m *Model) jitter(a *capacity.Analysis) {
 		m.JitterS = min(.003, found[len(found)/2])
 	}
 }
+
+// starts is the time between two starts of workers that were started together; 3.5 ms where none were.
+func starts(run *history.Run) float64 {
+	const together = 100 * time.Millisecond
+	var found []float64
+	var first, last time.Duration
+	n := 0
+	end := func() {
+		if n > 2 {
+			found = append(found, (last-first).Seconds()/float64(n-1))
+		}
+		n = 0
+	}
+	for _, e := range run.Events {
+		if e.Kind != history.TaskStarted || e.Service != settings.Worker {
+			continue
+		}
+		if n > 0 && e.At-last > together {
+			end()
+		}
+		if n == 0 {
+			first = e.At
+		}
+		last = e.At
+		n++
+	}
+	end()
+	if len(found) == 0 {
+		return .0035
+	}
+	slices.Sort(found)
+	return min(.02, found[len(found)/2])
+}
+
+// visitor is what a request of the load generator costs it beside the service: the median of one client at a time.
+func (m *Model) visitor(a *capacity.Analysis) {
+	m.VisitS = leastVisit
+	for _, l := range a.Loads {
+		if l.Service == settings.RNG && l.Closed && l.Clients == 1 && len(l.Sorted) >= 20 && l.Failed == 0 {
+			m.VisitS = max(leastVisit, l.Sorted[len(l.Sorted)/2]-l.Config.RNGServiceS-m.RNG.At(1/l.Response.MeanS))
+		}
+	}
+}
+
+// leastVisit is what a connection on the machine itself takes at least.
+const leastVisit = .0002

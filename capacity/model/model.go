@@ -33,17 +33,17 @@ type Model struct {
 	Environment map[string]map[string]string `json:"environment"`
 	Base        Setting                      `json:"base"`
 
-	Think      Cost       `json:"think"`       // of a worker in each loop, beside its think time
-	RNG        Cost       `json:"rng"`         // occupancy of rng by each request, beside its delay
-	Hasher     Cost       `json:"hasher"`      // the same of hasher
-	RNGCall    Cost       `json:"rng_call"`    // of a worker's call, beside queue and service: connection, transfer
-	HasherCall Cost       `json:"hasher_call"` //
-	RedisS     float64    `json:"redis_s"`     // of a command
-	JitterS    float64    `json:"jitter_s"`    // standard deviation of a service time
-	Found      []Found    `json:"concurrency"` // requests that a replica serves at once
-	Residuals  []Residual `json:"residuals"`   // of the run's own windows
-	Range      Range      `json:"range"`       // that was measured; beyond it predictions are extrapolations
-	Notes      []string   `json:"notes,omitempty"`
+	RNG       Cost       `json:"rng"`         // occupancy of rng by each request, beside its delay
+	Hasher    Cost       `json:"hasher"`      // the same of hasher
+	Client    Cost       `json:"client"`      // of a worker in each loop, beside think time, queues and services: connections, transfers, late sleeps
+	VisitS    float64    `json:"visit_s"`     // of a request of the load generator, beside queue and service
+	RedisS    float64    `json:"redis_s"`     // of a command
+	JitterS   float64    `json:"jitter_s"`    // standard deviation of a service time
+	StartS    float64    `json:"start_s"`     // how much later each further worker begins: those that begin together stay together for long
+	Found     []Found    `json:"concurrency"` // requests that a replica serves at once
+	Residuals []Residual `json:"residuals"`   // of the run's own windows
+	Range     Range      `json:"range"`       // that was measured; beyond it predictions are extrapolations
+	Notes     []string   `json:"notes,omitempty"`
 }
 
 // Cost is a time that grows with the hash rate, for a busier machine is later: BaseS + PerRateS x hashes/s. PerRateS is never negative.
@@ -207,7 +207,7 @@ func (m Model) Bounds(s Setting, rate float64) (capacity.Bounds, error) {
 	demand := func(c settings.Settings, cost Cost) float64 {
 		return c.Delay.Seconds()*(1-c.ErrorRate) + c.Occupancy.Seconds() + cost.At(rate)
 	}
-	overhead := 2*worker.CallOverhead.Seconds() + m.Think.At(rate) + m.RNGCall.At(rate) + m.HasherCall.At(rate)
+	overhead := 2*worker.CallOverhead.Seconds() + m.Client.At(rate)
 	demands := []capacity.Demand{
 		{Service: settings.RNG, DemandS: demand(rng, m.RNG), Replicas: s.RNG, Slots: rng.Concurrency * s.RNG},
 		{Service: settings.Hasher, DemandS: demand(hasher, m.Hasher), Replicas: s.Hasher, Slots: hasher.Concurrency * s.Hasher},

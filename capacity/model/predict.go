@@ -13,9 +13,9 @@ import (
 	"coinbench/services/settings"
 )
 
-// Options say how a prediction is played. The zero value is that of a measurement of 20 s after 3 s, without a probe.
+// Options say how a prediction is played. The zero value is that of a measurement of 20 s after 4 s, without a probe.
 type Options struct {
-	Settle time.Duration // 0: 3 s
+	Settle time.Duration // from the start of the workers; 0: 4 s
 	Length time.Duration // 0: 20 s
 	Probe  time.Duration // between two requests for rng's / ; 0: none
 	Runs   int           // seeds; 0: 6
@@ -24,7 +24,7 @@ type Options struct {
 
 func (o Options) defaults() Options {
 	if o.Settle == 0 {
-		o.Settle = 3 * time.Second
+		o.Settle = 4 * time.Second
 	}
 	if o.Length == 0 {
 		o.Length = 20 * time.Second
@@ -161,6 +161,7 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 		return nil, err
 	}
 	detail := map[string]string{"name": steady}
+	way := nanos(min(m.VisitS, m.Client.At(rate)/2))
 	for _, v := range []struct {
 		service  string
 		replicas int
@@ -173,14 +174,15 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 		switch v.service {
 		case settings.RNG:
 			d.Balance = des.Balance(s.Balance)
-			d.Settings.Occupancy += nanos(m.RNG.At(rate))
-			d.Network = nanos(m.RNGCall.At(rate))
+			occupy(&d.Settings, nanos(m.RNG.At(rate)))
+			d.Network = way
 		case settings.Hasher:
-			d.Settings.Occupancy += nanos(m.Hasher.At(rate))
-			d.Network = nanos(m.HasherCall.At(rate))
+			occupy(&d.Settings, nanos(m.Hasher.At(rate)))
+			d.Network = way
 		case settings.Worker:
-			d.Settings.Think += nanos(m.Think.At(rate))
-			d.StartSpread = time.Duration(v.replicas) * perStart
+			// What a worker's call takes longer than a visitor's is its own.
+			d.Settings.CallOverhead += nanos(m.Client.At(rate)/2) - way
+			d.StartSpread = nanos(m.StartS * float64(v.replicas))
 		}
 		if v.service != settings.Worker && c.Distribution == settings.Constant && m.JitterS > 0 && c.Delay > 0 {
 			d.Settings.Distribution, d.Settings.Jitter = settings.Normal, nanos(m.JitterS)
@@ -234,8 +236,12 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 	return run, nil
 }
 
-// perStart is how much later each further worker starts: a process takes about so long to begin.
-const perStart = 20 * time.Millisecond
+// occupy adds a machine's cost to a server: a part to every request, and what a sleep comes late to those that sleep.
+func occupy(c *settings.Settings, cost time.Duration) {
+	each := min(cost, 200*time.Microsecond)
+	c.Occupancy += each
+	c.Delay += cost - each
+}
 
 type keeper struct{ samples []history.Sample }
 

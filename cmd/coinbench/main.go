@@ -116,7 +116,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 	root.AddCommand(
 		runCommand(p), reportCommand(p), compareCommand(p),
 		benchCommand(p), attackCommand(p), searchCommand(p),
-		explainCommand(p), calibrateCommand(p), predictCommand(p), proveCommand(p),
+		explainCommand(p), calibrateCommand(p), predictCommand(p), proveCommand(p), planCommand(p),
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),
 		serviceCommand(p), healthcheckCommand(p),
 		upCommand(p), psCommand(p), scaleCommand(p), updateCommand(p), rollbackCommand(p), restartCommand(p), logsCommand(p), downCommand(p),

@@ -124,7 +124,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 			if try > 0 {
 				r.Dir = fmt.Sprintf("%02d-%d", i+1, try+1)
 			}
-			a, err := measureSetting(p, r.Setting, length, where, filepath.Join(out, r.Dir))
+			a, err := measureSetting(p, m, r.Setting, length, where, filepath.Join(out, r.Dir))
 			if err != nil {
 				return proof, err
 			}
@@ -141,9 +141,18 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 }
 
 // measureSetting plays the scenario of one setting.
-func measureSetting(p process, s model.Setting, length time.Duration, where clusterFlags, dir string) (*capacity.Analysis, error) {
-	scenario, err := loadScenario(p, "setting", []string{"workers=" + strconv.Itoa(s.Workers), "rng=" + strconv.Itoa(s.RNG), "hasher=" + strconv.Itoa(s.Hasher),
-		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "every=" + probeEvery.String()})
+func measureSetting(p process, m model.Model, s model.Setting, length time.Duration, where clusterFlags, dir string) (*capacity.Analysis, error) {
+	sets := []string{"workers=" + strconv.Itoa(s.Workers), "rng=" + strconv.Itoa(s.RNG), "hasher=" + strconv.Itoa(s.Hasher),
+		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "every=" + probeEvery.String()}
+	for _, same := range []struct{ parameter, service, variable string }{
+		{"rng_occupancy", "rng", "COIN_OCCUPANCY"}, {"hasher_occupancy", "hasher", "COIN_OCCUPANCY"}, {"call_overhead", "worker", "COIN_CALL_OVERHEAD"},
+		{"distribution", "rng", "COIN_DELAY_DISTRIBUTION"}, {"jitter", "rng", "COIN_DELAY_JITTER"},
+	} {
+		if v := m.Environment[same.service][same.variable]; v != "" {
+			sets = append(sets, same.parameter+"="+v)
+		}
+	}
+	scenario, err := loadScenario(p, "setting", sets)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +172,7 @@ func predictRow(m model.Model, r *reports.ProofRow, length time.Duration, seed u
 		return err
 	}
 	r.Predicted, r.Spread, r.Bound, r.MVA, r.Limit = prediction.HashRate, prediction.Spread, prediction.Bounds.UpperPerS, prediction.MVA, prediction.Limit
-	r.ProbedS = prediction.Probe.MeanS
+	r.ProbedS, r.ProbeSD = prediction.Probe.MeanS, prediction.ProbeSD
 	return nil
 }
 

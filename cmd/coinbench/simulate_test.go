@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"coinbench/capacity"
+	"coinbench/cluster/sim"
+	"coinbench/history"
+	"coinbench/scenarios"
+)
+
+// simulate plays a scenario in virtual time, and returns what it left.
+func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]string) (*history.Run, *capacity.Analysis) {
+	t.Helper()
+	p := process{env: os.LookupEnv}
+	s, err := parseScenario(p, "test.yaml", source, sets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "run")
+	sink := &scenarios.Sink{}
+	c := sim.New(sim.Config{Seed: s.Seed, Sink: sink.Event, Costs: costs})
+	w, err := history.Create(dir, history.Manifest{Version: history.Version, Scenario: s.Name, Cluster: "sim", Simulated: true, Start: c.Now(), Seed: s.Seed, Settings: s.Settings, Host: history.Host{CPUs: 2}}, s.Source, s.App.Source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(), Play: simulatedLoad(c)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run, err := history.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := capacity.Analyse(run)
+	return run, &a
+}
+
+func shipped(t *testing.T, name string) []byte {
+	t.Helper()
+	source, err := scenarios.Load(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
