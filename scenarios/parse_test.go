@@ -16,7 +16,8 @@ import (
 )
 
 func TestShippedScenarios(t *testing.T) {
-	longest := map[string]time.Duration{"bottleneck": 130 * time.Second, "smoke": 18 * time.Second, "keepalive": time.Minute, "outage": 40 * time.Second, "zero-downtime": 150 * time.Second}
+	longest := map[string]time.Duration{"bottleneck": 130 * time.Second, "smoke": 18 * time.Second, "keepalive": time.Minute, "outage": 40 * time.Second, "zero-downtime": 150 * time.Second,
+		"setting": 30 * time.Second, "bounds": 4 * time.Minute}
 	if len(Shipped()) != len(longest) {
 		t.Errorf("%d are shipped, want %d", len(Shipped()), len(longest))
 	}
