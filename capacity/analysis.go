@@ -25,6 +25,7 @@ type Analysis struct {
 	Reconciliation Reconciliation `json:"reconciliation"` // hasher's posts against the hashes that were counted
 	Timeline       Timeline       `json:"timeline"`
 	Rollouts       []Rollout      `json:"rollouts,omitempty"` // rollouts and faults, in the order of time
+	Flows          []Flow         `json:"flows,omitempty"`    // the loads that met them, over time
 }
 
 // RunInfo says what ran, where, and how to repeat it.
@@ -71,6 +72,7 @@ func Analyse(run *history.Run, objectives ...Objective) Analysis {
 	a.Reconciliation = reconcile(run, s, a.Windows)
 	a.Timeline = timeline(run, s)
 	a.Rollouts = rollouts(run, a.Timeline)
+	a.Flows = flows(run, a.Rollouts)
 	a.Validity = validity(run, s, &a)
 	for _, o := range objectives {
 		a.Objectives = append(a.Objectives, o.Judge(&a))

@@ -257,9 +257,9 @@ func (r *Rollout) observe(tasks []*TaskLife) {
 		}
 		if to-from >= 1e-3 {
 			r.LeastServing = min(r.LeastServing, serving)
-		}
-		if len(versions) > 1 {
-			r.MixedS += to - from
+			if len(versions) > 1 {
+				r.MixedS += to - from
+			}
 		}
 		r.ExtraReplicaS += float64(max(0, alive-r.Replicas)) * (to - from)
 	}

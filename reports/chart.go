@@ -87,7 +87,7 @@ const (
 // charts builds every chart that the analysis has data for, in the order of the page.
 func charts(a *capacity.Analysis) []chart {
 	var all []chart
-	for _, build := range []func(*capacity.Analysis) (chart, bool){workersChart, timelineChart, latencyChart, shareChart} {
+	for _, build := range []func(*capacity.Analysis) (chart, bool){workersChart, timelineChart, latencyChart, shareChart, rolloutChart} {
 		if c, ok := build(a); ok {
 			all = append(all, c)
 		}

@@ -47,6 +47,7 @@ type page struct {
 	Charts        []pageChart
 	Events        template.HTML
 	Loads         template.HTML
+	Rollouts      template.HTML
 	Books         template.HTML
 	Facts         []fact
 	Command       string
@@ -130,6 +131,7 @@ func newPage(a *capacity.Analysis) page {
 		}
 		p.Loads = template.HTML(htmlTable(rows, nil))
 	}
+	p.Rollouts = template.HTML(htmlRollouts(a))
 	if a.Reconciliation.Possible {
 		rows := [][]string{{"", "hasher posts", "benches", "counted", "lost", "in flight", "residual", "Redis", "Redis − counted"}}
 		rows[0][0] = "window "

@@ -82,6 +82,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		}
 		b.WriteString(markdownTable(rows))
 	}
+	b.WriteString(markdownRollouts(a))
 	fmt.Fprintf(&b, "\n### Books\n\n%s\n", markdownText(a.Reconciliation.Why))
 	i := a.Run
 	fmt.Fprintf(&b, "\n### Run\n\n%s on %s, %s, %.1f s, seed %d, profile %s; %s.\n\nRepeat it with\n\n    %s\n", markdownText(i.Scenario), i.Cluster,

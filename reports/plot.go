@@ -48,6 +48,7 @@ func plotOutputs() []Output {
 		{"timeline", "hash rate over time, with the steps", timelineChart},
 		{"latency", "latency percentiles against concurrency", latencyChart},
 		{"waves", "answers over time: the waves of a pool", shareChart},
+		{"rollouts", "requests over time, by version and failure, with rollouts and faults", rolloutChart},
 	} {
 		for _, format := range []string{"svg", "png"} {
 			all = append(all, Output{

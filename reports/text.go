@@ -161,6 +161,7 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 		}
 		t.b.WriteString(columns(rows, "  "))
 	}
+	t.rollouts(a)
 	r := a.Reconciliation
 	t.heading("Books")
 	if r.Possible {

@@ -224,7 +224,11 @@ func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, how m
 		}
 		acted, wake, outcome := u.step(time.Now())
 		news := c.news
-		if outcome != "" && outcome != cluster.RolledBack {
+		switch outcome {
+		case "":
+		case cluster.RolledBack:
+			u.restore()
+		default:
 			u.fill()
 		}
 		c.mu.Unlock()
@@ -362,6 +366,18 @@ func (u *update) do(a cluster.Act) {
 	}
 	sl.attempts, sl.givenUp, sl.failure = nil, nil, ""
 	u.news[a.Slot] = u.s.launch(sl, u.s.spec)
+}
+
+// restore gives the slots back to those old tasks that were not told to stop yet: start-first has both in a slot for a while.
+func (u *update) restore() {
+	for n, t := range u.news {
+		if old := u.olds[n]; old != nil && !old.wished && !old.over && u.s.slots[n] != nil {
+			sl := u.s.slots[n]
+			sl.cancel()
+			sl.current, sl.givenUp = old, nil
+			t.askStop()
+		}
+	}
 }
 
 // fill starts a task in every slot whose old one was told to stop and whose new one is not there: an update that ends early

@@ -1,0 +1,233 @@
+package clustertest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/history"
+)
+
+// sick is a version that never becomes healthy: its admin port is not the one that is asked.
+func sick() map[string]string { return map[string]string{"COIN_ADMIN_LISTEN": ":9999"} }
+
+func (f *fixture) states() (rollouts []string) {
+	for _, e := range f.all() {
+		if e.Kind == history.RolloutEnd {
+			rollouts = append(rollouts, e.Detail["state"])
+		}
+	}
+	return rollouts
+}
+
+// versions asks n times and counts by version.
+func (f *fixture) versions(t *testing.T, n int) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	for range n {
+		_, version, err := f.ask(t)
+		if err != nil {
+			t.Fatalf("request: %v", err)
+		}
+		counts[version]++
+	}
+	return counts
+}
+
+// With start-first both tasks of a slot run for a while; a rollback in the middle leaves one.
+func keepsOld(t *testing.T, f *fixture) {
+	f.deploy(t, 3)
+	r := quick(2)
+	r.Order, r.FailureAction = "start-first", "rollback"
+	err := f.Update(t.Context(), Service, cluster.Change{Environment: sick(), Rollout: r})
+	var failed *cluster.RolloutError
+	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack {
+		t.Fatalf("the error is %v; want a RolloutError, rolled back", err)
+	}
+	if s := f.status(t); s.Running != 3 || len(s.Tasks) != 3 {
+		t.Errorf("%d running, %d tasks; want 3", s.Running, len(s.Tasks))
+	}
+}
+
+func rollbackTwice(t *testing.T, f *fixture) {
+	c, ok := f.Cluster.(cluster.Rollbacker)
+	if !ok {
+		t.Skip("not a Rollbacker")
+	}
+	f.deploy(t, 2)
+	was := f.status(t).Environment["COIN_DELAY"]
+	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: quick(0)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{was, "2ms", was} {
+		if err := c.Rollback(t.Context(), Service); err != nil {
+			t.Fatal(err)
+		}
+		if s := f.status(t); s.Environment["COIN_DELAY"] != want || s.Running != 2 {
+			t.Errorf("after the rollback: %+v; want COIN_DELAY=%s", s, want)
+		}
+	}
+}
+
+func restart(t *testing.T, f *fixture) {
+	c, ok := f.Cluster.(cluster.Restarter)
+	if !ok {
+		t.Skip("not a Restarter")
+	}
+	f.deploy(t, 2)
+	before := f.status(t)
+	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: quick(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Restart(t.Context(), Service); err != nil {
+		t.Fatal(err)
+	}
+	s := f.status(t)
+	if s.Running != 2 || s.Image != before.Image {
+		t.Errorf("after the restart: %+v", s)
+	}
+	for _, task := range s.Tasks {
+		if slices.ContainsFunc(before.Tasks, func(b cluster.Task) bool { return b.Name == task.Name }) {
+			t.Errorf("%s was not replaced", task.Name)
+		}
+	}
+}
+
+// knows skips a test of a strategy that the cluster has not.
+func (f *fixture) knows(t *testing.T, s cluster.Strategy) {
+	t.Helper()
+	if c, ok := f.Cluster.(cluster.Strategist); !ok || !slices.Contains(c.Strategies(), s) {
+		t.Skipf("no %s", s)
+	}
+}
+
+func blueGreen(t *testing.T, f *fixture) {
+	f.knows(t, cluster.BlueGreen)
+	f.deploy(t, 3)
+	before := len(f.all())
+	if err := f.Update(t.Context(), Service, cluster.Change{Image: "coinbench/" + Service + ":green", Strategy: cluster.BlueGreen, Rollout: quick(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.versions(t, 6); got["green"] != 6 {
+		t.Errorf("%v answer", got)
+	}
+	if s := f.status(t); s.Running != 3 || len(s.Tasks) != 3 || s.Image != "coinbench/"+Service+":green" {
+		t.Errorf("after the update: %+v", s)
+	}
+	events := f.since(before, Service)
+	turn := slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == history.RolloutSwitch })
+	for slot := 1; slot <= 3; slot++ {
+		old, young := fmt.Sprintf("%s.%d#1", Service, slot), fmt.Sprintf("%s.%d#2", Service, slot)
+		if i := index(events, history.TaskHealthy, young); i > turn {
+			t.Errorf("%s became healthy after the switch", young)
+		}
+		if i := index(events, history.TaskStopping, old); i < turn {
+			t.Errorf("%s was told to stop before the switch", old)
+		}
+	}
+}
+
+func blueGreenUndone(t *testing.T, f *fixture) {
+	f.knows(t, cluster.BlueGreen)
+	f.deploy(t, 2)
+	r := quick(1)
+	err := f.Update(t.Context(), Service, cluster.Change{Environment: sick(), Strategy: cluster.BlueGreen, Rollout: r})
+	var failed *cluster.RolloutError
+	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack || failed.Reason == "" {
+		t.Fatalf("the error is %v; want a RolloutError, rolled back, with its reason", err)
+	}
+	s := f.status(t)
+	if s.Running != 2 || len(s.Tasks) != 2 || s.Environment["COIN_ADMIN_LISTEN"] != "" {
+		t.Errorf("after the failure: %+v", s)
+	}
+	for _, e := range f.all() {
+		if e.Kind == history.TaskLeft || e.Kind == history.RolloutSwitch {
+			t.Errorf("the old set was touched: %v", e)
+		}
+	}
+}
+
+// An update of some slots leaves the others; one of the same to all goes on with it, and a rollback undoes both.
+func someSlots(t *testing.T, f *fixture) {
+	f.knows(t, cluster.Canary)
+	f.deploy(t, 3)
+	change := cluster.Change{Image: "coinbench/" + Service + ":canary", Rollout: quick(0), Slots: []int{2}}
+	if err := f.Update(t.Context(), Service, change); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.versions(t, 6); got["canary"] != 2 {
+		t.Errorf("%v answer; want the canary a third", got)
+	}
+	change.Slots = nil
+	if err := f.Update(t.Context(), Service, change); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.versions(t, 6); got["canary"] != 6 {
+		t.Errorf("%v answer; want the canary only", got)
+	}
+	if c, ok := f.Cluster.(cluster.Rollbacker); ok {
+		if err := c.Rollback(t.Context(), Service); err != nil {
+			t.Fatal(err)
+		}
+		if got := f.versions(t, 6); got["canary"] != 0 {
+			t.Errorf("%v answer after the rollback", got)
+		}
+	}
+}
+
+func pullFirst(t *testing.T, f *fixture) {
+	f.knows(t, cluster.Batched)
+	f.deploy(t, 2)
+	before := len(f.all())
+	change := cluster.Change{Image: "coinbench/" + Service + ":v2", Strategy: cluster.Batched, Pull: 30 * time.Millisecond, Rollout: quick(1)}
+	if err := f.Update(t.Context(), Service, change); err != nil {
+		t.Fatal(err)
+	}
+	events := f.since(before, Service)
+	first := slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == history.TaskLeft })
+	for slot := 1; slot <= 2; slot++ {
+		if i := index(events, history.TaskPulled, fmt.Sprintf("%s.%d#2", Service, slot)); i < 0 || i > first {
+			t.Errorf("slot %d: pulled at event %d, the first task left at %d", slot, i, first)
+		}
+	}
+}
+
+func pauseAndSlow(t *testing.T, f *fixture) {
+	f.deploy(t, 1)
+	name := Service + ".1#1"
+	if c, ok := f.Cluster.(cluster.Pauser); ok {
+		if err := c.Pause(t.Context(), Service, 1, 500*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+		longest := time.Duration(0)
+		for longest < 100*time.Millisecond && index(f.all(), history.TaskRecovered, name) < 0 { // the first may be quicker than the signal
+			begun := time.Now()
+			if _, _, err := f.ask(t); err != nil {
+				t.Errorf("a frozen replica refuses: %v", err)
+			}
+			longest = max(longest, time.Since(begun))
+		}
+		if longest < 100*time.Millisecond {
+			t.Errorf("a replica that is frozen for 500ms answers within %s", longest)
+		}
+		eventually(t, "its recovery", func() bool { return index(f.all(), history.TaskRecovered, name) >= 0 })
+	}
+	if c, ok := f.Cluster.(cluster.Slower); ok {
+		if err := c.Slow(t.Context(), Service, 1, 100*time.Millisecond, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if _, _, err := f.ask(t); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(begun); d < 100*time.Millisecond {
+			t.Errorf("a connection that is delayed by 100ms is answered after %s", d)
+		}
+		if err := c.Slow(t.Context(), Service, 9, time.Second, time.Second); err == nil {
+			t.Error("a slot that is not there can be made slow")
+		}
+	}
+}
