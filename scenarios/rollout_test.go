@@ -1,0 +1,117 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/history"
+)
+
+// A load in the background goes on beside the steps that follow, and ends with the last one.
+func TestLoadInTheBackground(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), `
+name: x
+steps:
+  - deploy:
+  - attack: {service: rng, rate: 10/s, background: true}
+  - wait: 2s
+  - update: {service: rng, image: "coinbench/rng:v2"}
+  - wait: 3s
+`, nil)
+		if p.err != nil || p.run.Status != history.Finished {
+			t.Fatalf("%v, %s", p.err, p.run.Status)
+		}
+		l := p.run.Loads[0]
+		if l.Name != "rng" || l.Closing == nil || p.loads[0].Schedule != "10/s" || l.Step != 2 {
+			t.Errorf("the load is %+v", l.LoadSpec)
+		}
+		i := slices.IndexFunc(p.run.Events, func(e history.Event) bool { return e.Kind == history.LoadBegin })
+		j := slices.IndexFunc(p.run.Events, func(e history.Event) bool { return e.Kind == history.StepBegin && e.Step == 3 })
+		if i < 0 || i > j {
+			t.Errorf("the load begins at event %d, the next step at %d", i, j)
+		}
+		named := slices.ContainsFunc(p.run.Events, func(e history.Event) bool {
+			return e.Kind == history.StepBegin && e.Service == "rng" && e.Detail["disturbance"] == "rng"
+		})
+		if !named {
+			t.Error("the update has no name in the record")
+		}
+	})
+}
+
+// A rollout that is rolled back does not end the run; its steps go on.
+func TestRolledBackGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n", func(f *fake) {
+			f.fail["Update rng"] = &cluster.RolloutError{Service: "rng", Outcome: cluster.RolledBack, Reason: "sick"}
+		})
+		if p.err != nil || p.took < 2*time.Second {
+			t.Errorf("ended after %s: %v", p.took, p.err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n", func(f *fake) {
+			f.fail["Update rng"] = errors.New("no engine")
+		})
+		if p.err == nil || p.run.Status != history.RunFailed {
+			t.Errorf("any other error: %v", p.err)
+		}
+	})
+}
+
+// What a watch makes of requests and of connections.
+func TestWatch(t *testing.T) {
+	w := &watch{service: "rng", canary: "rng.1"}
+	for i := range 10 {
+		w.sample(history.Sample{Replica: "rng.1", Sent: 0, Done: time.Duration(i) * time.Millisecond})
+		w.sample(history.Sample{Replica: "rng.2", Class: history.UnexpectedStatus})
+	}
+	w.sample(history.Sample{Class: history.Refused}) // by its connection, below
+	w.sample(history.Sample{Replica: "rng.1", Class: history.Cancelled})
+	w.event(history.Event{Kind: history.ConnectionFailed, Service: "rng", Task: "rng.1#2"})
+	w.event(history.Event{Kind: history.ConnectionFailed, Service: "hasher", Task: "hasher.1#2"})
+	w.event(history.Event{Kind: history.TaskGone, Service: "rng", Task: "rng.1#2"})
+	if c, r := w.sides[0], w.sides[1]; len(c.TimesS) != 10 || c.Failed != 1 || len(r.TimesS) != 0 || r.Failed != 10 || w.task != "rng.1#2" {
+		t.Errorf("canary %+v, rest %+v, %s", c, r, w.task)
+	}
+}
+
+func TestRolloutFaults(t *testing.T) {
+	for steps, want := range map[string]string{
+		`{update: {service: rng, image: x, strategy: canary}}`:                                                            "a canary is judged by requests",
+		`{update: {service: rng, image: x, strategy: serial, delay: 1s}}`:                                                 "serial has a parallelism and a delay of its own",
+		`{update: {service: rng, image: x, strategy: bluegreen}}`:                                                         `did you mean "blue-green"?`,
+		`{rollback: {service: rng}}`:                                                                                      "rng was not updated before",
+		`{update: {name: a, service: rng, image: x}}, {update: {name: a, service: rng, image: y}}`:                        `the rollout "a" stands twice`,
+		`{slow: {service: worker, delay: 1s, for: 1s}}`:                                                                   "nobody connects to worker",
+		`{pause: {service: rng, replica: 2, for: 1s}}`:                                                                    "rng has no replica 2",
+		`{attack: {service: rng, rate: fast, for: 1s}}`:                                                                   `rate "fast"`,
+		`{attack: {service: rng, rate: 1/s}}`:                                                                             "no for is given",
+		`{attack: {service: rng, rate: 1/s, background: true}}, {update: {service: rng, image: x, max_failure_ratio: 2}}`: "a ratio from 0 to 1",
+	} {
+		_, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, %s]\n", steps), Options{App: dockercoins})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s:\n%v\nwant %q", steps, err, want)
+		}
+	}
+}
+
+// A strategy that the cluster has not is found before anything starts.
+func TestStrategiesAreChecked(t *testing.T) {
+	for strategy, fine := range map[string]bool{"rolling": true, "serial": true, "all-at-once": true, "batched": false, "blue-green": false} {
+		s, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, {update: {service: rng, image: x, strategy: %s}}]\n", strategy), Options{App: dockercoins})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(s, mortal{newFake(nil)}); (err == nil) != fine {
+			t.Errorf("%s: %v", strategy, err)
+		}
+	}
+}
