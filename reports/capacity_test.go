@@ -69,7 +69,7 @@ func TestWhatIfPlots(t *testing.T) {
 			}
 		}
 		if name == "heat map" {
-			for _, want := range []string{"9.9", "◆9.8", "+0.9 %", "Predicted hash rate over workers and rng"} {
+			for _, want := range []string{"9.9", "9.8 ", "+0.9 %", "Predicted hash rate over workers and rng"} {
 				if !strings.Contains(text.String(), want) {
 					t.Errorf("%s lacks %q", name, want)
 				}

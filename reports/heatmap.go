@@ -116,7 +116,7 @@ func CostPlot(w io.Writer, format string, x WhatIf) error {
 	line.StepStyle, line.Width, line.Color = plotter.PostStep, 1.6, okabeIto[blue]
 	grid := plotter.NewGrid()
 	grid.Vertical.Width, grid.Horizontal.Color = 0, rule
-	p.Add(grid, scatter, line)
+	p.Add(grid)
 	if need := x.Goal.Required(); need > 0 {
 		target, err := plotter.NewLine(plotter.XYs{{X: 0, Y: need}, {X: p.X.Max, Y: need}})
 		if err != nil {
@@ -125,6 +125,7 @@ func CostPlot(w io.Writer, format string, x WhatIf) error {
 		target.Color, target.Dashes = okabeIto[green], []vg.Length{4, 3}
 		p.Add(target)
 	}
+	p.Add(scatter, line)
 	add := func(xys plotter.XYs, c color.Color, shape draw.GlyphDrawer, r vg.Length) error {
 		s, err := plotter.NewScatter(xys)
 		if err != nil {
@@ -187,10 +188,11 @@ func (m cells) Plot(c draw.Canvas, p *plot.Plot) {
 			}
 			label.XAlign, label.YAlign = draw.XCenter, draw.YCenter
 			at := vg.Point{X: trX(float64(n)), Y: trY(float64(r))}
-			c.FillText(label, at, cellNumber(v))
 			if got, ok := measured[[2]int{n, r}]; ok {
+				at.Y += 7
 				m.mark(c, label, at, got, v)
 			}
+			c.FillText(label, at, cellNumber(v))
 			border := draw.LineStyle{Color: okabeIto[green], Width: 2}
 			if need > 0 && v >= need {
 				q := rect(n, r)
@@ -211,9 +213,10 @@ func (m cells) Plot(c draw.Canvas, p *plot.Plot) {
 
 // mark writes a measured point below the cell's number.
 func (cells) mark(c draw.Canvas, label text.Style, at vg.Point, got MeasuredPoint, predicted float64) {
-	label.Font.Size = 6.5
-	c.FillText(label, vg.Point{X: at.X, Y: at.Y - 9}, "◆"+cellNumber(got.PerS))
-	c.FillText(label, vg.Point{X: at.X, Y: at.Y - 16}, signed(predicted/got.PerS-1))
+	label.Font.Size = 6
+	c.DrawGlyph(draw.GlyphStyle{Color: label.Color, Radius: 2.5, Shape: openDiamond{}}, vg.Point{X: at.X - 11, Y: at.Y - 8})
+	c.FillText(label, vg.Point{X: at.X + 2, Y: at.Y - 8}, cellNumber(got.PerS))
+	c.FillText(label, vg.Point{X: at.X, Y: at.Y - 15}, signed(predicted/got.PerS-1))
 }
 
 func cellNumber(v float64) string {

@@ -387,13 +387,21 @@ func (m Model) risks(goal Goal, s Setting) ([]Risk, error) {
 		if !r.Meets {
 			word = fmt.Sprintf("%.0f %% short of the target", 100*(1-p.HashRate/goal.PerS))
 		}
-		r.Text = fmt.Sprintf("one of %d %s dies and is out of rotation: %.1f hashes/s, %s", n+1, service, p.HashRate, word)
+		r.Text = fmt.Sprintf("one of %s dies and is out of rotation: %.1f hashes/s, %s", pluralOf(n+1, service), p.HashRate, word)
 		if service == settings.RNG {
 			r.Text += "; while it is dead in rotation, every worker meets it within " + plural(s.RNG, "loop") + " and is silent for its back-off"
 		}
 		all = append(all, r)
 	}
 	return all, nil
+}
+
+// pluralOf is "5 rng", "2 hashers".
+func pluralOf(n int, service string) string {
+	if service == settings.RNG {
+		return strconv.Itoa(n) + " rng"
+	}
+	return plural(n, service)
 }
 
 // capacity is the most that so many rng and hashers make, whatever the workers.
