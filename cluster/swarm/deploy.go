@@ -11,6 +11,7 @@ import (
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
@@ -390,23 +391,26 @@ func sweep(ctx context.Context, engine *client.Client, app, run string, retried 
 	if err != nil {
 		faults = append(faults, fmt.Errorf("list containers: %w", err))
 	}
-	for _, x := range containers.Items {
-		if !ours(x.Labels) || x.Labels[partLabel] != "relay" {
-			continue
-		}
-		if _, err := engine.ContainerRemove(ctx, x.ID, client.ContainerRemoveOptions{Force: true}); err != nil && !cerrdefs.IsNotFound(err) && !strings.Contains(err.Error(), "already in progress") {
-			faults = append(faults, fmt.Errorf("remove container %s: %w", x.ID[:12], err))
-		}
-	}
+	// The relay goes last: it may be the relay itself that sweeps, after its harness was killed. So it leaves the network first.
+	relays := slices.DeleteFunc(containers.Items, func(x container.Summary) bool { return !ours(x.Labels) || x.Labels[partLabel] != "relay" })
 	networks, err := engine.NetworkList(ctx, client.NetworkListOptions{Filters: make(client.Filters).Add("label", label)})
 	if err != nil {
 		faults = append(faults, fmt.Errorf("list networks: %w", err))
 	}
 	for _, n := range networks.Items {
 		if ours(n.Labels) {
+			for _, x := range relays {
+				_, _ = engine.NetworkDisconnect(ctx, n.ID, client.NetworkDisconnectOptions{Container: x.ID, Force: true})
+			}
 			if err := removeNetwork(ctx, engine, n.ID); err != nil {
 				faults = append(faults, fmt.Errorf("remove network %s: %w", n.Name, err))
 			}
+		}
+	}
+	for _, x := range relays {
+		_, err := engine.ContainerRemove(ctx, x.ID, client.ContainerRemoveOptions{Force: true})
+		if err != nil && !cerrdefs.IsNotFound(err) && !strings.Contains(err.Error(), "already in progress") {
+			faults = append(faults, fmt.Errorf("remove container %s: %w", x.ID[:12], err))
 		}
 	}
 	return errors.Join(faults...)

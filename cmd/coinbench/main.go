@@ -114,14 +114,14 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 		return usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))
 	})
 	root.AddCommand(
-		runCommand(p), reportCommand(p), compareCommand(p),
+		runCommand(p), reportCommand(p), compareCommand(p), tournamentCommand(p),
 		benchCommand(p), attackCommand(p), searchCommand(p),
 		explainCommand(p), calibrateCommand(p), predictCommand(p), proveCommand(p), planCommand(p),
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),
 		serviceCommand(p), healthcheckCommand(p),
 		upCommand(p), psCommand(p), scaleCommand(p), updateCommand(p), rollbackCommand(p), restartCommand(p), logsCommand(p), downCommand(p),
-		swarmCommand(p),
-		relayCommand(p), loadCommand(p), killContainerCommand(p), registryCommand(p),
+		swarmCommand(p), imagesCommand(p), doctorCommand(p),
+		relayCommand(p), loadCommand(p), vitalsCommand(p), killContainerCommand(p), registryCommand(p),
 	)
 	return root
 }
