@@ -1,0 +1,124 @@
+package reports
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"coinbench/capacity"
+)
+
+// Contender is one run of a tournament: a release by one strategy, under the same load as the others.
+type Contender struct {
+	Name     string
+	Analysis *capacity.Analysis
+}
+
+// release is what a contender's first rollout, and the load that met it, came to; nil: nothing.
+func (c Contender) release() (*capacity.Rollout, *capacity.Felt) {
+	for i := range c.Analysis.Rollouts {
+		if r := &c.Analysis.Rollouts[i]; len(r.Loads) > 0 {
+			return r, &r.Loads[0]
+		}
+	}
+	return nil, nil
+}
+
+func tournamentRows(all []Contender) [][]string {
+	rows := [][]string{{"strategy ", "took", "requests", "lost", "proven", "max gap", "p99 during", "serving", "two versions", "more replicas", "numbers "}}
+	for _, c := range all {
+		r, l := c.release()
+		if r == nil {
+			rows = append(rows, []string{c.Name, "–", "–", "–", "–", "–", "–", "–", "–", "–", string(c.Analysis.Overall.Outcome)})
+			continue
+		}
+		took, p99, word := "–", "–", "sound"
+		if r.DurationS != nil {
+			took = lasting(*r.DurationS)
+		}
+		if l.During != nil {
+			p99 = ms(l.During.P99S)
+		}
+		switch {
+		case len(c.Analysis.Validity.Invalid) > 0:
+			word = "INVALID"
+		case len(c.Analysis.Validity.Doubts) > 0:
+			word = "doubtful"
+		}
+		if r.State != "completed" {
+			took += " (" + strings.ReplaceAll(r.State, "_", " ") + ")"
+		}
+		rows = append(rows, []string{c.Name, took, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), "≥ " + floored(l.Available.AtLeast), ms(l.MaxGapS), p99,
+			fmt.Sprintf("%d of %d", r.LeastServing, r.Replicas), lasting(r.MixedS), figures(r.ExtraReplicaS) + " replica-s", word})
+	}
+	return rows
+}
+
+// tournamentNote says what the table's numbers are of.
+func tournamentNote(all []Contender) string {
+	for _, c := range all {
+		if r, l := c.release(); r != nil {
+			if load := c.Analysis.Load(l.Load); load != nil {
+				return fmt.Sprintf("%s, %d replicas, %s %s at %s, seed %d: the same requests at the same instants for each. Requests are those that fell due during the release; "+
+					"proven is the lower bound of the availability at %.0f %% confidence.",
+					r.Service, r.Replicas, load.Method, load.Service, load.Schedule, c.Analysis.Run.Seed, 100*l.Available.Confidence)
+			}
+		}
+	}
+	return ""
+}
+
+// TournamentText writes the table for a terminal.
+func TournamentText(w io.Writer, all []Contender) error {
+	_, err := fmt.Fprintf(w, "%s\n%s\n", columns(tournamentRows(all), ""), tournamentNote(all))
+	return err
+}
+
+// tournamentChart is what a release took against what it lost.
+func tournamentChart(all []Contender) (chart, bool) {
+	c := chart{id: "tournament", title: "What a release takes and what it loses", x: axis{label: "duration of the release (s)"}, y: axis{label: "requests lost"},
+		desc: "Each strategy released the same service under the same requests."}
+	for i, k := range all {
+		r, l := k.release()
+		if r == nil || r.DurationS == nil {
+			continue
+		}
+		shape := []kind{points, diamond}[i/5%2]
+		c.series = append(c.series, series{name: k.Name, kind: shape, color: i % 5, xy: []xy{{x: *r.DurationS, y: float64(l.Failed),
+			text: fmt.Sprintf("%s: %s, %d of %d requests lost", k.Name, lasting(*r.DurationS), l.Failed, l.Requests)}}})
+		c.x.max, c.y.max = max(c.x.max, *r.DurationS), max(c.y.max, float64(l.Failed))
+	}
+	c.x.max, c.y.max = c.x.max*1.1, max(c.y.max*1.15, 1)
+	c.y.min = -c.y.max * .03 // so that what lost nothing is seen whole
+	return c, len(c.series) > 0
+}
+
+// WriteTournament writes tournament.md, and the plot as SVG and PNG, below dir, and returns their paths.
+func WriteTournament(dir string, all []Contender) (paths []string, err error) {
+	write := func(name string, make func(io.Writer) error) {
+		var b bytes.Buffer
+		path := filepath.Join(dir, name)
+		e := make(&b)
+		if e == nil {
+			e = os.WriteFile(path, b.Bytes(), 0o644)
+		}
+		if e == nil {
+			paths = append(paths, path)
+		} else if err == nil {
+			err = fmt.Errorf("write the tournament's %s: %w", name, e)
+		}
+	}
+	write("tournament.md", func(w io.Writer) error {
+		_, err := fmt.Fprintf(w, "%s\n%s\n", markdownTable(tournamentRows(all)), tournamentNote(all))
+		return err
+	})
+	if c, ok := tournamentChart(all); ok {
+		for _, format := range []string{"svg", "png"} {
+			write("tournament."+format, func(w io.Writer) error { return writePlot(w, format, c, subtitle(all[0].Analysis)) })
+		}
+	}
+	return paths, err
+}
