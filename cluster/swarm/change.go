@@ -251,7 +251,7 @@ func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatu
 		}
 		if time.Since(moved) > stall {
 			c.mu.Lock()
-			missing, _ := c.missing(s, 0)
+			_, missing := c.missing(s, 0)
 			c.mu.Unlock()
 			return errors.Join(fmt.Errorf("nothing moved for %s", stall), missing)
 		}

@@ -92,7 +92,6 @@ type service struct {
 	force     uint64           // counts forced updates
 	published []string
 	removed   bool
-	givenUp   error // waiting does not help
 }
 
 // New returns a cluster with nothing deployed. It touches nothing.

@@ -35,7 +35,7 @@ func (c *Cluster) await(ctx context.Context, s *service, what string) error {
 	since := c.looks()
 	for {
 		c.mu.Lock()
-		missing, advice := c.missing(s, since)
+		advice, missing := c.missing(s, since)
 		removed, news := s.removed, c.news
 		c.mu.Unlock()
 		switch {
@@ -80,10 +80,10 @@ func (c *Cluster) allowance(s *service) time.Duration {
 
 // missing says which tasks are not as wished, judged by looks after since; nil: all are. advice is not empty when waiting
 // does not help. The caller holds mu.
-func (c *Cluster) missing(s *service, since int) (err error, advice string) {
+func (c *Cluster) missing(s *service, since int) (advice string, err error) {
 	if c.looked < since+2 { // the look that was going on may have begun before the change
 		c.look()
-		return errors.New("the engine was not asked yet"), ""
+		return "", errors.New("the engine was not asked yet")
 	}
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
@@ -131,7 +131,7 @@ func (c *Cluster) missing(s *service, since int) (err error, advice string) {
 	if len(faults) > 5 {
 		faults = append(faults[:5:5], fmt.Errorf("and %d more", len(faults)-5))
 	}
-	return errors.Join(faults...), advice
+	return advice, errors.Join(faults...)
 }
 
 func advise(fault, advice string) string {

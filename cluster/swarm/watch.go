@@ -123,6 +123,7 @@ func (c *Cluster) observe(ctx context.Context) error {
 		}
 	}
 	c.tell()
+	c.prune()
 	c.changed()
 	return nil
 }
