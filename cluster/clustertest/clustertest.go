@@ -400,6 +400,8 @@ func rollsBack(t *testing.T, f *fixture) {
 	f.deploy(t, 3)
 	r := quick(1)
 	r.FailureAction = "rollback"
+	// An engine may call a task running for a moment that got unhealthy and ended with status 0.
+	r.Monitor = time.Second
 	err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"}, Rollout: r})
 	var failed *cluster.RolloutError
 	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack || failed.Reason == "" {
