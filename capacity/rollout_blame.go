@@ -88,9 +88,8 @@ func (b *blame) put(s history.Sample) Blame {
 		t = b.answered(s)
 	default:
 		if e := b.witnessed(s); e != nil {
-			r.Nobody = e.Task == ""
 			t = b.task(e.Task)
-		} else {
+		} else if r.Nobody = b.vacant(s); !r.Nobody {
 			t = b.suspect(s)
 			r.Inferred = t != nil
 		}
@@ -109,6 +108,17 @@ func (b *blame) put(s history.Sample) Blame {
 		r.Event, r.EventAt = e.Kind, e.At
 	}
 	return r
+}
+
+// vacant says whether no replica was in rotation all the time that the request was under way.
+func (b *blame) vacant(s history.Sample) bool {
+	sent, done := s.Sent.Seconds(), s.Done.Seconds()
+	for _, t := range b.tasks {
+		if t.JoinedS != nil && *t.JoinedS <= done && (t.LeftS == nil || *t.LeftS >= sent) {
+			return false
+		}
+	}
+	return len(b.tasks) > 0
 }
 
 func (b *blame) task(name string) *TaskLife {

@@ -17,7 +17,7 @@ type Flow struct {
 }
 
 // mostBins is how many points of a flow are worth drawing.
-const mostBins = 600
+const mostBins = 160
 
 // flows are the loads that met a rollout or a fault and were kept request by request.
 func flows(run *history.Run, rollouts []Rollout) (all []Flow) {

@@ -69,7 +69,7 @@ const (
 	TaskSlowed    EventKind = "task.slowed"    // as TaskKilled: for, delay
 	TaskRecovered EventKind = "task.recovered" // of a pause or a slowness
 
-	// ConnectionFailed is a connection that the balancer could not bring to an end: task; why: refused, reset, none in rotation.
+	// ConnectionFailed is a connection that the balancer could not bring to an end: to the task; why: refused, reset, closed (without an answer).
 	ConnectionFailed EventKind = "connection.failed"
 
 	Warning EventKind = "warning" // message: something the reader of the report must know

@@ -63,10 +63,8 @@ func (p *proxy) accept(l *net.TCPListener) {
 		b, refusing := p.rotation.choose() // here, so that turns are taken in the order of connections
 		if b == nil {
 			reset(client)
-			if why := "refused"; refusing != "" {
-				p.tell(refusing, why)
-			} else {
-				p.tell("", "none in rotation")
+			if refusing != "" { // that nobody was there is seen from the tasks' lives
+				p.tell(refusing, "refused")
 			}
 			continue
 		}
