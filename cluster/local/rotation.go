@@ -143,11 +143,12 @@ func (r *rotation) swap(to []*backend, settled func()) (from []*backend) {
 	if waiting > 0 {
 		var left atomic.Int64
 		left.Store(int64(waiting))
+		last := settled
 		for _, b := range from {
 			if b.dialing > 0 {
 				b.settled = func() {
 					if left.Add(-1) == 0 {
-						settled()
+						last()
 					}
 				}
 			}
