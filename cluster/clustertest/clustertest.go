@@ -423,8 +423,9 @@ func rollsBack(t *testing.T, f *fixture) {
 			replaced++
 		}
 	}
-	if replaced != 1 {
-		t.Errorf("%d replicas were replaced, though the first one failed", replaced)
+	// An engine may have begun the next slot before it noticed that the first one failed; it must not have gone on to the end.
+	if replaced == 0 || replaced == 3 {
+		t.Errorf("%d of 3 replicas were replaced, though the first one failed", replaced)
 	}
 }
 

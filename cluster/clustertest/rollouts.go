@@ -14,15 +14,6 @@ import (
 // sick is a version that never becomes healthy: its admin port is not the one that is asked.
 func sick() map[string]string { return map[string]string{"COIN_ADMIN_LISTEN": ":9999"} }
 
-func (f *fixture) states() (rollouts []string) {
-	for _, e := range f.all() {
-		if e.Kind == history.RolloutEnd {
-			rollouts = append(rollouts, e.Detail["state"])
-		}
-	}
-	return rollouts
-}
-
 // versions asks n times and counts by version.
 func (f *fixture) versions(t *testing.T, n int) map[string]int {
 	t.Helper()

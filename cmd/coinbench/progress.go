@@ -19,7 +19,6 @@ type progressPrinter struct {
 	width func() int // of the terminal; nil: it is none
 
 	step    int
-	doing   string
 	printed time.Duration
 	drawn   bool
 }
