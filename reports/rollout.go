@@ -36,7 +36,11 @@ func rolloutSummary(r *capacity.Rollout) string {
 		parts = append(parts, figures(r.ExtraReplicaS)+" replica-seconds more")
 	}
 	if r.HashesLost != nil {
-		parts = append(parts, figures(*r.HashesLost)+" hashes fewer than at the rate before")
+		n, than := *r.HashesLost, "fewer"
+		if n < 0 {
+			n, than = -n, "more"
+		}
+		parts = append(parts, figures(n)+" hashes "+than+" than at the rate before")
 	}
 	return strings.Join(parts, "; ")
 }
