@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 // real returns the shared lab of three nodes, whose registry has the images v0.1 and v9.9.
 func real(t testing.TB) *lab.Lab {
 	t.Helper()
-	labtest.Require(t)
+	labtest.RequireLong(t)
 	shared.once.Do(func() {
 		self, err := os.Executable()
 		if err != nil {
@@ -151,7 +151,7 @@ func nothingLeft(t *testing.T, engine *client.Client) {
 }
 
 func TestConformance(t *testing.T) {
-	labtest.Require(t)
+	labtest.RequireLong(t)
 	clustertest.Run(t, func(t *testing.T, sink cluster.Sink) (cluster.Cluster, cluster.App) {
 		return on(t, swarm.Config{Sink: sink}), shipped(t)
 	})

@@ -14,7 +14,7 @@ import (
 // onLab returns a function that runs coinbench against a lab of three nodes.
 func onLab(t *testing.T) func(args ...string) (string, error) {
 	t.Helper()
-	labtest.Require(t)
+	labtest.RequireLong(t)
 	self, err := exec.LookPath("coinbench")
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,8 @@ import (
 
 // The environment variables that tests look at.
 const (
-	Gate           = "COINBENCH_GATE"   // 1: a test that cannot run fails
+	Gate           = "COINBENCH_GATE"   // 1: labs are made, and a test that cannot run fails
+	Long           = "COINBENCH_SWARM"  // 1: and tests that take minutes run as well
 	BinaryVariable = "COINBENCH_BINARY" // path of a static binary, to save building one
 )
 
@@ -29,20 +30,25 @@ const RegistryArgument = "lab-registry"
 
 const downTimeout = time.Minute
 
-// Require skips the test where no lab can be made, with one line that says why. With COINBENCH_GATE=1 it fails it.
+// Require skips the test unless COINBENCH_GATE=1: a lab makes network namespaces as root, which nobody wants unasked. Asked for, a
+// machine that cannot make one fails the test.
 func Require(t testing.TB) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("not run: a real Swarm takes too long for -short")
+	if os.Getenv(Gate) != "1" {
+		t.Skipf("not run on a real Swarm: it makes network namespaces as root; set %s=1", Gate)
 	}
-	err := lab.Check()
-	switch {
-	case err == nil:
-	case os.Getenv(Gate) == "1":
+	if err := lab.Check(); err != nil {
 		t.Fatalf("the gate needs a real Swarm: %v", err)
-	default:
-		t.Skipf("not run on a real Swarm: %v", err)
 	}
+}
+
+// RequireLong is Require for what takes minutes: it asks for COINBENCH_SWARM=1 too.
+func RequireLong(t testing.TB) {
+	t.Helper()
+	if os.Getenv(Long) != "1" {
+		t.Skipf("not run on a real Swarm: it takes ten minutes; set %s=1 and %s=1", Gate, Long)
+	}
+	Require(t)
 }
 
 // Main runs the tests of a package, or, in a process that a lab started, its registry: func TestMain(m *testing.M) {
