@@ -100,7 +100,7 @@ func rootCommand(p process) *cobra.Command {
 and reports where the bottleneck is, what proves it, and what to change.
 
 Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it could not be measured.`,
-		Example: `  coinbench run bottleneck          # the workshop's bottleneck, from deployment to report, in two minutes
+		Example: `  coinbench run bottleneck          # the workshop's bottleneck, from deployment to report, in 90 seconds
   coinbench run smoke               # the whole instrument in 20 seconds
   coinbench scenarios               # what is shipped`,
 		SilenceErrors: true,
