@@ -89,7 +89,12 @@ func TestConformance(t *testing.T) {
 			}
 		}()
 		t.Cleanup(func() { stop(); <-ended })
-		return c, shipped(t)
+		// A worker's calls would take turns that the suite counts.
+		app, err := shipped(t).With("worker", nil, cluster.Change{Environment: map[string]string{"COIN_THINK": "1h"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c, app
 	})
 }
 
