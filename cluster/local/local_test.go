@@ -46,7 +46,7 @@ func newCluster(t testing.TB, config Config) *Cluster {
 func TestConformance(t *testing.T) {
 	clustertest.Run(t, func(t *testing.T, sink cluster.Sink) (cluster.Cluster, cluster.App) {
 		// A worker's calls would take turns that the suite counts.
-		app, err := shipped(t).With("worker", nil, cluster.Change{Environment: map[string]string{"COIN_THINK": "1h"}})
+		app, err := shipped(t).With("worker", nil, cluster.Change{Environment: map[string]string{"COIN_THINK": "1h", "COIN_ON_SIGTERM": "exit"}})
 		if err != nil {
 			t.Fatal(err)
 		}
