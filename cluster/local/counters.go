@@ -4,25 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
-	dto "github.com/prometheus/client_model/go"
-	"github.com/prometheus/common/expfmt"
-	"github.com/prometheus/common/model"
-
+	"coinbench/cluster/scrape"
 	"coinbench/history"
 )
 
-// The bounds of reading counters: for all tasks together, and of one answer.
-const (
-	scrapeTimeout = time.Second
-	scrapeBytes   = 4 << 20
-)
+// scrapeTimeout bounds the reading of counters, for all tasks together.
+const scrapeTimeout = time.Second
 
 // Counters reads every task's counters, all at the same time, and the host's.
 func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
@@ -58,7 +49,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 			if s.of == nil {
 				values, err = server.counters(ctx)
 			} else {
-				values, err = scrape(ctx, client, s.admin)
+				values, err = scrape.Get(ctx, client, s.admin)
 			}
 			if err != nil {
 				faults[i] = fmt.Errorf("counters of %s: %w", s.task, err)
@@ -82,68 +73,4 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 		readings = append(readings, history.Reading{At: time.Since(c.config.Start), Service: "host", Task: "host", Values: values})
 	}
 	return readings, errors.Join(faults...)
-}
-
-// scrape reads the metrics of one replica.
-func scrape(ctx context.Context, client *http.Client, admin string) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+admin+"/metrics", nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header.Set("Accept", "text/plain;version=0.0.4")
-	answer, err := client.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %s", answer.Status)
-	}
-	return parse(io.LimitReader(answer.Body, scrapeBytes))
-}
-
-// parse reads Prometheus' text format into the values of a Reading.
-func parse(r io.Reader) (map[string]float64, error) {
-	parser := expfmt.NewTextParser(model.UTF8Validation)
-	families, err := parser.TextToMetricFamilies(r)
-	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
-	}
-	values := map[string]float64{}
-	for name, family := range families {
-		if !strings.HasPrefix(name, "coinbench_") && name != history.ProcessCPU && name != "process_resident_memory_bytes" {
-			continue
-		}
-		for _, m := range family.GetMetric() {
-			labels := labelText(m.GetLabel())
-			switch {
-			case m.Counter != nil:
-				values[name+labels] = m.Counter.GetValue()
-			case m.Gauge != nil:
-				values[name+labels] = m.Gauge.GetValue()
-			case m.Untyped != nil:
-				values[name+labels] = m.Untyped.GetValue()
-			case m.Histogram != nil:
-				values[name+"_sum"+labels] = m.Histogram.GetSampleSum()
-				values[name+"_count"+labels] = float64(m.Histogram.GetSampleCount())
-			case m.Summary != nil:
-				values[name+"_sum"+labels] = m.Summary.GetSampleSum()
-				values[name+"_count"+labels] = float64(m.Summary.GetSampleCount())
-			}
-		}
-	}
-	return values, nil
-}
-
-// labelText is {a="x",b="y"}, sorted by name; "" without labels.
-func labelText(pairs []*dto.LabelPair) string {
-	if len(pairs) == 0 {
-		return ""
-	}
-	var parts []string
-	for _, p := range pairs {
-		parts = append(parts, fmt.Sprintf("%s=%q", p.GetName(), p.GetValue()))
-	}
-	slices.Sort(parts)
-	return "{" + strings.Join(parts, ",") + "}"
 }

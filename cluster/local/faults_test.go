@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/scrape"
 	"coinbench/history"
 )
 
@@ -346,7 +347,7 @@ func TestLogIsBounded(t *testing.T) {
 }
 
 func TestParseMetrics(t *testing.T) {
-	values, err := parse(strings.NewReader(`# TYPE coinbench_request_queue_seconds histogram
+	values, err := scrape.Parse(strings.NewReader(`# TYPE coinbench_request_queue_seconds histogram
 coinbench_request_queue_seconds_bucket{le="1"} 2
 coinbench_request_queue_seconds_bucket{le="+Inf"} 3
 coinbench_request_queue_seconds_sum 4.5
@@ -365,7 +366,7 @@ go_goroutines 9
 	if err != nil || fmt.Sprint(values) != fmt.Sprint(want) {
 		t.Errorf("%v, %v; want %v", values, err, want)
 	}
-	if _, err := parse(strings.NewReader("nonsense {")); err == nil {
+	if _, err := scrape.Parse(strings.NewReader("nonsense {")); err == nil {
 		t.Error("nonsense is accepted")
 	}
 }
