@@ -423,9 +423,13 @@ func rollsBack(t *testing.T, f *fixture) {
 			replaced++
 		}
 	}
-	// An engine may have begun the next slot before it noticed that the first one failed; it must not have gone on to the end.
-	if replaced == 0 || replaced == 3 {
-		t.Errorf("%d of 3 replicas were replaced, though the first one failed", replaced)
+	// Swarm's engine may have begun the next slot before it noticed that the first one failed; nobody may go on to the end.
+	most := 1
+	if f.Name() == "swarm" {
+		most = 2
+	}
+	if replaced < 1 || replaced > most {
+		t.Errorf("%d replicas were replaced, though the first one failed; want 1 to %d", replaced, most)
 	}
 }
 
