@@ -111,7 +111,7 @@ func TestTheReportReadsInABrowser(t *testing.T) {
 	t.Parallel()
 	ctx, faults := browser(t)
 	dir := filepath.Join(t.TempDir(), "run")
-	out, err := exec.Command("coinbench", "run", "testdata/browser.yaml", "--publish", "webui=0", "--out", dir).CombinedOutput()
+	out, err := exec.Command("coinbench", "run", "testdata/browser.yaml", "--cluster", "sim", "--out", dir).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
