@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"coinbench/cluster/host"
 	"coinbench/cluster/scrape"
 	"coinbench/history"
 )
@@ -69,7 +70,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 		}
 	}
 	readings = slices.DeleteFunc(readings, func(r history.Reading) bool { return r.Values == nil })
-	if values := hostCounters(); len(values) > 0 {
+	if values := host.Counters(); len(values) > 0 {
 		readings = append(readings, history.Reading{At: time.Since(c.config.Start), Service: "host", Task: "host", Values: values})
 	}
 	return readings, errors.Join(faults...)

@@ -12,14 +12,16 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"coinbench/cluster/host"
 	"coinbench/cluster/scrape"
+	"coinbench/cluster/swarm/relay"
 	"coinbench/history"
 )
 
 const scrapeTimeout = time.Second // for all tasks together
 
 // Counters reads every task's counters, all at the same time, through the relay: each task is asked at its own address, so
-// that no balancer chooses whom we read.
+// that no balancer chooses whom we read; and those of the machine that the relay is on, the manager whose engine we speak to.
 func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	type source struct {
 		of      *task
@@ -49,7 +51,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	if none || len(sources) == 0 {
 		return nil, nil
 	}
-	relay, web, err := c.tunnel.use(ctx)
+	inside, web, err := c.tunnel.use(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("counters: %w", err)
 	}
@@ -58,13 +60,15 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	readings := make([]history.Reading, len(sources))
 	faults := make([]error, len(sources))
 	var wg sync.WaitGroup
+	var machine history.Reading
+	wg.Go(func() { machine = c.machine(ctx, inside) })
 	for i, s := range sources {
 		wg.Go(func() {
 			begun := time.Now()
 			var values map[string]float64
 			var err error
 			if s.redis {
-				values, err = redisCounters(ctx, s.address, relay.Dial)
+				values, err = redisCounters(ctx, s.address, inside.Dial)
 			} else {
 				values, err = scrape.Get(ctx, web, s.address)
 			}
@@ -85,7 +89,24 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 			faults[i] = nil // it ended while it was asked, or is not there yet
 		}
 	}
-	return slices.DeleteFunc(readings, func(r history.Reading) bool { return r.Values == nil }), errors.Join(faults...)
+	readings = append(readings, machine)
+	return slices.DeleteFunc(readings, func(r history.Reading) bool { return len(r.Values) == 0 }), errors.Join(faults...)
+}
+
+// machine reads the counters of the machine that the relay is on; without values where that fails. The relay and, if it is the same
+// machine, this process are not what disturbs there.
+func (c *Cluster) machine(ctx context.Context, r *relay.Client) history.Reading {
+	begun := time.Now()
+	values, kernel, err := r.Host(ctx)
+	if err != nil || len(values) == 0 {
+		return history.Reading{}
+	}
+	ended := time.Now()
+	if kernel != "" && kernel == host.Kernel() {
+		values[history.ProcessCPU] += host.Counters()[history.ProcessCPU]
+	}
+	at := begun.Add(ended.Sub(begun) / 2).Sub(c.config.Start)
+	return history.Reading{At: at, Service: "host", Task: "host", Values: values}
 }
 
 // redisCounters reads the app's two keys.

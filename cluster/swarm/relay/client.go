@@ -116,6 +116,19 @@ func (c *Client) Resolve(ctx context.Context, name string) ([]string, error) {
 	return addresses, err
 }
 
+// Host returns the counters of the machine that the relay runs on, in the names of package history, and which kernel that is
+// (host.Kernel).
+func (c *Client) Host(ctx context.Context) (values map[string]float64, kernel string, err error) {
+	answer, err := c.do(ctx, "/host", "", nil)
+	if err != nil {
+		return nil, "", err
+	}
+	defer answer.Body.Close()
+	var says hostSays
+	err = json.NewDecoder(answer.Body).Decode(&says)
+	return says.Values, says.Kernel, err
+}
+
 // Meeting is one that has begun: the generators are under way.
 type Meeting struct {
 	feed *io.PipeWriter

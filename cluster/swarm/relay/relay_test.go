@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"coinbench/cluster/host"
 )
 
 // pair is a relay and a client of it, joined by pipes as by a container's standard streams.
@@ -93,6 +95,19 @@ func TestResolve(t *testing.T) {
 	}
 	if _, err := c.Resolve(t.Context(), "no.such.name.invalid"); err == nil {
 		t.Error("no error for a name that there is not")
+	}
+}
+
+func TestHost(t *testing.T) {
+	c, _ := pair(t)
+	values, kernel, err := c.Host(t.Context())
+	if err != nil || kernel != host.Kernel() {
+		t.Errorf("the kernel is %q, want %q: %v", kernel, host.Kernel(), err)
+	}
+	for name := range host.Counters() {
+		if _, ok := values[name]; !ok {
+			t.Errorf("no %s in %v", name, values)
+		}
 	}
 }
 

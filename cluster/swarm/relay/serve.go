@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"coinbench/cluster/host"
 )
 
 // Port is where generators meet inside the overlay.
@@ -30,6 +32,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, meeting net.Listene
 	mux.HandleFunc("/dial", r.dial)
 	mux.HandleFunc("/resolve", r.resolve)
 	mux.HandleFunc("/meeting", r.watch)
+	mux.HandleFunc("/host", machine)
 	inside := http.NewServeMux()
 	inside.HandleFunc("/meet", r.meet)
 
@@ -63,6 +66,17 @@ type server struct {
 func refuse(w http.ResponseWriter, err error) {
 	w.Header().Set(errorHeader, err.Error())
 	w.WriteHeader(http.StatusBadGateway)
+}
+
+// hostSays is what a relay says of the machine that it runs on.
+type hostSays struct {
+	Kernel string             `json:"kernel"`
+	Values map[string]float64 `json:"values"`
+}
+
+// machine tells what the machine's processors did; a container sees the machine's own counters.
+func machine(w http.ResponseWriter, _ *http.Request) {
+	_ = json.NewEncoder(w).Encode(hostSays{host.Kernel(), host.Counters()})
 }
 
 // dial passes a connection on.

@@ -1,4 +1,4 @@
-package local
+package host
 
 import (
 	"bytes"
@@ -14,10 +14,9 @@ import (
 // ticksPerSecond is the unit of /proc/stat, USER_HZ: 100 on every architecture that Go runs on.
 const ticksPerSecond = 100
 
-// hostCounters says what this machine's processors did, and for how long something had to wait for one. Delays are made of
-// sleeping, so a machine on which others compute makes the app late without the app being at fault: the analysis must know.
-// What the kernel does not say is left out.
-func hostCounters() map[string]float64 {
+// Counters says what this machine's processors did, for how long something had to wait for one, and what this very process
+// used of them, in seconds under the names of package history. What the kernel does not say is left out.
+func Counters() map[string]float64 {
 	values := map[string]float64{}
 	if data, err := os.ReadFile("/proc/stat"); err == nil {
 		parseStat(data, values)
@@ -26,10 +25,20 @@ func hostCounters() map[string]float64 {
 		parsePressure(data, values)
 	}
 	var own syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err == nil { // balancers, load and this reading
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err == nil {
 		values[history.ProcessCPU] = time.Duration(own.Utime.Nano() + own.Stime.Nano()).Seconds()
 	}
 	return values
+}
+
+// Kernel tells one running kernel from another: containers and network namespaces of one machine share it. "" where it is not
+// known.
+func Kernel() string {
+	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
 }
 
 // parseStat reads the line "cpu user nice system idle iowait irq softirq steal ..." of /proc/stat. Time that the

@@ -1,4 +1,4 @@
-package local
+package host
 
 import (
 	"testing"
@@ -6,7 +6,7 @@ import (
 	"coinbench/history"
 )
 
-func TestHostCountersReadWhatTheKernelWrites(t *testing.T) {
+func TestCountersReadWhatTheKernelWrites(t *testing.T) {
 	values := map[string]float64{}
 	parseStat([]byte("cpu  1000 20 300 4000 50 0 60 70 5 0\ncpu0 1 2 3\n"), values)
 	parsePressure([]byte("some avg10=42.42 avg60=70.28 avg300=85.87 total=1224940617\nfull avg10=0.00 total=0\n"), values)
@@ -25,7 +25,10 @@ func TestHostCountersReadWhatTheKernelWrites(t *testing.T) {
 }
 
 func TestTheHostIsRead(t *testing.T) {
-	values := hostCounters()
+	values := Counters()
+	if a, b := Kernel(), Kernel(); a == "" || a != b {
+		t.Errorf("the kernel is %q and %q", a, b)
+	}
 	if values[history.HostCPU] <= 0 || values[history.HostBusy] <= 0 || values[history.HostBusy] > values[history.HostCPU] {
 		t.Errorf("%v", values)
 	}
