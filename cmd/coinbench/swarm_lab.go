@@ -81,17 +81,7 @@ func buildImages(ctx context.Context, tags []string) (images.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := images.Set{}
-	for _, tag := range tags {
-		some, err := images.BuildAll(images.Options{Binary: binary, Tag: tag}, append(settings.Services(), ""))
-		if err != nil {
-			return nil, err
-		}
-		for n, image := range some {
-			set[n] = image
-		}
-	}
-	return set, nil
+	return images.BuildAll(images.Options{Binary: binary}, append(settings.Services(), ""), tags...)
 }
 
 func labDown(p process, name *string) *cobra.Command {

@@ -59,6 +59,26 @@ func Name(service, tag string) string {
 
 // Build makes an image. Equal options make equal bytes.
 func Build(o Options) (v1.Image, error) {
+	layer, err := programLayer(o.Binary)
+	if err != nil {
+		return nil, err
+	}
+	return buildOn(layer, o)
+}
+
+// programLayer is the layer of all images of a binary.
+func programLayer(binary []byte) (v1.Layer, error) {
+	if _, err := Architecture(binary); err != nil {
+		return nil, fmt.Errorf("image: %w", err)
+	}
+	return newLayer([]file{
+		{name: DataPath, mode: 0o700, owner: uid, dir: true},
+		{name: BinaryPath, mode: 0o555, data: binary},
+	})
+}
+
+// buildOn makes an image on the layer of its binary.
+func buildOn(layer v1.Layer, o Options) (v1.Image, error) {
 	fault := func(err error) (v1.Image, error) { return nil, fmt.Errorf("image %s: %w", o.Name(), err) }
 	if o.Service != "" && !slices.Contains(settings.Services(), o.Service) {
 		return nil, fmt.Errorf("image: unknown service %q; accepted: %s", o.Service, strings.Join(settings.Services(), ", "))
@@ -67,13 +87,6 @@ func Build(o Options) (v1.Image, error) {
 		return nil, fmt.Errorf("image of %s: the tag %q: up to 128 letters, digits, dots, dashes and underlines, such as v0.1", cmp.Or(o.Service, "the program"), o.Tag)
 	}
 	arch, err := Architecture(o.Binary)
-	if err != nil {
-		return fault(err)
-	}
-	layer, err := newLayer([]file{
-		{name: DataPath, mode: 0o700, owner: uid, dir: true},
-		{name: BinaryPath, mode: 0o555, data: o.Binary},
-	})
 	if err != nil {
 		return fault(err)
 	}
@@ -160,8 +173,12 @@ type file struct {
 // newLayer packs files in the given order, with the folders that lead to them. Times are the epoch, so that the bytes
 // depend on the files alone.
 func newLayer(files []file) (v1.Layer, error) {
-	var buf bytes.Buffer
-	w := tar.NewWriter(&buf)
+	size := 64 << 10 // of headers and padding
+	for _, f := range files {
+		size += len(f.data)
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, size)) // growing it would take twice the memory
+	w := tar.NewWriter(buf)
 	made := map[string]bool{"/": true}
 	var add func(f file) error
 	add = func(f file) error {

@@ -22,16 +22,25 @@ import (
 // Set is images by their names, such as coinbench/rng:v0.1.
 type Set map[string]v1.Image
 
-// BuildAll makes the images of all services, and of the bare program, with one binary and one tag.
-func BuildAll(o Options, services []string) (Set, error) {
+// BuildAll makes the images of all services, and of the bare program, with one binary and one tag, or with each of several
+// instead of the options' own. They share one layer, in memory too.
+func BuildAll(o Options, services []string, tags ...string) (Set, error) {
+	if len(tags) == 0 {
+		tags = []string{o.Tag}
+	}
+	layer, err := programLayer(o.Binary)
+	if err != nil {
+		return nil, err
+	}
 	set := Set{}
-	for _, s := range services {
-		o.Service = s
-		img, err := Build(o)
-		if err != nil {
-			return nil, err
+	for _, o.Tag = range tags {
+		for _, o.Service = range services {
+			img, err := buildOn(layer, o)
+			if err != nil {
+				return nil, err
+			}
+			set[o.Name()] = img
 		}
-		set[o.Name()] = img
 	}
 	return set, nil
 }
