@@ -26,6 +26,7 @@ type Analysis struct {
 	Timeline       Timeline       `json:"timeline"`
 	Rollouts       []Rollout      `json:"rollouts,omitempty"` // rollouts and faults, in the order of time
 	Flows          []Flow         `json:"flows,omitempty"`    // the loads that met them, over time
+	Losses         []NodeLoss     `json:"losses,omitempty"`   // nodes that were lost unasked, in the order of time
 }
 
 // RunInfo says what ran, where, and how to repeat it.
@@ -73,6 +74,7 @@ func Analyse(run *history.Run, objectives ...Objective) Analysis {
 	a.Timeline = timeline(run, s)
 	a.Rollouts = rollouts(run, a.Timeline)
 	a.Flows = flows(run, a.Rollouts)
+	a.Losses = losses(run, s, a.Timeline)
 	a.Validity = validity(run, s, &a)
 	for _, o := range objectives {
 		a.Objectives = append(a.Objectives, o.Judge(&a))

@@ -289,6 +289,8 @@ func (e explainer) trouble(w *Window) (task, text string) {
 			note(fmt.Sprintf("%s was killed at %.1f s", ev.Task, ev.At.Seconds()))
 		case history.TaskPaused:
 			note(fmt.Sprintf("%s was paused at %.1f s", ev.Task, ev.At.Seconds()))
+		case history.TaskCut:
+			note(fmt.Sprintf("%s was cut off at %.1f s", ev.Task, ev.At.Seconds()))
 		case history.TaskSlowed:
 			note(fmt.Sprintf("connections to %s were slowed by %s from %.1f s on", ev.Task, ev.Detail["delay"], ev.At.Seconds()))
 		case history.TaskUnhealthy:

@@ -174,7 +174,7 @@ func (b *blame) suspect(s history.Sample) (found *TaskLife) {
 				break
 			}
 			switch e.Kind {
-			case history.TaskKilled, history.TaskPaused, history.TaskSlowed:
+			case history.TaskKilled, history.TaskPaused, history.TaskSlowed, history.TaskCut:
 				bad, when = true, x
 			case history.TaskGone:
 				bad, when = bad || t.LeftS == nil || *t.LeftS > failed, x
@@ -294,6 +294,8 @@ func eventWords(k history.EventKind) string {
 		return "was frozen"
 	case history.TaskSlowed:
 		return "was made slow"
+	case history.TaskCut:
+		return "was cut off"
 	case history.TaskRecovered:
 		return "recovered"
 	case history.RolloutBegin:

@@ -171,6 +171,18 @@ func describe(e history.Event) string {
 		return with("rollout of "+e.Service+" ends", "state")
 	case history.TaskKilled:
 		return e.Task + " killed"
+	case history.NodeDown:
+		return e.Detail["node"] + " is down"
+	case history.NodeReady:
+		return e.Detail["node"] + " is back"
+	case history.NodeCut:
+		return e.Detail["node"] + " cut off"
+	case history.NodeMended:
+		return e.Detail["node"] + " no longer cut off"
+	case history.NodeDrained:
+		return e.Detail["node"] + " drained"
+	case history.NodeActivated:
+		return e.Detail["node"] + " takes tasks again"
 	case history.TaskUnhealthy:
 		return with(e.Task+" unhealthy", "error")
 	case history.TaskGone:

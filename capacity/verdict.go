@@ -104,6 +104,9 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 			}
 		}
 	}
+	for i := range a.Losses {
+		v.Doubts = append(v.Doubts, a.Losses[i].words())
+	}
 	for i := range a.Rollouts {
 		if why := a.Rollouts[i].covered(); why != "" {
 			v.Doubts = append(v.Doubts, why)

@@ -67,7 +67,15 @@ const (
 	TaskKilled    EventKind = "task.killed"    // a fault that the scenario asked for: down, in_rotation
 	TaskPaused    EventKind = "task.paused"    // as TaskKilled: for
 	TaskSlowed    EventKind = "task.slowed"    // as TaskKilled: for, delay
-	TaskRecovered EventKind = "task.recovered" // of a pause or a slowness
+	TaskCut       EventKind = "task.cut"       // as TaskKilled: its node was cut off from the others: for, node
+	TaskRecovered EventKind = "task.recovered" // of a pause, a slowness or a cut
+
+	NodeDown      EventKind = "node.down"      // node: the cluster does not hear of it any more
+	NodeReady     EventKind = "node.ready"     // node: it hears of it again
+	NodeCut       EventKind = "node.cut"       // a fault that the scenario asked for, nothing comes to the node or from it: node, for
+	NodeMended    EventKind = "node.mended"    // node: of a cut
+	NodeDrained   EventKind = "node.drained"   // node: it takes no tasks from here
+	NodeActivated EventKind = "node.activated" // node: it does again
 
 	// ConnectionFailed is a connection that the balancer could not bring to an end: to the task; why: refused, reset, closed (without an answer).
 	ConnectionFailed EventKind = "connection.failed"

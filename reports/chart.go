@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"coinbench/capacity"
 )
@@ -265,7 +266,7 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 	c.series = append(c.series, rate)
 	c.y.max = max(c.y.max*1.15, 1)
 	for _, m := range t.Marks {
-		if m.Kind == "task.killed" || m.Kind == "warning" || m.Kind == "task.unhealthy" {
+		if m.Kind == "task.killed" || m.Kind == "warning" || m.Kind == "task.unhealthy" || strings.HasPrefix(m.Kind, "node.") {
 			c.marks = append(c.marks, mark{m.AtS, m.Text})
 		}
 	}

@@ -181,7 +181,16 @@ func (m mortal) Slow(ctx context.Context, service string, slot int, delay, d tim
 	return m.act(ctx, fmt.Sprintf("Slow %s.%d %s %s", service, slot, delay, d))
 }
 
-func (m mortal) Drain(ctx context.Context, node string) error    { return m.act(ctx, "Drain "+node) }
+func (m mortal) Drain(ctx context.Context, node string) error { return m.act(ctx, "Drain "+node) }
+func (m mortal) Lost() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fail["Lost"]
+}
+func (m mortal) Partitions() error { return nil }
+func (m mortal) Partition(ctx context.Context, node string, d time.Duration) error {
+	return m.act(ctx, fmt.Sprintf("Partition %s %s", node, d))
+}
 func (m mortal) Activate(ctx context.Context, node string) error { return m.act(ctx, "Activate "+node) }
 
 // dockercoins is the app that tests play.

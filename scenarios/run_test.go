@@ -57,6 +57,7 @@ steps:
   - restart: {service: rng}
   - pause: {service: rng, replica: 2, for: 2s}
   - slow: {service: rng, replica: 2, delay: 10ms, for: 2s}
+  - partition: {node: node2, service: rng, for: 2s}
   - drain: {node: node1, service: rng}
   - wait: 1500ms
 `
@@ -259,4 +260,23 @@ func TestCheckAsksTheCluster(t *testing.T) {
 	if err := Check(s, mortal{f}); err != nil {
 		t.Error(err)
 	}
+}
+
+// A cluster that is lost for good ends the run with what it says, and not at the end of a long step.
+func TestTheClusterIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {measure: {name: a, for: 1h}}]\n", func(f *fake) {
+			time.AfterFunc(10*time.Second, func() {
+				f.mu.Lock()
+				defer f.mu.Unlock()
+				f.fail["Lost"] = errors.New("the engine has not answered")
+			})
+		})
+		if p.err == nil || !strings.Contains(p.err.Error(), "has not answered") || p.took > 12*time.Second {
+			t.Errorf("after %s: %v", p.took, p.err)
+		}
+		if p.run.Status != history.RunFailed || p.fake.removed != 1 {
+			t.Errorf("status %s, removed %d times", p.run.Status, p.fake.removed)
+		}
+	})
 }

@@ -122,6 +122,10 @@ func (st *stage) poll(ctx context.Context) <-chan struct{} {
 				return
 			}
 			_ = st.read(ctx) // a task that comes or goes does not answer; the edges of windows insist
+			if c, ok := st.cluster.(cluster.Losable); ok && c.Lost() != nil {
+				st.stop(c.Lost())
+				return
+			}
 			st.report(false)
 		}
 	})

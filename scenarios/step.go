@@ -41,6 +41,7 @@ func verbs() []verb {
 		{"kill", "Make a replica die.", func() act { return new(Kill) }},
 		{"pause", "Freeze a replica for a time.", func() act { return new(Pause) }},
 		{"slow", "Delay every connection to a replica for a time.", func() act { return new(Slow) }},
+		{"partition", "Cut a node off from the others for a time.", func() act { return new(Partition) }},
 		{"drain", "Move every task away from a node.", func() act { return new(Drain) }},
 		{"wait", "Do nothing for a while.", func() act { return new(Wait) }},
 	}

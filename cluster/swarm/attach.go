@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
@@ -16,6 +17,22 @@ import (
 
 // Attach takes over an app that an earlier process brought up to stay (Config.Keep), found by its labels.
 func (c *Cluster) Attach(ctx context.Context, app string) error {
+	return c.attach(ctx, app, false)
+}
+
+// Look is Attach for looking only: it takes up what there is of an app whoever made it, and says whose it is; "": it was brought up to
+// stay.
+func (c *Cluster) Look(ctx context.Context, app string) (whose string, err error) {
+	if err := c.attach(ctx, app, true); err != nil {
+		return "", err
+	}
+	if whose, err = c.whose(ctx, app); err != nil {
+		return "", fmt.Errorf("find %s on the Swarm: %w", app, err)
+	}
+	return whose, nil
+}
+
+func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	fault := func(err error) error { return fmt.Errorf("find %s on the Swarm: %w", app, err) }
 	c.removal.Lock()
 	defer c.removal.Unlock()
@@ -38,13 +55,21 @@ func (c *Cluster) Attach(ctx context.Context, app string) error {
 		y, _ := strconv.Atoi(b.Spec.Labels[orderLabel])
 		return cmp.Compare(x, y)
 	})
+	if looking && len(found.Items) == 0 {
+		switch runs, err := c.runsOf(ctx, app); {
+		case err != nil:
+			return fault(err)
+		case len(runs) > 0:
+			return nil
+		}
+	}
 	if len(found.Items) == 0 {
 		return fault(errors.New("nothing of it was brought up by coinbench; do that first: coinbench up --cluster swarm"))
 	}
 	var services []*service
 	for _, x := range found.Items {
 		labels := x.Spec.Labels
-		if labels[modeLabel] != "up" {
+		if labels[modeLabel] != "up" && !looking {
 			return fault(fmt.Errorf("it belongs to a run that is going on (run %s)", labels[runLabel]))
 		}
 		spec, err := decoded(labels[serviceLabel])
@@ -93,15 +118,36 @@ func (c *Cluster) Attach(ctx context.Context, app string) error {
 	return nil
 }
 
+// whose says of each run, but one that was brought up to stay, whether it is going on, and what it left if it is not.
+func (c *Cluster) whose(ctx context.Context, app string) (string, error) {
+	runs, err := c.runsOf(ctx, app)
+	if err != nil {
+		return "", err
+	}
+	var texts []string
+	for _, r := range runs {
+		if r.labels[modeLabel] == "up" {
+			continue
+		}
+		alive, err := c.alive(ctx, r)
+		if err != nil {
+			return "", err
+		}
+		made := strings.Join(r.made, ", ")
+		if alive {
+			texts = append(texts, fmt.Sprintf("run %s is going on, or ended a moment ago: %s. Stop it by Ctrl-C where it was started.", r.name, made))
+			continue
+		}
+		texts = append(texts, fmt.Sprintf("run %s was killed and left: %s. Remove it with: coinbench down --cluster swarm", r.name, made))
+	}
+	return strings.Join(texts, "\n"), nil
+}
+
 // Close lets go of an app that shall stay. It removes nothing but the relay.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.removal.Lock()
 	defer c.removal.Unlock()
-	if c.stop != nil {
-		c.stop()
-		c.watching.Wait()
-		c.stop = nil
-	}
+	c.stopWatching()
 	err := c.tunnel.close(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()

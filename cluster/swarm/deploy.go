@@ -93,9 +93,22 @@ func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 func (c *Cluster) startWatching() {
 	life, stop := context.WithCancel(context.Background())
 	c.mu.Lock()
-	c.stop = stop
+	c.stop, c.life = stop, life
 	c.mu.Unlock()
 	c.watching.Go(func() { c.watch(life) })
+}
+
+// stopWatching ends what goes on beside the changes.
+func (c *Cluster) stopWatching() {
+	if c.stop == nil {
+		return
+	}
+	c.mu.Lock()
+	c.life = nil
+	c.mu.Unlock()
+	c.stop()
+	c.watching.Wait()
+	c.stop = nil
 }
 
 // ready says whether the engine is a manager of a Swarm, and notes which node it is.
@@ -119,6 +132,7 @@ type madeBy struct {
 	name     string
 	labels   map[string]string
 	youngest time.Time // when the latest of it was made
+	made     []string  // in words
 }
 
 // runsOf lists the runs that made something of an app, by name.
@@ -132,9 +146,14 @@ func (c *Cluster) runsOf(ctx context.Context, app string) ([]madeBy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list networks: %w", err)
 	}
+	nodes, err := c.engine.NodeList(ctx, client.NodeListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
 	runs := map[string]madeBy{}
-	note := func(labels map[string]string, created time.Time) {
+	note := func(labels map[string]string, created time.Time, made string) {
 		r := runs[labels[runLabel]]
+		r.made = append(r.made, made)
 		r.name, r.labels = labels[runLabel], labels
 		if created.After(r.youngest) {
 			r.youngest = created
@@ -142,10 +161,15 @@ func (c *Cluster) runsOf(ctx context.Context, app string) ([]madeBy, error) {
 		runs[r.name] = r
 	}
 	for _, s := range services.Items {
-		note(s.Spec.Labels, s.CreatedAt)
+		note(s.Spec.Labels, s.CreatedAt, "the service "+s.Spec.Name)
 	}
 	for _, n := range networks.Items {
-		note(n.Labels, n.Created)
+		note(n.Labels, n.Created, "the network "+n.Name)
+	}
+	for _, n := range nodes.Items {
+		if n.Spec.Labels[appLabel] == app { // drained, and not activated again
+			note(n.Spec.Labels, time.Time{}, "the node "+n.Description.Hostname+" drained")
+		}
 	}
 	var list []madeBy
 	for _, name := range slices.Sorted(maps.Keys(runs)) {
@@ -205,10 +229,21 @@ func (c *Cluster) free(ctx context.Context, app cluster.App) error {
 // justMade is how long after it made something a run may be without its relay.
 const justMade = 10 * time.Second
 
-// alive says whether a run is going on: its relay, on the node where it was started, lives exactly as long.
+// alive says whether a run is going on: its relay, on the node where it was started, lives exactly as long. Where that is another
+// node, and in the Swarm, it cannot be seen from here.
 func (c *Cluster) alive(ctx context.Context, r madeBy) (bool, error) {
-	if r.labels[nodeLabel] != c.tunnel.node || time.Since(r.youngest) < justMade {
+	if time.Since(r.youngest) < justMade {
 		return true, nil
+	}
+	if home := r.labels[nodeLabel]; home != c.tunnel.node {
+		found, err := c.engine.NodeInspect(ctx, home, client.NodeInspectOptions{})
+		if cerrdefs.IsNotFound(err) {
+			return false, nil
+		}
+		if err != nil {
+			return false, fmt.Errorf("find the node that the run %s was started on: %w", r.name, err)
+		}
+		return found.Node.Status.State != swarm.NodeStateDown, nil
 	}
 	found, err := c.engine.ContainerList(ctx, client.ContainerListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+r.name, partLabel+"=relay")})
 	if err != nil {
@@ -291,12 +326,24 @@ func (c *Cluster) Remove(ctx context.Context) error {
 
 // takeDown removes services, network and relay, and waits until the tasks are gone.
 func (c *Cluster) takeDown(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, removeDeadline, fmt.Errorf("not removed within %s", removeDeadline))
+	deadline := removeDeadline
+	if c.Lost() != nil {
+		deadline = lostDeadline
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not removed within %s", deadline))
 	defer cancel()
 	hurry := c.hurry()
 	defer hurry()
 	services := c.deployed()
-	var faults []error
+	faults := []error{c.retried(ctx, c.mendNodes)}
+	if ctx.Err() != nil {
+		_ = c.tunnel.close(ctx)
+		c.stopWatching()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.forget()
+		return fmt.Errorf("%w; all that was made is still there: when the engine answers, remove it with: coinbench down --cluster swarm", faults[0])
+	}
 	for _, s := range slices.Backward(services) {
 		c.mu.Lock()
 		s.removed = true
@@ -316,11 +363,7 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 		faults = append(faults, c.awaitGone(ctx))
 	}
 	faults = append(faults, c.tunnel.close(ctx), sweep(ctx, c.engine, c.app.Name, c.config.Run, c.retried))
-	if c.stop != nil {
-		c.stop()
-		c.watching.Wait()
-		c.stop = nil
-	}
+	c.stopWatching()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range slices.Backward(services) {
@@ -362,7 +405,8 @@ func (c *Cluster) awaitGone(ctx context.Context) error {
 // Sweep removes everything that a run made of an app, found by its labels ("": every run of that app). It touches nothing
 // else, and finding nothing is no error.
 func Sweep(ctx context.Context, engine *client.Client, app, run string) error {
-	return sweep(ctx, engine, app, run, func(ctx context.Context, call func(context.Context) error) error { return call(ctx) })
+	once := func(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
+	return errors.Join(restoreNodes(ctx, engine, app, run), sweep(ctx, engine, app, run, once))
 }
 
 func sweep(ctx context.Context, engine *client.Client, app, run string, retried func(context.Context, func(context.Context) error) error) error {

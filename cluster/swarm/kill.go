@@ -20,23 +20,53 @@ import (
 	"coinbench/history"
 )
 
-const killDeadline = 20 * time.Second
+const besideDeadline = 20 * time.Second // for a job on a replica's node to do its work
 
 // Kill ends a replica by SIGKILL: by the engine that we speak to where the replica is on its node, otherwise by a job on the
 // replica's node that is given the engine's socket there. Its successor starts after the service's own restart delay; the
-// engine knows no other, and keeps no dead replica in rotation. Where the slot is not there any more, because the service was
-// made smaller, it is the one in that place among those that are.
+// engine knows no other, and keeps no dead replica in rotation.
 func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault cluster.Fault) error {
+	failed := func(err error) error { return fmt.Errorf("kill %s: %w", nth(service, slot), err) }
+	if fault.InRotation {
+		return failed(fmt.Errorf("a Swarm takes a dead replica out of rotation: %w", errors.ErrUnsupported))
+	}
+	victim, v, err := c.victim(service, slot, func(t *task) {
+		t.killed = true
+		c.emit(history.TaskKilled, service, t.name, "down", t.s.spec.Restart.Delay.String(), "in_rotation", strconv.FormatBool(false))
+	})
+	if err != nil {
+		return failed(err)
+	}
+	defer c.hurry()()
+	if v.node == c.tunnel.node {
+		_, err = c.engine.ContainerKill(ctx, v.container, client.ContainerKillOptions{Signal: "SIGKILL"})
+		if cerrdefs.IsNotFound(err) {
+			err = errors.New("its container is gone already")
+		}
+	} else {
+		err = c.killOn(ctx, v)
+	}
+	if err != nil {
+		c.mu.Lock()
+		victim.killed = false
+		c.mu.Unlock()
+		return fmt.Errorf("kill %s: %w", v.name, err)
+	}
+	return nil
+}
+
+// spot is where a task's container is.
+type spot struct{ app, name, node, container string }
+
+// victim is the task in rotation in a slot. Where the slot is not there any more, because the service was made smaller, it is the one
+// in that place among those that are. note is called with it while the cluster's mutex is held.
+func (c *Cluster) victim(service string, slot int, note func(*task)) (*task, spot, error) {
 	s, err := c.find(service)
 	if err != nil {
-		return fmt.Errorf("kill %s: %w", nth(service, slot), err)
-	}
-	if fault.InRotation {
-		return fmt.Errorf("kill %s: a Swarm takes a dead replica out of rotation: %w", nth(service, slot), errors.ErrUnsupported)
+		return nil, spot{}, err
 	}
 	c.mu.Lock()
-	var victim *task
-	var app string
+	defer c.mu.Unlock()
 	slots := []int{} // that there are: the engine chooses which stay when a service is made smaller
 	for _, t := range c.live(s) {
 		if !leaving(t) && !slices.Contains(slots, t.slot) {
@@ -47,73 +77,72 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	if !slices.Contains(slots, slot) && slot >= 1 && slot <= len(slots) {
 		real = slots[slot-1]
 	}
+	var victim *task
 	for _, t := range c.live(s) {
 		if t.slot == real && t.joined && !leaving(t) && t.container != "" {
 			victim = t
 		}
 	}
-	replicas := s.spec.Replicas
-	if victim == nil {
-		c.mu.Unlock()
-		if slot < 1 || slot > replicas {
-			return fmt.Errorf("kill %s: the service has %d replicas; accepted: a slot from 1 to %d", nth(service, slot), replicas, replicas)
+	if n := s.spec.Replicas; victim == nil {
+		if slot < 1 || slot > n {
+			return nil, spot{}, fmt.Errorf("the service has %d replicas; accepted: a slot from 1 to %d", n, n)
 		}
-		return fmt.Errorf("kill %s: no task of it runs now", nth(service, slot))
+		return nil, spot{}, errors.New("no task of it runs now")
 	}
-	app = c.app.Name
-	node, container, name := victim.node, victim.container, victim.name
-	delay := s.spec.Restart.Delay
-	victim.killed = true
-	c.emit(history.TaskKilled, service, name, "down", delay.String(), "in_rotation", strconv.FormatBool(false))
-	c.mu.Unlock()
-	defer c.hurry()()
-	if node == c.tunnel.node {
-		_, err = c.engine.ContainerKill(ctx, container, client.ContainerKillOptions{Signal: "SIGKILL"})
-		if cerrdefs.IsNotFound(err) {
-			err = errors.New("its container is gone already")
-		}
-	} else {
-		err = c.killOn(ctx, app, node, container)
-	}
-	if err != nil {
-		c.mu.Lock()
-		victim.killed = false
-		c.mu.Unlock()
-		return fmt.Errorf("kill %s: %w", name, err)
-	}
-	return nil
+	note(victim)
+	return victim, spot{c.app.Name, victim.name, victim.node, victim.container}, nil
 }
 
-// killOn kills a container on another node by a job there.
-func (c *Cluster) killOn(ctx context.Context, app, node, container string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, killDeadline, fmt.Errorf("not done within %s", killDeadline))
-	defer cancel()
+// beside starts a job on a container's node that is given the engine's socket there.
+func (c *Cluster) beside(ctx context.Context, at spot, verb string, args ...string) (id string, err error) {
 	one := uint64(1)
 	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
-		Annotations: swarm.Annotations{Name: engineName(app, "kill-"+container[:12]), Labels: c.labels(app, "job")},
+		Annotations: swarm.Annotations{Name: engineName(at.app, verb+"-"+at.container[:12]), Labels: c.labels(at.app, "job")},
 		Mode:        swarm.ServiceMode{ReplicatedJob: &swarm.ReplicatedJob{MaxConcurrent: &one, TotalCompletions: &one}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
-				Image: c.helper(), Args: []string{"kill-container", container}, User: "0:0", ReadOnly: true,
+				Image: c.helper(), Args: append([]string{verb + "-container", at.container}, args...), User: "0:0", ReadOnly: true,
 				Mounts: []mount.Mount{{Type: mount.TypeBind, Source: c.config.Socket, Target: "/var/run/docker.sock"}},
 			},
 			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionNone},
-			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + node}},
+			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + at.node}},
+			LogDriver:     &swarm.Driver{Name: "json-file"}, // whatever the node's own is, this one can be read back
 		},
 	}})
+	return made.ID, err
+}
+
+func (c *Cluster) discard(ctx context.Context, job string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	defer cancel()
+	_, _ = c.engine.ServiceRemove(ctx, job, client.ServiceRemoveOptions{})
+}
+
+// jobTask is the one task of a job as it is now; nil: there is none.
+func (c *Cluster) jobTask(ctx context.Context, job string) (*swarm.Task, error) {
+	tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", job)})
+	if err != nil || len(tasks.Items) == 0 {
+		return nil, err
+	}
+	return &tasks.Items[0], nil
+}
+
+// killOn kills a container on another node by a job there.
+func (c *Cluster) killOn(ctx context.Context, v spot) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, besideDeadline, fmt.Errorf("not done within %s", besideDeadline))
+	defer cancel()
+	job, err := c.beside(ctx, v, "kill")
 	if err != nil {
 		return err
 	}
-	defer func() {
-		_, _ = c.engine.ServiceRemove(context.WithoutCancel(ctx), made.ID, client.ServiceRemoveOptions{})
-	}()
+	defer c.discard(ctx, job)
 	for {
-		tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", made.ID)})
+		t, err := c.jobTask(ctx, job)
 		if err != nil {
 			return err
 		}
 		state := "no task"
-		for _, t := range tasks.Items {
+		if t != nil {
 			state = string(t.Status.State) + " " + t.Status.Err
 			switch t.Status.State {
 			case swarm.TaskStateComplete:

@@ -34,6 +34,7 @@ func EndpointModes() []EndpointMode { return []EndpointMode{Auto, VIP, DNSRR} }
 const (
 	defaultDeadline = 60 * time.Second
 	removeDeadline  = 60 * time.Second
+	lostDeadline    = 5 * time.Second        // instead, where the engine has not answered for long
 	quickPoll       = 100 * time.Millisecond // of the tasks, while something changes
 	slowPoll        = 500 * time.Millisecond // otherwise
 )
@@ -50,6 +51,7 @@ type Config struct {
 	Tag      string         // of the image coinbench/coinbench, which relay and load generators run; "": v0.1
 	Publish  map[string]int // the port to publish a service at instead of the Compose file's; 0: any free one
 	Socket   string         // the engine's socket on every node, for Kill and for cleaning up after a killed run; "": /var/run/docker.sock
+	Lab      Lab            // whose nodes Partition can cut off; nil: none can be
 	Deadline time.Duration  // for a change to converge, beside the times that the app itself asks for; 0: 60 s
 }
 
@@ -76,7 +78,11 @@ type Cluster struct {
 	looked   int           // how often the watcher has looked
 	silent   time.Time     // since when the engine does not answer; zero: it does
 	stop     context.CancelFunc
-	watching sync.WaitGroup
+	life     context.Context    // from the deployment to the removal; nil: outside of it
+	watching sync.WaitGroup     // all that goes on during life
+	cut      map[string][]*task // nodes that are cut off, and the tasks there
+
+	cutting sync.Mutex // held while a node is cut off or mended
 }
 
 // service is a deployed service. Fields below mu belong to the cluster's mutex.
@@ -124,7 +130,7 @@ func New(config Config) (*Cluster, error) {
 // forget is the state without an app. Task numbers stay: names are unique within a run.
 func (c *Cluster) forget() {
 	c.app, c.services, c.network = cluster.App{}, nil, ""
-	c.tasks, c.nodes = map[string]*task{}, map[string]node{}
+	c.tasks, c.nodes, c.cut = map[string]*task{}, map[string]node{}, map[string][]*task{}
 	if c.numbers == nil {
 		c.numbers = map[string]int{}
 	}

@@ -45,6 +45,7 @@ type node struct {
 	name    string
 	address string
 	down    bool
+	drained bool // takes no tasks
 	manager bool
 }
 
@@ -90,6 +91,16 @@ func (c *Cluster) heard(err error) {
 	}
 }
 
+// Lost says that the engine has not answered for as long as a change may take; nil: it answers, or is waited for.
+func (c *Cluster) Lost() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.silent.IsZero() || time.Since(c.silent) < c.config.Deadline {
+		return nil
+	}
+	return fmt.Errorf("the engine has not answered for %s: start it, then remove what the run left: coinbench down --cluster swarm", time.Since(c.silent).Round(time.Second))
+}
+
 const askTimeout = 10 * time.Second
 
 // observe looks once.
@@ -131,17 +142,16 @@ func (c *Cluster) observe(ctx context.Context) error {
 func (c *Cluster) seeNodes(list []swarm.Node) {
 	for _, n := range list {
 		was, known := c.nodes[n.ID]
-		is := node{name: n.Description.Hostname, address: n.Status.Addr, down: n.Status.State == swarm.NodeStateDown, manager: n.Spec.Role == swarm.NodeRoleManager}
+		is := node{name: n.Description.Hostname, address: n.Status.Addr, down: n.Status.State == swarm.NodeStateDown, manager: n.Spec.Role == swarm.NodeRoleManager, drained: n.Spec.Availability != swarm.NodeAvailabilityActive}
 		if is.address == "0.0.0.0" && n.ManagerStatus != nil {
 			is.address, _, _ = strings.Cut(n.ManagerStatus.Addr, ":")
 		}
 		c.nodes[n.ID] = is
-		if known && was.down != is.down {
-			text := fmt.Sprintf("the node %s is down; its tasks move to others", is.name)
-			if !is.down {
-				text = fmt.Sprintf("the node %s is back", is.name)
-			}
-			c.emit(history.Warning, "", "", "message", text, "node", is.name)
+		switch {
+		case known && is.down && !was.down:
+			c.emit(history.NodeDown, "", "", "node", is.name)
+		case known && was.down && !is.down:
+			c.emit(history.NodeReady, "", "", "node", is.name)
 		}
 	}
 }

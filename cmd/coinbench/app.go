@@ -149,7 +149,7 @@ func upHere(ctx context.Context, p process, where clusterFlags, app cluster.App)
 // printApp shows services and tasks, and where the web page is.
 func printApp(ctx context.Context, p process, c cluster.Cluster) error {
 	all, err := c.Status(ctx)
-	if err != nil {
+	if err != nil || len(all) == 0 {
 		return err
 	}
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
@@ -186,8 +186,28 @@ func (f *existing) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.app, "app", cluster.DefaultName, "name of the app")
 }
 
-// on finds the app and works on it.
+// on finds the app, which was brought up to stay, and works on it.
 func (f existing) on(p process, work func(ctx context.Context, c *swarm.Cluster) error) error {
+	return f.found(p, func(ctx context.Context, c *swarm.Cluster) error { return c.Attach(ctx, f.app) }, work)
+}
+
+// look shows the app, whoever made it, and whose it is.
+func (f existing) look(p process) error {
+	whose := ""
+	find := func(ctx context.Context, c *swarm.Cluster) (err error) {
+		whose, err = c.Look(ctx, f.app)
+		return err
+	}
+	return f.found(p, find, func(ctx context.Context, c *swarm.Cluster) error {
+		err := printApp(ctx, p, c)
+		if whose != "" {
+			fmt.Fprintf(p.stdout, "\n%s\n", whose)
+		}
+		return err
+	})
+}
+
+func (f existing) found(p process, find, work func(ctx context.Context, c *swarm.Cluster) error) error {
 	if f.cluster != "swarm" {
 		return usage(fmt.Errorf("--cluster %s: an app on this machine lives in the process of `coinbench up`; stop it there by Ctrl-C, or play a scenario; accepted: swarm", f.cluster))
 	}
@@ -198,7 +218,7 @@ func (f existing) on(p process, work func(ctx context.Context, c *swarm.Cluster)
 	if err != nil {
 		return err
 	}
-	if err := c.Attach(ctx, f.app); err != nil {
+	if err := find(ctx, c); err != nil {
 		return unmeasured(err)
 	}
 	err = work(ctx, c)
@@ -222,7 +242,7 @@ func psCommand(p process) *cobra.Command {
 		Example: "  coinbench ps",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.on(p, func(ctx context.Context, c *swarm.Cluster) error { return printApp(ctx, p, c) })
+			return f.look(p)
 		},
 	}
 	f.add(c)

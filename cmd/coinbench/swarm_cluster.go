@@ -10,6 +10,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/lab"
 	"coinbench/scenarios"
 )
 
@@ -68,9 +69,13 @@ func (f clusterFlags) onSwarm(start time.Time, sink cluster.Sink, keep bool) (*s
 	if err != nil {
 		return nil, err
 	}
-	c, err := swarm.New(swarm.Config{
+	config := swarm.Config{
 		Client: e, Sink: sink, Start: start, Keep: keep, Endpoint: swarm.EndpointMode(f.swarm.endpoint),
 		Registry: f.swarm.registry, Tag: f.swarm.tag, Publish: publish, Socket: f.swarm.socket,
-	})
+	}
+	if l := lab.Serving(e.DaemonHost()); l != nil {
+		config.Lab = l
+	}
+	c, err := swarm.New(config)
 	return c, usage(err)
 }

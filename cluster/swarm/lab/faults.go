@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
 )
 
 // change runs an act on a node under the lab's lock, with the state as it is now.
@@ -100,13 +105,73 @@ func (l *Lab) Start(ctx context.Context, node string) error {
 }
 
 // Partition pulls a node's network cable: it runs on and reaches nobody.
-func (l *Lab) Partition(ctx context.Context, node string) error { return l.cable(ctx, node, "down") }
+func (l *Lab) Partition(ctx context.Context, node string) error {
+	return l.cable(ctx, node, func(s *state) error { return s.Switch.links(ctx, "link set "+port(node)+" down") })
+}
+
+// mendScript plugs a cable in again after a time, unless that was done before: then the file does not hold the token any more.
+const mendScript = `sleep "$1"; [ "$(cat "$2" 2>/dev/null)" = "$3" ] && rm -f "$2" && ip link set "$4" up`
+
+// CutOff is Partition for a time. The cable is plugged in again after that whatever becomes of this program.
+func (l *Lab) CutOff(ctx context.Context, node string, d time.Duration) error {
+	return l.cable(ctx, node, func(s *state) error {
+		dir := filepath.Join(s.Dir, switchName)
+		token := strconv.FormatInt(time.Now().UnixNano(), 10)
+		if err := os.WriteFile(s.cutFile(node), []byte(token), 0o600); err != nil {
+			return err
+		}
+		if _, err := s.Switch.launch([]string{"-n", "-p", "-i"}, filepath.Join(dir, "mend.log"), nil,
+			"sh", "-c", mendScript, "mend", strconv.FormatFloat(d.Seconds(), 'f', 3, 64), s.cutFile(node), token, port(node)); err != nil {
+			return err
+		}
+		return s.Switch.links(ctx, "link set "+port(node)+" down")
+	})
+}
 
 // Heal plugs the cable in again.
-func (l *Lab) Heal(ctx context.Context, node string) error { return l.cable(ctx, node, "up") }
-
-func (l *Lab) cable(ctx context.Context, node, direction string) error {
-	return l.change(node, func(s *state, _ int) error {
-		return s.Switch.links(ctx, "link set "+port(node)+" "+direction)
+func (l *Lab) Heal(ctx context.Context, node string) error {
+	return l.cable(ctx, node, func(s *state) error {
+		if err := os.Remove(s.cutFile(node)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return s.Switch.links(ctx, "link set "+port(node)+" up")
 	})
+}
+
+// cutFile is there while a node is cut off for a time.
+func (s *state) cutFile(node string) string { return filepath.Join(s.Dir, switchName, "cut-"+node) }
+
+// cable changes a node's way to the switch. It needs no lock: what is written down of the lab stays.
+func (l *Lab) cable(ctx context.Context, node string, act func(s *state) error) error {
+	if _, err := l.find(node); err != nil {
+		return err
+	}
+	s, err := readState(l.state.Name)
+	if err == nil && s == nil {
+		err = ErrNoLab
+	}
+	if err == nil {
+		err = act(s)
+	}
+	if err != nil {
+		return fmt.Errorf("lab %s: %w", l.state.Name, err)
+	}
+	return nil
+}
+
+// Serving finds the lab to which an engine belongs, by a value of DOCKER_HOST; nil: it belongs to none.
+func Serving(host string) *Lab {
+	files, _ := filepath.Glob(statePath("*"))
+	for _, file := range files {
+		l, err := Open(strings.TrimSuffix(filepath.Base(file), ".json"))
+		if err != nil {
+			continue
+		}
+		for _, n := range l.Nodes() {
+			if l.Host(n) == host {
+				return l
+			}
+		}
+	}
+	return nil
 }

@@ -1,0 +1,292 @@
+package swarm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+
+	"coinbench/history"
+)
+
+// Lab is a Swarm whose nodes can be cut off from each other; *lab.Lab is one.
+type Lab interface {
+	// CutOff cuts a node off for a time, after which it is mended whatever becomes of this process.
+	CutOff(ctx context.Context, node string, d time.Duration) error
+	// Heal mends it before.
+	Heal(ctx context.Context, node string) error
+}
+
+// availabilityLabel, on a node, is what it was before it was drained. The other labels on it say by which run.
+const availabilityLabel = "coinbench.availability"
+
+// nodeNamed finds a node by its name.
+func (c *Cluster) nodeNamed(name string) (id string, is node, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.services == nil {
+		return "", node{}, errors.New("no app is deployed")
+	}
+	var names []string
+	for i, n := range c.nodes {
+		if n.name == name {
+			return i, n, nil
+		}
+		names = append(names, n.name)
+	}
+	slices.Sort(names)
+	return "", node{}, fmt.Errorf("the Swarm has no node %q; accepted: %s", name, strings.Join(names, ", "))
+}
+
+// Drain moves every task away from a node, which takes none until Activate or Remove. It returns when all of the app's tasks run
+// elsewhere. A node that takes no tasks already is left as it is.
+func (c *Cluster) Drain(ctx context.Context, name string) error {
+	id, is, err := c.nodeNamed(name)
+	if err != nil {
+		return err
+	}
+	if is.drained {
+		c.warn("the node %s took no tasks already: draining it changed nothing", name)
+		return nil
+	}
+	c.mu.Lock()
+	others := 0
+	for i, n := range c.nodes {
+		if i != id && !n.drained && !n.down {
+			others++
+		}
+	}
+	labels := c.labels(c.app.Name, "node")
+	services := c.services
+	c.mu.Unlock()
+	if others == 0 {
+		return errors.New("no other node takes tasks; activate one, or join one")
+	}
+	defer c.hurry()()
+	err = c.changeNode(ctx, id, func(spec *swarm.NodeSpec) {
+		if spec.Labels == nil {
+			spec.Labels = map[string]string{}
+		}
+		labels[availabilityLabel] = string(spec.Availability)
+		maps.Copy(spec.Labels, labels)
+		spec.Availability = swarm.NodeAvailabilityDrain
+	})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.emit(history.NodeDrained, "", "", "node", name)
+	c.mu.Unlock()
+	if err := c.vacated(ctx, id, services); err != nil {
+		return err
+	}
+	for _, s := range services {
+		if err := c.await(ctx, s, "drain"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// vacated waits until a node has no task of the app any more.
+func (c *Cluster) vacated(ctx context.Context, id string, services []*service) error {
+	var allowance time.Duration
+	for _, s := range services {
+		allowance = max(allowance, c.allowance(s))
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, allowance, fmt.Errorf("its tasks did not end within %s", allowance))
+	defer cancel()
+	for {
+		c.mu.Lock()
+		var left []string
+		for _, t := range c.tasks {
+			if t.node == id && !t.gone {
+				left = append(left, t.name)
+			}
+		}
+		news := c.news
+		c.mu.Unlock()
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			slices.Sort(left)
+			return fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(left, ", "))
+		}
+	}
+}
+
+// Activate lets a node that Drain had emptied take tasks again; those that run elsewhere stay there.
+func (c *Cluster) Activate(ctx context.Context, name string) error {
+	id, is, err := c.nodeNamed(name)
+	if err != nil {
+		return err
+	}
+	if !is.drained {
+		return nil
+	}
+	return c.activate(ctx, id, name)
+}
+
+func (c *Cluster) activate(ctx context.Context, id, name string) error {
+	ours := false
+	err := c.changeNode(ctx, id, func(spec *swarm.NodeSpec) { ours = restore(spec, c.app.Name, c.config.Run) })
+	switch {
+	case err != nil:
+		return fmt.Errorf("activate %s: %w", name, err)
+	case !ours:
+		return fmt.Errorf("activate %s: this run did not drain it; docker node update --availability active %s", name, name)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.emit(history.NodeActivated, "", "", "node", name)
+	return nil
+}
+
+// restore undoes what a run (""; any) of an app did to a node, and says whether it did anything.
+func restore(spec *swarm.NodeSpec, app, run string) bool {
+	if spec.Labels[appLabel] != app || run != "" && spec.Labels[runLabel] != run {
+		return false
+	}
+	spec.Availability = swarm.NodeAvailability(cmp.Or(spec.Labels[availabilityLabel], string(swarm.NodeAvailabilityActive)))
+	maps.DeleteFunc(spec.Labels, func(name, _ string) bool { return strings.HasPrefix(name, "coinbench.") })
+	return true
+}
+
+// changeNode changes what a node shall be: edit is given its spec as it is now.
+func (c *Cluster) changeNode(ctx context.Context, id string, edit func(*swarm.NodeSpec)) error {
+	return c.retried(ctx, func(ctx context.Context) error {
+		found, err := c.engine.NodeInspect(ctx, id, client.NodeInspectOptions{})
+		if err != nil {
+			return err
+		}
+		spec := found.Node.Spec
+		edit(&spec)
+		_, err = c.engine.NodeUpdate(ctx, id, client.NodeUpdateOptions{Version: found.Node.Version, Spec: spec})
+		return err
+	})
+}
+
+// restoreNodes lets the nodes that a run drained take tasks again.
+func restoreNodes(ctx context.Context, engine *client.Client, app, run string) error {
+	nodes, err := engine.NodeList(ctx, client.NodeListOptions{})
+	if err != nil {
+		return fmt.Errorf("list nodes: %w", err)
+	}
+	var faults []error
+	for _, n := range nodes.Items {
+		spec := n.Spec
+		if !restore(&spec, app, run) {
+			continue
+		}
+		if _, err := engine.NodeUpdate(ctx, n.ID, client.NodeUpdateOptions{Version: n.Version, Spec: spec}); err != nil {
+			faults = append(faults, fmt.Errorf("let the node %s take tasks again: %w", n.Description.Hostname, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Partitions says whether nodes can be cut off: the engine's API cannot, so only in a lab.
+func (c *Cluster) Partitions() error {
+	if c.config.Lab == nil {
+		return errors.New("a node can be cut off in a lab only, and DOCKER_HOST names none; make one with: coinbench swarm lab up")
+	}
+	return nil
+}
+
+// Partition pulls a node's network cable for a time.
+func (c *Cluster) Partition(ctx context.Context, name string, d time.Duration) error {
+	if err := c.Partitions(); err != nil {
+		return err
+	}
+	id, _, err := c.nodeNamed(name)
+	if err != nil {
+		return err
+	}
+	c.cutting.Lock()
+	defer c.cutting.Unlock()
+	c.mu.Lock()
+	_, already := c.cut[name]
+	c.mu.Unlock()
+	if already {
+		return errors.New("it is cut off already")
+	}
+	if err := c.config.Lab.CutOff(ctx, name, d); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.emit(history.NodeCut, "", "", "node", name, "for", d.String())
+	var victims []*task
+	for _, s := range c.services {
+		for _, t := range c.live(s) {
+			if t.node == id && t.started {
+				victims = append(victims, t)
+				c.emit(history.TaskCut, s.name, t.name, "for", d.String(), "node", name)
+			}
+		}
+	}
+	c.cut[name] = victims
+	if life := c.life; life != nil {
+		c.watching.Go(func() {
+			if c.Sleep(life, d) == nil {
+				c.mended(name)
+			}
+		})
+	}
+	return nil
+}
+
+// mended tells that a node is no longer cut off.
+func (c *Cluster) mended(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	victims, cut := c.cut[name]
+	if !cut {
+		return
+	}
+	delete(c.cut, name)
+	c.emit(history.NodeMended, "", "", "node", name)
+	for _, t := range victims {
+		if !t.gone {
+			c.emit(history.TaskRecovered, t.s.name, t.name)
+		}
+	}
+}
+
+// mendNodes undoes what was done to nodes, before the app is taken down: one that is cut off could not be cleaned.
+func (c *Cluster) mendNodes(ctx context.Context) error {
+	var faults []error
+	c.mu.Lock()
+	cut := slices.Sorted(maps.Keys(c.cut))
+	c.mu.Unlock()
+	for _, name := range cut {
+		c.cutting.Lock()
+		err := c.config.Lab.Heal(ctx, name)
+		c.cutting.Unlock()
+		if err != nil {
+			faults = append(faults, fmt.Errorf("mend the node %s: %w", name, err))
+			continue
+		}
+		c.mended(name)
+	}
+	nodes, err := c.engine.NodeList(ctx, client.NodeListOptions{})
+	if err != nil {
+		return errors.Join(errors.Join(faults...), fmt.Errorf("list nodes: %w", err))
+	}
+	for _, n := range nodes.Items {
+		if spec := n.Spec; spec.Labels[appLabel] == c.app.Name && spec.Labels[runLabel] == c.config.Run {
+			faults = append(faults, c.activate(ctx, n.ID, n.Description.Hostname))
+		}
+	}
+	return errors.Join(faults...)
+}

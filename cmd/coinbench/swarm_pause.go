@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/moby/moby/client"
+	"github.com/spf13/cobra"
+
+	"coinbench/cluster/swarm"
+)
+
+// pauseContainerCommand freezes a container on the node that it runs on, until it is told to stop.
+func pauseContainerCommand(p process) *cobra.Command {
+	var longest time.Duration
+	c := &cobra.Command{
+		Use:     "pause-container ID",
+		Short:   "Freeze a container on this node until told to stop (coinbench starts this itself)",
+		Example: "  coinbench pause-container 0123456789ab --for 10s",
+		Hidden:  true,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			stopped, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			engine, err := client.New(client.WithHost(insideHost))
+			if err != nil {
+				return unmeasured(err)
+			}
+			defer engine.Close()
+			ctx := context.WithoutCancel(stopped) // whatever happens, what was frozen is thawed
+			if _, err := engine.ContainerPause(ctx, args[0], client.ContainerPauseOptions{}); err != nil {
+				return unmeasured(fmt.Errorf("freeze %s: %w", args[0], err))
+			}
+			fmt.Fprintln(p.stdout, swarm.PausedWord)
+			select {
+			case <-time.After(longest):
+			case <-stopped.Done():
+			}
+			_, err = engine.ContainerUnpause(ctx, args[0], client.ContainerUnpauseOptions{})
+			if err != nil && (strings.Contains(err.Error(), "is not paused") || strings.Contains(err.Error(), "is not running") || strings.Contains(err.Error(), "No such container")) {
+				err = nil // it was replaced meanwhile
+			}
+			return unmeasured(err)
+		},
+	}
+	c.Flags().DurationVar(&longest, "for", time.Minute, "the longest time")
+	return c
+}
