@@ -36,6 +36,10 @@ FROM service AS webui
 EXPOSE 80
 ENTRYPOINT ["/coinbench", "service", "webui"]
 
+FROM service AS gateway
+EXPOSE 80
+ENTRYPOINT ["/coinbench", "service", "gateway"]
+
 FROM service AS worker
 ENTRYPOINT ["/coinbench", "service", "worker"]
 

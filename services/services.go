@@ -1,4 +1,5 @@
-// Package services is the app: rng, hasher, worker and webui, each in a package of its own, behind one table.
+// Package services is the app: rng, hasher, worker and webui, each in a package of its own, behind one table; and the gateway that
+// can stand in front of one of them.
 //
 // In goes the name of a service, its environment and the process around it; what comes out is a running service and,
 // when it stops, why. The package reads no environment, opens no standard stream and installs no signal handler:
@@ -16,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"coinbench/internal/precise"
+	"coinbench/services/gateway"
 	"coinbench/services/hasher"
 	"coinbench/services/rng"
 	"coinbench/services/serve"
@@ -39,6 +41,8 @@ func table() map[string]func(context.Context, settings.Settings, serve.Process) 
 		settings.Hasher: hasher.Run,
 		settings.Worker: worker.Run,
 		settings.WebUI:  webui.Run,
+
+		settings.Gateway: gateway.Run,
 	}
 }
 

@@ -178,7 +178,7 @@ func TestRunRefusesNonsense(t *testing.T) {
 		name, variable, value, want string
 	}{
 		{"rng", "COIN_DELAY", "fast", `COIN_DELAY="fast": not a duration; accepted: a duration such as 100ms, at least 0s`},
-		{"gnr", "PATH", "", `unknown service "gnr"; there are rng, hasher, worker, webui`},
+		{"gnr", "PATH", "", `unknown service "gnr"; there are rng, hasher, worker, webui, gateway`},
 		{"rng", "COIN_SUPERVISED", "true", "rng: COIN_SUPERVISED needs a supervisor: a standard input and file descriptor 3"},
 	} {
 		err := services.Run(t.Context(), test.name, map[string]string{test.variable: test.value}, services.IO{})

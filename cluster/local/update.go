@@ -207,10 +207,10 @@ func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, how m
 	}
 	c.emit(history.RolloutBegin, s.name, "", detail...)
 	u := &update{s: s, machine: cluster.NewRolling(r, dirty, how.ofRollback), olds: map[int]*task{}, news: map[int]*task{},
-		pulls: newPulls(how.change.Pull)}
+		pulls: cluster.NewPulls(how.change.Pull)}
 	if strategy == cluster.Batched {
 		for _, n := range dirty {
-			u.pulls.begin(n, time.Now())
+			u.pulls.Begin(n, time.Now())
 		}
 	}
 	c.mu.Unlock()
@@ -271,7 +271,7 @@ type update struct {
 	olds    map[int]*task // by slot: told to stop, or kept until the new one is up
 	news    map[int]*task
 	failed  []string
-	pulls   pulls
+	pulls   *cluster.Pulls
 	turned  map[int]bool // slots that the rollout has come to
 }
 
@@ -291,14 +291,14 @@ func (u *update) once(now time.Time) (acted bool, wake time.Time, outcome cluste
 		for _, a := range acts {
 			acted = true
 			u.turnTo(a.Slot)
-			if !u.pulls.hold(a, now) {
+			if !u.pulls.Hold(a, now) {
 				u.do(a)
 			}
 		}
 	}
-	for _, n := range u.pulls.ended(now) {
+	for _, n := range u.pulls.Ended(now) {
 		u.s.c.emit(history.TaskPulled, u.s.name, u.s.successor(n))
-		for _, a := range u.pulls.release(n) {
+		for _, a := range u.pulls.Release(n) {
 			acted = true
 			u.do(a)
 		}
@@ -325,7 +325,7 @@ func (u *update) once(now time.Time) (acted bool, wake time.Time, outcome cluste
 	}
 	acts, wake, outcome := u.machine.Next(now)
 	do(acts)
-	if next := u.pulls.next(); wake.IsZero() || !next.IsZero() && next.Before(wake) {
+	if next := u.pulls.Next(); wake.IsZero() || !next.IsZero() && next.Before(wake) {
 		wake = next
 	}
 	return acted, wake, outcome

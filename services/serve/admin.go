@@ -27,7 +27,9 @@ type Admin struct {
 }
 
 // StartAdmin binds the admin port and serves it until Close. /healthz is 503 until SetReady(true).
-func StartAdmin(s settings.Settings, p Process) (*Admin, error) {
+func StartAdmin(s settings.Settings, p Process) (*Admin, error) { return startAdmin(s, p, nil) }
+
+func startAdmin(s settings.Settings, p Process, more func(*http.ServeMux)) (*Admin, error) {
 	a := &Admin{Registry: prometheus.NewRegistry()}
 	a.Registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
 
@@ -45,6 +47,9 @@ func StartAdmin(s settings.Settings, p Process) (*Admin, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", a.health)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{MaxRequestsInFlight: 8}))
+	if more != nil {
+		more(mux)
+	}
 	a.server = &http.Server{
 		Handler:           named(s, p, mux),
 		ReadHeaderTimeout: 10 * time.Second,

@@ -17,8 +17,9 @@ import (
 type Service struct {
 	Settings  settings.Settings
 	Handler   http.Handler
-	AccessLog AccessLog           // nil: none
-	Started   func(addr net.Addr) // called when the service listens; nil: nothing
+	AccessLog AccessLog            // nil: none
+	Started   func(addr net.Addr)  // called when the service listens; nil: nothing
+	Admin     func(*http.ServeMux) // adds to what the admin port serves; nil: nothing
 }
 
 // Run binds the ports, boots, serves and stops, as the settings say. It returns nil when it was told to stop or ctx
@@ -31,7 +32,7 @@ func (v Service) Run(ctx context.Context, p Process) error {
 		return fmt.Errorf("%s: %w (COIN_LISTEN sets it)", s.Service, err)
 	}
 	defer socket.Close()
-	admin, err := StartAdmin(s, p)
+	admin, err := startAdmin(s, p, v.Admin)
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Service, err)
 	}

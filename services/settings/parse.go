@@ -291,6 +291,27 @@ func dial(f field[string]) parser {
 	}
 }
 
+// addresses is a list of addresses to connect to.
+func addresses(f field[[]string]) parser {
+	return func(s *Settings, text string) error {
+		var list []string
+		for _, address := range strings.Split(text, ",") {
+			host, _, err := splitAddress(address, 1)
+			switch {
+			case err != nil:
+				return fmt.Errorf("%q: %w", address, err)
+			case host == "":
+				return errors.New("an address without a host")
+			case slices.Contains(list, address):
+				return fmt.Errorf("%q stands twice", address)
+			}
+			list = append(list, address)
+		}
+		*f(s) = list
+		return nil
+	}
+}
+
 func splitAddress(text string, leastPort int) (host string, port int, err error) {
 	host, portText, err := net.SplitHostPort(text)
 	if err != nil {

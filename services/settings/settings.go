@@ -14,10 +14,13 @@ const (
 	Hasher = "hasher"
 	Worker = "worker"
 	WebUI  = "webui"
+
+	// Gateway is no part of the app: it stands in front of a service whose releases are blue-green.
+	Gateway = "gateway"
 )
 
 // Services returns the names of the services, in the order of the work.
-func Services() []string { return []string{RNG, Hasher, Worker, WebUI} }
+func Services() []string { return []string{RNG, Hasher, Worker, WebUI, Gateway} }
 
 // Distribution is how a service's delay varies from request to request.
 type Distribution string
@@ -87,6 +90,8 @@ type Settings struct {
 	RNGURL          string
 	HasherURL       string
 	Redis           string // host:port
+
+	Upstreams []string // of a gateway: host:port
 
 	BootDelay time.Duration
 	BootMode  BootMode

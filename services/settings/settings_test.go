@@ -112,7 +112,7 @@ func TestParseFaults(t *testing.T) {
 		{Worker, "COIN_THIMK", "1s", `COIN_THIMK="1s": unknown setting; did you mean COIN_THINK?`},
 		{RNG, "COIN_THIMK", "1s", `COIN_THIMK="1s": unknown setting; did you mean COIN_THINK, which belongs to worker?`},
 		{RNG, "COIN_DELAI", "1s", `COIN_DELAI="1s": unknown setting; did you mean COIN_DELAY?`},
-		{"redis", "COIN_THINK", "1s", `unknown service "redis"; accepted: rng, hasher, worker, webui`},
+		{"redis", "COIN_THINK", "1s", `unknown service "redis"; accepted: rng, hasher, worker, webui, gateway`},
 	} {
 		err := Check(test.service, map[string]string{test.name: test.value})
 		if err == nil || err.Error() != test.want {

@@ -19,6 +19,7 @@ const (
 	KindDuration Kind = "duration"
 	KindEnum     Kind = "enum"
 	KindHosts    Kind = "hosts"
+	KindList     Kind = "list"
 	KindInteger  Kind = "integer"
 	KindRatio    Kind = "ratio"
 	KindSize     Kind = "size"
@@ -69,9 +70,11 @@ func table() []Variable {
 	all := Services()
 	servers := []string{RNG, Hasher, WebUI}
 	worker := []string{Worker}
+	listeners := append(slices.Clone(servers), Gateway)
+	callers := []string{Worker, Gateway}
 
 	return []Variable{
-		{Name: "COIN_LISTEN", Services: servers, Default: ":80", Kind: KindAddress, Accepted: acceptedAddress,
+		{Name: "COIN_LISTEN", Services: listeners, Default: ":80", Kind: KindAddress, Accepted: acceptedAddress,
 			Doc:   "Address of the service.",
 			parse: listen(func(s *Settings) *string { return &s.Listen })},
 		{Name: "COIN_ADMIN_LISTEN", Services: all, Default: ":8081", Kind: KindAddress, Accepted: acceptedAddress,
@@ -93,16 +96,16 @@ func table() []Variable {
 		{Name: "COIN_INTAKE", Services: []string{Hasher, WebUI}, Default: "0s", Kind: KindDuration, Accepted: acceptedDuration,
 			Doc:   "Time to take a request in. Requests are taken in one after the other, and while there is one to take in, none begins: what a reactor of one thread costs when many come at once (about 0.6ms in hasher).",
 			parse: duration(func(s *Settings) *time.Duration { return &s.Intake })},
-		{Name: "COIN_CONCURRENCY", Services: servers, Default: "1", Defaults: map[string]string{Hasher: "20", WebUI: "0"}, Kind: KindInteger, Accepted: "a whole number from 0 (no limit) to 100000",
+		{Name: "COIN_CONCURRENCY", Services: listeners, Default: "1", Defaults: map[string]string{Hasher: "20", WebUI: "0", Gateway: "0"}, Kind: KindInteger, Accepted: "a whole number from 0 (no limit) to 100000",
 			Doc:   "Requests served at once, `GET /` included. With `COIN_ACCEPT=serial` it can only be 1.",
 			parse: integer(func(s *Settings) *int { return &s.Concurrency }, 0, 100000)},
 		{Name: "COIN_ACCEPT", Services: servers, Default: string(Pool), Defaults: map[string]string{RNG: string(Serial)}, Kind: KindEnum, Accepted: "serial or pool",
 			Doc:   "`serial`: accept one connection, answer one request in HTTP/1.0, close, accept the next; the kernel's queue is the queue. `pool`: accept every connection, let requests wait in one first-in-first-out queue for a slot.",
 			parse: enum(func(s *Settings) *Accept { return &s.Accept }, Serial, Pool)},
-		{Name: "COIN_QUEUE_LIMIT", Services: servers, Default: "1024", Defaults: map[string]string{RNG: "128"}, Kind: KindInteger, Accepted: "a whole number from 1 to 65535",
+		{Name: "COIN_QUEUE_LIMIT", Services: listeners, Default: "1024", Defaults: map[string]string{RNG: "128"}, Kind: KindInteger, Accepted: "a whole number from 1 to 65535",
 			Doc:   "`serial`: the listen backlog (the kernel may lower it to its somaxconn). `pool`: connections at once; further ones wait in the kernel.",
 			parse: integer(func(s *Settings) *int { return &s.QueueLimit }, 1, 65535)},
-		{Name: "COIN_HEADER_TIMEOUT", Services: servers, Default: "10s", Kind: KindDuration, Accepted: acceptedDuration,
+		{Name: "COIN_HEADER_TIMEOUT", Services: listeners, Default: "10s", Kind: KindDuration, Accepted: acceptedDuration,
 			Doc:   "Longest time that a client may take to send its request, or to take in a piece of its answer. 0s: no limit, as in the originals, where a silent client blocks rng for ever.",
 			parse: duration(func(s *Settings) *time.Duration { return &s.HeaderTimeout })},
 		{Name: "COIN_MAX_BYTES", Services: []string{RNG, Hasher}, Default: "32MiB", Defaults: map[string]string{Hasher: "1MiB"}, Kind: KindSize, Accepted: "a size such as 65536, 64KiB or 1MiB, from 1 to 1GiB",
@@ -127,10 +130,10 @@ func table() []Variable {
 		{Name: "COIN_KEEP_ALIVE", Services: worker, Default: "false", Kind: KindBool, Accepted: "true or false",
 			Doc:   "Keep connections between calls. A kept connection pins the worker to one replica; the original opens a new one for each call.",
 			parse: boolean(func(s *Settings) *bool { return &s.KeepAlive })},
-		{Name: "COIN_CONNECT_TIMEOUT", Services: worker, Default: "0s", Kind: KindDuration, Accepted: acceptedDuration,
+		{Name: "COIN_CONNECT_TIMEOUT", Services: callers, Default: "0s", Defaults: map[string]string{Gateway: "1s"}, Kind: KindDuration, Accepted: acceptedDuration,
 			Doc:   "Longest time for a name to resolve and a connection to be made. 0s: no limit, as in the original.",
 			parse: duration(func(s *Settings) *time.Duration { return &s.ConnectTimeout })},
-		{Name: "COIN_RESPONSE_TIMEOUT", Services: worker, Default: "0s", Kind: KindDuration, Accepted: acceptedDuration,
+		{Name: "COIN_RESPONSE_TIMEOUT", Services: callers, Default: "0s", Kind: KindDuration, Accepted: acceptedDuration,
 			Doc:   "Longest time for a whole HTTP call, from its connection to the last byte of its answer. 0s: no limit, as in the original.",
 			parse: duration(func(s *Settings) *time.Duration { return &s.ResponseTimeout })},
 		{Name: "COIN_RNG_URL", Services: worker, Default: "http://rng", Kind: KindURL, Accepted: "a URL such as http://rng or http://127.0.0.1:8001",
@@ -143,10 +146,14 @@ func table() []Variable {
 			Doc:   "Where Redis is.",
 			parse: dial(func(s *Settings) *string { return &s.Redis })},
 
+		{Name: "COIN_UPSTREAM", Services: []string{Gateway}, Default: "hasher:80", Kind: KindList, Accepted: "a list such as hasher-blue:80,hasher-green:80",
+			Doc:   "What the gateway stands in front of. The first that has an address is in force until `PUT /upstream` on the admin port puts another one; only those of the list are accepted.",
+			parse: addresses(func(s *Settings) *[]string { return &s.Upstreams })},
+
 		{Name: "COIN_BOOT_DELAY", Services: all, Default: "0s", Kind: KindDuration, Accepted: acceptedDuration,
 			Doc:   "Time from the start of the process until the service is ready. `/healthz` says 503 until then, and the worker does not begin.",
 			parse: duration(func(s *Settings) *time.Duration { return &s.BootDelay })},
-		{Name: "COIN_BOOT_MODE", Services: servers, Default: string(Refuse), Kind: KindEnum, Accepted: "refuse, 503 or hang",
+		{Name: "COIN_BOOT_MODE", Services: listeners, Default: string(Refuse), Kind: KindEnum, Accepted: "refuse, 503 or hang",
 			Doc:   "What a client meets during the boot: a refused connection, an answer 503, or a connection that is made and not answered until the boot is over.",
 			parse: enum(func(s *Settings) *BootMode { return &s.BootMode }, Refuse, Unavailable, Hang)},
 		{Name: "COIN_ON_SIGTERM", Services: all, Default: string(Drain), Kind: KindEnum, Accepted: "drain, exit or ignore",
