@@ -44,7 +44,10 @@ type Rolling struct {
 	rollout    Rollout
 	ofRollback bool
 	queue      []int             // slots that no lane has taken
-	lanes      []lane            //
+	idle       int               // lanes that may take a slot
+	busy       int               // lanes that have one
+	delays     []time.Time       // when each lane that waits after its slot is idle again: in order, for all wait equally long
+	settled    []int             // slots that are up or have failed, and whose lane does not know yet
 	slots      map[int]*progress // slots that a lane has taken
 	total      int
 	failures   int
@@ -52,11 +55,6 @@ type Rolling struct {
 	reason     string
 	drained    bool      // every lane has finished
 	finish     time.Time // end of the last monitoring
-}
-
-type lane struct {
-	slot  int       // 0: none
-	until time.Time // end of the delay
 }
 
 type phase int
@@ -85,11 +83,12 @@ func NewRolling(r Rollout, slots []int, ofRollback bool) *Rolling {
 	if n == 0 || n > len(slots) {
 		n = len(slots)
 	}
-	return &Rolling{rollout: r, ofRollback: ofRollback, queue: append([]int(nil), slots...), lanes: make([]lane, n), slots: map[int]*progress{}, total: len(slots)}
+	return &Rolling{rollout: r, ofRollback: ofRollback, queue: append([]int(nil), slots...), idle: n, slots: map[int]*progress{}, total: len(slots)}
 }
 
 // Next returns the acts that are due, and when to call again even if nothing is reported (zero: only then).
-// done is not empty when the update has ended; then there are no acts.
+// done is not empty when the update has ended; then there are no acts. It costs no more than what it returns, however many lanes
+// there are.
 func (r *Rolling) Next(now time.Time) (acts []Act, wake time.Time, done Outcome) {
 	if r.total == 0 {
 		return nil, time.Time{}, Completed
@@ -97,68 +96,49 @@ func (r *Rolling) Next(now time.Time) (acts []Act, wake time.Time, done Outcome)
 	if r.halted == RolledBack {
 		return nil, time.Time{}, RolledBack
 	}
-	earliest := func(t time.Time) {
-		if wake.IsZero() || t.Before(wake) {
-			wake = t
+	for _, slot := range r.settled {
+		if r.slots[slot].phase == up && r.rollout.Order == "start-first" {
+			acts = append(acts, Act{Slot: slot})
 		}
+		r.busy--
+		r.delays = append(r.delays, now.Add(r.rollout.Delay))
 	}
-	busy, delaying := false, false
-	for i := range r.lanes {
-		l := &r.lanes[i]
-		if l.slot != 0 {
-			acts = append(acts, r.advance(l, now)...)
-		}
-		if l.slot != 0 {
-			busy = true
-			continue
-		}
-		if l.until.After(now) {
-			delaying = true
-			earliest(l.until)
-			continue
-		}
-		if len(r.queue) > 0 && r.halted == "" {
-			l.slot, r.queue = r.queue[0], r.queue[1:]
-			first := stopping
-			if r.rollout.Order == "start-first" {
-				first = starting
-			}
-			r.slots[l.slot] = &progress{phase: first}
-			acts = append(acts, Act{Slot: l.slot, Start: first == starting})
-			busy = true
-		}
+	r.settled = r.settled[:0]
+	for len(r.delays) > 0 && !r.delays[0].After(now) {
+		r.delays = r.delays[1:]
+		r.idle++
+	}
+	first := stopping
+	if r.rollout.Order == "start-first" {
+		first = starting
+	}
+	for r.idle > 0 && len(r.queue) > 0 && r.halted == "" {
+		slot := r.queue[0]
+		r.queue = r.queue[1:]
+		r.idle--
+		r.busy++
+		r.slots[slot] = &progress{phase: first}
+		acts = append(acts, Act{Slot: slot, Start: first == starting})
+	}
+	if len(r.delays) > 0 {
+		wake = r.delays[0]
 	}
 	switch {
-	case busy:
+	case r.busy > 0:
 		return acts, wake, ""
 	case r.halted == Paused:
 		return nil, time.Time{}, Paused
-	case delaying:
+	case len(r.delays) > 0:
 		return acts, wake, ""
 	case !r.drained:
 		r.drained, r.finish = true, now.Add(r.rollout.Monitor)
 		fallthrough
 	default:
 		if r.finish.After(now) {
-			earliest(r.finish)
-			return acts, wake, ""
+			return acts, r.finish, ""
 		}
 		return nil, time.Time{}, Completed
 	}
-}
-
-// advance frees a lane whose slot is done with.
-func (r *Rolling) advance(l *lane, now time.Time) []Act {
-	p := r.slots[l.slot]
-	if p.phase != up && p.phase != failed {
-		return nil
-	}
-	var acts []Act
-	if p.phase == up && r.rollout.Order == "start-first" {
-		acts = []Act{{Slot: l.slot}}
-	}
-	*l = lane{until: now.Add(r.rollout.Delay)}
-	return acts
 }
 
 // Gone reports that the old task of a slot is gone. It returns the act that follows.
@@ -174,6 +154,7 @@ func (r *Rolling) Gone(slot int) []Act {
 func (r *Rolling) Up(slot int, now time.Time) {
 	if p := r.slots[slot]; p != nil && p.phase == starting {
 		p.phase, p.upAt = up, now
+		r.settled = append(r.settled, slot)
 	}
 }
 
@@ -184,6 +165,9 @@ func (r *Rolling) Failed(slot int, now time.Time, reason string) {
 		return
 	}
 	counts := p.phase == starting || now.Sub(p.upAt) <= r.rollout.Monitor
+	if p.phase == starting {
+		r.settled = append(r.settled, slot)
+	}
 	p.phase = failed
 	if !counts || r.rollout.FailureAction == "continue" {
 		return

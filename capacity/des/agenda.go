@@ -44,9 +44,10 @@ const (
 	never    = math.MaxInt64
 )
 
-// agenda holds the pending events: rings for the delays that are constant, a 4-ary heap for all others.
+// agenda holds the pending events: rings for the delays that are constant, a heap and a wheel for all others.
 type agenda struct {
-	heap     []event
+	heap     heap
+	wheel    wheel // of what is not soon
 	sequence uint64
 	next     [maxLanes]int64 // when the first event of each lane is due; never: it is empty
 	lanes    []lane
@@ -80,7 +81,9 @@ func (a *agenda) after(now, delay int64, l int8, k kind, id int32, gen uint32) {
 	a.sequence++
 	e := event{at: now + delay, key: a.sequence<<8 | uint64(k), id: id, gen: gen}
 	if l < 0 {
-		a.push(e)
+		if a.noLanes || !a.wheel.keep(e) {
+			a.heap.push(e)
+		}
 		return
 	}
 	q := &a.lanes[l]
@@ -108,9 +111,6 @@ func (q *lane) grow() {
 func (a *agenda) pop(until int64, e *event) bool {
 	at, from := int64(never), -1
 	var key uint64
-	if len(a.heap) > 0 {
-		at, key, from = a.heap[0].at, a.heap[0].key, maxLanes
-	}
 	for i := range a.lanes {
 		t := a.next[i]
 		if t > at || t == never {
@@ -122,11 +122,19 @@ func (a *agenda) pop(until int64, e *event) bool {
 			at, key, from = t, k, i
 		}
 	}
+	if len(a.heap) == 0 && a.wheel.first <= at>>tickShift {
+		a.wheel.advance(&a.heap)
+	}
+	if len(a.heap) > 0 {
+		if h := &a.heap[0]; from < 0 || h.at < at || h.at == at && h.key < key {
+			at, from = h.at, maxLanes
+		}
+	}
 	if at > until || from < 0 {
 		return false
 	}
 	if from == maxLanes {
-		a.popHeap(e)
+		a.heap.pop(e)
 		return true
 	}
 	q := &a.lanes[from]
@@ -140,9 +148,12 @@ func (a *agenda) pop(until int64, e *event) bool {
 	return true
 }
 
-func (a *agenda) push(e event) {
-	a.heap = append(a.heap, e)
-	h := a.heap
+// heap is a 4-ary heap of events, the earliest first.
+type heap []event
+
+func (q *heap) push(e event) {
+	*q = append(*q, e)
+	h := *q
 	i := len(h) - 1
 	for i > 0 {
 		parent := (i - 1) / 4
@@ -155,13 +166,13 @@ func (a *agenda) push(e event) {
 	h[i] = e
 }
 
-func (a *agenda) popHeap(top *event) {
-	h := a.heap
+func (q *heap) pop(top *event) {
+	h := *q
 	*top = h[0]
 	n := len(h) - 1
 	e := h[n]
 	h = h[:n]
-	a.heap = h
+	*q = h
 	if n == 0 {
 		return
 	}

@@ -1,6 +1,10 @@
 package des
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+	"slices"
+	"sort"
+)
 
 type policy uint8
 
@@ -19,12 +23,17 @@ func policies() map[Balance]policy {
 
 // caller is what a balancer remembers of a client for one service.
 type caller struct {
-	turn  int32 // round robin per client; none: not begun
+	turn  int32 // round robin per client; none: not begun; shared: it takes the turn of all
 	stuck int32 // server of a sticky client; none
 	kept  int32 // server of the kept connection; none
 }
 
 func newCaller() caller { return caller{none, none, none} }
+
+// shared marks a client that is none of the app's: those outside come by one address, and so take one turn together.
+const shared = int32(-2)
+
+func outsider() caller { return caller{shared, none, none} }
 
 // pick chooses a server for a new connection, none when the rotation is empty.
 func (s *Sim) pick(v *service, c *caller, p *rand.PCG) int32 {
@@ -34,11 +43,14 @@ func (s *Sim) pick(v *service, c *caller, p *rand.PCG) int32 {
 	}
 	switch v.policy {
 	case roundRobinPerClient:
+		if c.turn == shared {
+			break
+		}
 		if c.turn < 0 {
 			c.turn = int32(below(p, n))
 		}
-		c.turn++
-		return v.rotation[int(c.turn)%n]
+		c.turn = int32((int(c.turn) + 1) % n)
+		return v.rotation[c.turn]
 	case random:
 		return v.rotation[below(&v.random, n)]
 	case leastConnections:
@@ -129,12 +141,10 @@ func (s *Sim) join(i int32) {
 	by := &s.services[v.service]
 	slot := s.tasks[v.task].slot
 	at := len(by.rotation)
-	for at > 0 && s.tasks[s.servers[by.rotation[at-1]].task].slot > slot {
-		at--
+	if at > 0 && s.slotOf(by.rotation[at-1]) > slot {
+		at = s.place(by, slot+1)
 	}
-	by.rotation = append(by.rotation, 0)
-	copy(by.rotation[at+1:], by.rotation[at:])
-	by.rotation[at] = i
+	by.rotation = slices.Insert(by.rotation, at, i)
 	v.inRotation = true
 	if by.policy == leastConnections {
 		by.byConns.add(s.servers, i)
@@ -151,11 +161,17 @@ func (s *Sim) leave(i int32) bool {
 		by.byConns.remove(s.servers, i)
 	}
 	v.inRotation = false
-	for at, other := range by.rotation {
-		if other == i {
-			by.rotation = append(by.rotation[:at], by.rotation[at+1:]...)
-			break
-		}
+	at := s.place(by, s.tasks[v.task].slot)
+	for by.rotation[at] != i { // the tasks of one slot
+		at++
 	}
+	by.rotation = slices.Delete(by.rotation, at, at+1)
 	return true
+}
+
+func (s *Sim) slotOf(server int32) int { return s.tasks[s.servers[server].task].slot }
+
+// place is the index of the first server in rotation of a slot, or of one after it.
+func (s *Sim) place(v *service, slot int) int {
+	return sort.Search(len(v.rotation), func(i int) bool { return s.slotOf(v.rotation[i]) >= slot })
 }

@@ -126,6 +126,7 @@ func (s *Sim) StartLoad(l Load) (int, error) {
 	}
 	w.timeouts = timeouts{int64(l.Connect), int64(l.Response), s.lane(int64(l.Response))}
 	w.newPart(s.now)
+	s.keeping = s.keeping || !l.PerRequest
 	s.loads = append(s.loads, w)
 	if l.Duration > 0 {
 		s.schedule(int64(l.Duration), loadEnds, w.index, 0)
@@ -164,7 +165,7 @@ func (s *Sim) StopLoad(number int) error {
 
 func (s *Sim) newClient(w *load) int32 {
 	id := int32(len(s.clients))
-	s.clients = append(s.clients, client{load: w.index, call: none, caller: newCaller()})
+	s.clients = append(s.clients, client{load: w.index, call: none, caller: outsider()})
 	w.clients = append(w.clients, id)
 	return id
 }

@@ -415,6 +415,9 @@ func (s *Sim) cutOff(i int32) {
 	// Ended service must not be counted; what was in service was occupation until now.
 	v.busyDone += int64(v.busy)*s.now - v.busyStarted
 	v.busy, v.busyStarted = 0, 0
+	if v.conns == 0 { // as with most that drained: nobody has to be looked for
+		return
+	}
 	var hit []int32
 	for id := range s.calls {
 		if q := &s.calls[id]; q.state != free && q.state != failing && q.server == i {
@@ -437,6 +440,9 @@ func (s *Sim) cutOff(i int32) {
 
 // dropKept closes the idle kept connections of a server. One with a request on it ends with that.
 func (s *Sim) dropKept(i int32) {
+	if !s.keeping {
+		return
+	}
 	for k := range s.workers {
 		w := &s.workers[k]
 		for asked := range w.callers {

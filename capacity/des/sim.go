@@ -19,6 +19,10 @@ type Config struct {
 	Seed   uint64
 	Start  time.Time           // wall clock of the instant 0, for the series that carry Unix time
 	Events func(history.Event) // takes what happens to tasks; nil: nobody asks
+
+	// Changed is told the ID of every task that comes into another state, so that a caller with many tasks need not look at all; nil:
+	// nobody asks. It must not call the simulation.
+	Changed func(id int)
 }
 
 // Balance says how calls are spread over the tasks in rotation.
@@ -53,6 +57,7 @@ type Sim struct {
 	agenda
 	processed uint64
 	changed   bool // a task or a load is not what it was: RunUntilChange returns
+	keeping   bool // there is or was a client that keeps connections
 
 	services []service
 	tasks    []task
@@ -81,7 +86,7 @@ type service struct {
 	role                        role
 	starting, running, stopping int // tasks
 
-	lives    []int       // by slot: how many tasks it has had
+	slots    [][]int32   // by slot: the tasks that it has had
 	rotation []int32     // servers, in the order of slots
 	turn     uint32      // of round robin
 	random   rand.PCG    // of the balancer
@@ -101,7 +106,7 @@ const (
 
 // New returns an empty simulation at instant 0.
 func New(c Config) *Sim {
-	return &Sim{config: c, freeCall: none, redis: store{up: true, service: none}}
+	return &Sim{config: c, agenda: agenda{wheel: newWheel()}, freeCall: none, redis: store{up: true, service: none}}
 }
 
 const none = int32(-1)

@@ -36,6 +36,7 @@ type task struct {
 	name     string
 	service  int32
 	slot     int
+	life     int   // counts the tasks of the slot, from 1
 	index    int32 // of its server or worker; none before its process runs
 	gen      uint32
 	state    TaskState
@@ -67,7 +68,7 @@ type Stop struct {
 type Kill struct {
 	Restart    bool          // a successor starts in its slot
 	Down       time.Duration // after this time
-	InRotation bool          // the balancer goes on sending connections, which are refused, until the successor joins
+	InRotation bool          // the balancer goes on sending connections, which are refused, until the successor starts
 }
 
 // Tasks lists the tasks of a service that are not gone, and the gone ones that are still in rotation, by their start.
@@ -122,7 +123,8 @@ func (s *Sim) Count(name string) (starting, running, stopping int) {
 }
 
 // become moves a task to another state.
-func (s *Sim) become(t *task, to TaskState) {
+func (s *Sim) become(id int32, to TaskState) {
+	t := &s.tasks[id]
 	v := &s.services[t.service]
 	for state, n := range map[TaskState]*int{Starting: &v.starting, Running: &v.running, Stopping: &v.stopping} {
 		if t.state == state {
@@ -134,24 +136,41 @@ func (s *Sim) become(t *task, to TaskState) {
 	}
 	t.state = to
 	s.changed = true
+	if s.config.Changed != nil {
+		s.config.Changed(int(id))
+	}
+}
+
+// Current is the task that holds a slot: the latest that is not told to stop; false: there is none.
+func (s *Sim) Current(name string, slot int) (id int, ok bool) {
+	v, err := s.find(name)
+	if err != nil || slot < 1 || slot > len(v.slots) {
+		return 0, false
+	}
+	of := v.slots[slot-1]
+	for i := len(of) - 1; i >= 0; i-- {
+		if state := s.tasks[of[i]].state; state == Starting || state == Running {
+			return int(of[i]), true
+		}
+	}
+	return 0, false
 }
 
 func (s *Sim) start(service int32, slot int) int {
 	v := &s.services[service]
-	for len(v.lives) < slot {
-		v.lives = append(v.lives, 0)
+	for len(v.slots) < slot {
+		v.slots = append(v.slots, nil)
 	}
-	v.lives[slot-1]++
-	if v.lives[slot-1] > 1 {
-		s.cancelRestarts(service, slot, slot)
-	}
+	s.cancelRestarts(v, slot, slot) // this is the successor
 	id := len(s.tasks)
-	s.tasks = append(s.tasks, task{name: v.Name + "." + strconv.Itoa(slot) + "#" + strconv.Itoa(v.lives[slot-1]),
-		service: service, slot: slot, index: none, settings: v.Settings})
-	s.become(&s.tasks[id], Starting)
+	v.slots[slot-1] = append(v.slots[slot-1], int32(id))
+	life := len(v.slots[slot-1])
+	s.tasks = append(s.tasks, task{name: v.Name + "." + strconv.Itoa(slot) + "#" + strconv.Itoa(life),
+		service: service, slot: slot, index: none, life: life, settings: v.Settings})
+	s.become(int32(id), Starting)
 	delay := int64(v.StartDelay)
 	if v.StartSpread > 0 {
-		p := stream(s.config.Seed, word("start"), word(v.Name), uint64(slot), uint64(v.lives[slot-1]))
+		p := stream(s.config.Seed, word("start"), word(v.Name), uint64(slot), uint64(life))
 		delay += int64(uniform(&p) * float64(v.StartSpread))
 	}
 	if s.config.Events != nil {
@@ -169,7 +188,7 @@ func (s *Sim) taskBoots(id int32, gen uint32) {
 	}
 	t.begun = s.now
 	v := &s.services[t.service]
-	p := stream(s.config.Seed, word("task"), word(v.Name), uint64(t.slot), uint64(v.lives[t.slot-1]))
+	p := stream(s.config.Seed, word("task"), word(v.Name), uint64(t.slot), uint64(t.life))
 	switch v.role {
 	case serves:
 		t.index = int32(len(s.servers))
@@ -239,16 +258,13 @@ func (s *Sim) taskJoins(id int32, gen uint32) {
 }
 
 func (s *Sim) joins(id int32) {
+	s.become(id, Running)
 	t := &s.tasks[id]
-	s.become(t, Running)
-	if s.services[t.service].role == serves {
+	if v := &s.services[t.service]; v.role == serves {
 		s.join(t.index)
-		if s.services[t.service].lives[t.slot-1] > 1 { // a dead predecessor may still be in rotation
-			for _, other := range append([]int32(nil), s.services[t.service].rotation...) {
-				o := &s.tasks[s.servers[other].task]
-				if o.slot == t.slot && o.state == Gone {
-					s.leaves(s.servers[other].task)
-				}
+		for _, other := range v.slots[t.slot-1] { // a dead predecessor may still be in rotation
+			if s.tasks[other].state == Gone {
+				s.leaves(other)
 			}
 		}
 	}
@@ -279,7 +295,7 @@ func (s *Sim) StopTask(id int, how Stop) error {
 	default:
 		s.leaves(int32(id))
 	}
-	s.become(t, Stopping)
+	s.become(int32(id), Stopping)
 	s.emit(history.TaskStopping, int32(id), nil)
 	role := s.services[t.service].role
 	if t.index < 0 { // no process yet, or Redis
@@ -339,15 +355,16 @@ func (s *Sim) KillTask(id int, how Kill) error {
 
 func (s *Sim) taskRestarts(id int32) {
 	if s.tasks[id].restart {
+		s.leaves(id) // it was in rotation for as long as it was down; from here on nobody is there until the successor joins
 		s.start(s.tasks[id].service, s.tasks[id].slot)
 	}
 }
 
 // cancelRestarts gives up the successors of killed tasks in a range of slots, for others have taken their place, or nobody shall.
-func (s *Sim) cancelRestarts(service int32, from, to int) {
-	for id := range s.tasks {
-		if t := &s.tasks[id]; t.service == service && t.slot >= from && t.slot <= to {
-			t.restart = false
+func (s *Sim) cancelRestarts(v *service, from, to int) {
+	for slot := from; slot <= to; slot++ {
+		for _, id := range v.slots[slot-1] {
+			s.tasks[id].restart = false
 		}
 	}
 }
@@ -363,7 +380,7 @@ func (s *Sim) taskGone(id int32, why string) {
 	}
 	t.gen++
 	t.err = why
-	s.become(t, Gone)
+	s.become(id, Gone)
 	switch s.services[t.service].role {
 	case stores:
 		if s.redis.up && s.redis.tasks == id {
@@ -455,8 +472,8 @@ func (s *Sim) Scale(name string, replicas int, how Stop) error {
 		return fmt.Errorf("scale: %w", err)
 	}
 	index := s.index(name)
-	s.cancelRestarts(index, replicas+1, len(v.lives))
-	live := make([]bool, max(replicas, len(v.lives)))
+	s.cancelRestarts(v, replicas+1, len(v.slots))
+	live := make([]bool, max(replicas, len(v.slots)))
 	for id := len(s.tasks) - 1; id >= 0; id-- {
 		t := &s.tasks[id]
 		if t.service != index {

@@ -57,6 +57,7 @@ func stageNames() [stages]string {
 const flushInterval = int64(time.Second)
 
 func (s *Sim) newWorker(task, service int32, c settings.Settings, p rand.PCG) worker {
+	s.keeping = s.keeping || c.KeepAlive
 	return worker{task: task, service: service, alive: true, call: none, keeps: c.KeepAlive, random: p,
 		targets: [2]int32{s.index(settings.RNG), s.index(settings.Hasher)},
 		callers: [2]caller{newCaller(), newCaller()},
