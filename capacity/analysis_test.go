@@ -113,6 +113,42 @@ func TestPinnedConnections(t *testing.T) {
 	}
 }
 
+// A replica that was killed and its successor were there one after the other: that the one was busier than the other says nothing of how
+// connections are spread.
+func TestSuccessorIsNoIdleReplica(t *testing.T) {
+	m := capacitytest.New("replaced")
+	m.Deploy(15, 1)
+	m.Measure("w", 2*time.Second, 20*time.Second)
+	run := m.Finish()
+	const half = 12 * time.Second
+	var before map[string]float64
+	for i := range run.Readings {
+		switch r := &run.Readings[i]; {
+		case r.Task != "rng.1#1":
+		case r.At <= half:
+			before = r.Values
+		default:
+			r.Task = "rng.1#2"
+			values := map[string]float64{}
+			for name, v := range r.Values {
+				if values[name] = v; strings.HasSuffix(name, "_total") || strings.Contains(name, "_total{") || strings.Contains(name, "_sum") || strings.Contains(name, "_count") {
+					values[name] -= before[name]
+				}
+			}
+			values[history.Busy] /= 2
+			r.Values = values
+		}
+	}
+	a := capacity.Analyse(run)
+	w := a.Window("w")
+	if u := w.Service("rng"); u.Hottest == nil || *u.Hottest-*u.Utilisation < .1 {
+		t.Fatalf("%+v: the case is not what it shall be: one of the two is much busier", u)
+	}
+	if b := w.Bottleneck; b.Task != "" || strings.Contains(b.Try+b.Evidence, "spread") {
+		t.Errorf("limit %q, task %q: %s; try %s", b.Limit, b.Task, b.Evidence, b.Try)
+	}
+}
+
 func TestRandomBalancing(t *testing.T) {
 	m := capacitytest.New("random")
 	m.Random = true

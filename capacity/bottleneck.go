@@ -55,7 +55,7 @@ func (w *Window) findBottleneck() {
 		if hot.WaitS != nil && *hot.WaitS >= .001 {
 			k.Evidence += fmt.Sprintf("; a worker waits %s for it in each loop", milliseconds3(*hot.WaitS))
 		}
-	case hot != nil && *hot.Hottest-*hot.Utilisation >= unspread:
+	case hot != nil && !hot.replaced && *hot.Hottest-*hot.Utilisation >= unspread:
 		k.Limit, k.Task = hot.Service, hot.HottestTask
 		k.Evidence = fmt.Sprintf("%s is busy %s of the time while %s as a whole is busy %s: the connections are not spread over the replicas",
 			hot.HottestTask, percent(*hot.Hottest), hot.Service, percent(*hot.Utilisation))
@@ -76,7 +76,7 @@ func (w *Window) workerEvidence(b Bounds, attained float64) string {
 	s += fmt.Sprintf("; %s of %s each make at most %s", count(b.Workers, "loop"), milliseconds3(b.LoopS), perSecond(b.WorkerPerS))
 	if attained < .97 {
 		wait := w.Loop.TotalS - b.LoopS
-		if w.Config.Balance != "round-robin" {
+		if !w.Config.inTurn() {
 			s += fmt.Sprintf("; %s of each loop is spent waiting although servers are free, which %s balancing does", milliseconds3(wait), w.Config.Balance)
 		} else {
 			s += fmt.Sprintf("; %s of each loop goes to queues, connections and transfers", milliseconds3(wait))
@@ -147,11 +147,15 @@ func (w *Window) next(b Bounds, k *Bottleneck) ([]Next, string) {
 	}
 	try := ""
 	switch {
-	case k.Task != "":
+	case k.Task != "" && w.Config.KeepAlive:
 		try = "Open a new connection for each call (keep-alive off), so that the balancer can spread them."
+	case k.Task != "" && !w.Config.inTurn():
+		try = "Balance " + k.Limit + " round robin: the same servers then carry " + perSecond(b.UpperPerS) + "."
+	case k.Task != "":
+		try = "Find out why " + k.Task + " gets more than its share: connections are new for each call, and handed out in turn."
 	case k.Limit == WorkerLimit && w.Backoffs > 0:
 		try = "Shorten the back-off, or take a dead replica out of rotation sooner."
-	case k.Limit == WorkerLimit && k.Attained < .97 && w.Config.Balance != "round-robin":
+	case k.Limit == WorkerLimit && k.Attained < .97 && !w.Config.inTurn():
 		try = "Balance " + settings.RNG + " round robin: the same servers then carry " + perSecond(k.BoundPerS) + "."
 	case k.Limit == WorkerLimit && w.Bounds.ThinkS >= .25*w.Bounds.LoopS:
 		d := w.Bounds.LoopS - w.Bounds.ThinkS/2

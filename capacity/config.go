@@ -22,7 +22,7 @@ type Config struct {
 	HasherConcurrency int            `json:"hasher_concurrency"` // 0: unlimited
 	BackoffS          float64        `json:"backoff_s"`          // the worker's silence after an exception
 	KeepAlive         bool           `json:"keep_alive"`         // the worker keeps its connections
-	Balance           string         `json:"balance"`            // of rng: round-robin, random or least-connections
+	Balance           string         `json:"balance"`            // of rng, one of the cluster's policies
 	Profile           string         `json:"profile"`            // bare: no overheads; workshop: those of the originals; custom
 	RNGErrorRate      float64        `json:"rng_error_rate"`     //
 	ConstantDelays    bool           `json:"constant_delays"`    // rng's and hasher's delays do not vary
@@ -47,6 +47,9 @@ func (c Config) String() string {
 	}
 	return s
 }
+
+// inTurn says whether each replica of rng gets a connection in turn.
+func (c Config) inTurn() bool { return strings.HasPrefix(c.Balance, "round-robin") }
 
 func count(n int, word string) string {
 	if n == 1 {
@@ -175,7 +178,7 @@ func (l *configLog) add(at time.Duration, env map[string]map[string]string, bala
 		c.Profile = l.profile
 	case rngOccupancy == 0 && hasherOccupancy == 0 && c.CallOverheadS == 0:
 		c.Profile = "bare"
-	case near(rngOccupancy, .007) && near(hasherOccupancy, .005) && near(c.CallOverheadS, .003):
+	case near(rngOccupancy, .007) && near(hasherOccupancy+seconds(settings.Hasher, "COIN_INTAKE"), .005) && near(c.CallOverheadS, .003):
 		c.Profile = "workshop"
 	default:
 		c.Profile = "custom"

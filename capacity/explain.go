@@ -529,7 +529,7 @@ func (e explainer) saturated(w *Window) *finding {
 	if k == nil || k.Limit == WorkerLimit || k.Task != "" {
 		return nil
 	}
-	if k.Limit != WorkerLimit && w.Config.Balance != "round-robin" && k.Attained < unexplained {
+	if k.Limit != WorkerLimit && !w.Config.inTurn() && k.Attained < unexplained {
 		return nil // busy at times; chance leaves gaps
 	}
 	return &finding{cause: Cause(k.Limit), evidence: []string{k.Evidence}, try: k.Try}
@@ -537,7 +537,7 @@ func (e explainer) saturated(w *Window) *finding {
 
 func (e explainer) balancing(w *Window) *finding {
 	k := w.Bottleneck
-	if k == nil || w.Config.Balance == "round-robin" || w.Config.KeepAlive || k.Attained >= unexplained || w.Bounds == nil {
+	if k == nil || w.Config.inTurn() || w.Config.KeepAlive || k.Attained >= unexplained || w.Bounds == nil {
 		return nil
 	}
 	u := w.Service(settings.RNG)

@@ -142,7 +142,7 @@ func compareWithPublished(windows []Window, loads []LoadResult) []Row {
 
 // plain says that nothing is in force that the published setups did not have.
 func plain(c Config) bool {
-	return !c.KeepAlive && !c.Updating && c.RNGErrorRate == 0 && c.ConstantDelays && c.RNGConcurrency == 1 && c.Balance == "round-robin" &&
+	return !c.KeepAlive && !c.Updating && c.RNGErrorRate == 0 && c.ConstantDelays && c.RNGConcurrency == 1 && c.inTurn() &&
 		c.Replicas[settings.Hasher] == 1 && c.RNGServiceS >= .0995 && c.RNGServiceS <= .115
 }
 

@@ -104,6 +104,8 @@ type ServiceUse struct {
 	HottestTask string   `json:"max_utilisation_task,omitempty"`
 	BoundPerS   *float64 `json:"bound_per_s,omitempty"` // the highest hash rate that the service allows
 	Headroom    *float64 `json:"headroom,omitempty"`    // free share of that bound, 0..1
+
+	replaced bool // a replica and its successor were both seen: how busy each was in its own time cannot be compared
 }
 
 // Service returns the use of a service, or nil.
@@ -360,12 +362,16 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 	u := ServiceUse{Service: service, Replicas: w.Config.Replicas[service]}
 	busy, busyRate, slotSeconds, queued, taken, served, answers, seen := 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
 	limited := true
+	lives := map[string]bool{}
 	for _, t := range s.of(service) {
 		sp, ok := t.between(begin, end)
 		if !ok || sp.seconds() <= 0 {
 			continue
 		}
 		seen++
+		slot, _, _ := strings.Cut(t.name, "#")
+		u.replaced = u.replaced || lives[slot]
+		lives[slot] = true
 		slots := sp.last.Values[history.Concurrency]
 		limited = limited && slots > 0
 		b := sp.delta(history.Busy)

@@ -77,9 +77,16 @@ type Rollout struct {
 // Balance says how connections are spread over a service's replicas.
 type Balance string
 
-// The policies. IPVS, which serves Swarm's virtual addresses, is round robin; DNS round robin acts like random.
+// The policies. IPVS, which serves Swarm's virtual addresses, is round robin: since Docker 18.09 the clients on a node share a
+// turn, before it each container had its own. DNS round robin acts like random.
 const (
-	RoundRobin       Balance = "round-robin"
-	Random           Balance = "random"
-	LeastConnections Balance = "least-connections"
+	RoundRobin          Balance = "round-robin"            // one turn, which all clients take together
+	RoundRobinPerClient Balance = "round-robin-per-client" // each client has a turn of its own, which begins anywhere
+	Random              Balance = "random"
+	LeastConnections    Balance = "least-connections"
 )
+
+// Balances lists the policies.
+func Balances() []Balance {
+	return []Balance{RoundRobin, RoundRobinPerClient, Random, LeastConnections}
+}

@@ -83,10 +83,14 @@ func (h *Health) equal(o *Health) bool {
 		h.Retries == o.Retries && h.StartPeriod == o.StartPeriod
 }
 
-func (b Balance) valid() bool { return b == RoundRobin || b == Random || b == LeastConnections }
+func (b Balance) valid() bool { return slices.Contains(Balances(), b) }
 
 func balances() string {
-	return strings.Join([]string{string(RoundRobin), string(Random), string(LeastConnections)}, ", ")
+	var names []string
+	for _, b := range Balances() {
+		names = append(names, string(b))
+	}
+	return strings.Join(names, ", ")
 }
 
 // fault names the first field, by its Compose key, whose value makes no sense.

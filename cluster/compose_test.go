@@ -129,7 +129,7 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		{"unknown top key", "services:\n  a: {image: x}\nsevrices: {}\n", []string{"docker-compose.yml:3:1", "sevrices"}},
 		{"wrong type", "services:\n  a:\n    image: x\n    deploy:\n      replicas: many\n", []string{"docker-compose.yml:5:7", "replicas"}},
 		{"no image", "services:\n  a:\n    init: true\n", []string{"docker-compose.yml:2:3", "image"}},
-		{"balance", "services:\n  a:\n    image: x\n    deploy:\n      labels:\n        coinbench.balance: fair\n", []string{"docker-compose.yml:6:9", `"fair"`, "round-robin, random, least-connections"}},
+		{"balance", "services:\n  a:\n    image: x\n    deploy:\n      labels:\n        coinbench.balance: fair\n", []string{"docker-compose.yml:6:9", `"fair"`, "round-robin, round-robin-per-client, random, least-connections"}},
 		{"through an anchor", "x-d: &d\n  mode: everywhere\nservices:\n  a:\n    image: x\n    deploy:\n      <<: *d\n", []string{"docker-compose.yml:2:3", `"everywhere"`, "replicated or global"}},
 		{"ratio", "services:\n  a:\n    image: x\n    deploy:\n      update_config:\n        max_failure_ratio: 3\n", []string{"docker-compose.yml:6:9", "from 0 to 1"}},
 		{"rollback of a rollback", "services:\n  a:\n    image: x\n    deploy:\n      rollback_config:\n        failure_action: rollback\n", []string{"docker-compose.yml:6:9", "never rolled back"}},

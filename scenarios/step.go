@@ -207,7 +207,10 @@ func own(env map[string]string) map[string]string {
 
 // balance reports a policy that no cluster knows.
 func (p *plan) balance(text *string) cluster.Balance {
-	policies := []string{string(cluster.RoundRobin), string(cluster.Random), string(cluster.LeastConnections)}
+	var policies []string
+	for _, b := range cluster.Balances() {
+		policies = append(policies, string(b))
+	}
 	if *text != "" && !slices.Contains(policies, *text) {
 		p.wrong(text, "%s", unknown("policy", *text, policies))
 	}

@@ -21,7 +21,7 @@ type Wish struct {
 	Replicas    *int           `json:"replicas" jsonschema_description:"Number of replicas; 0 for none."`
 	Environment Map[string]    `json:"environment" jsonschema_description:"Environment over that of the Compose file and the profile; an empty value removes a variable."`
 	Image       string         `json:"image" jsonschema_description:"Another image or tag."`
-	Balance     string         `json:"balance" jsonschema:"enum=round-robin,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
+	Balance     string         `json:"balance" jsonschema:"enum=round-robin,enum=round-robin-per-client,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
 	StopGrace   *time.Duration `json:"stop_grace" jsonschema_description:"Time from the signal to stop to the kill. Default: the Compose file's, or 10s."`
 	Healthcheck *Healthcheck   `json:"healthcheck" jsonschema_description:"What changes of the health check."`
 }

@@ -17,7 +17,7 @@ type Update struct {
 	Service         string         `json:"service" jsonschema:"required" jsonschema_description:"The service that is updated."`
 	Environment     Map[string]    `json:"environment" jsonschema_description:"Variables that change; an empty value removes one."`
 	Image           string         `json:"image" jsonschema_description:"Another image or tag."`
-	Balance         string         `json:"balance" jsonschema:"enum=round-robin,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
+	Balance         string         `json:"balance" jsonschema:"enum=round-robin,enum=round-robin-per-client,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
 	Strategy        string         `json:"strategy" jsonschema:"enum=rolling,enum=serial,enum=batched,enum=all-at-once,enum=blue-green,enum=canary" jsonschema_description:"How it is rolled out. Default: rolling."`
 	Parallelism     *int           `json:"parallelism" jsonschema_description:"Replicas replaced at the same time; 0 for all. Default: the Compose file's."`
 	Delay           *time.Duration `json:"delay" jsonschema_description:"Time after each replica. Default: the Compose file's."`

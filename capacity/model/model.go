@@ -87,7 +87,7 @@ type Setting struct {
 	RNG     int           `json:"rng"`
 	Hasher  int           `json:"hasher"`
 	Think   time.Duration `json:"think"`
-	Balance string        `json:"balance"` // of rng: round-robin, random or least-connections
+	Balance string        `json:"balance"` // of rng: one of the simulator's
 	// Environment changes settings of a service: SERVICE, VARIABLE.
 	Environment map[string]map[string]string `json:"environment,omitempty"`
 }
@@ -155,7 +155,7 @@ func (s Setting) With(key, value string) (Setting, error) {
 }
 
 func balances() []string {
-	return []string{string(des.RoundRobin), string(des.Random), string(des.LeastConnections)}
+	return []string{string(des.RoundRobin), string(des.RoundRobinPerClient), string(des.Random), string(des.LeastConnections)}
 }
 
 // Read reads a model.

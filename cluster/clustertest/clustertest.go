@@ -39,6 +39,7 @@ func Run(t *testing.T, make New) {
 		{"deploy", deploy},
 		{"scale", scale},
 		{"balance", balance},
+		{"a turn for each client", turns},
 		{"update", update},
 		{"update that fails is rolled back", rollsBack},
 		{"start-first that fails leaves the old", keepsOld},
@@ -52,6 +53,7 @@ func Run(t *testing.T, make New) {
 		{"update of the balance replaces nothing", balanceOnly},
 		{"kill", kill},
 		{"kill in rotation", killInRotation},
+		{"kill in rotation ends", killInRotationEnds},
 		{"counters", counters},
 		{"remove", remove},
 		{"faults of the caller", faults},
@@ -312,6 +314,52 @@ func balance(t *testing.T, f *fixture) {
 	}
 }
 
+// turns checks that what the workers ask takes no turn of anybody else, where the cluster can tell clients apart.
+func turns(t *testing.T, f *fixture) {
+	replicas := 3
+	app, err := f.app.With(Service, &replicas, cluster.Change{Balance: cluster.RoundRobinPerClient, Environment: map[string]string{"COIN_DELAY": "1ms"}})
+	if err == nil {
+		workers := 2
+		app, err = app.With("worker", &workers, cluster.Change{Environment: map[string]string{"COIN_THINK": "2ms"}})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Check(app); err != nil {
+		if !strings.Contains(err.Error(), cluster.BalanceLabel) {
+			t.Fatal(err)
+		}
+		t.Skip("the cluster cannot tell clients apart, and says so")
+	}
+	if err := f.Deploy(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the workers at work", func() bool {
+		readings, _ := f.Counters(t.Context())
+		asked := 0.0
+		for _, r := range readings {
+			for name, v := range r.Values {
+				if r.Service == Service && strings.HasPrefix(name, history.Requests) {
+					asked += v
+				}
+			}
+		}
+		return asked >= 10
+	})
+	last := 0
+	for i := range 30 {
+		replica, _, err := f.ask(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slot := int(replica[len(replica)-1] - '0')
+		if i > 0 && slot != last%replicas+1 {
+			t.Fatalf("request %d met %s after slot %d", i, replica, last)
+		}
+		last = slot
+	}
+}
+
 // quick is an update without waiting.
 func quick(parallelism int) *cluster.Rollout {
 	return &cluster.Rollout{Parallelism: parallelism, Order: "stop-first", Monitor: time.Millisecond, FailureAction: "pause"}
@@ -494,6 +542,30 @@ func killInRotation(t *testing.T, f *fixture) {
 	}
 	if n := index(f.all(), history.TaskLeft, Service+".1#1"); n >= 0 {
 		t.Error("it left the rotation")
+	}
+}
+
+// killInRotationEnds checks that the dead replica leaves when its time is over, and not when its successor is there.
+func killInRotationEnds(t *testing.T, f *fixture) {
+	killer, ok := f.Cluster.(cluster.Killer)
+	if !ok {
+		t.Skip("not a Killer")
+	}
+	f.deploy(t, 2)
+	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: 20 * time.Millisecond, InRotation: true}); errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("the cluster keeps no dead replica in rotation")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	old, young := Service+".1#1", Service+".1#2"
+	eventually(t, "a successor in rotation", func() bool { return index(f.all(), history.TaskJoined, young) >= 0 })
+	events := f.all()
+	gone, left := index(events, history.TaskGone, old), index(events, history.TaskLeft, old)
+	if started := index(events, history.TaskStarted, young); gone < 0 || left < gone || started < left {
+		t.Errorf("%s is gone in event %d and leaves the rotation in %d, %s starts in %d; want it in this order", old, gone, left, young, started)
+	}
+	if got := f.shares(t, f.enough(t, 2)); len(got) != 2 {
+		t.Errorf("%v answer; want both", got)
 	}
 }
 

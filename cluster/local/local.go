@@ -30,7 +30,7 @@ type Config struct {
 	Sink     cluster.Sink   // takes events, must not call the cluster; nil: nobody does
 	Redis    string         // host:port of a real Redis; "": an embedded one
 	Publish  map[string]int // the port to publish a service at instead of the Compose file's; 0: any free one
-	Seed     uint64         // of random balancing
+	Seed     uint64         // of random balancing, and of where each client's turn begins
 	Start    time.Time      // the run's start, to which readings are relative; zero: the call of New
 	Deadline time.Duration  // for a change to converge, beside the times that the app itself asks for; 0: 60 s
 }

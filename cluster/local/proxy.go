@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -20,9 +21,15 @@ type proxy struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 
-	mu        sync.Mutex
-	listeners []*net.TCPListener
-	conns     map[*net.TCPConn]struct{}
+	mu    sync.Mutex
+	doors []door
+	conns map[*net.TCPConn]struct{}
+}
+
+// door is an address of the proxy. Clients that are told apart have one each.
+type door struct {
+	listener *net.TCPListener
+	client   string // who alone uses it; "": everybody else
 }
 
 func newProxy(r *rotation) *proxy {
@@ -30,8 +37,8 @@ func newProxy(r *rotation) *proxy {
 	return &proxy{rotation: r, ctx: ctx, cancel: cancel, conns: map[*net.TCPConn]struct{}{}}
 }
 
-// listen opens an address, host:port, and returns what was bound.
-func (p *proxy) listen(address string) (string, error) {
+// listen opens an address, host:port, for a client, or for everybody (""), and returns what was bound.
+func (p *proxy) listen(address, client string) (string, error) {
 	a, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return "", err
@@ -41,15 +48,30 @@ func (p *proxy) listen(address string) (string, error) {
 		return "", err
 	}
 	p.mu.Lock()
-	p.listeners = append(p.listeners, l)
+	p.doors = append(p.doors, door{l, client})
 	p.mu.Unlock()
-	p.wg.Go(func() { p.accept(l) })
+	p.wg.Go(func() { p.accept(l, client) })
 	return l.Addr().String(), nil
 }
 
-func (p *proxy) accept(l *net.TCPListener) {
+// forget closes the address of a client. Its connections go on.
+func (p *proxy) forget(client string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.doors = slices.DeleteFunc(p.doors, func(d door) bool {
+		if d.client == client {
+			d.listener.Close()
+		}
+		return d.client == client
+	})
+}
+
+func (p *proxy) accept(l *net.TCPListener, client string) {
+	if client != "" {
+		defer p.rotation.forget(client)
+	}
 	for {
-		client, err := l.AcceptTCP()
+		conn, err := l.AcceptTCP()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -60,15 +82,15 @@ func (p *proxy) accept(l *net.TCPListener) {
 			}
 			continue
 		}
-		b, refusing := p.rotation.choose() // here, so that turns are taken in the order of connections
+		b, refusing := p.rotation.choose(client) // here, so that turns are taken in the order of connections
 		if b == nil {
-			reset(client)
+			reset(conn)
 			if refusing != "" { // that nobody was there is seen from the tasks' lives
 				p.tell(refusing, "refused")
 			}
 			continue
 		}
-		p.wg.Go(func() { p.relay(client, b) })
+		p.wg.Go(func() { p.relay(conn, b) })
 	}
 }
 
@@ -167,8 +189,8 @@ func (p *proxy) untrack(conns ...*net.TCPConn) {
 func (p *proxy) close() {
 	p.cancel()
 	p.mu.Lock()
-	for _, l := range p.listeners {
-		l.Close()
+	for _, d := range p.doors {
+		d.listener.Close()
 	}
 	for c := range p.conns {
 		reset(c)

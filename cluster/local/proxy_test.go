@@ -34,7 +34,7 @@ func front(t testing.TB, serve func(*net.TCPConn)) (address string, p *proxy) {
 	r := newRotation(cluster.RoundRobin, nil)
 	r.join(&backend{slot: 1, address: l.Addr().String()})
 	p = newProxy(r)
-	if address, err = p.listen("127.0.0.1:0"); err != nil {
+	if address, err = p.listen("127.0.0.1:0", ""); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -140,7 +140,7 @@ func TestNobodyThereIsAReset(t *testing.T) {
 			r.join(b)
 		}
 		p := newProxy(r)
-		address, err := p.listen("127.0.0.1:0")
+		address, err := p.listen("127.0.0.1:0", "")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -189,7 +189,7 @@ func BenchmarkRequest(b *testing.B) {
 	r.join(&backend{slot: 1, address: l.Addr().String()})
 	p := newProxy(r)
 	defer p.close()
-	address, err := p.listen("127.0.0.1:0")
+	address, err := p.listen("127.0.0.1:0", "")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -28,12 +28,12 @@ type rotation struct {
 	mu       sync.Mutex
 	policy   cluster.Balance
 	random   *rand.Rand
-	backends []*backend // in the order of slots
-	next     int        // index of the one whose turn it is
+	backends []*backend     // in the order of slots
+	turns    map[string]int // by client: index of the backend whose turn it is; "" is the turn of all together
 }
 
 func newRotation(policy cluster.Balance, random *rand.Rand) *rotation {
-	return &rotation{policy: policy, random: random}
+	return &rotation{policy: policy, random: random, turns: map[string]int{}}
 }
 
 func (r *rotation) setPolicy(policy cluster.Balance) {
@@ -51,8 +51,10 @@ func (r *rotation) join(b *backend) {
 		i++
 	}
 	r.backends = append(r.backends[:i], append([]*backend{b}, r.backends[i:]...)...)
-	if i < r.next {
-		r.next++
+	for client, next := range r.turns {
+		if i < next {
+			r.turns[client] = next + 1
+		}
 	}
 }
 
@@ -63,8 +65,10 @@ func (r *rotation) leave(b *backend, settled func()) {
 	for i, x := range r.backends {
 		if x == b {
 			r.backends = append(r.backends[:i], r.backends[i+1:]...)
-			if i < r.next {
-				r.next--
+			for client, next := range r.turns {
+				if i < next {
+					r.turns[client] = next - 1
+				}
 			}
 			break
 		}
@@ -86,35 +90,43 @@ func (r *rotation) kill(b *backend) {
 	b.dead = true
 }
 
-// pick is choose for those who do not ask who refused.
-func (r *rotation) pick() *backend {
-	b, _ := r.choose()
-	return b
+// forget ends a client's turn.
+func (r *rotation) forget(client string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.turns, client)
 }
 
-// choose chooses the backend of a new connection, or nil when it must be refused: by the task refusing, or because there is none. The
-// caller reports back by dialed and done.
-func (r *rotation) choose() (b *backend, refusing string) {
+// choose chooses the backend of a client's new connection, or nil when it must be refused: by the task refusing, or because there is
+// none. The caller reports back by dialed and done. client "" is anybody who has no turn of his own.
+func (r *rotation) choose(client string) (b *backend, refusing string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := len(r.backends)
 	if n == 0 {
 		return nil, ""
 	}
-	r.next %= n
-	i := r.next
+	if r.policy != cluster.RoundRobinPerClient {
+		client = ""
+	}
+	next, begun := r.turns[client]
+	if !begun && client != "" {
+		next = r.random.IntN(n) // clients that start together would otherwise all begin with the same replica
+	}
+	next %= n
+	i := next
 	switch r.policy {
 	case cluster.Random:
 		i = r.random.IntN(n)
 	case cluster.LeastConnections: // the next in turn among the least
 		for k := 1; k < n; k++ {
-			if j := (r.next + k) % n; r.backends[j].active < r.backends[i].active {
+			if j := (next + k) % n; r.backends[j].active < r.backends[i].active {
 				i = j
 			}
 		}
-		r.next = i + 1
+		r.turns[client] = i + 1
 	default:
-		r.next++
+		r.turns[client] = i + 1
 	}
 	b = r.backends[i]
 	if b.dead || b.address == "" {
@@ -131,9 +143,6 @@ func (r *rotation) swap(to []*backend, settled func()) (from []*backend) {
 	r.mu.Lock()
 	from = r.backends
 	r.backends = slices.SortedFunc(slices.Values(to), func(a, b *backend) int { return a.slot - b.slot })
-	if len(r.backends) > 0 {
-		r.next %= len(r.backends)
-	}
 	waiting := 0
 	for _, b := range from {
 		if b.dialing > 0 {

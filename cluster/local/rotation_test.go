@@ -2,12 +2,20 @@ package local
 
 import (
 	"math/rand/v2"
+	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
 
 	"coinbench/cluster"
 )
+
+// pick chooses for a client that has no turn of its own.
+func (r *rotation) pick() *backend {
+	b, _ := r.choose("")
+	return b
+}
 
 func backends(r *rotation, n int) []*backend {
 	var list []*backend
@@ -53,6 +61,59 @@ func TestRoundRobinIsExact(t *testing.T) {
 			}
 		}
 	})
+}
+
+// However the clients' connections mingle, and whoever comes and goes, each client meets the backends in their order.
+func TestEachClientHasItsOwnTurn(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := newRotation(cluster.RoundRobinPerClient, rand.New(rand.NewPCG(1, 2)))
+		in := backends(r, rapid.IntRange(2, 6).Draw(t, "backends"))
+		clients := []string{"", "a", "b", "c"}
+		expected := map[string]*backend{} // by client: who is next
+		after := func(b *backend) *backend { return in[(slices.Index(in, b)+1)%len(in)] }
+		for range rapid.IntRange(1, 60).Draw(t, "acts") {
+			switch act := rapid.IntRange(0, 9).Draw(t, "act"); {
+			case act == 0 && len(in) > 2:
+				i := rapid.IntRange(0, len(in)-1).Draw(t, "who leaves")
+				for client, b := range expected {
+					if b == in[i] {
+						expected[client] = after(b)
+					}
+				}
+				r.leave(in[i], func() {})
+				in = slices.Delete(slices.Clone(in), i, i+1)
+			case act == 1:
+				client := rapid.SampledFrom(clients[1:]).Draw(t, "who is gone")
+				r.forget(client)
+				delete(expected, client)
+			default:
+				client := rapid.SampledFrom(clients).Draw(t, "client")
+				b, _ := r.choose(client)
+				if want := expected[client]; want != nil && b != want {
+					t.Fatalf("client %q meets slot %d; want %d", client, b.slot, want.slot)
+				}
+				expected[client] = after(b)
+				r.dialed(b)
+				r.done(b)
+			}
+		}
+	})
+}
+
+// Clients that start together do not all begin with the same backend.
+func TestTurnsBeginAnywhere(t *testing.T) {
+	r := newRotation(cluster.RoundRobinPerClient, rand.New(rand.NewPCG(1, 2)))
+	in := backends(r, 4)
+	begun := map[*backend]int{}
+	for i := range 400 {
+		b, _ := r.choose(strconv.Itoa(i + 1))
+		begun[b]++
+	}
+	for _, b := range in {
+		if n := begun[b]; n < 70 || n > 130 { // 3.5 standard deviations, and the seed is fixed
+			t.Errorf("%d of 400 clients begin with slot %d", n, b.slot)
+		}
+	}
 }
 
 // A leave does not skip or repeat anyone's turn.

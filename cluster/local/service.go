@@ -90,7 +90,7 @@ func (s *service) connectionFailed(task, why string) {
 
 // listen opens the virtual address and the published ports.
 func (s *service) listen(publish map[string]int) (err error) {
-	if s.address, err = s.proxy.listen("127.0.0.1:0"); err != nil {
+	if s.address, err = s.proxy.listen("127.0.0.1:0", ""); err != nil {
 		return fmt.Errorf("virtual address of %s: %w", s.name, err)
 	}
 	for i, p := range s.spec.Ports {
@@ -101,7 +101,7 @@ func (s *service) listen(publish map[string]int) (err error) {
 				break
 			}
 		}
-		bound, err := s.proxy.listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		bound, err := s.proxy.listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "")
 		if err != nil {
 			return fmt.Errorf("publish service %s: port %d cannot be bound: %w; choose another by --publish %s=%d, or any free one by --publish %s=0", s.name, port, err, s.name, port+1, s.name)
 		}

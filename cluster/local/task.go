@@ -75,6 +75,7 @@ type process struct {
 
 // run lives the task's life. It returns when the process is gone and out of the books.
 func (t *task) run() {
+	defer t.closeDoors()
 	p, err := t.start()
 	if err != nil {
 		t.ended("", err)
@@ -99,6 +100,10 @@ func (t *task) start() (*process, error) {
 	t.log = log
 	t.c.mu.Unlock()
 	img, _ := parseImage(t.spec.Image)
+	hosts, err := t.openDoors(img.kind)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", t.name, err)
+	}
 	argv := slices.Concat(t.c.config.Command, []string{"service", img.kind})
 	lifelineEnd, lifeline, err := os.Pipe()
 	if err != nil {
@@ -112,7 +117,7 @@ func (t *task) start() (*process, error) {
 	}
 	defer announceEnd.Close()
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = t.environment()
+	cmd.Env = t.environment(hosts)
 	cmd.Stdin = lifelineEnd
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{announceEnd}
@@ -142,15 +147,51 @@ func (t *task) start() (*process, error) {
 	return p, nil
 }
 
+// openDoors gives a client of the app its own virtual address of every service that it asks, as a container had with Docker before
+// 18.09: the balancer can tell the clients apart, wherever they come from. It returns the task's COIN_HOSTS.
+func (t *task) openDoors(kind string) (hosts string, err error) {
+	t.c.mu.Lock()
+	hosts, services := t.c.hosts, t.c.services
+	t.c.mu.Unlock()
+	if kind != settings.Worker { // nobody else opens connections again and again
+		return hosts, nil
+	}
+	var list []string
+	for _, s := range services {
+		if s.proxy == nil {
+			continue
+		}
+		address := s.address
+		if !s.isRedis { // one replica
+			if address, err = s.proxy.listen("127.0.0.1:0", t.name); err != nil {
+				return "", fmt.Errorf("virtual address of %s: %w", s.name, err)
+			}
+		}
+		list = append(list, fmt.Sprintf("%s:%d=%s", s.name, s.port, address))
+	}
+	return strings.Join(list, ","), nil
+}
+
+func (t *task) closeDoors() {
+	t.c.mu.Lock()
+	services := t.c.services
+	t.c.mu.Unlock()
+	for _, s := range services {
+		if s.proxy != nil {
+			s.proxy.forget(t.name)
+		}
+	}
+}
+
 // environment is exactly what the replica finds: nothing comes from our own.
-func (t *task) environment() []string {
+func (t *task) environment(hosts string) []string {
 	env := environment(t.spec)
 	if listen, _ := ports(t.spec); listen > 0 {
 		env["COIN_LISTEN"] = "127.0.0.1:0"
 	}
 	env["COIN_ADMIN_LISTEN"] = "127.0.0.1:0"
 	env["COIN_REPLICA"] = fmt.Sprintf("%s.%d", t.s.name, t.slot)
-	env["COIN_HOSTS"] = t.c.hosts
+	env["COIN_HOSTS"] = hosts
 	env["COIN_SUPERVISED"] = "true"
 	if t.s.name == settings.RNG || t.s.name == settings.Worker {
 		env["GOMAXPROCS"] = "1" // they do one thing at a time; waking a second thread for it costs a quarter more processor

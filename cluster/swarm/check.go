@@ -46,8 +46,12 @@ func (c *Cluster) checkService(app cluster.App, s cluster.Service) []error {
 			fault(strings.ReplaceAll(k, ".", "/"), fmt.Sprintf("coinbench does not carry %s to a Swarm; leave the key out, or deploy by docker stack deploy", k), "")
 		}
 	}
-	if s.Balance == cluster.LeastConnections {
-		fault("deploy/labels/"+cluster.BalanceLabel, "a Swarm cannot balance by the least connections", "round-robin (virtual addresses), random (DNS round robin)")
+	const policies = "round-robin (virtual addresses), random (DNS round robin)"
+	switch s.Balance {
+	case cluster.LeastConnections:
+		fault("deploy/labels/"+cluster.BalanceLabel, "a Swarm cannot balance by the least connections", policies)
+	case cluster.RoundRobinPerClient:
+		fault("deploy/labels/"+cluster.BalanceLabel, "in a Swarm the clients on a node share a turn of the round robin, since Docker 18.09", policies)
 	}
 	if k, tag := kind(s.Image); k != "" && k != "redis" {
 		for _, v := range reserved {
