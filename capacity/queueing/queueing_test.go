@@ -15,7 +15,7 @@ func near(t *testing.T, what string, got, want, tolerance float64) {
 	}
 }
 
-// Lazowska, Zahorjan, Graham, Sevcik, Quantitative System Performance, 1984, chapter 3.
+// Lazowska, Zahorjan, Graham, Sevcik, Quantitative System Performance, 1984, chapter 3. Rows whose page is named are in textbook_test.go.
 func TestLazowska1984Chapter3(t *testing.T) {
 	// Section 3.2, the utilisation law: a disk that serves 40 requests a second, 0.0225 s each, is 90 % busy.
 	u, err := Utilisation(40, .0225, 1)
