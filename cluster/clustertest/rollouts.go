@@ -33,6 +33,7 @@ func keepsOld(t *testing.T, f *fixture) {
 	f.deploy(t, 3)
 	r := quick(2)
 	r.Order, r.FailureAction = "start-first", "rollback"
+	r.Monitor = time.Second // as above
 	err := f.Update(t.Context(), Service, cluster.Change{Environment: sick(), Rollout: r})
 	var failed *cluster.RolloutError
 	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack {

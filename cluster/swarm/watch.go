@@ -111,7 +111,7 @@ func (c *Cluster) observe(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("list nodes: %w", err)
 	}
-	all, err := c.engine.TaskList(ctx, client.TaskListOptions{})
+	all, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+c.config.Run)})
 	if err != nil {
 		return fmt.Errorf("list tasks: %w", err)
 	}
@@ -233,6 +233,13 @@ func (c *Cluster) tell() {
 	slices.SortFunc(news, func(a, b *task) int {
 		return cmp.Or(cmp.Compare(a.s.name, b.s.name), cmp.Compare(a.slot, b.slot), a.created.Compare(b.created), cmp.Compare(a.name, b.name))
 	})
+	// Where the next is told to stop, the engine has taken those before it to be in rotation.
+	onward := map[*service]bool{}
+	for _, t := range news {
+		if t.joined && !t.left && leaving(t) {
+			onward[t.s] = true
+		}
+	}
 	departures := func(which func(*task) bool) {
 		for _, t := range news {
 			if which(t) {
@@ -243,7 +250,7 @@ func (c *Cluster) tell() {
 	arrivals := func(which func(*task) bool) {
 		for _, t := range news {
 			if which(t) {
-				c.arrive(t)
+				c.arrive(t, onward[t.s])
 			}
 		}
 	}
@@ -258,8 +265,8 @@ func (c *Cluster) tell() {
 
 const steady = 50 * time.Millisecond
 
-// arrive tells of a task that has started or is in rotation now.
-func (c *Cluster) arrive(t *task) {
+// arrive tells of a task that has started or is in rotation now. The engine's word is taken for it where it acts on it.
+func (c *Cluster) arrive(t *task, trusted bool) {
 	if t.gone || c.over(t) {
 		return
 	}
@@ -271,7 +278,7 @@ func (c *Cluster) arrive(t *task) {
 		t.running = time.Now()
 	}
 	// A task that gets unhealthy before it was ever healthy, and ends with status 0, is called running for a moment.
-	if t.s.spec.Health == nil || time.Since(t.running) >= steady {
+	if t.s.spec.Health == nil || trusted || time.Since(t.running) >= steady {
 		t.joined = true
 		if t.s.spec.Health != nil {
 			c.emit(history.TaskHealthy, t.s.name, t.name)
