@@ -105,4 +105,7 @@ type LoadEndRecord struct {
 	// SamplesKept says how many requests were kept one by one (the first ones); the histograms hold all.
 	SamplesKept  int64 `json:"samples_kept"`
 	FailuresKept int64 `json:"failures_kept"`
+
+	Server        string `json:"server,omitempty"`         // the software that the first answer named, if any did
+	ReceivedBytes int64  `json:"received_bytes,omitempty"` // of all answers with their headers; 0: not known
 }

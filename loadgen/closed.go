@@ -8,8 +8,12 @@ import (
 	"coinbench/internal/precise"
 )
 
-// closed plays a closed workload: each client sends its next request when its last one ended.
+// closed plays a closed workload: each client sends its next request when its last one ended. Where event loops can play it
+// they do; otherwise every client has a goroutine.
 func (e *engine) closed() {
+	if e.loops() {
+		return
+	}
 	ctx := e.ctx
 	var wg sync.WaitGroup
 	for i := range e.w.Clients {

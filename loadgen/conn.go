@@ -1,7 +1,6 @@
 package loadgen
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -11,10 +10,7 @@ import (
 )
 
 // The read buffer of a connection begins small, so that 10,000 connections stay cheap, and grows only for long headers.
-const (
-	readBuffer = 4 << 10
-	maxHead    = 64 << 10
-)
+const readBuffer = 4 << 10
 
 // slot is the place of one connection at a time: a client of a closed workload or one of the connections of an open one.
 // Everything in it belongs to one goroutine.
@@ -27,28 +23,9 @@ type slot struct {
 	used  int // requests that conn has carried
 	raw   *raw
 	armed time.Duration // the read deadline that is set; 0: none
-	limit time.Duration // instant by which the body must have come; 0: any
 	buf   []byte
 	r, w  int // unread bytes of buf
-	h     head
-	last  [2]lastName
-}
-
-// lastName remembers the latest name and its id: answers of one connection usually carry the same.
-type lastName struct {
-	text []byte
-	id   nameID
-}
-
-func (l *lastName) lookup(n *names, b []byte) nameID {
-	if len(b) == 0 {
-		return 0
-	}
-	if !bytes.Equal(l.text, b) {
-		l.id = n.id(b)
-		l.text = append(l.text[:0], b...)
-	}
-	return l.id
+	a     answer
 }
 
 // do makes one request and fills in everything of o but seq and due. o.sent is set by the caller.
@@ -88,7 +65,7 @@ func (s *slot) settle(o *outcome, err error, reused bool) {
 		s.close()
 		return
 	}
-	if s.h.close || (e.w.Reuse.MaxRequests > 0 && s.used >= e.w.Reuse.MaxRequests) || e.w.Reuse.PerRequest {
+	if s.a.h.close || (e.w.Reuse.MaxRequests > 0 && s.used >= e.w.Reuse.MaxRequests) || e.w.Reuse.PerRequest {
 		s.hangUp()
 	}
 }
@@ -193,6 +170,7 @@ func (s *slot) got(o *outcome, n int) {
 	if o.first == 0 {
 		o.first = o.done
 	}
+	o.received += int64(n)
 	s.w += n
 }
 
@@ -238,228 +216,41 @@ func (s *slot) read(limit time.Duration) (int, error) {
 	}
 }
 
-// receive reads one answer.
+// receive reads one answer, of which some may have come.
 func (s *slot) receive(p *prepared, o *outcome, limit time.Duration) error {
-	e := s.e
-	h := &s.h
+	s.a.begin(s.e, p, o)
+	headed := false
 	for {
-		done := false
-		if s.w > s.r {
-			var err error
-			if done, err = parseHead(s.buf[s.r:s.w], h); err != nil {
-				o.class = malformed
-				return err
+		used, done, err := s.a.feed(s.buf[s.r:s.w])
+		s.r += used
+		if done || err != nil {
+			s.r, s.w = 0, 0 // what is left is of no use: the connection will be closed
+			return err
+		}
+		if !headed && s.a.headed() {
+			headed, limit = true, 0
+			if t := s.e.w.Timeouts.Body; t > 0 {
+				limit = o.done + t
 			}
 		}
-		if done {
-			s.r += h.size
-			if h.status >= 200 || h.status == 101 {
-				break
-			}
-			continue // an interim answer
-		}
-		if s.w == len(s.buf) {
-			if err := s.makeRoom(); err != nil {
-				o.class = malformed
-				return err
-			}
-		}
+		s.makeRoom()
 		n, err := s.read(limit)
-		if err != nil {
+		if err == io.EOF {
+			if err = s.a.closed(); err == nil {
+				o.done = s.e.now()
+			}
+		}
+		if err != nil || n == 0 {
 			return err
 		}
 		s.got(o, n)
 	}
-	o.status = int16(h.status)
-	o.replica = s.last[0].lookup(e.replicas, h.replica)
-	o.version = s.last[1].lookup(e.versions, h.version)
-	s.limit = 0
-	if t := e.w.Timeouts.Body; t > 0 {
-		s.limit = o.done + t
-	}
-	var check bodyCheck
-	check.want = e.w.Expect.Body
-	if err := s.body(p, o, &check); err != nil {
-		return err
-	}
-	o.class = e.judge(o, &check)
-	if o.class != ok {
-		o.err = e.unexpected(o)
-	}
-	if s.r == s.w {
-		s.r, s.w = 0, 0
-	} else {
-		h.close = true // bytes that nobody asked for: the next answer could not be told from them
-	}
-	return nil
 }
 
-// makeRoom moves what is unread to the front, or grows the buffer.
-func (s *slot) makeRoom() error {
-	if s.r > 0 {
-		s.w = copy(s.buf, s.buf[s.r:s.w])
-		s.r = 0
-		return nil
+// makeRoom sees to it that more can be read behind what is unread.
+func (s *slot) makeRoom() {
+	if s.w = copy(s.buf, s.buf[s.r:s.w]); s.w == len(s.buf) {
+		s.buf = append(s.buf, make([]byte, len(s.buf))...)
 	}
-	if len(s.buf) >= maxHead {
-		return errTooBig
-	}
-	s.buf = append(s.buf, make([]byte, len(s.buf))...)
-	return nil
-}
-
-// bodyCheck compares a body with the one that is wanted while it passes.
-type bodyCheck struct {
-	want []byte
-	at   int64
-	bad  bool
-}
-
-func (c *bodyCheck) see(b []byte) {
-	if c.want == nil || c.bad {
-		return
-	}
-	if c.at+int64(len(b)) > int64(len(c.want)) || !bytes.Equal(b, c.want[c.at:c.at+int64(len(b))]) {
-		c.bad = true
-	}
-	c.at += int64(len(b))
-}
-
-func (s *slot) body(p *prepared, o *outcome, check *bodyCheck) error {
-	h := &s.h
-	switch {
-	case p.head || h.status == 204 || h.status == 304:
-		return nil
-	case h.chunked:
-		return s.chunks(o, check)
-	case h.length >= 0:
-		return s.skip(h.length, o, check)
-	}
-	h.close = true
-	for { // until the server closes
-		if err := s.skip(int64(s.w-s.r), o, check); err != nil {
-			return err
-		}
-		if err := s.fill(o); err == io.EOF {
-			o.done = s.e.now()
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
-}
-
-// fill reads more into an empty buffer, or behind what is unread.
-func (s *slot) fill(o *outcome) error {
-	if s.r == s.w {
-		s.r, s.w = 0, 0
-	} else if s.w == len(s.buf) {
-		if err := s.makeRoom(); err != nil {
-			return err
-		}
-	}
-	n, err := s.read(s.limit)
-	if err != nil {
-		return err
-	}
-	s.got(o, n)
-	return nil
-}
-
-// skip passes over n bytes of body.
-func (s *slot) skip(n int64, o *outcome, check *bodyCheck) error {
-	for {
-		have := min(n, int64(s.w-s.r))
-		check.see(s.buf[s.r : s.r+int(have)])
-		o.bytes += have
-		s.r += int(have)
-		if n -= have; n == 0 {
-			return nil
-		}
-		if err := s.fill(o); err != nil {
-			return noEOF(err)
-		}
-	}
-}
-
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
-}
-
-// line returns the next line of the answer without its end.
-func (s *slot) line(o *outcome) ([]byte, error) {
-	for {
-		if i := bytes.IndexByte(s.buf[s.r:s.w], '\n'); i >= 0 {
-			l := trimCR(s.buf[s.r : s.r+i])
-			s.r += i + 1
-			return l, nil
-		}
-		if err := s.fill(o); err != nil {
-			if errors.Is(err, errTooBig) {
-				o.class = malformed
-			}
-			return nil, noEOF(err)
-		}
-	}
-}
-
-// chunks reads a chunked body with its trailers.
-func (s *slot) chunks(o *outcome, check *bodyCheck) error {
-	for {
-		l, err := s.line(o)
-		if err != nil {
-			return err
-		}
-		n, ok := chunkLength(l)
-		if !ok {
-			o.class = malformed
-			return errChunk
-		}
-		if n == 0 {
-			break
-		}
-		if err := s.skip(n, o, check); err != nil {
-			return err
-		}
-		if l, err = s.line(o); err != nil {
-			return err
-		}
-		if len(l) != 0 {
-			o.class = malformed
-			return errChunk
-		}
-	}
-	for {
-		l, err := s.line(o)
-		if err != nil || len(l) == 0 {
-			return err
-		}
-	}
-}
-
-func chunkLength(l []byte) (int64, bool) {
-	if i := bytes.IndexByte(l, ';'); i >= 0 {
-		l = l[:i]
-	}
-	l = trimSpace(l)
-	if len(l) == 0 || len(l) > 15 {
-		return 0, false
-	}
-	var n int64
-	for _, c := range l {
-		switch {
-		case '0' <= c && c <= '9':
-			n = n<<4 | int64(c-'0')
-		case 'a' <= c && c <= 'f':
-			n = n<<4 | int64(c-'a'+10)
-		case 'A' <= c && c <= 'F':
-			n = n<<4 | int64(c-'A'+10)
-		default:
-			return 0, false
-		}
-	}
-	return n, true
+	s.r = 0
 }

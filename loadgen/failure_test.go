@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -133,61 +132,71 @@ var faults = map[string]history.Class{
 	"/error": history.UnexpectedStatus, "/empty": history.WrongLength, "/longer": history.WrongLength, "/other": history.WrongBody,
 }
 
+// players are the two ways to play a closed workload: event loops, where there are such, and a goroutine for every client,
+// which connections that somebody else opens need. Whatever is promised of one holds for both.
+var players = map[string]Player{"loops": {}, "goroutines": {Dial: new(net.Dialer).DialContext}}
+
 func TestEveryFaultHasItsClass(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	t.Run("faults", func(t *testing.T) {
 		url := faulty(t)
 		for path, want := range faults {
-			for _, open := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s open=%v", path[1:], open), func(t *testing.T) {
-					t.Parallel()
-					w := Workload{
-						Targets: []Target{{URL: url + path}}, Requests: 1,
-						Expect:   Expect{Length: 5, Body: []byte("hello")},
-						Timeouts: Timeouts{Header: 300 * time.Millisecond, Body: 300 * time.Millisecond},
-					}
-					if w.Clients = 1; open {
-						w.Clients, w.Schedule = 0, "100/s"
-					}
-					var m memory
-					end, err := Run(t.Context(), w, time.Now(), &m)
-					if err != nil {
-						t.Fatal(err)
-					}
-					if end.Due != 1 || len(m.samples) != 1 {
-						t.Fatalf("%+v, %d samples", end, len(m.samples))
-					}
-					s := m.samples[0]
-					if s.Class != want || (want != history.OK) != (s.Error != "") {
-						t.Errorf("class %q (%s), want %q", s.Class, s.Error, want)
-					}
-					if s.Done < s.Sent || s.Sent < s.Due || s.Connect <= 0 || (s.First != 0 && (s.First < s.Sent || s.First > s.Done)) {
-						t.Errorf("instants out of order: %+v", s)
-					}
-				})
+			w := Workload{
+				Targets: []Target{{URL: url + path}}, Requests: 1,
+				Expect:   Expect{Length: 5, Body: []byte("hello")},
+				Timeouts: Timeouts{Header: 300 * time.Millisecond, Body: 300 * time.Millisecond},
 			}
+			w.Schedule = "100/s"
+			faultHasItsClass(t, path[1:]+" open", Player{}, w, want)
+			w.Clients, w.Schedule = 1, ""
+			for name, player := range players {
+				faultHasItsClass(t, path[1:]+" "+name, player, w, want)
+			}
+		}
+	})
+}
+
+func faultHasItsClass(t *testing.T, name string, player Player, w Workload, want history.Class) {
+	t.Run(name, func(t *testing.T) {
+		t.Parallel()
+		var m memory
+		end, err := player.Run(t.Context(), w, time.Now(), &m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if end.Due != 1 || len(m.samples) != 1 {
+			t.Fatalf("%+v, %d samples", end, len(m.samples))
+		}
+		s := m.samples[0]
+		if s.Class != want || (want != history.OK) != (s.Error != "") {
+			t.Errorf("class %q (%s), want %q", s.Class, s.Error, want)
+		}
+		if s.Done < s.Sent || s.Sent < s.Due || s.Connect <= 0 || (s.First != 0 && (s.First < s.Sent || s.First > s.Done)) {
+			t.Errorf("instants out of order: %+v", s)
 		}
 	})
 }
 
 func TestClosedWhileReused(t *testing.T) {
 	url := faulty(t)
-	var m memory
-	_, err := Run(t.Context(), Workload{Targets: []Target{{URL: url + "/once"}}, Clients: 1, Requests: 4}, time.Now(), &m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, s := range m.samples {
-		want := history.OK
-		if i%2 == 1 { // never repeated silently
-			want = history.ClosedReused
+	for name, player := range players {
+		var m memory
+		_, err := player.Run(t.Context(), Workload{Targets: []Target{{URL: url + "/once"}}, Clients: 1, Requests: 4}, time.Now(), &m)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if s.Class != want {
-			t.Errorf("request %d: %q (%s), want %q", i, s.Class, s.Error, want)
+		for i, s := range m.samples {
+			want := history.OK
+			if i%2 == 1 { // never repeated silently
+				want = history.ClosedReused
+			}
+			if s.Class != want {
+				t.Errorf("%s: request %d: %q (%s), want %q", name, i, s.Class, s.Error, want)
+			}
 		}
-	}
-	if len(m.samples) != 4 {
-		t.Errorf("%d requests, want 4", len(m.samples))
+		if len(m.samples) != 4 {
+			t.Errorf("%s: %d requests, want 4", name, len(m.samples))
+		}
 	}
 }
 
@@ -213,6 +222,7 @@ func TestConnectFailures(t *testing.T) {
 		want   history.Class
 	}{
 		{"refused", Player{}, nobody, history.Refused},
+		{"refused, dialled", players["goroutines"], nobody, history.Refused},
 		{"name", Player{}, "http://no..such..name/", history.NameResolution},
 		{"no route", dialError(os.NewSyscallError("connect", syscall.EHOSTUNREACH)), nobody, history.NoRoute},
 		{"no network", dialError(os.NewSyscallError("connect", syscall.ENETUNREACH)), nobody, history.NoRoute},
@@ -241,22 +251,26 @@ func TestManyFailuresAddUp(t *testing.T) {
 	for path := range faults {
 		targets = append(targets, Target{URL: url + path})
 	}
-	targets = append(targets, Target{URL: url + "/once"}, Target{URL: "http://127.0.0.1:1/refused"}, Target{URL: "http://no..such..name/"})
+	targets = append(targets, Target{URL: url + "/once"}, Target{URL: "http://127.0.0.1:1/refused"},
+		Target{URL: "http://no..such..name/"}, Target{URL: strings.Replace(url, "127.0.0.1", "localhost", 1) + "/ok"})
 	for _, w := range []Workload{
 		{Clients: 100, Requests: 10_000},
+		{Clients: 20, Duration: 200 * time.Millisecond, Think: time.Millisecond, Grace: 10 * time.Millisecond},
 		{Schedule: "5000/s", Requests: 1000, Connections: 100, Backlog: 300},
 		{Schedule: "poisson(5000/s)", Duration: 200 * time.Millisecond, Connections: 50, Backlog: 50, Grace: 50 * time.Millisecond},
 	} {
-		w.Targets, w.Expect = targets, Expect{Length: 5, Body: []byte("hello")}
-		w.Timeouts = Timeouts{Connect: time.Second, Header: 30 * time.Millisecond, Body: 30 * time.Millisecond}
-		w.MaxSamples = 20_000
-		var m memory
-		end, err := Run(t.Context(), w, time.Now(), &m)
-		if err != nil {
-			t.Fatal(err)
+		for name, player := range players {
+			w.Targets, w.Expect = targets, Expect{Length: 5, Body: []byte("hello")}
+			w.Timeouts = Timeouts{Connect: time.Second, Header: 30 * time.Millisecond, Body: 30 * time.Millisecond}
+			w.MaxSamples = 20_000
+			var m memory
+			end, err := player.Run(t.Context(), w, time.Now(), &m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkConservation(t, w, end, &m)
+			t.Logf("%s: %v", name, m.total().Failures)
 		}
-		checkConservation(t, w, end, &m)
-		t.Logf("%v", m.total().Failures)
 	}
 }
 

@@ -152,8 +152,12 @@ func (s *slot) doForeign(ctx context.Context, p *prepared, o *outcome) {
 	defer resp.Body.Close()
 	o.done = e.now()
 	o.status = int16(resp.StatusCode)
-	o.replica = s.last[0].lookup(e.replicas, []byte(resp.Header.Get(ReplicaHeader)))
-	o.version = s.last[1].lookup(e.versions, []byte(resp.Header.Get(VersionHeader)))
+	o.replica = s.a.who[0].lookup(e.replicas, []byte(resp.Header.Get(ReplicaHeader)))
+	if name := resp.Header.Get("Server"); name != "" {
+		name = printable([]byte(name))
+		e.server.CompareAndSwap(nil, &name)
+	}
+	o.version = s.a.who[1].lookup(e.versions, []byte(resp.Header.Get(VersionHeader)))
 	if t := e.w.Timeouts.Body; t > 0 {
 		timer := time.AfterFunc(t, func() { cancel(errBodyTimeout) })
 		defer timer.Stop()

@@ -197,6 +197,10 @@ func (e *engine) endRecord(c *collector, end time.Duration, before resources) hi
 		CPUSeconds: f.used.cpu.Seconds(), SamplesKept: t.samples,
 		FailuresKept: min(e.failuresKept.Load(), max(e.maxFailures, 0)),
 	}
+	r.ReceivedBytes = t.received
+	if name := e.server.Load(); name != nil {
+		r.Server = *name
+	}
 	r.Invalid, r.Warnings = judgement(f)
 	return r
 }

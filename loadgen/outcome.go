@@ -44,7 +44,8 @@ type outcome struct {
 	seq             int64
 	due, sent, done time.Duration
 	connect, first  time.Duration // connect is a length, first an instant
-	bytes           int64
+	bytes           int64         // of the body
+	received        int64         // of the whole answer; 0: not known
 	err             error
 	replica         nameID
 	version         nameID

@@ -14,6 +14,7 @@ type head struct {
 	close   bool // the server will close the connection after this answer
 	replica []byte
 	version []byte
+	server  []byte
 }
 
 // The names of the answer's headers that say who answered.
@@ -82,6 +83,10 @@ func (h *head) field(line []byte) error {
 	}
 	key, value := line[:colon], trimSpace(line[colon+1:])
 	switch len(key) {
+	case len("Server"):
+		if fold(key, "server") {
+			h.server = value
+		}
 	case len("Connection"):
 		if fold(key, "connection") {
 			switch {

@@ -57,6 +57,7 @@ type engine struct {
 	kept     kept
 	replicas *names
 	versions *names
+	server   atomic.Pointer[string] // what the first answer that named its server's software said
 
 	maxSamples, maxFailures int64
 	failuresKept            atomic.Int64

@@ -46,6 +46,7 @@ func TestRunAgainstAServer(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Coinbench-Replica", "rng.1")
 		w.Header().Set("X-Coinbench-Version", "v2")
+		w.Header().Set("Server", "test/1 \x1b(it)")
 		if r.Method == "POST" {
 			b, _ := io.ReadAll(r.Body)
 			w.Write(b)
@@ -62,11 +63,11 @@ func TestRunAgainstAServer(t *testing.T) {
 		"open":                {Schedule: "1000/s", Requests: 101},
 		"open, 2 connections": {Schedule: "1000/s", Requests: 101, Connections: 2, Duration: time.Minute},
 	} {
-		t.Run(name, func(t *testing.T) {
+		test := func(t *testing.T, player Player) {
 			w.Targets = target
 			w.Expect.Length = 5
 			var m memory
-			end, err := Run(t.Context(), w, time.Now(), &m)
+			end, err := player.Run(t.Context(), w, time.Now(), &m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,12 +75,18 @@ func TestRunAgainstAServer(t *testing.T) {
 			if end.Due != 101 || end.OK != 101 || sum.OK != 101 || len(m.samples) != 101 || sum.Bytes != 505 {
 				t.Errorf("end %+v, sum %+v", end, sum)
 			}
+			if end.Server != "test/1 (it)" || end.ReceivedBytes < 101*100 || end.ReceivedBytes > 101*300 {
+				t.Errorf("server %q, %d bytes received", end.Server, end.ReceivedBytes)
+			}
 			if sum.Replicas["rng.1"] != 101 || sum.Versions["v2"] != 101 {
 				t.Errorf("replicas %v, versions %v", sum.Replicas, sum.Versions)
 			}
 			if sum.Response.TotalCount() != 101 || sum.Service.TotalCount() != 101 || sum.Lag.TotalCount() != 101 {
 				t.Errorf("histograms hold %d, %d, %d", sum.Response.TotalCount(), sum.Service.TotalCount(), sum.Lag.TotalCount())
 			}
-		})
+		}
+		for engine, player := range players {
+			t.Run(name+" "+engine, func(t *testing.T) { test(t, player) })
+		}
 	}
 }

@@ -28,9 +28,9 @@ type Block struct {
 	Level   float64 // requests per second, or clients
 	Total   history.Interval
 	End     history.LoadEndRecord
-	Met     bool   // the objectives
-	Why     string // not
-	Elapsed time.Duration
+	Met     bool          // the objectives
+	Why     string        // not
+	Elapsed time.Duration // in which Total was answered
 }
 
 // Point is what a search learned at one level: one point of the curve.
@@ -49,6 +49,7 @@ type SearchResult struct {
 	Above      float64 // the least that did not; 0: none was found
 	Confidence float64 // of the verdict at each of the two
 	Stopped    string  // why the search ended before it had both bounds; empty: it had
+	Repeated   int     // blocks that were played again because they were invalid: in none of the numbers
 	Curve      []Point // by level
 }
 
@@ -150,9 +151,14 @@ func (s *seeker) advance() {
 	}
 }
 
-// Search finds the greatest level of load at which the objectives are met. play plays one block at a level. The search ends
-// early, with what it knows, when ctx is done, when nothing answers at the first level (ErrNothingAnswers), and when the
-// generator twice could not deliver a level: then the generator is the limit, and the result says so.
+// mostInvalid is how many blocks in a row may be invalid before the generator counts as the limit. One or two come from
+// whatever else the machine does.
+const mostInvalid = 5
+
+// Search finds the greatest level of load at which the objectives are met. play plays one block at a level. A block that is
+// invalid says nothing and is played again. The search ends early, with what it knows, when ctx is done, when nothing answers
+// at the first level (ErrNothingAnswers), and when the generator could not deliver a level mostInvalid times in a row: then
+// the generator is the limit, and the result says so.
 func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context, level float64) (Block, error)) (SearchResult, error) {
 	s, err := newSeeker(cfg)
 	if err != nil {
@@ -161,7 +167,7 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 	points := map[float64]*Point{}
 	seconds := map[float64]float64{}
 	stopped := ""
-	invalid := 0
+	invalid, repeated := 0, 0
 	var failure error
 	for {
 		level, more := s.next()
@@ -181,10 +187,11 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 			break
 		}
 		if len(b.End.Invalid) > 0 {
-			if invalid++; invalid < 2 {
+			if invalid++; invalid < mostInvalid {
+				repeated++
 				continue
 			}
-			stopped = fmt.Sprintf("the generator could not deliver %s: %s", number(level), b.End.Invalid[0])
+			stopped = fmt.Sprintf("the generator could not deliver %s, %d times in a row: %s", number(level), invalid, b.End.Invalid[0])
 			break
 		}
 		invalid = 0
@@ -203,7 +210,7 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 		}
 		s.observe(b.Met)
 	}
-	r := SearchResult{Level: s.good, Above: s.bad, Confidence: s.cfg.Confidence, Stopped: stopped}
+	r := SearchResult{Level: s.good, Above: s.bad, Confidence: s.cfg.Confidence, Stopped: stopped, Repeated: repeated}
 	switch {
 	case r.Stopped != "" || failure != nil:
 	case ctx.Err() != nil:
@@ -259,6 +266,9 @@ func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, or
 		if b.Total.Response == nil {
 			b.Total.Response = history.NewHistogram()
 		}
+		if cfg.Whole && b.Total.Length > 0 {
+			b.Elapsed = b.Total.Length // clients end what they began: their last answers come after the end
+		}
 		b.Met, b.Why = cfg.SLO.Judge(b.Total)
 		return b, nil
 	}
@@ -270,14 +280,18 @@ func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, or
 	} else if first.Total.OK == 0 && ctx.Err() == nil {
 		return SearchResult{}, fmt.Errorf("search: %w at %s: %s: start the service, or correct the URL", ErrNothingAnswers, w.Targets[0].URL, classes(first.Total))
 	}
+	again := false
 	return Search(ctx, cfg, func(ctx context.Context, level float64) (Block, error) {
 		w := w
 		if w.Clients, w.Schedule = 0, rateText(level); cfg.Whole {
 			w.Clients, w.Schedule = int(level), ""
 		}
 		w.Name = fmt.Sprintf("%s at %s", w.Name, number(level))
+		if again {
+			w.Name += " again"
+		}
 		b, err := play(ctx, w)
-		b.Level = level
+		b.Level, again = level, len(b.End.Invalid) > 0
 		return b, err
 	})
 }

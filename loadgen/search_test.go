@@ -187,6 +187,11 @@ func TestSearchClients(t *testing.T) {
 		if err != nil || r.Level != 4 || r.Above != 5 {
 			t.Errorf("%v: %+v, want 4 clients", err, r)
 		}
+		for _, p := range r.Curve { // one rng makes 10/s, however short the blocks and many the clients
+			if math.Abs(p.Rate-10) > 0.1 {
+				t.Errorf("%v clients: %v/s, want 10", p.Level, p.Rate)
+			}
+		}
 	})
 }
 
@@ -220,12 +225,22 @@ func TestSearchSaysWhyItStops(t *testing.T) {
 				return late
 			}
 			return good
-		}, 64, "the generator could not deliver 128: lag"},
+		}, 64, "the generator could not deliver 128, 5 times in a row: lag"},
 	} {
 		r, err := Search(t.Context(), SearchConfig{Most: 1000}, func(_ context.Context, l float64) (Block, error) { return c.play(l), nil })
 		if err != nil || r.Level != c.level || !strings.Contains(r.Stopped, c.want) {
 			t.Errorf("%s: %v, %+v, want %v and %q", c.name, err, r, c.level, c.want)
 		}
+	}
+	n := 0
+	again, err := Search(t.Context(), SearchConfig{Most: 1000}, func(context.Context, float64) (Block, error) {
+		if n++; n%mostInvalid != 0 { // a busy machine: most blocks are invalid, never that many in a row
+			return late, nil
+		}
+		return good, nil
+	})
+	if err != nil || again.Level != 1000 || again.Repeated != n/mostInvalid*(mostInvalid-1) {
+		t.Errorf("invalid blocks: %v, %+v after %d blocks", err, again, n)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	r, err := Search(ctx, SearchConfig{}, func(_ context.Context, l float64) (Block, error) {

@@ -25,6 +25,7 @@ type tally struct {
 	window   int64 // number of the window
 	ok       int64
 	bytes    int64
+	received int64
 	failures [classCount]int64
 	replicas []int64 // by nameID
 	versions []int64
@@ -82,6 +83,7 @@ func (t *tally) add(o *outcome) {
 		}
 	}
 	t.bytes += o.bytes
+	t.received += o.received
 	count(&t.replicas, o.replica)
 	count(&t.versions, o.version)
 }
@@ -190,6 +192,7 @@ func (k *kept) giveBack(c []outcome) {
 // totals are what LoadEndRecord needs of the whole load; only the collector touches them.
 type totals struct {
 	ok       int64
+	received int64 // bytes, with headers
 	failures [classCount]int64
 	onTime   int64
 	waited   int64          // requests that had to wait for a connection
@@ -273,6 +276,7 @@ func (c *collector) merge(t *tally) {
 	iv.Bytes += t.bytes
 	iv.MaxGap = max(iv.MaxGap, t.maxGap)
 	c.totals.ok += t.ok
+	c.totals.received += t.received
 	c.totals.onTime += t.onTime
 	c.totals.maxGap = max(c.totals.maxGap, t.maxGap)
 	for id, n := range t.failures {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,8 +56,10 @@ func TestSeveralTargets(t *testing.T) {
 	large := bytes.Repeat([]byte("x"), 300_000)
 	targets := []Target{
 		{Method: "POST", URL: a.URL, Body: large}, {Method: "POST", URL: b.URL, Body: []byte("y")},
-		{Method: "HEAD", URL: a.URL}, {Method: "GET", URL: strings.Replace(b.URL, "127.0.0.1", "localhost", 1)},
+		{Method: "HEAD", URL: a.URL}, {Method: "GET", URL: b.URL},
 	}
+	named := slices.Clone(targets)
+	named[3].URL = strings.Replace(b.URL, "127.0.0.1", "localhost", 1)
 	for _, w := range []Workload{
 		{Clients: 3, Requests: 100},
 		{Clients: 3, Requests: 100, Reuse: Reuse{PerRequest: true}},
@@ -66,15 +69,17 @@ func TestSeveralTargets(t *testing.T) {
 		{Schedule: "200/s", Requests: 100, Reuse: Reuse{MaxAge: time.Millisecond}},
 		{Schedule: "2000/s", Requests: 100, Reuse: Reuse{PerRequest: true}},
 	} {
-		w.Targets, w.MaxSamples = targets, 1000
-		var m memory
-		end, err := Run(t.Context(), w, time.Now(), &m)
-		if err != nil {
-			t.Fatal(err)
-		}
-		checkConservation(t, w, end, &m)
-		if sum := m.total(); sum.OK != 100 || sum.Bytes != 25*300_001 {
-			t.Errorf("%+v: %d OK, %d bytes, %v", w.Reuse, sum.OK, sum.Bytes, sum.Failures)
+		for _, w.Targets = range [][]Target{targets, named} {
+			w.MaxSamples = 1000
+			var m memory
+			end, err := Run(t.Context(), w, time.Now(), &m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkConservation(t, w, end, &m)
+			if sum := m.total(); sum.OK != 100 || sum.Bytes != 25*300_001 {
+				t.Errorf("%+v: %d OK, %d bytes, %v", w.Reuse, sum.OK, sum.Bytes, sum.Failures)
+			}
 		}
 	}
 }
@@ -127,13 +132,13 @@ func FuzzParseSchedule(f *testing.F) {
 	})
 }
 
-// A listener whose queue is full answers no SYN: the connection times out.
-func TestConnectTimeoutOfAFullQueue(t *testing.T) {
+// fullQueue is the URL of a listener that accepts nothing and whose queue is soon full: then it answers no SYN.
+func fullQueue(t *testing.T) (url string) {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Close(fd)
+	t.Cleanup(func() { syscall.Close(fd) })
 	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -144,16 +149,21 @@ func TestConnectTimeoutOfAFullQueue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url := "http://127.0.0.1:" + strconv.Itoa(sa.(*syscall.SockaddrInet4).Port) + "/"
-	var m memory
-	_, err = Run(t.Context(), Workload{Targets: []Target{{URL: url}}, Clients: 8, Requests: 8,
-		Timeouts: Timeouts{Connect: 200 * time.Millisecond, Header: 200 * time.Millisecond}}, time.Now(), &m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sum := m.total()
-	if sum.Failures[history.ConnectTimeout] == 0 || sum.Failures[history.ConnectTimeout]+sum.Failures[history.HeaderTimeout] != 8 {
-		t.Errorf("%v, want connect timeouts (and header timeouts of the few that found room)", sum.Failures)
+	return "http://127.0.0.1:" + strconv.Itoa(sa.(*syscall.SockaddrInet4).Port) + "/"
+}
+
+func TestConnectTimeoutOfAFullQueue(t *testing.T) {
+	for name, player := range players {
+		var m memory
+		_, err := player.Run(t.Context(), Workload{Targets: []Target{{URL: fullQueue(t)}}, Clients: 8, Requests: 8,
+			Timeouts: Timeouts{Connect: 200 * time.Millisecond, Header: 200 * time.Millisecond}}, time.Now(), &m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := m.total()
+		if sum.Failures[history.ConnectTimeout] == 0 || sum.Failures[history.ConnectTimeout]+sum.Failures[history.HeaderTimeout] != 8 {
+			t.Errorf("%s: %v, want connect timeouts (and header timeouts of the few that found room)", name, sum.Failures)
+		}
 	}
 }
 

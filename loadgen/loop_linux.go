@@ -1,0 +1,266 @@
+package loadgen
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// loop plays some clients of a closed workload on one thread: it waits for whatever happens first on any of their
+// connections (epoll(7)), reads the answer and writes that client's next request in the same turn. What a request costs is
+// then little more than one read and one write. Everything in it belongs to its goroutine, but for the bell.
+//
+// Sockets are watched edge by edge and registered once: nothing is to be told the kernel between requests. That loses no
+// edge, because a read that fills less than the buffer has emptied the socket, and because the end of a stream is announced
+// by an event of its own (EPOLLRDHUP).
+type loop struct {
+	e       *engine
+	shard   *shard
+	poll    int // the epoll instance
+	bell    int // an eventfd that tells it that the load is cancelled, or a connection handed over
+	events  []unix.EpollEvent
+	buf     []byte // what was read last
+	clients []client
+	living  int
+	end     time.Duration // requests that fall due from then on are not made
+	again   []*client     // those whose request failed: they go on at the end of the turn, after the others had theirs
+	spare   []*client     // what again was in the turn before
+
+	limits [phaseCount]deadlines
+	large  bool            // a request may need more than one segment
+	addrs  []unix.Sockaddr // of engine.addrs; nil: not known, or more than an address
+
+	dials  sync.WaitGroup
+	mu     sync.Mutex
+	handed []dialled // by dials
+
+	coarse bool // the kernel has no epoll_pwait2
+}
+
+// maxEvents bounds the events of one turn.
+const maxEvents = 128
+
+// loopable tells whether event loops can play the load: plain HTTP/1.1 over the machine's own network and clock.
+func (e *engine) loopable() bool {
+	return !e.foreign && e.player.Dial == nil && e.player.Sleep == nil
+}
+
+// loops plays a closed workload on event loops; false: it cannot, and nothing was played.
+//
+// There is one loop for every two processors. A loop that waits holds its processor in Go's eyes, and while no other one is
+// idle the scheduler's watchdog looks every 20 us whether to take it away, which costs more than a second loop brings. A loop
+// makes over 100,000 requests a second; a server on the same machine needs the other processor.
+func (e *engine) loops() bool {
+	if !e.loopable() {
+		return false
+	}
+	loops := make([]*loop, min(max(runtime.GOMAXPROCS(0)/2, 1), e.w.Clients))
+	for i := range loops {
+		n := (e.w.Clients + i) / len(loops) // they add up to all
+		l, err := newLoop(e, e.shards[i], n)
+		if err != nil {
+			for _, l := range loops[:i] {
+				l.free()
+			}
+			return false
+		}
+		loops[i] = l
+	}
+	rung := make(chan struct{})
+	unhook := context.AfterFunc(e.ctx, func() {
+		for _, l := range loops {
+			l.ring()
+		}
+		close(rung)
+	})
+	var wg sync.WaitGroup
+	for _, l := range loops {
+		wg.Go(l.run)
+	}
+	wg.Wait()
+	if !unhook() {
+		<-rung
+	}
+	for _, l := range loops {
+		l.free()
+	}
+	return true
+}
+
+func newLoop(e *engine, s *shard, clients int) (*loop, error) {
+	l := &loop{e: e, shard: s, clients: make([]client, clients), buf: make([]byte, maxHead), end: 1<<63 - 1,
+		events: make([]unix.EpollEvent, min(clients+1, maxEvents))}
+	if e.w.Duration > 0 {
+		l.end = e.begin + e.w.Duration
+	}
+	for i := range e.addrs {
+		l.addrs = append(l.addrs, sockaddr(e.addrs[i].direct))
+	}
+	for i := range e.targets {
+		l.large = l.large || len(e.targets[i].wire) > smallRequest
+	}
+	var err error
+	if l.poll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, err
+	}
+	if l.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err == nil {
+		err = unix.EpollCtl(l.poll, unix.EPOLL_CTL_ADD, l.bell, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: bellIndex})
+	}
+	if err != nil {
+		l.free()
+		return nil, err
+	}
+	return l, nil
+}
+
+// bellIndex stands for the bell where events have the index of a client.
+const bellIndex = -1
+
+func (l *loop) free() {
+	unix.Close(l.poll)
+	if l.bell > 0 {
+		unix.Close(l.bell)
+	}
+}
+
+// ring wakes the loop to find its context done.
+func (l *loop) ring() {
+	one := [8]byte{1}
+	_, _ = unix.Write(l.bell, one[:])
+}
+
+// run plays until no client lives any more.
+func (l *loop) run() {
+	runtime.LockOSThread() // nobody else shall get between an event and its answer
+	defer runtime.UnlockOSThread()
+	l.start()
+	for l.living > 0 && l.turn() {
+	}
+	l.dropHanded()
+}
+
+// start lets every client make its first request.
+func (l *loop) start() {
+	now := l.e.now()
+	l.living = len(l.clients)
+	for i := range l.clients {
+		c := &l.clients[i]
+		c.index, c.fd, c.spare = int32(i), -1, -1
+		l.request(c, now, now)
+	}
+}
+
+// turn waits until something happens and deals with all that has; false: the load was cancelled.
+func (l *loop) turn() bool {
+	for i := range l.wait() {
+		ev := &l.events[i]
+		if ev.Fd != bellIndex {
+			l.happened(&l.clients[ev.Fd], ev.Events)
+			continue
+		}
+		if l.e.ctx.Err() != nil {
+			l.cancel()
+			return false
+		}
+		_, _ = unix.Read(l.bell, make([]byte, 8))
+		l.takeOver()
+	}
+	if len(l.again) > 0 {
+		failed := l.again
+		l.again, l.spare = l.spare[:0], failed
+		for _, c := range failed {
+			l.next(c, c.o.done)
+		}
+	}
+	l.expire()
+	return true
+}
+
+const never = time.Duration(1<<63 - 1)
+
+// wait waits for the next event or deadline, and says how many events there are.
+func (l *loop) wait() int {
+	if len(l.again) > 0 {
+		return l.collect(0)
+	}
+	until := never
+	for i := range l.limits {
+		if c := l.limits[i].first; c != nil {
+			until = min(until, c.until)
+		}
+	}
+	if until == never {
+		return l.collect(-1)
+	}
+	return l.collect(max(until-l.e.now(), 0))
+}
+
+// collect gathers events, for which it waits at most d; below zero: for ever. It never ends early but for an event or a
+// signal.
+func (l *loop) collect(d time.Duration) int {
+	ms := int(min((d+time.Millisecond-1)/time.Millisecond, 1<<30))
+	if d < 0 {
+		ms = -1
+	}
+	if d > 0 && !l.coarse {
+		// Go waits in milliseconds. This call counts nanoseconds; Linux has it since 5.11.
+		ts := unix.NsecToTimespec(int64(d))
+		n, _, errno := syscall.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(l.poll), uintptr(unsafe.Pointer(unsafe.SliceData(l.events))),
+			uintptr(len(l.events)), uintptr(unsafe.Pointer(&ts)), 0, 0)
+		switch errno {
+		case 0:
+			return int(n)
+		case unix.EINTR:
+			return 0
+		}
+		l.coarse = true
+	}
+	n, err := unix.EpollWait(l.poll, l.events, ms)
+	if err != nil {
+		return 0 // a signal
+	}
+	return n
+}
+
+// expire deals with the deadlines that have passed.
+func (l *loop) expire() {
+	now := time.Duration(0)
+	for i := range l.limits {
+		d := &l.limits[i]
+		if d.first == nil {
+			continue
+		}
+		if now == 0 {
+			now = l.e.now()
+		}
+		for c := d.passed(now); c != nil; c = d.passed(now) {
+			switch phase(i) {
+			case thinking:
+				l.request(c, c.until, now)
+			case connecting:
+				l.fail(c, now, connectTimeout, errConnectTimeout)
+			case heading:
+				l.fail(c, now, headerTimeout, errHeaderTimeout)
+			case bodying:
+				l.fail(c, now, bodyTimeout, errBodyTimeout)
+			}
+		}
+	}
+}
+
+// cancel ends every client, and with it the request that is in flight.
+func (l *loop) cancel() {
+	now := l.e.now()
+	for i := range l.clients {
+		c := &l.clients[i]
+		if c.busy {
+			l.record(c, now, cancelled, context.Canceled)
+		}
+		l.leave(c)
+	}
+}
