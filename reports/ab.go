@@ -194,6 +194,9 @@ func (t *textWriter) abHead(l PlayedLoad, s ABSummary, ab ABOptions) {
 		}
 	}
 	count := func(n int64) string { return strconv.FormatInt(n, 10) }
+	if l.End.Server != "" {
+		t.abLine("Server Software", l.End.Server, "")
+	}
 	t.abLine("Server Hostname", host, "")
 	t.abLine("Server Port", port, "")
 	t.line("")
@@ -220,15 +223,20 @@ func (t *textWriter) abHead(l PlayedLoad, s ABSummary, ab ABOptions) {
 	if ab.KeepAlive {
 		t.abLine("Keep-Alive", "on", "connections stay with their replica: one that joins later gets no load")
 	}
+	received, of := s.BodyBytes, "of bodies; ab counts headers too"
+	if n := l.End.ReceivedBytes; n > 0 {
+		t.abLine("Total transferred", count(n)+" bytes", "of every answer, failed ones among them")
+		received, of = n, ""
+	}
 	t.abLine("HTML transferred", count(s.BodyBytes)+" bytes", "bodies only")
 	t.abLine("Requests per second", fmt.Sprintf("%.2f [#/sec] (mean)", s.PerS), "complete / time taken: answers with an error count as well")
 	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean)", s.MeanTurnS*1000), "clients x time taken / complete: a client's turn, not a latency that was measured")
 	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean, across all concurrent requests)", s.MeanAcrossS*1000), "1 / requests per second: nobody waited so long")
 	rate := 0.0
 	if s.TimeTakenS > 0 {
-		rate = float64(s.BodyBytes) / 1024 / s.TimeTakenS
+		rate = float64(received) / 1024 / s.TimeTakenS
 	}
-	t.abLine("Transfer rate", fmt.Sprintf("%.2f [Kbytes/sec] received", rate), "of bodies; ab counts headers too")
+	t.abLine("Transfer rate", fmt.Sprintf("%.2f [Kbytes/sec] received", rate), of)
 }
 
 func (t *textWriter) abTimes(s ABSummary) {

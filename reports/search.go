@@ -27,6 +27,7 @@ type Searched struct {
 	Above      float64         // the least that did not; 0: none was found
 	Confidence float64         // of the verdict at each of the two
 	Stopped    string          // why it ended before it had both; empty: it had
+	Repeated   int             // blocks that were played again because the generator was at fault
 	Curve      []SearchedLevel // by level
 }
 
@@ -51,6 +52,9 @@ func SearchText(w io.Writer, s Searched, o TextOptions) error {
 		}
 		t.b.WriteString(columns(rows, "  "))
 		t.line("  Times are response times, from due to done, of all blocks of a level together; each block was judged on its own.")
+	}
+	if s.Repeated > 0 {
+		t.line("  %s said nothing, because the generator was at fault, and were played again: a quieter machine needs none.", plural(s.Repeated, "block"))
 	}
 	_, err := io.WriteString(w, t.b.String())
 	return err

@@ -128,7 +128,7 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 
 // searched words a result for its report.
 func searched(url string, f searchFlags, r loadgen.SearchResult) reports.Searched {
-	s := reports.Searched{URL: url, Objectives: f.SLO.String(), Clients: f.clients, Level: r.Level, Above: r.Above, Confidence: r.Confidence, Stopped: r.Stopped}
+	s := reports.Searched{URL: url, Objectives: f.SLO.String(), Clients: f.clients, Level: r.Level, Above: r.Above, Confidence: r.Confidence, Stopped: r.Stopped, Repeated: r.Repeated}
 	for _, p := range r.Curve {
 		s.Curve = append(s.Curve, reports.SearchedLevel{Level: p.Level, Blocks: p.Blocks, Met: p.Met, PerS: p.Rate, Total: p.Total, Why: p.Why})
 	}
