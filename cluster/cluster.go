@@ -100,13 +100,14 @@ type Change struct {
 	// The fields below are of this update only, and have an effect where the cluster is a Strategist.
 	Strategy Strategy      // Batched pulls everywhere first, BlueGreen has its own way; else by lanes
 	Pull     time.Duration // how long a node takes to pull the image; only for clusters that pull none
-	Slots    []int         // replace only the tasks in these slots; nil: all
+	Slots    []int         // replace only the tasks in these slots, or, where the engine chooses, so many; nil: all
 }
 
 // ServiceStatus is a service as it is now.
 type ServiceStatus struct {
 	Service
-	Running   int // tasks in rotation
+	Running   int    // tasks in rotation
+	Note      string // what a person must know, such as of an update that was cut off; "": nothing
 	Tasks     []Task
 	Published []string // host:port at which the published ports are reached from outside
 }

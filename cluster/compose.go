@@ -21,6 +21,9 @@ const DefaultName = "dockercoins"
 // BalanceLabel is the key under deploy.labels that chooses a service's Balance.
 const BalanceLabel = "coinbench.balance"
 
+// GatewayLabel is the key under deploy.labels that sets a service's Gateway.
+const GatewayLabel = "coinbench.gateway"
+
 // Docker's defaults, where a Compose file is silent.
 const (
 	defaultStopGrace    = 10 * time.Second
@@ -164,6 +167,13 @@ func service(app App, name string, c types.ServiceConfig) (Service, []error) {
 		s.Balance = RoundRobin
 	case !s.Balance.valid():
 		fault("deploy/labels/"+BalanceLabel, fmt.Sprintf("balance %q", s.Balance), balances())
+	}
+	switch text := d.Labels[GatewayLabel]; text {
+	case "", "false":
+	case "true":
+		s.Gateway = true
+	default:
+		fault("deploy/labels/"+GatewayLabel, fmt.Sprintf("gateway %q", text), "true or false")
 	}
 	s.Constraints = d.Placement.Constraints
 	s.Other = otherKeys(app, name)

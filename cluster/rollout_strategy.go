@@ -47,6 +47,12 @@ type Strategist interface {
 	Strategies() []Strategy
 }
 
+// Gated is a Strategist whose blue-green needs Service.Gateway; others switch their own balancing.
+type Gated interface {
+	Strategist
+	NeedsGateway() bool
+}
+
 // Restarter is the ability to replace every task by one that is the same.
 type Restarter interface {
 	// Restart replaces every task of a service by a rolling update under its Update settings.

@@ -28,6 +28,8 @@ type Task struct {
 	Slot    int // 1-based
 	State   TaskState
 	Joined  bool   // in rotation, dead or alive
+	Held    bool   // kept out of rotation until Turn
+	Ready   bool   // of a held one: it could be in rotation
 	Error   string // of a task that is gone, and not as wished
 	Version string
 }
@@ -46,6 +48,8 @@ type task struct {
 	after    bool  // leaves the rotation when it is gone
 	never    bool  // leaves the rotation when its successor joins
 	restart  bool  // a successor is going to start
+	held     bool  // not to join before Turn
+	ready    bool  // held, and could join
 }
 
 // Deregister says when a task that is told to stop leaves the rotation.
@@ -90,7 +94,7 @@ func (s *Sim) Tasks(name string) ([]Task, error) {
 func (s *Sim) Task(id int) Task {
 	t := &s.tasks[id]
 	v := &s.services[t.service]
-	out := Task{ID: id, Name: t.name, Service: v.Name, Slot: t.slot, State: t.state, Error: t.err, Version: t.settings.Version}
+	out := Task{ID: id, Name: t.name, Service: v.Name, Slot: t.slot, State: t.state, Held: t.held, Ready: t.ready, Error: t.err, Version: t.settings.Version}
 	if v.role == serves && t.index >= 0 {
 		out.Joined = s.servers[t.index].inRotation
 	} else {
@@ -112,6 +116,47 @@ func (s *Sim) StartTask(name string, slot int) (int, error) {
 		return 0, fmt.Errorf("start task of %s: it calls rng and hasher; accepted: both added before", name)
 	}
 	return s.start(s.index(name), slot), nil
+}
+
+// StartTaskBeside starts a task as StartTask does, which stays out of rotation until Turn: it becomes ready instead of joining.
+func (s *Sim) StartTaskBeside(name string, slot int) (int, error) {
+	id, err := s.StartTask(name, slot)
+	if err == nil {
+		s.tasks[id].held = true
+	}
+	return id, err
+}
+
+// Turn lets tasks that are held and ready join the rotation, and those that are in it leave, at one instant.
+func (s *Sim) Turn(join, leave []int) {
+	for _, id := range leave {
+		s.leaves(int32(id))
+	}
+	for _, id := range join {
+		t := &s.tasks[id]
+		if t.state == Gone || t.state == Stopping {
+			continue
+		}
+		t.held = false
+		switch {
+		case t.state == Running: // it was in rotation before
+			if t.index >= 0 && s.services[t.service].role == serves && !s.servers[t.index].inRotation {
+				s.join(t.index)
+				s.emit(history.TaskJoined, int32(id), nil)
+			}
+		case t.ready:
+			s.joins(int32(id))
+		}
+	}
+}
+
+// Successor is the name of the task that is started next in a slot.
+func (s *Sim) Successor(name string, slot int) string {
+	lives := 0
+	if v, err := s.find(name); err == nil && slot >= 1 && slot <= len(v.slots) {
+		lives = len(v.slots[slot-1])
+	}
+	return name + "." + strconv.Itoa(slot) + "#" + strconv.Itoa(lives+1)
 }
 
 // Count says how many tasks of a service are starting, running and stopping. It costs nothing, however many there are.
@@ -206,7 +251,7 @@ func (s *Sim) taskBoots(id int32, gen uint32) {
 		s.workers = append(s.workers, s.newWorker(id, t.service, t.settings, p))
 	}
 	if v.Health == 0 {
-		s.joins(id)
+		s.enters(id)
 	}
 	if t.settings.BootDelay == 0 {
 		s.taskReady(id, gen)
@@ -254,6 +299,15 @@ func (s *Sim) taskJoins(id int32, gen uint32) {
 		return
 	}
 	s.emit(history.TaskHealthy, id, nil)
+	s.enters(id)
+}
+
+// enters is the moment at which a task could be in rotation.
+func (s *Sim) enters(id int32) {
+	if t := &s.tasks[id]; t.held {
+		t.ready, s.changed = true, true
+		return
+	}
 	s.joins(id)
 }
 

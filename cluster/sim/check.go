@@ -50,7 +50,11 @@ func parse(s cluster.Service) (settings.Settings, error) {
 func (c *Cluster) Check(app cluster.App) error {
 	var faults []error
 	for _, s := range app.Services {
-		if _, err := parse(s); err != nil {
+		set, err := parse(s)
+		if set.Service == settings.Gateway {
+			err = errors.New("the simulator has no gateway: its own balancing is switched; leave the service out")
+		}
+		if err != nil {
 			key := "environment"
 			if _, _, ok := parseImage(s.Image); !ok {
 				key = "image"

@@ -39,6 +39,7 @@ type Cluster struct {
 	config   Config
 	app      cluster.App
 	services []*service // nil: nothing is deployed
+	rolls    []*rolling // that are going on
 }
 
 type service struct {
@@ -65,6 +66,10 @@ func New(config Config) *Cluster {
 		c.now.Store(int64(e.At))
 		e.At = 0 // the sink's to stamp
 		c.emit(e)
+	}, Changed: func(id int) {
+		for _, u := range c.rolls {
+			u.touched = append(u.touched, id)
+		}
 	}})
 	return c
 }
@@ -290,7 +295,7 @@ func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 			if t.State == des.Gone {
 				continue
 			}
-			if t.State == des.Running {
+			if t.State == des.Running && t.Joined {
 				status.Running++
 			}
 			spec, ok := s.tasks[t.ID]

@@ -1,9 +1,11 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,27 +14,47 @@ import (
 	"coinbench/history"
 )
 
-// Update changes a service by a rolling update.
+// Update changes a service by a rolling update, or by the change's strategy.
 func (c *Cluster) Update(ctx context.Context, name string, change cluster.Change) error {
-	return c.alter(ctx, "update", name, func(s *service) (cluster.Service, bool, error) {
+	return c.alter(ctx, "update", name, func(s *service) (cluster.Service, movement, error) {
 		after, err := s.spec.Changed(change)
-		return after, false, err
+		return after, movement{change: change}, err
 	})
 }
 
 // Rollback undoes the last update.
 func (c *Cluster) Rollback(ctx context.Context, name string) error {
-	return c.alter(ctx, "roll back", name, func(s *service) (cluster.Service, bool, error) {
+	return c.alter(ctx, "roll back", name, func(s *service) (cluster.Service, movement, error) {
 		if s.previous == nil {
-			return cluster.Service{}, true, errors.New("it was not updated since it was deployed")
+			return cluster.Service{}, movement{}, errors.New("it was not updated since it was deployed")
 		}
 		after := *s.previous
 		after.Replicas = s.spec.Replicas
-		return after, true, nil
+		return after, movement{ofRollback: true}, nil
 	})
 }
 
-func (c *Cluster) alter(ctx context.Context, verb, name string, to func(*service) (cluster.Service, bool, error)) error {
+// Restart replaces every task by one that is the same.
+func (c *Cluster) Restart(ctx context.Context, name string) error {
+	return c.alter(ctx, "restart", name, func(s *service) (cluster.Service, movement, error) {
+		if kind, _, _ := parseImage(s.spec.Image); kind == des.Redis {
+			return cluster.Service{}, movement{}, errors.New("redis is no replica of the simulated cluster")
+		}
+		return s.spec, movement{force: true}, nil
+	})
+}
+
+// Strategies lists all.
+func (c *Cluster) Strategies() []cluster.Strategy { return cluster.Strategies() }
+
+// movement is how a service becomes what it shall be.
+type movement struct {
+	change     cluster.Change // its fields that are of one update only
+	ofRollback bool
+	force      bool // replace tasks that are as wished already
+}
+
+func (c *Cluster) alter(ctx context.Context, verb, name string, to func(*service) (cluster.Service, movement, error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s, err := c.begin(ctx, name)
@@ -40,7 +62,7 @@ func (c *Cluster) alter(ctx context.Context, verb, name string, to func(*service
 		return fmt.Errorf("%s %s: %w", verb, name, err)
 	}
 	defer func() { s.busy = false }()
-	after, ofRollback, err := to(s)
+	after, how, err := to(s)
 	if err == nil {
 		_, err = parse(after)
 	}
@@ -57,29 +79,16 @@ func (c *Cluster) alter(ctx context.Context, verb, name string, to func(*service
 			s.tasks[id] = before
 		}
 	}
-	if err := c.become(s, after, &before); err != nil {
+	outcome, reason, err := c.move(ctx, s, before, after, how)
+	if err != nil {
 		return fmt.Errorf("%s %s: %w", verb, name, err)
 	}
-	if len(c.dirty(s)) > 0 {
-		r := after.Update
-		if ofRollback {
-			r = after.Rollback
+	if outcome != "" {
+		detail := map[string]string{"state": string(outcome)}
+		if reason != "" {
+			detail["reason"] = reason
 		}
-		outcome, reason, err := c.roll(ctx, s, r, ofRollback)
-		if err == nil && outcome == cluster.RolledBack {
-			if err = c.become(s, before, nil); err == nil {
-				var again string
-				if outcome, again, err = c.roll(ctx, s, before.Rollback, true); outcome == cluster.Completed {
-					outcome = cluster.RolledBack
-				} else if again != "" {
-					reason += "; then the rollback was paused: " + again
-				}
-			}
-		}
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", verb, name, err)
-		}
-		c.emit(history.Event{Kind: history.RolloutEnd, Service: name, Detail: map[string]string{"state": string(outcome)}})
+		c.emit(history.Event{Kind: history.RolloutEnd, Service: name, Detail: detail})
 		if outcome != cluster.Completed {
 			return &cluster.RolloutError{Service: name, Outcome: outcome, Reason: reason}
 		}
@@ -88,16 +97,57 @@ func (c *Cluster) alter(ctx context.Context, verb, name string, to func(*service
 	return nil
 }
 
+// move makes a service what it shall be; an empty outcome says that no task had to be replaced for it.
+func (c *Cluster) move(ctx context.Context, s *service, before, after cluster.Service, how movement) (cluster.Outcome, string, error) {
+	if how.change.Strategy == cluster.BlueGreen && !before.SameTasks(after) {
+		return c.switchOver(ctx, s, before, after, how.change.Pull)
+	}
+	// An update to what is wished already goes on with one that has replaced some tasks: it is the same update to a rollback.
+	previous := s.previous
+	if len(c.dirty(s, nil)) == 0 || how.ofRollback || !before.SameTasks(after) {
+		previous = &before
+	}
+	if err := c.become(s, after, previous); err != nil {
+		return "", "", err
+	}
+	if len(c.dirty(s, how.change.Slots)) == 0 && !how.force {
+		return "", "", nil
+	}
+	r := after.Update
+	if how.ofRollback {
+		r = after.Rollback
+	}
+	outcome, reason, err := c.roll(ctx, s, r, how)
+	if err != nil || outcome != cluster.RolledBack {
+		return outcome, reason, err
+	}
+	back := before
+	back.Replicas = s.spec.Replicas
+	if err := c.become(s, back, nil); err != nil {
+		return "", "", err
+	}
+	outcome, again, err := c.roll(ctx, s, back.Rollback, movement{ofRollback: true})
+	if outcome == cluster.Completed {
+		outcome = cluster.RolledBack
+	} else if again != "" {
+		reason += "; then the rollback was paused: " + again
+	}
+	return outcome, reason, err
+}
+
 func (c *Cluster) become(s *service, spec cluster.Service, previous *cluster.Service) error {
 	s.spec, s.previous = spec, previous
 	return c.tell(s)
 }
 
-// dirty are the slots whose task is not as the service now wishes it.
-func (c *Cluster) dirty(s *service) []int {
+// dirty are the slots whose task is not as the service now wishes it, of those that are asked for; nil: of all.
+func (c *Cluster) dirty(s *service, of []int) []int {
 	current := c.currents(s)
 	var slots []int
 	for slot := 1; slot <= s.spec.Replicas; slot++ {
+		if of != nil && !slices.Contains(of, slot) {
+			continue
+		}
 		if id, ok := current[slot]; !ok || !s.tasks[id].SameTasks(s.spec) {
 			slots = append(slots, slot)
 		}
@@ -110,23 +160,45 @@ type rolling struct {
 	c       *Cluster
 	s       *service
 	machine *cluster.Rolling
-	olds    map[int]int           // by slot: told to stop, or kept until the new one is up
-	news    map[int]int           // by slot
-	givenUp map[int]time.Duration // by new task: when its health check has failed
-	failed  map[int]bool          // by new task
+	olds    map[int]int  // by slot: told to stop, or kept until the new one is up
+	news    map[int]int  // by slot
+	touched []int        // tasks, of any service, whose state has changed since they were looked at last
+	doomed  []doom       // new tasks whose health check is going to fail, the first to do so first
+	failed  map[int]bool // by new task
+	turned  map[int]bool // slots that the rollout has come to
+	pulls   *cluster.Pulls
 	why     string
 	acted   bool
 }
 
+// doom is when a new task is given up.
+type doom struct {
+	slot, id int
+	at       time.Duration
+}
+
 // roll carries a rolling update out; its decisions are cluster.Rolling's.
-func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, ofRollback bool) (cluster.Outcome, string, error) {
-	detail := map[string]string{"parallelism": strconv.Itoa(r.Parallelism), "delay": r.Delay.String(), "order": r.Order}
-	if ofRollback {
+func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, how movement) (cluster.Outcome, string, error) {
+	dirty := c.dirty(s, how.change.Slots)
+	if how.force {
+		dirty = sorted(c.currents(s))
+	}
+	strategy := cmp.Or(how.change.Strategy, cluster.RollingUpdate)
+	detail := map[string]string{"strategy": string(strategy), "parallelism": strconv.Itoa(r.Parallelism), "delay": r.Delay.String(),
+		"order": r.Order, "tasks": strconv.Itoa(len(dirty))}
+	if how.ofRollback {
 		detail["rollback"] = "true"
 	}
 	c.emit(history.Event{Kind: history.RolloutBegin, Service: s.spec.Name, Detail: detail})
-	u := &rolling{c: c, s: s, machine: cluster.NewRolling(r, c.dirty(s), ofRollback),
-		olds: map[int]int{}, news: map[int]int{}, givenUp: map[int]time.Duration{}, failed: map[int]bool{}}
+	u := &rolling{c: c, s: s, machine: cluster.NewRolling(r, dirty, how.ofRollback), pulls: cluster.NewPulls(how.change.Pull),
+		olds: map[int]int{}, news: map[int]int{}, failed: map[int]bool{}, turned: map[int]bool{}}
+	c.rolls = append(c.rolls, u)
+	defer func() { c.rolls = slices.DeleteFunc(c.rolls, func(x *rolling) bool { return x == u }) }()
+	if strategy == cluster.Batched {
+		for _, slot := range dirty {
+			u.pulls.Begin(slot, c.Now())
+		}
+	}
 	for {
 		wake, outcome := u.step()
 		switch {
@@ -145,41 +217,64 @@ func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, ofRol
 	}
 }
 
+// moved are the slots of the service in which a task has come into another state since the last call. An update of many tasks takes as
+// many steps, and a step must not look at all of them.
+func (u *rolling) moved() (slots []int) {
+	for _, id := range u.touched {
+		if t := u.c.sim.Task(id); t.Service == u.s.spec.Name {
+			slots = append(slots, t.Slot)
+		}
+	}
+	u.touched = u.touched[:0]
+	slices.Sort(slots)
+	return slices.Compact(slots)
+}
+
 // step tells the machine what has happened and does what it says, until there is nothing more to do now.
 func (u *rolling) step() (wake time.Duration, outcome cluster.Outcome) {
 	c := u.c
 	for {
 		u.acted = false
 		now := c.Now()
-		for _, slot := range sorted(u.olds) {
-			_, renewed := u.news[slot]
-			if old := u.olds[slot]; !renewed && (old < 0 || c.sim.Task(old).State == des.Gone) {
+		pulled := u.pulls.Ended(now)
+		for _, slot := range pulled {
+			c.emit(history.Event{Kind: history.TaskPulled, Service: u.s.spec.Name, Task: c.sim.Successor(u.s.spec.Name, slot)})
+		}
+		for _, slot := range pulled {
+			u.do(u.pulls.Release(slot))
+			u.acted = true
+		}
+		for _, slot := range u.moved() {
+			old, begun := u.olds[slot]
+			id, renewed := u.news[slot]
+			switch {
+			case renewed && c.sim.Task(id).State == des.Running:
+				u.machine.Up(slot, now)
+			case begun && !renewed && (old == nobody || c.sim.Task(old).State == des.Gone):
 				u.do(u.machine.Gone(slot))
 			}
 		}
 		wake = c.sim.Now() + patience
-		for _, slot := range sorted(u.news) {
-			id := u.news[slot]
-			if c.sim.Task(id).State == des.Running {
-				u.machine.Up(slot, now)
+		for len(u.doomed) > 0 && u.doomed[0].at <= c.sim.Now() {
+			d := u.doomed[0]
+			u.doomed = u.doomed[1:]
+			u.failed[d.id] = true
+			c.emit(history.Event{Kind: history.TaskUnhealthy, Service: u.s.spec.Name, Task: c.sim.Task(d.id).Name, Detail: map[string]string{"error": u.why}})
+			if err := c.sim.StopTask(d.id, u.s.stop()); err != nil {
+				u.why = err.Error()
 			}
-			limit, sick := u.givenUp[id]
-			if sick && !u.failed[id] && limit <= c.sim.Now() {
-				u.failed[id] = true
-				c.emit(history.Event{Kind: history.TaskUnhealthy, Service: u.s.spec.Name, Task: c.sim.Task(id).Name, Detail: map[string]string{"error": u.why}})
-				if err := c.sim.StopTask(id, u.s.stop()); err != nil {
-					u.why = err.Error()
-				}
-				u.machine.Failed(slot, now, c.sim.Task(id).Name+": "+u.why)
-				u.acted = true
-			} else if sick && !u.failed[id] {
-				wake = min(wake, limit)
-			}
+			u.machine.Failed(d.slot, now, c.sim.Task(d.id).Name+": "+u.why)
+			u.acted = true
+		}
+		if len(u.doomed) > 0 {
+			wake = min(wake, u.doomed[0].at)
 		}
 		acts, next, outcome := u.machine.Next(now)
 		u.do(acts)
-		if !next.IsZero() {
-			wake = min(wake, next.Sub(c.start))
+		for _, at := range []time.Time{next, u.pulls.Next()} {
+			if !at.IsZero() {
+				wake = min(wake, at.Sub(c.start))
+			}
 		}
 		if outcome != "" || !u.acted {
 			return wake, outcome
@@ -187,24 +282,37 @@ func (u *rolling) step() (wake time.Duration, outcome cluster.Outcome) {
 	}
 }
 
+// nobody is in a slot whose task was killed, and whose successor is not there yet.
+const nobody = -1
+
 func (u *rolling) do(acts []cluster.Act) {
 	for _, a := range acts {
 		u.acted = true
 		c, s := u.c, u.s
-		current, held := c.currents(s)[a.Slot]
+		if !u.turned[a.Slot] {
+			u.turned[a.Slot] = true
+			c.emit(history.Event{Kind: history.RolloutSlot, Service: s.spec.Name, Detail: map[string]string{"slot": strconv.Itoa(a.Slot)}})
+		}
+		if u.pulls.Hold(a, c.Now()) {
+			continue
+		}
+		current, held := c.sim.Current(s.spec.Name, a.Slot)
 		if !held {
-			current = -1
+			current = nobody
 		}
 		if !a.Start {
 			if _, renewed := u.news[a.Slot]; renewed { // start-first
 				current = u.olds[a.Slot]
 			}
 			u.olds[a.Slot] = current
-			if current >= 0 {
-				if err := c.sim.StopTask(current, s.stop()); err != nil {
-					panic("sim: " + err.Error())
-				}
+			if current == nobody {
+				u.do(u.machine.Gone(a.Slot))
+				continue
 			}
+			if err := c.sim.StopTask(current, s.stop()); err != nil {
+				panic("sim: " + err.Error())
+			}
+			u.touched = append(u.touched, current) // it may have been told to stop before
 			continue
 		}
 		if _, known := u.olds[a.Slot]; !known {
@@ -214,7 +322,8 @@ func (u *rolling) do(acts []cluster.Act) {
 		u.news[a.Slot] = id
 		if set, err := parse(s.spec); err == nil {
 			if why, after := doomed(s.spec, set); why != "" {
-				u.why, u.givenUp[id] = why, c.sim.Now()+c.config.Costs.TaskStart+after
+				u.why = why
+				u.doomed = append(u.doomed, doom{a.Slot, id, c.sim.Now() + c.config.Costs.TaskStart + after})
 			}
 		}
 	}
