@@ -275,6 +275,12 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 		return err
 	}
 	found, err := c.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
+	// The engine settles the published ports a moment later.
+	for end := time.Now().Add(askTimeout); err == nil && len(found.Service.Endpoint.Ports) < len(spec.EndpointSpec.Ports) && time.Now().Before(end); {
+		if err = c.Sleep(ctx, quickPoll); err == nil {
+			found, err = c.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
+		}
+	}
 	if err != nil {
 		return err
 	}
