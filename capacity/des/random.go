@@ -76,7 +76,7 @@ func (d distribution) draw(p *rand.PCG, mean, jitter int64) int64 {
 	case uniformly:
 		return max(0, mean+int64((2*uniform(p)-1)*float64(jitter)))
 	case exponentially:
-		return int64(-math.Log(1-uniform(p)) * float64(mean))
+		return int64(rand.New(p).ExpFloat64() * float64(mean)) // ziggurat, half the time of a logarithm
 	case normally:
 		return max(0, mean+int64(normal(p)*float64(jitter)))
 	}

@@ -5,8 +5,8 @@ import "math/bits"
 // wheel keeps the events that are not soon, unsorted, by the tick in which they are due; what is due in the present tick is in a heap, which
 // therefore stays small: with many events pending, most of the time of one large heap is spent waiting for memory.
 //
-//	heap                  ticks (ring of 1024 lists, about a second)                 far (heap)
-//	tick <= now's  |  now+1 | now+2 | ... | now+1023  |  ...
+//	heap                  ticks (ring of 256 lists, about a second)                  far (heap)
+//	tick <= now's  |  now+1 | now+2 | ... | now+255   |  ...
 //
 // The width of a tick only decides how the work is split; the order of events does not depend on it.
 type wheel struct {
@@ -27,8 +27,8 @@ type part struct {
 }
 
 const (
-	ticks     = 1024
-	tickShift = 20 // a tick is 2²⁰ ns
+	ticks     = 256
+	tickShift = 22 // a tick is 2²² ns, 4.2 ms
 )
 
 func newWheel() wheel {
