@@ -21,7 +21,8 @@ const (
 	InvalidLagShare = 0.05
 	WarnLag         = time.Millisecond
 
-	// InvalidCPU bounds the share of the CPUs that the generator may use (its own CPU time / (time * GOMAXPROCS)).
+	// InvalidCPU bounds the share of the CPUs that the generator may use (its own CPU time / (time * CPUs), where event
+	// loops are a CPU each and everything else has GOMAXPROCS).
 	InvalidCPU = 0.95
 	WarnCPU    = 0.80
 
@@ -40,7 +41,7 @@ const (
 type facts struct {
 	w        Workload
 	elapsed  time.Duration
-	procs    int
+	procs    int       // CPUs that the generator could use
 	used     resources // by this process during the load
 	pace     *hdr.Histogram
 	lag      *hdr.Histogram
@@ -83,9 +84,9 @@ func judgement(f facts) (invalid, warnings []string) {
 
 	if wall := f.elapsed.Seconds(); wall > 0.5 { // too short a time says nothing
 		if share := f.used.cpu.Seconds() / (wall * float64(f.procs)); share > InvalidCPU {
-			bad("the generator used %.0f %% of its %d CPUs: it was the bottleneck: lower the load, or give it more CPUs or a machine of its own", 100*share, f.procs)
+			bad("the generator used %.0f %% of its %s: it was the bottleneck: lower the load, or give it more CPUs or a machine of its own", 100*share, cpus(f.procs))
 		} else if share > WarnCPU {
-			warn("the generator used %.0f %% of its %d CPUs: a higher load would measure the generator", 100*share, f.procs)
+			warn("the generator used %.0f %% of its %s: a higher load would measure the generator", 100*share, cpus(f.procs))
 		}
 		if share := f.used.pause.Seconds() / wall; share > InvalidPause {
 			bad("the garbage collector stopped the generator for %.1f %% of the time: lower the number of kept samples or connections, or raise GOGC", 100*share)
@@ -115,6 +116,13 @@ func judgement(f facts) (invalid, warnings []string) {
 		warn("%s", text)
 	}
 	return invalid, warnings
+}
+
+func cpus(n int) string {
+	if n == 1 {
+		return "1 CPU"
+	}
+	return fmt.Sprintf("%d CPUs", n)
 }
 
 // pinned says whether kept connections have tied the load to some replicas.
@@ -185,7 +193,7 @@ func (e *engine) endRecord(c *collector, end time.Duration, before resources) hi
 	due := t.due()
 	after := usage()
 	f := facts{
-		w: e.w, elapsed: end - e.begin, procs: procs(), used: after.minus(before), pace: e.paceLag, lag: t.lag, service: t.service,
+		w: e.w, elapsed: end - e.begin, procs: e.procs, used: after.minus(before), pace: e.paceLag, lag: t.lag, service: t.service,
 		totals: t, max: e.w.Connections, opened: e.opened.Load(), retried: e.retried.Load(), noPorts: e.noPorts.Load(),
 		noFiles: e.noFiles.Load(), ports: ephemeralPorts(), loopback: e.toLoopback(),
 	}

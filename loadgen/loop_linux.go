@@ -59,7 +59,7 @@ func (e *engine) loops() bool {
 	if !e.loopable() {
 		return false
 	}
-	loops := make([]*loop, min(max(runtime.GOMAXPROCS(0)/2, 1), e.w.Clients))
+	loops := make([]*loop, min(max(e.procs/2, 1), e.w.Clients))
 	for i := range loops {
 		n := (e.w.Clients + i) / len(loops) // they add up to all
 		l, err := newLoop(e, e.shards[i], n)
@@ -71,6 +71,7 @@ func (e *engine) loops() bool {
 		}
 		loops[i] = l
 	}
+	e.procs = len(loops)
 	rung := make(chan struct{})
 	unhook := context.AfterFunc(e.ctx, func() {
 		for _, l := range loops {

@@ -50,6 +50,7 @@ type engine struct {
 	begin    time.Duration
 	targets  []prepared
 	addrs    []address
+	procs    int             // CPUs that it can use
 	foreign  bool            // something here needs net/http
 	client   *http.Client    // which is this
 	ctx      context.Context // of the load: what is in flight when it is done is cancelled
@@ -94,7 +95,7 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 	if err := w.Validate(); err != nil {
 		return nil, err
 	}
-	e := &engine{w: w, player: p, origin: origin, replicas: newNames(), versions: newNames(), conns: map[net.Conn]struct{}{}}
+	e := &engine{w: w, player: p, origin: origin, procs: procs(), replicas: newNames(), versions: newNames(), conns: map[net.Conn]struct{}{}}
 	e.kept.ready = make(chan struct{}, 1)
 	e.maxSamples, e.maxFailures = w.MaxSamples, w.MaxFailures
 	if e.maxSamples == 0 {

@@ -83,6 +83,9 @@ func run() error {
 	open := flag.Bool("open", false, "measure the open workload instead: its lag at 5,000/s, and its answer to a server that stalls")
 	memory := flag.Bool("memory", true, "also measure 10,000 connections and a run ten times as long")
 	flag.Parse()
+	if *length < time.Second || *length%time.Second != 0 {
+		return fmt.Errorf("-t %v: wrk and ab count whole seconds", *length)
+	}
 
 	url, stop, err := startNginx(*workers)
 	if err != nil {
