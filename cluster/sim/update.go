@@ -167,7 +167,8 @@ type rolling struct {
 	failed  map[int]bool // by new task
 	turned  map[int]bool // slots that the rollout has come to
 	pulls   *cluster.Pulls
-	why     string
+	why     string        // new tasks never get healthy; "": they do
+	grace   time.Duration // after which such a task is given up
 	acted   bool
 }
 
@@ -192,6 +193,9 @@ func (c *Cluster) roll(ctx context.Context, s *service, r cluster.Rollout, how m
 	c.emit(history.Event{Kind: history.RolloutBegin, Service: s.spec.Name, Detail: detail})
 	u := &rolling{c: c, s: s, machine: cluster.NewRolling(r, dirty, how.ofRollback), pulls: cluster.NewPulls(how.change.Pull),
 		olds: map[int]int{}, news: map[int]int{}, failed: map[int]bool{}, turned: map[int]bool{}}
+	if set, err := parse(s.spec); err == nil {
+		u.why, u.grace = doomed(s.spec, set)
+	}
 	c.rolls = append(c.rolls, u)
 	defer func() { c.rolls = slices.DeleteFunc(c.rolls, func(x *rolling) bool { return x == u }) }()
 	if strategy == cluster.Batched {
@@ -320,11 +324,8 @@ func (u *rolling) do(acts []cluster.Act) {
 		}
 		id := c.startTask(s, a.Slot)
 		u.news[a.Slot] = id
-		if set, err := parse(s.spec); err == nil {
-			if why, after := doomed(s.spec, set); why != "" {
-				u.why = why
-				u.doomed = append(u.doomed, doom{a.Slot, id, c.sim.Now() + c.config.Costs.TaskStart + after})
-			}
+		if u.why != "" {
+			u.doomed = append(u.doomed, doom{a.Slot, id, c.sim.Now() + c.config.Costs.TaskStart + u.grace})
 		}
 	}
 }
