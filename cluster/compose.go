@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 	}
 	project, err := loader.LoadWithContext(ctx, types.ConfigDetails{
 		WorkingDir:  ".",
-		ConfigFiles: []types.ConfigFile{{Filename: file, Content: source}},
+		ConfigFiles: []types.ConfigFile{{Filename: file, Content: append([]byte{}, formatVersion.ReplaceAll(source, nil)...)}},
 		Environment: types.Mapping(maps.Clone(env)),
 	}, func(o *loader.Options) {
 		o.SetProjectName(DefaultName, false)
@@ -75,6 +76,10 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 	}
 	return app, nil
 }
+
+// formatVersion is a Compose file's own version, which engines up to 20.10 need, and for which the loader would scold on the
+// standard error stream. Without it the lines keep their numbers.
+var formatVersion = regexp.MustCompile(`(?m)^version:.*$`)
 
 // service turns what the loader read into what an App says, every default filled in.
 func service(app App, name string, c types.ServiceConfig) (Service, []error) {

@@ -50,7 +50,7 @@ func TestShippedFile(t *testing.T) {
 		Restart:  Restart{Condition: "any", Delay: 5 * time.Second},
 		Update:   Rollout{Parallelism: 2, Delay: 5 * time.Second, Order: "stop-first", Monitor: 5 * time.Second, MaxFailureRatio: 0.25, FailureAction: "rollback"},
 		Rollback: Rollout{Parallelism: 2, Order: "stop-first", Monitor: 5 * time.Second, MaxFailureRatio: 0.25, FailureAction: "pause"},
-		Balance:  RoundRobin, Other: []string{"networks"},
+		Balance:  RoundRobin, Endpoint: "vip", Other: []string{"networks"},
 	}
 	rng.Command, rng.DependsOn = nil, nil
 	if !reflect.DeepEqual(rng, want) {

@@ -93,6 +93,13 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 		c.mu.Unlock()
 		services = append(services, s)
 	}
+	var used []string
+	for _, s := range services {
+		used = append(used, s.spec.Image)
+	}
+	if err := c.locate(ctx, used); err != nil {
+		return fault(err)
+	}
 	c.mu.Lock()
 	for _, n := range networks.Items {
 		if n.Name == networkName(app) {

@@ -61,6 +61,13 @@ func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 	if err := c.free(ctx, app); err != nil {
 		return err
 	}
+	var wanted []string
+	for _, s := range app.Services {
+		wanted = append(wanted, s.Image)
+	}
+	if err := c.locate(ctx, wanted); err != nil {
+		return err
+	}
 	made, err := c.engine.NetworkCreate(ctx, networkName(app.Name), client.NetworkCreateOptions{
 		Driver: "overlay", Scope: "swarm", Attachable: true, Labels: c.labels(app.Name, "app"),
 	})
@@ -113,6 +120,9 @@ func (c *Cluster) stopWatching() {
 
 // ready says whether the engine is a manager of a Swarm, and notes which node it is.
 func (c *Cluster) ready(ctx context.Context) error {
+	if err := c.speaks(ctx); err != nil {
+		return err
+	}
 	info, err := c.engine.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		return fmt.Errorf("the engine does not answer: %w; start it, or name another by DOCKER_HOST", err)
@@ -219,7 +229,10 @@ func (c *Cluster) free(ctx context.Context, app cluster.App) error {
 			return fmt.Errorf("it is on this Swarm already: another coinbench runs it now, or ended a moment ago (run %s); wait for its end, or give this app another name (name: in %s)", r.name, app.File)
 		}
 		c.warn("what a run that was killed left on the Swarm (run %s) is removed first", r.name)
-		if err := Sweep(ctx, c.engine, app.Name, r.name); err != nil {
+		sweeping, cancel := context.WithTimeoutCause(ctx, removeDeadline, fmt.Errorf("not removed within %s", removeDeadline))
+		err = Sweep(sweeping, c.engine, app.Name, r.name)
+		cancel()
+		if err != nil {
 			return fmt.Errorf("remove what a run that was killed left (run %s): %w", r.name, err)
 		}
 	}

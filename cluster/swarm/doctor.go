@@ -2,14 +2,12 @@ package swarm
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
+	"github.com/moby/moby/client/pkg/versions"
 
 	"coinbench/cluster"
 )
@@ -19,9 +17,12 @@ const doctorApp = "coinbench-doctor"
 
 // Limits past which Doctor says something.
 const (
-	mostSkew = 100 * time.Millisecond
+	mostSkew = 500 * time.Millisecond
 	leastGiB = 2
 )
+
+// oldestEngine is the first engine that runs jobs.
+const oldestEngine = "20.10"
 
 // Finding is one line of Doctor.
 type Finding struct {
@@ -30,44 +31,28 @@ type Finding struct {
 	Text string // what was found and, unless OK, what to do
 }
 
-// Vitals is what a node says of itself, from inside a container on the overlay.
-type Vitals struct {
-	Node      string        `json:"node"`
-	OriginAt  time.Time     `json:"origin_at"`  // the harness's origin on the node's wall clock
-	Off       time.Duration `json:"off"`        // bound of its error
-	FreeBytes uint64        `json:"free_bytes"` // of the disk that holds containers; 0: not known
-}
-
-// Doctor examines the Swarm, telling each finding as it comes. It makes a network, a relay, and a job with a copy for each
-// node, and removes them.
+// Doctor examines the Swarm, telling each finding as it comes. It makes a network, a relay, an image and two jobs that run on
+// every node, and removes them, except what the registry and the nodes keep of the image: some kilobytes.
 func (c *Cluster) Doctor(ctx context.Context, tell func(Finding)) error {
 	version, err := c.engine.ServerVersion(ctx, client.ServerVersionOptions{})
 	if err != nil {
 		tell(Finding{"engine", false, fmt.Sprintf("%v; start it, or name another by DOCKER_HOST", err)})
 		return nil
 	}
-	tell(Finding{"engine", true, fmt.Sprintf("version %s, API %s (in use: %s)", version.Version, version.APIVersion, c.engine.ClientVersion())})
+	engine := fmt.Sprintf("version %s, API %s (in use: %s)", version.Version, version.APIVersion, c.engine.ClientVersion())
+	if err := c.speaks(ctx); err != nil {
+		tell(Finding{"engine", false, engine + ": " + err.Error()})
+		return nil
+	}
+	tell(Finding{"engine", true, engine})
 	if err := c.ready(ctx); err != nil {
 		tell(Finding{"swarm", false, err.Error()})
 		return nil
 	}
 	tell(Finding{"swarm", true, "the engine is a manager of it"})
-	list, err := c.engine.NodeList(ctx, client.NodeListOptions{})
+	ready, err := c.doctorMembers(ctx, tell)
 	if err != nil {
 		return err
-	}
-	ready := map[string]bool{}
-	for _, n := range list.Items {
-		name := n.Description.Hostname
-		switch {
-		case n.Status.State != swarm.NodeStateReady:
-			tell(Finding{"node " + name, false, fmt.Sprintf("is %s; start its engine, or remove it: docker node rm %s", n.Status.State, name)})
-		case n.Spec.Availability != swarm.NodeAvailabilityActive:
-			tell(Finding{"node " + name, false, fmt.Sprintf("takes no tasks (%s); docker node update --availability active %s", n.Spec.Availability, name)})
-		default:
-			ready[name] = true
-			tell(Finding{"node " + name, true, fmt.Sprintf("%s, engine %s", n.Spec.Role, n.Description.Engine.EngineVersion)})
-		}
 	}
 	endpoint := c.config.Endpoint
 	c.config.Endpoint = DNSRR // what works is asked below
@@ -91,48 +76,62 @@ func (c *Cluster) Doctor(ctx context.Context, tell func(Finding)) error {
 	default:
 		tell(Finding{"virtual addresses", true, "work"})
 	}
-	c.doctorNodes(ctx, ready, tell)
-	return nil
+	if err := c.doctorRegistry(ctx, tell); err != nil {
+		return err
+	}
+	return c.doctorNodes(ctx, ready, tell)
 }
 
-// doctorNodes examines every node from the inside: that a copy of a job says something proves that the node could pull the
-// image and reach the manager through the overlay.
-func (c *Cluster) doctorNodes(ctx context.Context, ready map[string]bool, tell func(Finding)) {
-	origin := time.Now()
-	job := cluster.Job{Name: "doctor", Args: []string{"vitals"}, Work: make([][]byte, len(ready)), Origin: origin}
-	heard := map[string]bool{}
-	err := c.RunJob(ctx, job, func(_ int, node string, message []byte) {
-		var v Vitals
-		if json.Unmarshal(message, &v) != nil || heard[node] {
-			return
+// doctorMembers tells of every node whether it takes tasks, and returns those that do, names by ID.
+func (c *Cluster) doctorMembers(ctx context.Context, tell func(Finding)) (map[string]string, error) {
+	list, err := c.engine.NodeList(ctx, client.NodeListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	ready := map[string]string{}
+	for _, n := range list.Items {
+		name, engine := n.Description.Hostname, n.Description.Engine.EngineVersion
+		switch {
+		case n.Status.State != swarm.NodeStateReady:
+			tell(Finding{"node " + name, false, fmt.Sprintf("is %s; start its engine, or remove it: docker node rm %s", n.Status.State, name)})
+		case n.Spec.Availability != swarm.NodeAvailabilityActive:
+			tell(Finding{"node " + name, false, fmt.Sprintf("takes no tasks (%s); docker node update --availability active %s", n.Spec.Availability, name)})
+		case versions.LessThan(engine, oldestEngine):
+			tell(Finding{"node " + name, false, fmt.Sprintf("has engine %s, which cannot run Swarm jobs; upgrade it to %s or newer", engine, oldestEngine)})
+		default:
+			ready[n.ID] = name
+			tell(Finding{"node " + name, true, fmt.Sprintf("%s, engine %s", n.Spec.Role, engine)})
 		}
-		heard[node] = true
-		tell(Finding{"pull and overlay " + node, true, "the node pulled the image and reached the manager"})
-		skew := v.OriginAt.Sub(origin.Round(0))
-		f := Finding{"clock " + node, true, fmt.Sprintf("%s off (± %s)", skew.Round(10*time.Microsecond), v.Off.Round(10*time.Microsecond))}
-		if skew.Abs() > mostSkew+v.Off {
-			f.OK, f.Text = false, f.Text+"; set the clocks by NTP"
+	}
+	return ready, nil
+}
+
+// doctorRegistry has the engine push an image that no node has, and every node pull it.
+func (c *Cluster) doctorRegistry(ctx context.Context, tell func(Finding)) error {
+	at := c.config.Registry
+	if at == "" {
+		tell(Finding{"registry", true, "none is named (--registry HOST:PORT) and none was made (coinbench swarm bootstrap): every node must get " + c.helper() + " by itself"})
+		return nil
+	}
+	c.tunnel.mu.Lock()
+	id := c.tunnel.id
+	c.tunnel.mu.Unlock()
+	image, err := c.fresh(ctx, id, at, at)
+	if err != nil {
+		tell(Finding{"registry push", false, fmt.Sprintf("%v; see that a registry runs at %s and that the manager reaches it, or make one: coinbench swarm bootstrap", err, at)})
+		return nil
+	}
+	tell(Finding{"registry push", true, "the manager's engine pushed to " + at})
+	results, err := c.pullEverywhere(ctx, doctorApp, image)
+	if err != nil {
+		return err
+	}
+	for _, r := range results {
+		f := Finding{"registry pull " + r.node, r.fault == "", "the node pulled from " + at}
+		if !f.OK {
+			f.Text = r.fault + "; " + toPull(at)
 		}
 		tell(f)
-		if v.FreeBytes > 0 {
-			f := Finding{"disk " + node, true, fmt.Sprintf("%.1f GiB free", float64(v.FreeBytes)/(1<<30))}
-			if v.FreeBytes < leastGiB<<30 {
-				f.OK, f.Text = false, f.Text+"; make room: docker system prune"
-			}
-			tell(f)
-		}
-	})
-	if err != nil {
-		tell(Finding{"pull and overlay", false, err.Error()})
 	}
-	var silent []string
-	for name := range ready {
-		if !heard[strings.ReplaceAll(name, " ", "_")] {
-			silent = append(silent, name)
-		}
-	}
-	slices.Sort(silent)
-	for _, name := range silent {
-		tell(Finding{"pull and overlay " + name, false, "nothing was heard from it; see docker service ps and its engine's log, and open the ports 7946 (tcp, udp) and 4789 (udp) between the nodes"})
-	}
+	return nil
 }

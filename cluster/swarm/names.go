@@ -14,15 +14,16 @@ import (
 
 // The labels of what is ours. A thing without the first of them was not made by coinbench and is never touched.
 const (
-	appLabel     = "coinbench.app"
-	runLabel     = "coinbench.run"
-	modeLabel    = "coinbench.mode"     // run: ends with its process; up: until `down`
-	nodeLabel    = "coinbench.node"     // ID of the node whose engine made it
-	orderLabel   = "coinbench.order"    // place of a service in its app
-	serviceLabel = "coinbench.service"  // the cluster.Service as JSON
-	priorLabel   = "coinbench.previous" // the same before the last update
-	partLabel    = "coinbench.part"     // app, probe, relay, job
-	stackLabel   = "com.docker.stack.namespace"
+	appLabel      = "coinbench.app"
+	runLabel      = "coinbench.run"
+	modeLabel     = "coinbench.mode"     // run: ends with its process; up: until `down`
+	nodeLabel     = "coinbench.node"     // ID of the node whose engine made it
+	orderLabel    = "coinbench.order"    // place of a service in its app
+	serviceLabel  = "coinbench.service"  // the cluster.Service as JSON
+	priorLabel    = "coinbench.previous" // the same before the last update
+	partLabel     = "coinbench.part"     // app, probe, relay, job, registry
+	registryLabel = "coinbench.registry" // address of the registry that this service is, for every node
+	stackLabel    = "com.docker.stack.namespace"
 )
 
 const redisPort = 6379
@@ -45,8 +46,11 @@ func kind(image string) (name, tag string) {
 
 // reference is the full name of an image on this Swarm.
 func (c *Cluster) reference(image string) string {
-	if c.config.Registry != "" && strings.HasPrefix(image, "coinbench/") {
+	switch {
+	case c.config.Registry != "" && strings.HasPrefix(image, "coinbench/"):
 		return c.config.Registry + "/" + image
+	case c.mirrored[image]:
+		return c.config.Registry + "/library/" + image
 	}
 	return image
 }
@@ -54,8 +58,8 @@ func (c *Cluster) reference(image string) string {
 // plain is an image's name as the app has it.
 func (c *Cluster) plain(image string) string {
 	image, _, _ = strings.Cut(image, "@")
-	if c.config.Registry != "" {
-		image = strings.TrimPrefix(image, c.config.Registry+"/")
+	if own, ok := strings.CutPrefix(image, c.config.Registry+"/"); ok && c.config.Registry != "" {
+		return strings.TrimPrefix(own, "library/")
 	}
 	return image
 }

@@ -47,7 +47,7 @@ type Config struct {
 	Run      string         // tells runs apart, the value of a label; "": random
 	Keep     bool           // what is deployed is meant to outlive this process
 	Endpoint EndpointMode   // "": Auto
-	Registry string         // host:port, put in front of coinbench/... images; "": the names as they are
+	Registry string         // host:port, put in front of coinbench/... images; "": that of Bootstrap, or else the names as they are
 	Tag      string         // of the image coinbench/coinbench, which relay and load generators run; "": v0.1
 	Publish  map[string]int // the port to publish a service at instead of the Compose file's; 0: any free one
 	Socket   string         // the engine's socket on every node, for Kill and for cleaning up after a killed run; "": /var/run/docker.sock
@@ -60,8 +60,9 @@ type Cluster struct {
 	config Config
 	engine *client.Client
 
-	removal sync.Mutex // held by Deploy's set-up and by Remove
-	tunnel  tunnel
+	removal  sync.Mutex // held by Deploy's set-up and by Remove
+	tunnel   tunnel
+	mirrored map[string]bool // images of Docker Hub that are in our registry too; set before anything runs
 
 	mu       sync.Mutex
 	app      cluster.App // as it is deployed, without its services

@@ -1,20 +1,27 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"coinbench/cluster/swarm"
 	"coinbench/cluster/swarm/frame"
+	"coinbench/cluster/swarm/peers"
 	"coinbench/cluster/swarm/relay"
 )
 
 func doctorCommand(p process) *cobra.Command {
 	var where clusterFlags
+	on := "swarm"
 	c := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine a Swarm: each line is ok, or says what to do",
@@ -22,14 +29,17 @@ func doctorCommand(p process) *cobra.Command {
   coinbench doctor --registry 10.0.0.1:5000`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if on != "swarm" {
+				return usage(fmt.Errorf("--cluster %s: there is nothing to examine; accepted: swarm", on))
+			}
 			ctx, stop := interruptible()
 			defer stop()
-			on, err := where.onSwarm(time.Now(), nil, false)
+			patient, err := where.onSwarm(time.Now(), nil, false)
 			if err != nil {
 				return err
 			}
 			bad := 0
-			err = on.Doctor(ctx, func(f swarm.Finding) {
+			err = patient.Doctor(ctx, func(f swarm.Finding) {
 				word := "ok"
 				if !f.OK {
 					word = "!!"
@@ -46,6 +56,7 @@ func doctorCommand(p process) *cobra.Command {
 			return nil
 		},
 	}
+	c.Flags().StringVar(&on, "cluster", on, "what to examine: swarm")
 	where.swarm.add(c)
 	return c
 }
@@ -63,16 +74,71 @@ func vitalsCommand(p process) *cobra.Command {
 			defer stop()
 			env := environment(p.environ)
 			node := env[swarm.NodeVariable]
+			l, err := net.Listen("tcp", ":"+peers.Port)
+			if err != nil {
+				return unmeasured(err)
+			}
+			served := make(chan error, 1)
+			serving, quit := context.WithCancel(ctx)
+			go func() { served <- peers.Serve(serving, l) }()
+			defer func() { quit(); <-served }()
 			order, err := relay.Meet(ctx, env[swarm.RelayVariable], env[swarm.JobVariable], node)
 			if err != nil {
 				return unmeasured(err)
 			}
-			data, err := json.Marshal(swarm.Vitals{Node: node, OriginAt: order.Origin.Round(0), Off: order.Off, FreeBytes: freeBytes("/")})
+			v := swarm.Vitals{Node: node, OriginAt: order.Origin.Round(0), Off: order.Off, FreeBytes: freeBytes("/")}
+			if v.Address, err = ownAddress(env[swarm.RelayVariable]); err != nil {
+				return unmeasured(err)
+			}
+			copies, err := strconv.Atoi(string(order.Work))
+			if err != nil {
+				return unmeasured(fmt.Errorf("the work of vitals: %w", err))
+			}
+			v.Peers = tryPeers(ctx, swarm.DoctorName(env[swarm.JobVariable]), copies, v.Address)
+			data, err := json.Marshal(v)
 			if err != nil {
 				return unmeasured(err)
 			}
 			out := frame.NewWriter(p.stdout, order.Copy, node)
-			return unmeasured(errors.Join(out.Message(data), out.End()))
+			err = out.Message(data)
+			select { // others may not have reached this one yet
+			case <-order.Stop:
+			case <-ctx.Done():
+			case <-time.After(vitalsStay):
+			}
+			return unmeasured(errors.Join(err, out.End()))
 		},
 	}
+}
+
+const vitalsStay = 15 * time.Second
+
+// ownAddress is this container's address on the network from which it reaches another.
+func ownAddress(other string) (string, error) {
+	conn, err := net.Dial("udp", other) // sends nothing
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	host, _, err := net.SplitHostPort(conn.LocalAddr().String())
+	return host, err
+}
+
+// tryPeers tries all others that a name stands for, at the same time.
+func tryPeers(ctx context.Context, name string, want int, own string) []swarm.PeerVitals {
+	found, _ := peers.Resolve(ctx, name, want) // whom it does not know is missing in the result
+	found = slices.DeleteFunc(found, func(a string) bool { return a == own })
+	list := make([]swarm.PeerVitals, len(found))
+	var wg sync.WaitGroup
+	for i, address := range found {
+		wg.Go(func() {
+			trip, err := peers.Try(ctx, net.JoinHostPort(address, peers.Port))
+			list[i] = swarm.PeerVitals{Address: address, Trip: trip}
+			if err != nil {
+				list[i].Fault = err.Error()
+			}
+		})
+	}
+	wg.Wait()
+	return list
 }

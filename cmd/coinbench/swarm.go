@@ -8,9 +8,10 @@ func swarmCommand(p process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "swarm",
 		Short: "Prepare a Docker Swarm, or make one for a lab",
-		Example: `  coinbench swarm lab up --nodes 3
+		Example: `  coinbench swarm bootstrap
+  coinbench swarm lab up --nodes 3
   coinbench swarm lab down`,
 	}
-	c.AddCommand(labCommand(p))
+	c.AddCommand(bootstrapCommand(p), labCommand(p))
 	return c
 }

@@ -1,0 +1,377 @@
+package swarm
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+
+	"coinbench/cluster/swarm/images"
+)
+
+const (
+	bootstrapApp   = "coinbench-registry" // service, volume, and value of the app's label
+	insidePort     = 5000                 // where the registry listens in its container
+	servingTimeout = 30 * time.Second     // for it to be up
+)
+
+// Bootstrap says what Cluster.Bootstrap makes.
+type Bootstrap struct {
+	Images images.Set   // what the registry shall have, by names without a registry; the bare program with Config.Tag among them
+	Hub    []string     // images of Docker Hub that it shall have too, such as redis:7; what cannot be had is told and left out
+	Port   int          // where it answers; 0: 5000
+	Tell   func(string) // is told what is being done, a line each; may be nil
+}
+
+// Bootstrap gives a Swarm that can pull nothing a registry, and fills it: our own image is loaded into the engine that we speak
+// to, runs there as a service pinned to that node, and is pushed to by that engine. It returns the address under which every node
+// pulls, and has let every node do so. What is there already is kept where it fits, so that doing it twice is once.
+//
+// With the routing mesh the address is 127.0.0.1:PORT, on every node; without (no IPVS), that on a single node, otherwise the
+// manager's own address, which the other engines must be told to trust: an error says of each which cannot.
+func (c *Cluster) Bootstrap(ctx context.Context, b Bootstrap) (address string, err error) {
+	fault := func(err error) (string, error) { return "", fmt.Errorf("bootstrap: %w", err) }
+	if b.Tell == nil {
+		b.Tell = func(string) {}
+	}
+	b.Port = cmp.Or(b.Port, insidePort)
+	if err := c.ready(ctx); err != nil {
+		return fault(err)
+	}
+	nodes, err := c.members(ctx)
+	if err != nil {
+		return fault(err)
+	}
+	if len(nodes) == 0 {
+		return fault(errors.New("no node takes tasks; see docker node ls"))
+	}
+	if err := c.dropPulls(ctx); err != nil {
+		return fault(err)
+	}
+	here := "127.0.0.1:" + strconv.Itoa(b.Port) // the engine trusts this address without TLS, and pushes there
+	b.Tell(fmt.Sprintf("loading %d images into the engine", len(b.Images)))
+	named := images.Set{}
+	for name, image := range b.Images {
+		named[here+"/"+name] = image
+	}
+	if err := images.LoadIntoEngine(ctx, c.engine, named); err != nil {
+		return fault(err)
+	}
+	program := here + "/" + images.Name("", c.config.Tag)
+	loaded, err := c.engine.ImageInspect(ctx, program)
+	if err != nil {
+		return fault(err)
+	}
+	at, id, err := c.serve(ctx, b, loaded.ID, program, len(nodes))
+	if err != nil {
+		return fault(err)
+	}
+	names := slices.Sorted(maps.Keys(named))
+	names = append(names, c.fromHub(ctx, b, here)...)
+	b.Tell("pushing to " + here)
+	for _, name := range names {
+		if _, err := c.push(ctx, name); err != nil {
+			return fault(err)
+		}
+	}
+	b.Tell(fmt.Sprintf("pulling from %s on %d nodes", at, len(nodes)))
+	image, err := c.fresh(ctx, id, here, at)
+	if err != nil {
+		return fault(err)
+	}
+	results, err := c.pullEverywhere(ctx, bootstrapApp, image)
+	if err != nil {
+		return fault(err)
+	}
+	var faults []error
+	for _, r := range results {
+		if r.fault != "" {
+			faults = append(faults, fmt.Errorf("%s cannot pull from %s: %s; %s", r.node, at, r.fault, toPull(at)))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return fault(fmt.Errorf("%w\nthe registry stays; do this again when it is mended", err))
+	}
+	return at, nil
+}
+
+// toPull says what lets a node pull from an address.
+func toPull(address string) string {
+	if strings.HasPrefix(address, "127.") {
+		return "load IPVS there (modprobe ip_vs), and open the ports 7946 (tcp, udp) and 4789 (udp) between the nodes"
+	}
+	return fmt.Sprintf(`open that port to it, and let its engine trust a registry without TLS: {"insecure-registries": [%q]} in its /etc/docker/daemon.json, then systemctl reload docker`, address)
+}
+
+// serve has the registry up and returns its address for every node, and its container. The routing mesh is tried first; where
+// the registry does not answer through it, it is published on its node alone.
+func (c *Cluster) serve(ctx context.Context, b Bootstrap, image, program string, nodes int) (at, id string, err error) {
+	outside := "127.0.0.1"
+	if nodes > 1 {
+		if outside, err = c.ownAddress(ctx); err != nil {
+			return "", "", err
+		}
+	}
+	ways := []struct {
+		mode    swarm.PortConfigPublishMode
+		address string
+	}{{swarm.PortConfigPublishModeIngress, "127.0.0.1"}, {swarm.PortConfigPublishModeHost, outside}}
+	found, err := c.bootstrapped(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	if found != nil && published(*found) == swarm.PortConfigPublishModeHost { // the mesh did not work then
+		ways = ways[1:]
+	}
+	for i, way := range ways {
+		at = way.address + ":" + strconv.Itoa(b.Port)
+		b.Tell(fmt.Sprintf("starting the registry (%s mode)", way.mode))
+		if id, err = c.registry(ctx, b, image, at, way.mode); err != nil {
+			return "", "", err
+		}
+		if _, err = c.push(ctx, program); err == nil || i == len(ways)-1 || ctx.Err() != nil {
+			break
+		}
+		b.Tell(fmt.Sprintf("the routing mesh does not lead to it (%v): the kernel may lack IPVS; publishing it on this node alone", err))
+	}
+	return at, id, err
+}
+
+// bootstrapped is the service of the registry; nil: there is none. A foreign one of that name, or one that another manager
+// keeps, is an error.
+func (c *Cluster) bootstrapped(ctx context.Context) (*swarm.Service, error) {
+	list, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("name", bootstrapApp)})
+	if err != nil {
+		return nil, fmt.Errorf("list services: %w", err)
+	}
+	for _, s := range list.Items {
+		switch {
+		case s.Spec.Name != bootstrapApp: // the filter takes beginnings of names
+		case s.Spec.Labels[appLabel] != bootstrapApp:
+			return nil, fmt.Errorf("there is a service %s that coinbench did not make; remove it: docker service rm %s", bootstrapApp, bootstrapApp)
+		case s.Spec.Labels[nodeLabel] != c.tunnel.node:
+			return nil, fmt.Errorf("the registry is kept by the manager %s; do this there, by DOCKER_HOST, or take it down first: coinbench swarm bootstrap --down", s.Spec.Labels[nodeLabel])
+		default:
+			return &s, nil
+		}
+	}
+	return nil, nil
+}
+
+func published(s swarm.Service) swarm.PortConfigPublishMode {
+	if s.Spec.EndpointSpec == nil || len(s.Spec.EndpointSpec.Ports) == 0 {
+		return ""
+	}
+	return s.Spec.EndpointSpec.Ports[0].PublishMode
+}
+
+// registry has the service that is the registry up, in one way of publishing it, and returns its container.
+func (c *Cluster) registry(ctx context.Context, b Bootstrap, image, at string, mode swarm.PortConfigPublishMode) (string, error) {
+	found, err := c.bootstrapped(ctx)
+	if err != nil {
+		return "", err
+	}
+	if found != nil {
+		if found.Spec.TaskTemplate.ContainerSpec.Image == image && found.Spec.Labels[registryLabel] == at && published(*found) == mode {
+			return c.serving(ctx, found.ID)
+		}
+		if err := c.dropRegistry(ctx); err != nil {
+			return "", err
+		}
+	}
+	labels := c.labels(bootstrapApp, "registry")
+	labels[registryLabel] = at
+	if _, err := c.engine.VolumeCreate(ctx, client.VolumeCreateOptions{Name: bootstrapApp, Labels: labels}); err != nil {
+		return "", fmt.Errorf("make the registry's volume: %w", err)
+	}
+	one, delay := uint64(1), time.Second
+	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
+		Annotations: swarm.Annotations{Name: bootstrapApp, Labels: labels},
+		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one}},
+		TaskTemplate: swarm.TaskSpec{
+			ContainerSpec: &swarm.ContainerSpec{
+				Image:  image, // its ID: the engine has it and does not look for it elsewhere
+				Args:   []string{"registry", "--listen", ":" + strconv.Itoa(insidePort), "--data", images.DataPath},
+				Labels: map[string]string{appLabel: bootstrapApp}, ReadOnly: true,
+				Mounts:      []mount.Mount{{Type: mount.TypeVolume, Source: bootstrapApp, Target: images.DataPath}},
+				Healthcheck: &container.HealthConfig{Test: []string{"CMD", images.BinaryPath, "healthcheck", fmt.Sprintf("http://127.0.0.1:%d/v2/", insidePort)}, Interval: time.Second, Timeout: 5 * time.Second, Retries: 5},
+			},
+			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionAny, Delay: &delay},
+			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + c.tunnel.node}},
+		},
+		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionModeVIP, Ports: []swarm.PortConfig{{
+			Protocol: network.TCP, TargetPort: insidePort, PublishedPort: uint32(b.Port), PublishMode: mode,
+		}}},
+	}})
+	if err != nil {
+		if strings.Contains(err.Error(), "already in use") {
+			err = fmt.Errorf("%w; choose another by --port", err)
+		}
+		return "", fmt.Errorf("make the registry: %w", err)
+	}
+	return c.serving(ctx, made.ID)
+}
+
+// serving waits until the registry is up and returns its container.
+func (c *Cluster) serving(ctx context.Context, service string) (string, error) {
+	within, cancel := context.WithTimeoutCause(ctx, servingTimeout, fmt.Errorf("not up within %s", servingTimeout))
+	defer cancel()
+	state := "there is no task of it"
+	for {
+		tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", service)})
+		if err != nil {
+			return "", fmt.Errorf("list tasks: %w", err)
+		}
+		for _, t := range tasks.Items {
+			switch {
+			case t.Status.State == swarm.TaskStateRunning && t.DesiredState == swarm.TaskStateRunning && t.Status.ContainerStatus != nil:
+				return t.Status.ContainerStatus.ContainerID, nil
+			case strings.Contains(t.Status.Err, "address already in use"), strings.Contains(t.Status.Err, "port is already allocated"):
+				return "", fmt.Errorf("the registry: %s; choose another by --port", t.Status.Err)
+			case t.Status.Err != "" || ended(t.Status.State):
+				state = "its last task: " + strings.TrimSpace(string(t.Status.State)+" "+t.Status.Err)
+			}
+		}
+		if err := c.Sleep(within, quickPoll); err != nil {
+			return "", fmt.Errorf("the registry: %w: %s; see docker service ps --no-trunc %s", err, state, bootstrapApp)
+		}
+	}
+}
+
+// fromHub tags the wished images of Docker Hub for the registry, and returns the tags. What the engine neither has nor can pull
+// is told.
+func (c *Cluster) fromHub(ctx context.Context, b Bootstrap, here string) []string {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var names []string
+	for _, image := range b.Hub {
+		name := here + "/library/" + image
+		err := c.tunnel.pull(ctx, image)
+		if err == nil {
+			_, err = c.engine.ImageTag(ctx, client.ImageTagOptions{Source: image, Target: name})
+		}
+		if err != nil {
+			b.Tell(fmt.Sprintf("without %s, which the engine neither has nor can pull: every node must get it by itself (%v)", image, err))
+			continue
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
+// ownAddress is that of the engine's node, as the other nodes reach it.
+func (c *Cluster) ownAddress(ctx context.Context) (string, error) {
+	found, err := c.engine.NodeInspect(ctx, c.tunnel.node, client.NodeInspectOptions{})
+	if err != nil {
+		return "", fmt.Errorf("look at the manager's node: %w", err)
+	}
+	address := found.Node.Status.Addr
+	if m := found.Node.ManagerStatus; m != nil && address == "0.0.0.0" {
+		address, _, _ = strings.Cut(m.Addr, ":")
+	}
+	return address, nil
+}
+
+// dropPulls removes what a bootstrap that was killed left.
+func (c *Cluster) dropPulls(ctx context.Context) error {
+	left, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+bootstrapApp, partLabel+"=job")})
+	if err != nil {
+		return fmt.Errorf("list services: %w", err)
+	}
+	for _, s := range left.Items {
+		if s.Spec.Labels[appLabel] != bootstrapApp || s.Spec.Labels[partLabel] != "job" {
+			continue
+		}
+		if _, err := c.engine.ServiceRemove(ctx, s.ID, client.ServiceRemoveOptions{}); err != nil && !cerrdefs.IsNotFound(err) {
+			return fmt.Errorf("remove service %s: %w", s.Spec.Name, err)
+		}
+	}
+	return nil
+}
+
+// dropRegistry removes the service, and waits until its container has let go of port and volume. The volume stays.
+func (c *Cluster) dropRegistry(ctx context.Context) error {
+	if err := Sweep(ctx, c.engine, bootstrapApp, ""); err != nil {
+		return err
+	}
+	within, cancel := context.WithTimeoutCause(ctx, servingTimeout, fmt.Errorf("still there after %s", servingTimeout))
+	defer cancel()
+	for {
+		left, err := c.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", appLabel+"="+bootstrapApp)})
+		if err != nil {
+			return fmt.Errorf("list containers: %w", err)
+		}
+		if len(left.Items) == 0 {
+			return nil
+		}
+		if err := c.Sleep(within, quickPoll); err != nil {
+			return fmt.Errorf("the registry's container %s: %w", left.Items[0].ID[:12], err)
+		}
+	}
+}
+
+// Unbootstrap removes the registry that Bootstrap made, its volume, and what was loaded into the engine for it. Finding nothing
+// is no error.
+func (c *Cluster) Unbootstrap(ctx context.Context) error {
+	fault := func(err error) error { return fmt.Errorf("remove the registry: %w", err) }
+	if err := c.ready(ctx); err != nil {
+		return fault(err)
+	}
+	volume, err := c.engine.VolumeInspect(ctx, bootstrapApp, client.VolumeInspectOptions{})
+	if err != nil && !cerrdefs.IsNotFound(err) {
+		return fault(fmt.Errorf("look at the volume %s: %w", bootstrapApp, err))
+	}
+	service, err := c.bootstrapped(ctx)
+	if err != nil {
+		return fault(err)
+	}
+	ports := []string{portOf(volume.Volume.Labels)}
+	if service != nil {
+		ports = append(ports, portOf(service.Spec.Labels))
+	}
+	if err := c.dropRegistry(ctx); err != nil {
+		return fault(err)
+	}
+	var faults []error
+	list, err := c.engine.ImageList(ctx, client.ImageListOptions{})
+	if err != nil {
+		return fault(fmt.Errorf("list images: %w", err))
+	}
+	for _, i := range list.Items {
+		for _, name := range i.RepoTags {
+			if !slices.ContainsFunc(ports, func(port string) bool { return port != "" && strings.HasPrefix(name, "127.0.0.1:"+port+"/") }) {
+				continue
+			}
+			if _, err := c.engine.ImageRemove(ctx, name, client.ImageRemoveOptions{Force: true}); err != nil && !cerrdefs.IsNotFound(err) {
+				faults = append(faults, fmt.Errorf("remove image %s: %w", name, err))
+			}
+		}
+	}
+	if volume.Volume.Labels[appLabel] == bootstrapApp {
+		if _, err := c.engine.VolumeRemove(ctx, bootstrapApp, client.VolumeRemoveOptions{}); err != nil && !cerrdefs.IsNotFound(err) {
+			faults = append(faults, fmt.Errorf("remove the volume %s: %w", bootstrapApp, err))
+		}
+	}
+	if len(faults) > 0 {
+		return fault(errors.Join(faults...))
+	}
+	return nil
+}
+
+// portOf is the port of the registry that a label names; "": it names none.
+func portOf(labels map[string]string) string {
+	address := labels[registryLabel]
+	return address[strings.LastIndex(address, ":")+1:]
+}

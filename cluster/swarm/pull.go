@@ -1,0 +1,161 @@
+package swarm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/client"
+
+	"coinbench/cluster/swarm/images"
+)
+
+const (
+	pushTimeout = 20 * time.Second // for one image; the engine itself tries again for minutes
+	pullTimeout = 45 * time.Second // for every node to have pulled one
+	pullTag     = "pull-test"      // of the image that is made to be pulled
+)
+
+// push lets the engine push an image that it has, and returns its digest.
+func (c *Cluster) push(ctx context.Context, image string) (digest string, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, pushTimeout, fmt.Errorf("not done within %s", pushTimeout))
+	defer cancel()
+	fault := func(err error) error {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return fmt.Errorf("push %s: %w", image, err)
+	}
+	answer, err := c.engine.ImagePush(ctx, image, client.ImagePushOptions{RegistryAuth: "e30="}) // {}: nobody; engines before 1.42 want the header
+	if err != nil {
+		return "", fault(err)
+	}
+	for m, err := range answer.JSONMessages(ctx) {
+		switch {
+		case err != nil:
+			return "", fault(err)
+		case m.Error != nil:
+			return "", fault(m.Error)
+		case m.Aux != nil:
+			var pushed struct{ Digest string }
+			if json.Unmarshal(*m.Aux, &pushed) == nil && pushed.Digest != "" {
+				digest = pushed.Digest
+			}
+		}
+	}
+	if digest == "" {
+		return "", fault(errors.New("the engine named no digest"))
+	}
+	return digest, nil
+}
+
+// fresh makes an image that no node can have yet: the program's own with another birthday, by committing a container of ours.
+// It is pushed to one address of the registry and returned by digest at another, that of the nodes.
+func (c *Cluster) fresh(ctx context.Context, id, to, at string) (string, error) {
+	name := images.Name("", pullTag)
+	if _, err := c.engine.ContainerCommit(ctx, id, client.ContainerCommitOptions{Reference: to + "/" + name, NoPause: true}); err != nil {
+		return "", fmt.Errorf("make an image: %w", err)
+	}
+	digest, err := c.push(ctx, to+"/"+name)
+	_, removing := c.engine.ImageRemove(context.WithoutCancel(ctx), to+"/"+name, client.ImageRemoveOptions{})
+	if err := errors.Join(err, removing); err != nil {
+		return "", err
+	}
+	repository, _, _ := strings.Cut(name, ":")
+	return at + "/" + repository + "@" + digest, nil
+}
+
+// members are the nodes that take tasks, names by ID.
+func (c *Cluster) members(ctx context.Context) (map[string]string, error) {
+	list, err := c.engine.NodeList(ctx, client.NodeListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	names := map[string]string{}
+	for _, n := range list.Items {
+		if n.Status.State == swarm.NodeStateReady && n.Spec.Availability == swarm.NodeAvailabilityActive {
+			names[n.ID] = n.Description.Hostname
+		}
+	}
+	return names, nil
+}
+
+// pulled is whether a node can pull.
+type pulled struct {
+	node  string
+	fault string // "": it can
+}
+
+// pullEverywhere runs an image of the program on every node that takes tasks and says of each whether that worked; in the order of
+// their names. It is no job: of a job that has ended, the engine leaves the containers on the nodes when it is removed.
+func (c *Cluster) pullEverywhere(ctx context.Context, app, image string) ([]pulled, error) {
+	waiting, err := c.members(ctx)
+	if err != nil {
+		return nil, err
+	}
+	within, cancel := context.WithTimeout(ctx, pullTimeout)
+	defer cancel()
+	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
+		Annotations: swarm.Annotations{Name: engineName(app, "pull"), Labels: c.labels(app, "job")},
+		Mode:        swarm.ServiceMode{Global: &swarm.GlobalService{}},
+		TaskTemplate: swarm.TaskSpec{
+			ContainerSpec: &swarm.ContainerSpec{
+				Image: image, Command: []string{images.BinaryPath}, Args: []string{"--version"}, User: "65532:65532", ReadOnly: true,
+				Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
+			},
+			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionNone},
+		},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("pull %s on every node: %w", image, err)
+	}
+	defer func() {
+		removing, done := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+		defer done()
+		_, _ = c.engine.ServiceRemove(removing, made.ID, client.ServiceRemoveOptions{})
+	}()
+	var results []pulled
+	last := map[string]string{}
+	for len(waiting) > 0 {
+		tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", made.ID)})
+		if err != nil {
+			return nil, fmt.Errorf("list tasks: %w", err)
+		}
+		for _, t := range tasks.Items {
+			name, ok := waiting[t.NodeID]
+			if !ok {
+				continue
+			}
+			last[t.NodeID] = strings.TrimSpace(string(t.Status.State) + " " + t.Status.Err)
+			switch {
+			case t.Status.State == swarm.TaskStateRunning:
+				results = append(results, pulled{node: name})
+				delete(waiting, t.NodeID)
+			case ended(t.Status.State):
+				results = append(results, pulled{name, last[t.NodeID]})
+				delete(waiting, t.NodeID)
+			}
+		}
+		if len(waiting) > 0 && c.Sleep(within, quickPoll) != nil {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	for id, name := range waiting {
+		state := last[id]
+		if state == "" {
+			state = "there is no task on it"
+		}
+		results = append(results, pulled{name, fmt.Sprintf("not done within %s: %s", pullTimeout, state)})
+	}
+	slices.SortFunc(results, func(a, b pulled) int { return strings.Compare(a.node, b.node) })
+	return results, nil
+}
