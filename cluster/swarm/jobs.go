@@ -33,6 +33,13 @@ const (
 	stopGrace     = 3 * time.Second  // for a job that is told to stop
 )
 
+// once is the restart policy that makes a job of a service: its tasks run to their end, and that is all. The engine's own job modes are
+// not used: with the service an engine forgets the tasks of a job, which go on or stay as dead containers on the nodes for ever
+// (https://github.com/moby/moby/issues/42789, seen with 20.10).
+func once() *swarm.RestartPolicy {
+	return &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionNone}
+}
+
 // RunJob runs copies of coinbench in the overlay, spread over the nodes, until each has said that it is done.
 func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy int, node string, message []byte)) (err error) {
 	fault := func(err error) error { return fmt.Errorf("job %s: %w", job.Name, err) }
@@ -54,17 +61,18 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 	copies := uint64(len(job.Work))
 	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
 		Annotations: swarm.Annotations{Name: engineName(app, name), Labels: c.labels(app, "job")},
-		Mode:        swarm.ServiceMode{ReplicatedJob: &swarm.ReplicatedJob{MaxConcurrent: &copies, TotalCompletions: &copies}},
+		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &copies}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
 				Image: c.helper(), Args: job.Args, ReadOnly: true,
 				Env: []string{RelayVariable + "=" + place, JobVariable + "=" + name, NodeVariable + "={{.Node.Hostname}}"},
 			},
-			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionNone},
+			RestartPolicy: once(),
 			Placement:     &swarm.Placement{Preferences: []swarm.PlacementPreference{{Spread: &swarm.SpreadOver{SpreadDescriptor: "node.id"}}}},
 			Networks:      []swarm.NetworkAttachmentConfig{{Target: overlay}},
 			LogDriver:     &swarm.Driver{Name: "json-file"}, // whatever the nodes' own is, this one can be read back
 		},
+		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionModeDNSRR},
 	}})
 	if err != nil {
 		return fault(err)

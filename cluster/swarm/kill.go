@@ -98,13 +98,13 @@ func (c *Cluster) beside(ctx context.Context, at spot, verb string, args ...stri
 	one := uint64(1)
 	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
 		Annotations: swarm.Annotations{Name: engineName(at.app, verb+"-"+at.container[:12]), Labels: c.labels(at.app, "job")},
-		Mode:        swarm.ServiceMode{ReplicatedJob: &swarm.ReplicatedJob{MaxConcurrent: &one, TotalCompletions: &one}},
+		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
 				Image: c.helper(), Args: append([]string{verb + "-container", at.container}, args...), User: "0:0", ReadOnly: true,
 				Mounts: []mount.Mount{{Type: mount.TypeBind, Source: c.config.Socket, Target: "/var/run/docker.sock"}},
 			},
-			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionNone},
+			RestartPolicy: once(),
 			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + at.node}},
 			LogDriver:     &swarm.Driver{Name: "json-file"}, // whatever the node's own is, this one can be read back
 		},
