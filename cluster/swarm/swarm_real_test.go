@@ -2,9 +2,11 @@ package swarm_test
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"os"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,53 +19,24 @@ import (
 	"coinbench/cluster/swarm/lab/labtest"
 )
 
-// One lab serves all tests of the package; the first that needs it makes it, TestMain removes it.
-var shared struct {
-	once sync.Once
-	lab  *lab.Lab
-	err  error
+// shared is one lab of three nodes for all tests of the package, whose registry has the images v0.1 and v9.9.
+var shared = &labtest.Shared{Config: lab.Config{Name: "swarmtest", Nodes: 3, Heartbeat: time.Second}, Tags: []string{"v0.1", "v9.9"}}
+
+func TestMain(m *testing.M) { os.Exit(labtest.Main(several{m}, shared)) }
+
+// several runs tests that may run side by side in greater number than there are processors: they mostly wait, for health checks and
+// for each other.
+type several struct{ m *testing.M }
+
+func (s several) Run() int {
+	flag.Parse()
+	_ = flag.Set("test.parallel", "4")
+	return s.m.Run()
 }
 
-const labName = "swarmtest"
-
-func TestMain(m *testing.M) {
-	code := labtest.Main(m)
-	if shared.lab != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-		defer cancel()
-		if err := lab.Down(ctx, labName); err != nil {
-			os.Stderr.WriteString(err.Error() + "\n")
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// real returns the shared lab of three nodes, whose registry has the images v0.1 and v9.9.
 func real(t testing.TB) *lab.Lab {
 	t.Helper()
-	labtest.RequireLong(t)
-	shared.once.Do(func() {
-		self, err := os.Executable()
-		if err != nil {
-			shared.err = err
-			return
-		}
-		set := labtest.Images(t, "v0.1")
-		for name, image := range labtest.Images(t, "v9.9") {
-			set[name] = image
-		}
-		if shared.err = lab.Down(t.Context(), labName); shared.err != nil {
-			return
-		}
-		shared.lab, shared.err = lab.Up(context.WithoutCancel(t.Context()), lab.Config{
-			Name: labName, Nodes: 3, Heartbeat: time.Second, Registry: []string{self, labtest.RegistryArgument}, Images: set,
-		})
-	})
-	if shared.err != nil {
-		t.Fatal(shared.err)
-	}
-	return shared.lab
+	return shared.Lab(t)
 }
 
 func manager(t testing.TB, l *lab.Lab) *client.Client {
@@ -76,14 +49,15 @@ func manager(t testing.TB, l *lab.Lab) *client.Client {
 	return engine
 }
 
-// shipped is the app of docker-compose.yml without its web page, with health checks that do not keep the tests waiting.
+// shipped is the app of docker-compose.yml without its web page, with delays that do not keep the tests waiting, and health checks
+// that bear a machine that others use.
 func shipped(t testing.TB) cluster.App {
 	t.Helper()
 	source, err := os.ReadFile("../../docker-compose.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("monitor: 5s", "monitor: 10ms", "interval: 1s", "interval: 500ms", "delay: 5s", "delay: 500ms").Replace(string(source))
+	text := strings.NewReplacer("monitor: 5s", "monitor: 10ms", "delay: 5s", "delay: 500ms", "timeout: 5s", "timeout: 10s").Replace(string(source))
 	app, err := cluster.LoadApp(t.Context(), "docker-compose.yml", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -114,11 +88,12 @@ func on(t *testing.T, config swarm.Config) *swarm.Cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run := c.Run()
 	t.Cleanup(func() {
 		if err := c.Remove(context.Background()); err != nil {
 			t.Errorf("remove: %v", err)
 		}
-		nothingLeft(t, config.Client)
+		nothingWith(t, config.Client, "coinbench.run="+run)
 	})
 	return c
 }
@@ -126,33 +101,73 @@ func on(t *testing.T, config swarm.Config) *swarm.Cluster {
 // nothingLeft says what of coinbench is on the Swarm.
 func nothingLeft(t *testing.T, engine *client.Client) {
 	t.Helper()
-	ctx := context.Background()
-	services, err := engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", "coinbench.app")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range services.Items {
-		t.Errorf("the service %s is left", s.Spec.Name)
-	}
-	networks, err := engine.NetworkList(ctx, client.NetworkListOptions{Filters: make(client.Filters).Add("label", "coinbench.app")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range networks.Items {
-		t.Errorf("the network %s is left", n.Name)
-	}
-	containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", "coinbench.part")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, x := range containers.Items {
-		t.Errorf("the container %v is left: %s", x.Names, x.Status)
+	nothingWith(t, engine, "coinbench.app")
+}
+
+// nothingWith says what with a label is on the Swarm, once the engines have had their time: they remove the containers of tasks
+// that have ended a little later.
+func nothingWith(t *testing.T, engine *client.Client, label string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	with := make(client.Filters).Add("label", label)
+	for {
+		var left []string
+		services, err := engine.ServiceList(ctx, client.ServiceListOptions{Filters: with})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range services.Items {
+			left = append(left, "the service "+s.Spec.Name)
+		}
+		networks, err := engine.NetworkList(ctx, client.NetworkListOptions{Filters: with})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range networks.Items {
+			left = append(left, "the network "+n.Name)
+		}
+		containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: with})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(left) > 0 { // the containers alone may take a moment more
+			t.Errorf("left: %s", strings.Join(left, ", "))
+			return
+		}
+		if len(containers.Items) == 0 {
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			t.Errorf("the container %v is left: %s", containers.Items[0].Names, containers.Items[0].Status)
+			return
+		}
 	}
 }
 
+// TestConformance plays every part of the suite with an app of its own name, several at the same time.
 func TestConformance(t *testing.T) {
 	labtest.RequireLong(t)
+	base := shipped(t)
+	base.Services = nil
+	for _, s := range shipped(t).Services {
+		switch s.Name {
+		case "hasher": // rng, what depends on it, and redis are what the suite looks at
+			continue
+		case "worker": // it must take no turns, and none of the engine's time
+			s.DependsOn = []string{"redis", "rng"}
+			s.Environment = map[string]string{"COIN_THINK": "1h", "COIN_ON_SIGTERM": "exit"}
+			s.Health = nil
+		}
+		base.Services = append(base.Services, s)
+	}
+	var number atomic.Int32
 	clustertest.Run(t, func(t *testing.T, sink cluster.Sink) (cluster.Cluster, cluster.App) {
-		return on(t, swarm.Config{Sink: sink}), shipped(t)
+		t.Parallel()
+		app := base
+		app.Name = fmt.Sprintf("suite%d", number.Add(1))
+		return on(t, swarm.Config{Sink: sink}), app
 	})
 }

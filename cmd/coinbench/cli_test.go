@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"coinbench": main})
+	testscript.Main(withLab{m}, map[string]func(){"coinbench": main})
 }
 
 // TestScripts plays the command line as a user does; the scripts are in testdata/script.

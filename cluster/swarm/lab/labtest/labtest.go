@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -51,11 +53,18 @@ func RequireLong(t testing.TB) {
 	Require(t)
 }
 
-// Main runs the tests of a package, or, in a process that a lab started, its registry: func TestMain(m *testing.M) {
-// os.Exit(labtest.Main(m)) }.
-func Main(m *testing.M) int {
+// Main runs the tests of a package and takes its shared labs down, or is, in a process that a lab started, its registry:
+// func TestMain(m *testing.M) { os.Exit(labtest.Main(m)) }.
+func Main(m interface{ Run() int }, labs ...*Shared) int {
 	if len(os.Args) < 2 || os.Args[1] != RegistryArgument {
-		return m.Run()
+		code := m.Run()
+		for _, s := range labs {
+			if err := s.down(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				code = max(code, 1)
+			}
+		}
+		return code
 	}
 	flags := flag.NewFlagSet(RegistryArgument, flag.ExitOnError)
 	listen := flags.String("listen", "", "")
@@ -69,17 +78,63 @@ func Main(m *testing.M) int {
 	return 1
 }
 
+// Shared is a lab of all tests of a package: the first that asks for it makes it, Main removes it.
+type Shared struct {
+	Config lab.Config // without images
+	Tags   []string   // of the images in its registry
+
+	once sync.Once
+	lab  *lab.Lab
+	err  error
+}
+
+// Lab returns the lab. It calls Require.
+func (s *Shared) Lab(t testing.TB) *lab.Lab {
+	t.Helper()
+	Require(t)
+	s.once.Do(func() {
+		s.Config.Images = Images(t, s.Tags...)
+		if s.err = lab.Down(t.Context(), s.Config.Name); s.err != nil { // what an earlier run of the tests left
+			return
+		}
+		if s.Config.Registry == nil {
+			s.Config.Registry = ownRegistry(t)
+		}
+		s.lab, s.err = lab.Up(context.WithoutCancel(t.Context()), s.Config)
+		s.Config.Images = nil // the registry has them
+	})
+	if s.err != nil || s.lab == nil {
+		t.Fatalf("the lab of this package: %v", s.err)
+	}
+	return s.lab
+}
+
+func (s *Shared) down() error {
+	if s.lab == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), downTimeout)
+	defer cancel()
+	return lab.Down(ctx, s.Config.Name)
+}
+
+// ownRegistry is the command by which a lab makes this test program its registry.
+func ownRegistry(t testing.TB) []string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{self, RegistryArgument}
+}
+
 // Up makes a lab and takes it down when the test ends. What an earlier run of the test left is removed first. It calls
 // Require.
 func Up(t testing.TB, c lab.Config) *lab.Lab {
 	t.Helper()
 	Require(t)
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	if c.Registry == nil {
-		c.Registry = []string{self, RegistryArgument}
+		c.Registry = ownRegistry(t)
 	}
 	down := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), downTimeout)
@@ -123,10 +178,23 @@ func Binary(t testing.TB) []byte {
 	return data
 }
 
-// Images returns the images of the app with a tag, Redis from this machine among them.
-func Images(t testing.TB, tag string) images.Set {
+// Program returns the path of the binary of Binary.
+func Program(t testing.TB) string {
 	t.Helper()
-	set, err := images.BuildAll(images.Options{Binary: Binary(t), Tag: tag}, append(settings.Services(), ""))
+	if path := os.Getenv(BinaryVariable); path != "" {
+		return path
+	}
+	path := filepath.Join(t.TempDir(), "coinbench")
+	if err := os.WriteFile(path, Binary(t), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Images returns the images of the app with each of the tags, Redis from this machine among them.
+func Images(t testing.TB, tags ...string) images.Set {
+	t.Helper()
+	set, err := images.BuildAll(images.Options{Binary: Binary(t)}, append(settings.Services(), ""), tags...)
 	if err != nil {
 		t.Fatal(err)
 	}
