@@ -45,7 +45,7 @@ func TestShippedFile(t *testing.T) {
 		Environment: map[string]string{"COIN_DELAY": "100ms"},
 		Health: &Health{
 			Test:     []string{"CMD", "/coinbench", "healthcheck", "http://127.0.0.1:8081/healthz"},
-			Interval: time.Second, Timeout: time.Second, Retries: 3,
+			Interval: time.Second, Timeout: 5 * time.Second, Retries: 3,
 		},
 		Restart:  Restart{Condition: "any", Delay: 5 * time.Second},
 		Update:   Rollout{Parallelism: 2, Delay: 5 * time.Second, Order: "stop-first", Monitor: 5 * time.Second, MaxFailureRatio: 0.25, FailureAction: "rollback"},
