@@ -55,7 +55,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	if err != nil {
 		return nil, fmt.Errorf("counters: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(scrapeTimeout, c.config.Deadline/60)) // a Swarm that may change slowly may answer slowly
 	defer cancel()
 	readings := make([]history.Reading, len(sources))
 	faults := make([]error, len(sources))

@@ -345,7 +345,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 
 // takeDown removes services, network and relay, and waits until the tasks are gone.
 func (c *Cluster) takeDown(ctx context.Context) error {
-	deadline := removeDeadline
+	deadline := max(removeDeadline, c.config.Deadline)
 	if c.Lost() != nil {
 		deadline = lostDeadline
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-const probeDeadline = 30 * time.Second
+const probeDeadline = 30 * time.Second // and more where more is allowed for a change
 
 // chooseEndpoint decides whether virtual addresses are used, in auto mode by trying one.
 func (c *Cluster) chooseEndpoint(ctx context.Context) error {
@@ -35,7 +35,8 @@ func (c *Cluster) chooseEndpoint(ctx context.Context) error {
 
 // TryVIP makes a service with a virtual address, connects to it and removes it. why says how it did not work; nil: it did.
 func (c *Cluster) TryVIP(ctx context.Context) (why, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, probeDeadline, fmt.Errorf("no answer within %s", probeDeadline))
+	allowed := max(probeDeadline, c.config.Deadline/2)
+	ctx, cancel := context.WithTimeoutCause(ctx, allowed, fmt.Errorf("no answer within %s", allowed))
 	defer cancel()
 	c.mu.Lock()
 	app, overlay := c.app.Name, c.network

@@ -96,7 +96,8 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 	others.Go(func() { whole <- run.follow(life) })
 
 	calling := context.AfterFunc(ctx, func() { cancel(context.Cause(ctx)) })
-	gathering, late := context.WithTimeoutCause(life, gatherTimeout, fmt.Errorf("not all copies came within %s", gatherTimeout))
+	allowed := max(gatherTimeout, c.config.Deadline)
+	gathering, late := context.WithTimeoutCause(life, allowed, fmt.Errorf("not all copies came within %s", allowed))
 	var came []string
 	meeting, err := r.Gather(gathering, name, job.Work, job.Origin, job.Delay, func(_ int, who string) {
 		came = append(came, who)

@@ -22,7 +22,7 @@ import (
 	"coinbench/cluster/swarm/relay"
 )
 
-const relayTimeout = 30 * time.Second // for a relay to start
+const relayTimeout = 30 * time.Second // for a relay to start, and more where more is allowed for a change
 
 // tunnel is the relay of a cluster: a container in the overlay, on the engine that we speak to, which ends with us.
 type tunnel struct {
@@ -74,16 +74,32 @@ func (t *tunnel) open(ctx context.Context) error {
 
 // start starts the relay. The caller holds mu.
 func (t *tunnel) start(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, relayTimeout, fmt.Errorf("not there within %s", relayTimeout))
+	allowed := max(relayTimeout, t.c.config.Deadline/2)
+	ctx, cancel := context.WithTimeoutCause(ctx, allowed, fmt.Errorf("not there within %s", allowed))
 	defer cancel()
+	image := t.c.helper()
+	if err := t.pull(ctx, image); err != nil {
+		return err
+	}
+	for {
+		// The engine gives the first container of a network on its node 20 s, which is too little for a slow one; the second
+		// finds the network made.
+		err := t.launch(ctx, image)
+		if err == nil || !strings.Contains(err.Error(), "attach") || !strings.Contains(err.Error(), "context deadline exceeded") || ctx.Err() != nil {
+			return err
+		}
+		if t.c.Sleep(ctx, time.Second) != nil {
+			return err
+		}
+	}
+}
+
+// launch makes and starts the relay's container once. The caller holds mu.
+func (t *tunnel) launch(ctx context.Context, image string) error {
 	c := t.c
 	c.mu.Lock()
 	net, app := c.network, c.app.Name
 	c.mu.Unlock()
-	image := c.helper()
-	if err := t.pull(ctx, image); err != nil {
-		return err
-	}
 	fault := func(err error) error { return fmt.Errorf("start the relay (%s): %w", image, err) }
 	// With the engine's socket the relay can clean up when this process is killed. Where the socket is elsewhere, or may
 	// not be had, the next run does it.

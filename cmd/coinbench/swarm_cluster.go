@@ -21,6 +21,7 @@ type swarmFlags struct {
 	tag        string
 	socket     string
 	generators int
+	deadline   time.Duration
 }
 
 func (f *swarmFlags) add(c *cobra.Command) {
@@ -33,6 +34,7 @@ func (f *swarmFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.tag, "tag", "v0.1", "tag of the image that load generators run (swarm)")
 	c.Flags().StringVar(&f.socket, "engine-socket", "", "the engine's socket on every node (default /var/run/docker.sock) (swarm)")
 	c.Flags().IntVar(&f.generators, "generators", 1, "number of load generators, spread over the nodes (swarm)")
+	c.Flags().DurationVar(&f.deadline, "deadline", time.Minute, "how long a change of a service may take, beside what the app itself asks for (swarm)")
 }
 
 // engine is a client of the engine that the environment names (DOCKER_HOST and its like).
@@ -65,6 +67,9 @@ func (f clusterFlags) onSwarm(start time.Time, sink cluster.Sink, keep bool) (*s
 	if f.swarm.generators < 1 {
 		return nil, usage(fmt.Errorf("--generators %d; accepted: at least 1", f.swarm.generators))
 	}
+	if f.swarm.deadline < 0 {
+		return nil, usage(fmt.Errorf("--deadline %s; accepted: such as 1m", f.swarm.deadline))
+	}
 	e, err := engine()
 	if err != nil {
 		return nil, err
@@ -72,6 +77,7 @@ func (f clusterFlags) onSwarm(start time.Time, sink cluster.Sink, keep bool) (*s
 	config := swarm.Config{
 		Client: e, Sink: sink, Start: start, Keep: keep, Endpoint: swarm.EndpointMode(f.swarm.endpoint),
 		Registry: f.swarm.registry, Tag: f.swarm.tag, Publish: publish, Socket: f.swarm.socket,
+		Deadline: f.swarm.deadline,
 	}
 	if l := lab.Serving(e.DaemonHost()); l != nil {
 		config.Lab = l

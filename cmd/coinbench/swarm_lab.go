@@ -40,7 +40,7 @@ func interruptible() (context.Context, context.CancelFunc) {
 }
 
 func labUp(p process, name *string) *cobra.Command {
-	nodes := 3
+	nodes, filled, heartbeat := 3, "", time.Duration(0)
 	c := &cobra.Command{
 		Use:     "up",
 		Short:   "Make the lab: engines, Swarm, registry with coinbench's images",
@@ -52,17 +52,15 @@ func labUp(p process, name *string) *cobra.Command {
 			if err := lab.Check(); err != nil {
 				return usage(err)
 			}
-			set, err := buildImages(ctx, labTags())
-			if err != nil {
-				return unmeasured(err)
-			}
-			if redis, err := images.Redis(""); err == nil {
-				set[images.RedisName] = redis
-			} else {
-				fmt.Fprintf(p.stderr, "coinbench: warning: the lab's registry has no redis: %v\n", err)
+			var set images.Set
+			if filled == "" {
+				var err error
+				if set, err = labImages(ctx, p); err != nil {
+					return unmeasured(err)
+				}
 			}
 			begun := time.Now()
-			l, err := lab.Up(ctx, lab.Config{Name: *name, Nodes: nodes, Images: set, Progress: func(text string) { fmt.Fprintln(p.stderr, text) }})
+			l, err := lab.Up(ctx, lab.Config{Name: *name, Nodes: nodes, Heartbeat: heartbeat, RegistryDir: filled, Images: set, Progress: func(text string) { fmt.Fprintln(p.stderr, text) }})
 			if err != nil {
 				return unmeasured(err)
 			}
@@ -72,7 +70,24 @@ func labUp(p process, name *string) *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&nodes, "nodes", nodes, "number of nodes")
+	c.Flags().DurationVar(&heartbeat, "heartbeat", 0, "time between two heartbeats of a node, which is down after three missed ones (default the engine's own, 5s)")
+	c.Flags().StringVar(&filled, "registry-data", "", "folder of a registry (coinbench registry --data) that has the images already; nothing is built")
 	return c
+}
+
+// labImages are those that a lab's registry has: ours, and Redis if this machine has one.
+func labImages(ctx context.Context, p process) (images.Set, error) {
+	set, err := buildImages(ctx, labTags())
+	if err != nil {
+		return nil, err
+	}
+	redis, err := images.Redis("")
+	if err != nil {
+		fmt.Fprintf(p.stderr, "coinbench: warning: the lab's registry has no redis: %v\n", err)
+		return set, nil
+	}
+	set[images.RedisName] = redis
+	return set, nil
 }
 
 // buildImages builds every image of ours with each tag, of one binary.

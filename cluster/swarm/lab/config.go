@@ -41,6 +41,10 @@ type Config struct {
 	// executable with the argument registry.
 	Registry []string
 
+	// RegistryDir is the folder of the registry's images: one that holds some already saves building them. "": a new one below
+	// Dir. It stays when the lab is taken down.
+	RegistryDir string
+
 	// Images are pushed to the registry under their names.
 	Images images.Set
 
@@ -79,6 +83,13 @@ func (c Config) complete() (Config, error) {
 	}
 	if c.Subnet.IsValid() && (!c.Subnet.Addr().Is4() || c.Subnet.Bits() != 24) {
 		faults = append(faults, fmt.Errorf("the subnet %s; accepted: an IPv4 network of 24 bits such as 10.77.0.0/24", c.Subnet))
+	}
+	if c.RegistryDir != "" {
+		abs, err := filepath.Abs(c.RegistryDir)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		c.RegistryDir = abs
 	}
 	if c.Registry == nil {
 		self, err := os.Executable()

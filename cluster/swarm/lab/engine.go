@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -18,8 +19,8 @@ import (
 )
 
 const (
-	engineTimeout   = 60 * time.Second
-	registryTimeout = 20 * time.Second
+	engineTimeout   = 3 * time.Minute // an emulated processor needs one of them
+	registryTimeout = time.Minute
 	cgroupRoot      = "coinbench-lab"
 )
 
@@ -144,18 +145,18 @@ func (s *state) join(ctx context.Context, n, manager nodeState, token string) er
 	if _, err := c.SwarmJoin(ctx, client.SwarmJoinOptions{
 		ListenAddr: n.Address.String() + ":2377", AdvertiseAddr: n.Address.String(),
 		RemoteAddrs: []string{manager.Address.String() + ":2377"}, JoinToken: token,
-	}); err != nil {
+	}); err != nil && !strings.Contains(err.Error(), "will continue in the background") { // a slow node is waited for with the others
 		return fmt.Errorf("swarm join on %s: %w", n.Name, err)
 	}
 	return nil
 }
 
-// startRegistry starts the registry on the switch and waits until it answers.
-func (s *state) startRegistry(ctx context.Context, command []string) error {
+// startRegistry starts the registry of a folder on the switch and waits until it answers.
+func (s *state) startRegistry(ctx context.Context, command []string, data string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, registryTimeout, fmt.Errorf("no answer within %s", registryTimeout))
 	defer cancel()
 	logPath := filepath.Join(s.Dir, switchName, "registry.log")
-	args := append(command[:len(command):len(command)], "--listen", s.registry(), "--data", filepath.Join(s.Dir, switchName, "registry"))
+	args := append(command[:len(command):len(command)], "--listen", s.registry(), "--data", data)
 	ended, err := s.Switch.launch([]string{"-n", "-p", "-i"}, logPath, nil, args...)
 	if err != nil {
 		return fmt.Errorf("starting the registry: %w", err)

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,7 +124,7 @@ func (l *Lab) build(ctx context.Context, c Config) error {
 	if err := s.wireSwitch(ctx); err != nil {
 		return err
 	}
-	if err := s.startRegistry(ctx, c.Registry); err != nil {
+	if err := s.startRegistry(ctx, c.Registry, cmp.Or(c.RegistryDir, filepath.Join(dir, "registry"))); err != nil {
 		return err
 	}
 	c.Progress(fmt.Sprintf("%d engines", len(s.Nodes)))
