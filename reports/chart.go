@@ -267,7 +267,11 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 	c.y.max = max(c.y.max*1.15, 1)
 	for _, m := range t.Marks {
 		if m.Kind == "task.killed" || m.Kind == "warning" || m.Kind == "task.unhealthy" || strings.HasPrefix(m.Kind, "node.") {
-			c.marks = append(c.marks, mark{m.AtS, m.Text})
+			text := m.Text
+			if m.Kind != "warning" {
+				text, _, _ = strings.Cut(text, ": ") // the reason stands in the list of what happened
+			}
+			c.marks = append(c.marks, mark{m.AtS, text})
 		}
 	}
 	for _, service := range []string{"worker", "rng"} {
