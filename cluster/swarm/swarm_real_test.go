@@ -98,12 +98,6 @@ func on(t *testing.T, config swarm.Config) *swarm.Cluster {
 	return c
 }
 
-// nothingLeft says what of coinbench is on the Swarm.
-func nothingLeft(t *testing.T, engine *client.Client) {
-	t.Helper()
-	nothingWith(t, engine, "coinbench.app")
-}
-
 // nothingWith says what with a label is on the Swarm, once the engines have had their time: they remove the containers of tasks
 // that have ended a little later.
 func nothingWith(t *testing.T, engine *client.Client, label string) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -189,7 +188,7 @@ func TestTwoGeneratorsOnTwoNodes(t *testing.T) {
 			t.Errorf("p%g is %g s of the histograms, %g s of the requests themselves", p, got/1e9, exact/1e9)
 		}
 	}
-	t.Logf("%d requests, p50 %s, p99 %s; %s %s", want, response[len(response)/2], response[len(response)*99/100], a.Overall.Outcome, cmp.Or(a.Overall.Why, ""))
+	t.Logf("%d requests, p50 %s, p99 %s; %s %s", want, response[len(response)/2], response[len(response)*99/100], a.Overall.Outcome, a.Overall.Why)
 }
 
 // nodesOfJobs looks on which nodes load generators run until the returned function is called.
