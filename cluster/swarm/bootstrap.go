@@ -24,7 +24,8 @@ import (
 const (
 	bootstrapApp   = "coinbench-registry" // service, volume, and value of the app's label
 	insidePort     = 5000                 // where the registry listens in its container
-	servingTimeout = 30 * time.Second     // for it to be up
+	servingTimeout = time.Minute          // for it to be up
+	meshTimeout    = time.Minute          // for a push through the routing mesh: where that does not work, it may just be silent
 )
 
 // Bootstrap says what Cluster.Bootstrap makes.
@@ -141,12 +142,23 @@ func (c *Cluster) serve(ctx context.Context, b Bootstrap, image, program string,
 		if id, err = c.registry(ctx, b, image, at, way.mode); err != nil {
 			return "", "", err
 		}
-		if _, err = c.push(ctx, program); err == nil || i == len(ways)-1 || ctx.Err() != nil {
+		if err = c.tryPush(ctx, program, way.mode); err == nil || i == len(ways)-1 || ctx.Err() != nil {
 			break
 		}
 		b.Tell(fmt.Sprintf("the routing mesh does not lead to it (%v): the kernel may lack IPVS; publishing it on this node alone", err))
 	}
 	return at, id, err
+}
+
+// tryPush pushes, with less patience where it is the routing mesh that is tried.
+func (c *Cluster) tryPush(ctx context.Context, image string, mode swarm.PortConfigPublishMode) error {
+	if mode == swarm.PortConfigPublishModeIngress {
+		within, cancel := context.WithTimeoutCause(ctx, meshTimeout, fmt.Errorf("not done within %s", meshTimeout))
+		defer cancel()
+		ctx = within
+	}
+	_, err := c.push(ctx, image)
+	return err
 }
 
 // bootstrapped is the service of the registry; nil: there is none. A foreign one of that name, or one that another manager

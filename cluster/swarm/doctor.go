@@ -21,7 +21,7 @@ const (
 	leastGiB = 2
 )
 
-// oldestEngine is the first engine that runs jobs.
+// oldestEngine is the first engine that speaks oldestAPI.
 const oldestEngine = "20.10"
 
 // Finding is one line of Doctor.
@@ -31,7 +31,7 @@ type Finding struct {
 	Text string // what was found and, unless OK, what to do
 }
 
-// Doctor examines the Swarm, telling each finding as it comes. It makes a network, a relay, an image and two jobs that run on
+// Doctor examines the Swarm, telling each finding as it comes. It makes a network, a relay, an image and two services that run on
 // every node, and removes them, except what the registry and the nodes keep of the image: some kilobytes.
 func (c *Cluster) Doctor(ctx context.Context, tell func(Finding)) error {
 	version, err := c.engine.ServerVersion(ctx, client.ServerVersionOptions{})
@@ -97,7 +97,7 @@ func (c *Cluster) doctorMembers(ctx context.Context, tell func(Finding)) (map[st
 		case n.Spec.Availability != swarm.NodeAvailabilityActive:
 			tell(Finding{"node " + name, false, fmt.Sprintf("takes no tasks (%s); docker node update --availability active %s", n.Spec.Availability, name)})
 		case versions.LessThan(engine, oldestEngine):
-			tell(Finding{"node " + name, false, fmt.Sprintf("has engine %s, which cannot run Swarm jobs; upgrade it to %s or newer", engine, oldestEngine)})
+			tell(Finding{"node " + name, false, fmt.Sprintf("has engine %s; upgrade it to %s or newer", engine, oldestEngine)})
 		default:
 			ready[n.ID] = name
 			tell(Finding{"node " + name, true, fmt.Sprintf("%s, engine %s", n.Spec.Role, engine)})

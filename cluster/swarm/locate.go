@@ -11,7 +11,7 @@ import (
 	"github.com/moby/moby/client/pkg/versions"
 )
 
-// oldestAPI is the version of the engine's API without which nothing here works: it brought jobs.
+// oldestAPI is the oldest version of the engine's API that all of this is held against: engine 20.10's.
 const oldestAPI = "1.41"
 
 // speaks says whether the engine's API is new enough. The version is negotiated: newer engines are spoken to as the client
@@ -21,7 +21,7 @@ func (c *Cluster) speaks(ctx context.Context) error {
 		return fmt.Errorf("the engine does not answer: %w; start it, or name another by DOCKER_HOST", err)
 	}
 	if v := c.engine.ClientVersion(); versions.LessThan(v, oldestAPI) {
-		return fmt.Errorf("the engine is spoken to by API %s, and coinbench needs %s: load runs as Swarm jobs, which that version brought; upgrade the engine to 20.10 or newer, and leave DOCKER_API_VERSION unset", v, oldestAPI)
+		return fmt.Errorf("the engine is spoken to by API %s, and coinbench needs %s; upgrade the engine to 20.10 or newer, and leave DOCKER_API_VERSION unset", v, oldestAPI)
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	pushTimeout = 20 * time.Second // for one image; the engine itself tries again for minutes
+	pushTimeout = 3 * time.Minute  // for one image
 	pullTimeout = 45 * time.Second // for every node to have pulled one
 	pullTag     = "pull-test"      // of the image that is made to be pulled
 )
