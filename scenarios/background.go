@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
+	"coinbench/cluster"
 	"coinbench/loadgen"
 )
 
@@ -33,8 +35,23 @@ func (st *stage) loadBeside(ctx context.Context, service string, w loadgen.Workl
 			st.stop(fmt.Errorf("load %s in the background: %w", b.name, b.err))
 		}
 	})
-	<-begun
 	st.backgrounds = append(st.backgrounds, b)
+	if _, ok := st.cluster.(cluster.Participants); !ok {
+		<-begun
+		return
+	}
+	// Virtual time passes only while everyone waits by the cluster's clock, the load too until it has begun.
+	for d := time.Duration(0); ; d = time.Millisecond {
+		select {
+		case <-begun:
+			return
+		default:
+		}
+		if st.cluster.Sleep(ctx, d) != nil {
+			b.wait()
+			return
+		}
+	}
 }
 
 // settle waits for the loads in the background, having stopped those without an end; all: those with one as well.

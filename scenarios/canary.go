@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -20,15 +21,31 @@ func (s *Update) canary(ctx context.Context, st *stage, change cluster.Change) e
 		return errors.New("this cluster cannot roll back, so it has no canary")
 	}
 	service, _ := st.service(s.Service)
-	const slot = 1
-	change.Slots = []int{slot}
+	before, err := tasks(ctx, st.cluster, s.Service)
+	if err != nil {
+		return err
+	}
+	change.Slots = []int{1} // where the engine chooses, it may be another
 	if err := st.cluster.Update(ctx, s.Service, change); err != nil {
 		return err
+	}
+	after, err := tasks(ctx, st.cluster, s.Service)
+	if err != nil {
+		return err
+	}
+	slot := 0
+	for _, t := range after {
+		if t.State == cluster.Running && !slices.ContainsFunc(before, func(b cluster.Task) bool { return b.Name == t.Name }) {
+			slot = t.Slot
+		}
+	}
+	if slot == 0 {
+		return errors.New("no replica has become the canary")
 	}
 	w := &watch{service: s.Service, canary: fmt.Sprintf("%s.%d", s.Service, slot)}
 	st.doing("watching %s", w.canary)
 	st.watched(w)
-	err := st.cluster.Sleep(ctx, s.Watch)
+	err = st.cluster.Sleep(ctx, s.Watch)
 	st.watched(nil)
 	if err != nil {
 		return err
@@ -49,6 +66,17 @@ func (s *Update) canary(ctx context.Context, st *stage, change cluster.Change) e
 	st.doing("replacing the other %s", plural(service.Replicas-1, "replica"))
 	change.Slots = nil
 	return st.cluster.Update(ctx, s.Service, change)
+}
+
+// tasks are those of a service now.
+func tasks(ctx context.Context, c cluster.Cluster, service string) ([]cluster.Task, error) {
+	all, err := c.Status(ctx)
+	for _, s := range all {
+		if s.Name == service {
+			return s.Tasks, err
+		}
+	}
+	return nil, err
 }
 
 // watch collects what becomes of a service's requests.

@@ -22,6 +22,7 @@ type Wish struct {
 	Environment Map[string]    `json:"environment" jsonschema_description:"Environment over that of the Compose file and the profile; an empty value removes a variable."`
 	Image       string         `json:"image" jsonschema_description:"Another image or tag."`
 	Balance     string         `json:"balance" jsonschema:"enum=round-robin,enum=round-robin-per-client,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
+	Gateway     *bool          `json:"gateway" jsonschema_description:"A gateway in front of the service, for a blue-green update on a cluster whose own balancing cannot be switched (swarm); elsewhere it changes nothing."`
 	StopGrace   *time.Duration `json:"stop_grace" jsonschema_description:"Time from the signal to stop to the kill. Default: the Compose file's, or 10s."`
 	Healthcheck *Healthcheck   `json:"healthcheck" jsonschema_description:"What changes of the health check."`
 }
@@ -101,6 +102,9 @@ func (s *Deploy) check(p *plan) {
 		}
 		if b := p.balance(&e.Value.Balance); b != "" {
 			service.Balance = b
+		}
+		if g := e.Value.Gateway; g != nil {
+			service.Gateway = *g
 		}
 		if g := e.Value.StopGrace; g != nil {
 			p.bounded(g, "stop_grace")

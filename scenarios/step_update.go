@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,8 @@ type Update struct {
 	Pull            time.Duration  `json:"pull" jsonschema_description:"Time that a node takes to pull the image, on a cluster that pulls none."`
 	Watch           time.Duration  `json:"watch" jsonschema:"default=10s" jsonschema_description:"How long a canary is compared with the rest."`
 	Confidence      float64        `json:"confidence" jsonschema:"default=0.99" jsonschema_description:"Confidence with which a canary must be worse to be taken back."`
+
+	gated bool // a gateway is in front of the service
 }
 
 func (s *Update) preset() { s.Watch, s.Confidence = 10*time.Second, 0.99 }
@@ -88,6 +91,7 @@ func (s *Update) check(p *plan) {
 		return
 	}
 	p.disturbance(&s.Name, s.Service)
+	s.gated = service.Gateway
 	if len(s.Environment) == 0 && s.Image == "" && s.Balance == "" {
 		p.wrong(nil, "the update changes nothing; accepted: environment, image or balance")
 	}
@@ -172,17 +176,15 @@ func (s *Update) rollout(service cluster.Service) *cluster.Rollout {
 // supported says whether the cluster knows the strategy. Lanes all know.
 func (s *Update) supported(c cluster.Cluster) error {
 	needed := cluster.Strategy(s.Strategy)
+	if gated, ok := c.(cluster.Gated); ok && gated.NeedsGateway() && needed == cluster.BlueGreen && !s.gated {
+		return fmt.Errorf("blue-green on this cluster needs a gateway in front of %s, by which it is switched; set gateway: true for it in the deploy step", s.Service)
+	}
 	switch needed {
 	case "", cluster.RollingUpdate, cluster.Serial, cluster.AllAtOnce:
-		if s.Pull == 0 {
-			return nil
-		}
-	}
-	if _, ok := c.(cluster.Strategist); ok {
 		return nil
 	}
-	if s.Pull > 0 {
-		return errors.New("this cluster pulls its images itself; leave pull out")
+	if k, ok := c.(cluster.Strategist); ok && slices.Contains(k.Strategies(), needed) {
+		return nil
 	}
 	return fmt.Errorf("this cluster has no strategy %s; accepted: rolling, serial, all-at-once, or another cluster with --cluster", s.Strategy)
 }
@@ -193,9 +195,7 @@ func (s *Update) play(ctx context.Context, st *stage) error {
 		return fmt.Errorf("update: no service %s is deployed", s.Service)
 	}
 	change := cluster.Change{Image: s.Image, Balance: cluster.Balance(s.Balance), Rollout: s.rollout(*service), Pull: s.Pull}
-	if s := cluster.Strategy(s.Strategy); s == cluster.Batched || s == cluster.BlueGreen || s == cluster.Canary {
-		change.Strategy = s
-	}
+	change.Strategy = cluster.Strategy(s.Strategy)
 	for _, e := range s.Environment {
 		if change.Environment == nil {
 			change.Environment = map[string]string{}

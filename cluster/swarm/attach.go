@@ -67,6 +67,8 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 		return fault(errors.New("nothing of it was brought up by coinbench; do that first: coinbench up --cluster swarm"))
 	}
 	var services []*service
+	var others map[string]swarm.Service
+	found.Items, others = pairs(found.Items)
 	for _, x := range found.Items {
 		labels := x.Spec.Labels
 		if labels[modeLabel] != "up" && !looking {
@@ -76,7 +78,8 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 		if err != nil {
 			return fault(fmt.Errorf("the label %s of %s: %w", serviceLabel, x.Spec.Name, err))
 		}
-		s := &service{name: spec.Name, id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate, turn: make(chan struct{}, 1)}
+		s := &service{name: spec.Name, id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate, turn: make(chan struct{}, 1),
+			colour: labels[colourLabel], beside: others[x.ID].ID, partial: isPart(x)}
 		if r := x.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
 			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
 		}
@@ -119,6 +122,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	c.mu.Lock()
 	for i, s := range services {
 		s.published = c.publishedPorts(found.Items[i])
+		s.note = c.explain(s, found.Items[i], others[found.Items[i].ID])
 	}
 	c.mu.Unlock()
 	c.startWatching()

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,7 +58,29 @@ func (c *Cluster) Scale(ctx context.Context, service string, replicas int) error
 	return nil
 }
 
-// Update changes a service by the engine's rolling update.
+// Strategies lists all. Blue-green is for services with a gateway in front.
+func (c *Cluster) Strategies() []cluster.Strategy { return cluster.Strategies() }
+
+// NeedsGateway says that blue-green needs cluster.Service.Gateway here.
+func (c *Cluster) NeedsGateway() bool { return true }
+
+// movement is how a service becomes what it shall be.
+type movement struct {
+	change     cluster.Change // its fields that are of one update only
+	ofRollback bool
+	force      bool // replace tasks that are as wished already
+}
+
+// part is how many of n replicas the update shall replace; 0: all.
+func (m movement) part(n int) int {
+	if k := len(m.change.Slots); k < n {
+		return k
+	}
+	return 0
+}
+
+// Update changes a service by the engine's rolling update, or by the change's strategy. Where the change names slots, so many are
+// replaced, and the engine chooses which.
 func (c *Cluster) Update(ctx context.Context, service string, change cluster.Change) error {
 	s, release, err := c.begin(ctx, service)
 	if err != nil {
@@ -74,7 +97,10 @@ func (c *Cluster) Update(ctx context.Context, service string, change cluster.Cha
 	if err != nil {
 		return fmt.Errorf("update %s: %w", service, err)
 	}
-	return c.move(ctx, s, after, false, false)
+	if change.Strategy == cluster.BlueGreen && !before.SameTasks(after) {
+		return c.switchOver(ctx, s, after)
+	}
+	return c.move(ctx, s, after, movement{change: change})
 }
 
 // Rollback undoes the last update.
@@ -92,7 +118,7 @@ func (c *Cluster) Rollback(ctx context.Context, service string) error {
 	}
 	after := *previous
 	after.Replicas = before.Replicas
-	return c.move(ctx, s, after, true, false)
+	return c.move(ctx, s, after, movement{ofRollback: true})
 }
 
 // Restart replaces every task of a service by a rolling update that changes nothing.
@@ -105,28 +131,39 @@ func (c *Cluster) Restart(ctx context.Context, service string) error {
 	c.mu.Lock()
 	spec := s.spec
 	c.mu.Unlock()
-	return c.move(ctx, s, spec, false, true)
+	return c.move(ctx, s, spec, movement{force: true})
 }
 
+// held is the delay after the slots of an update that replaces some tasks only: until the next update takes its place.
+const held = 24 * time.Hour
+
 // move makes a service what it shall be.
-func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, ofRollback, force bool) error {
+func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, how movement) error {
 	c.mu.Lock()
 	before, previous, mode := s.spec, s.previous, s.mode
-	dirty := force || !before.SameTasks(after)
+	part := how.part(before.Replicas)
+	// An update to what is wished already goes on with one that has replaced some tasks: it is the same update to a rollback.
+	goesOn := s.partial && before.SameTasks(after) && !how.ofRollback
+	dirty := how.force || goesOn || !before.SameTasks(after)
 	was := before
-	s.spec, s.previous = after, &was
+	s.spec = after
+	if !goesOn {
+		s.previous = &was
+	}
 	c.settle(s)
-	if force {
+	if how.force {
 		s.force++
 	}
 	rules := after.Update
-	if ofRollback {
+	if how.ofRollback {
 		rules = after.Rollback
 	}
 	spec := c.describe(s, slices.Index(c.services, s))
-	spec.UpdateConfig = rollout(rules)
-	detail := []string{"parallelism", strconv.Itoa(rules.Parallelism), "delay", rules.Delay.String(), "order", rules.Order}
-	if ofRollback {
+	strategy := cmp.Or(how.change.Strategy, cluster.RollingUpdate)
+	spec.UpdateConfig = rollout(c.lanes(rules, part, before.Replicas, goesOn))
+	detail := []string{"strategy", string(strategy), "parallelism", strconv.Itoa(rules.Parallelism), "delay", rules.Delay.String(), "order", rules.Order,
+		"tasks", strconv.Itoa(cmp.Or(part, before.Replicas))}
+	if how.ofRollback {
 		detail = append(detail, "rollback", "true")
 	}
 	// What the engine does by itself when an update fails is an update back to this.
@@ -141,7 +178,14 @@ func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, o
 	}
 	c.mu.Unlock()
 	if !same {
+		if dirty && strategy == cluster.Batched {
+			if err := c.fetch(ctx, s, after); err != nil {
+				undo()
+				return fmt.Errorf("update %s: %w", s.name, err)
+			}
+		}
 		old, err := c.updateStatus(ctx, s)
+		known := c.known(s)
 		if err == nil {
 			err = c.change(ctx, s, func(to *swarm.ServiceSpec) { *to = spec })
 		}
@@ -150,15 +194,18 @@ func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, o
 			return fmt.Errorf("update %s: %w", s.name, err)
 		}
 		if dirty {
-			rolledOut := c.rollout(ctx, s, old, rules)
+			rolledOut := c.rollout(ctx, s, old, rules, known, part)
 			var refused *cluster.RolloutError
 			switch {
 			case errors.As(rolledOut, &refused):
-				if refused.Outcome == cluster.RolledBack {
+				if goesOn && refused.Outcome == cluster.Paused && rules.FailureAction == "rollback" {
+					rolledOut = c.goBack(ctx, s, refused)
+				} else if refused.Outcome == cluster.RolledBack {
 					undo()
 				}
 				c.mu.Lock()
-				c.emit(history.RolloutEnd, s.name, "", "state", string(refused.Outcome))
+				s.partial = false
+				c.emit(history.RolloutEnd, s.name, "", "state", string(refused.Outcome), "reason", refused.Reason)
 				c.mu.Unlock()
 				return rolledOut
 			case rolledOut != nil:
@@ -168,22 +215,63 @@ func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, o
 		if err := c.await(ctx, s, "update"); err != nil {
 			return err
 		}
-		if ofRollback { // its own rules were for this once
+		if how.ofRollback { // its own rules were for this once
 			if err := c.change(ctx, s, func(to *swarm.ServiceSpec) { to.UpdateConfig = rollout(after.Update) }); err != nil {
 				return fmt.Errorf("update %s: %w", s.name, err)
 			}
 		}
+		c.mu.Lock()
+		s.partial, s.note = dirty && part > 0, ""
 		if dirty {
-			c.mu.Lock()
 			c.emit(history.RolloutEnd, s.name, "", "state", string(cluster.Completed))
-			c.mu.Unlock()
 		}
+		c.mu.Unlock()
 	}
 	names := c.names(ctx, s)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.emit(history.ServiceUpdated, s.name, "", append(s.inForce(), names...)...)
 	return nil
+}
+
+// lanes are the rules that the engine is given. It cannot be told to replace some of the tasks, but it can be told to wait after them,
+// until another update takes this one's place. What it would roll back to is what the service was before its last update, which of
+// one that goes on is the same: it pauses instead, and is moved back.
+func (c *Cluster) lanes(r cluster.Rollout, part, replicas int, goesOn bool) cluster.Rollout {
+	if part > 0 {
+		r.Parallelism, r.Delay = part, held
+		r.MaxFailureRatio *= float64(part) / float64(replicas) // the engine counts failures against all
+	}
+	if goesOn && r.FailureAction == "rollback" {
+		r.FailureAction = "pause"
+	}
+	return r
+}
+
+// goBack moves a service back to what it was before an update in two parts, the second of which has failed.
+func (c *Cluster) goBack(ctx context.Context, s *service, refused *cluster.RolloutError) error {
+	c.mu.Lock()
+	back := *s.previous
+	back.Replicas = s.spec.Replicas
+	c.mu.Unlock()
+	if err := c.move(ctx, s, back, movement{ofRollback: true}); err != nil {
+		refused.Reason += "; then the rollback failed: " + err.Error()
+	}
+	refused.Outcome = cluster.RolledBack
+	return refused
+}
+
+// known are the tasks of a service so far.
+func (c *Cluster) known(s *service) map[*task]bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known := map[*task]bool{}
+	for _, t := range c.tasks {
+		if t.s == s {
+			known[t] = true
+		}
+	}
+	return known
 }
 
 // updateStatus is what the engine says of a service's last update; zero: there was none.
@@ -199,8 +287,9 @@ func (c *Cluster) updateStatus(ctx context.Context, s *service) (status swarm.Up
 }
 
 // rollout follows the engine's rolling update to its end. old is the status of the update before: one that began when that
-// one did says nothing of this.
-func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatus, rules cluster.Rollout) error {
+// one did says nothing of this. known are the tasks before it. part: it ends when so many new ones have been in rotation for as long
+// as they are watched; 0: when the engine says so.
+func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatus, rules cluster.Rollout, known map[*task]bool, part int) error {
 	c.mu.Lock()
 	replicas := s.spec.Replicas
 	c.mu.Unlock()
@@ -210,6 +299,8 @@ func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatu
 	stall := c.allowance(s) + rules.Delay + rules.Monitor
 	moved, before := time.Now(), ""
 	back := false
+	turned := map[int]bool{} // slots that the rollout has come to
+	var up time.Time         // since when the part is in rotation
 	for {
 		status, err := c.updateStatus(ctx, s)
 		if err != nil {
@@ -241,13 +332,30 @@ func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatu
 		}
 		c.mu.Lock()
 		now := string(status.State)
+		young := 0
 		for _, t := range c.live(s) {
 			now += t.name + string(t.state) + string(t.desired)
+			if (leaving(t) || !known[t]) && !turned[t.slot] && !back {
+				turned[t.slot] = true
+				c.emit(history.RolloutSlot, s.name, "", "slot", strconv.Itoa(t.slot))
+			}
+			if !known[t] && t.joined && !leaving(t) {
+				young++
+			}
+		}
+		switch {
+		case part == 0 || young < part:
+			up = time.Time{}
+		case up.IsZero():
+			up = time.Now()
 		}
 		news := c.news
 		c.mu.Unlock()
 		if now != before {
 			moved, before = time.Now(), now
+		}
+		if !up.IsZero() && time.Since(up) >= rules.Monitor {
+			return nil
 		}
 		if time.Since(moved) > stall {
 			c.mu.Lock()

@@ -25,6 +25,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 	if err := c.Check(app); err != nil {
 		return fault(err)
 	}
+	app.Services = withGateways(app.Services, c.config.Tag)
 	if err := c.setUp(ctx, app); err != nil {
 		return fault(err)
 	}
@@ -79,7 +80,7 @@ func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 	c.network = made.ID
 	c.services = []*service{}
 	for _, spec := range app.Services {
-		c.services = append(c.services, &service{name: spec.Name, spec: spec, turn: make(chan struct{}, 1)})
+		c.services = append(c.services, &service{name: spec.Name, spec: spec, colour: firstColour(spec), turn: make(chan struct{}, 1)})
 	}
 	c.mu.Unlock()
 	if err := c.tunnel.open(ctx); err != nil {
@@ -366,16 +367,15 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 	for _, s := range slices.Backward(services) {
 		c.mu.Lock()
 		s.removed = true
+		sets := []string{s.beside, s.id}
 		c.mu.Unlock()
-		if s.id == "" {
-			continue
-		}
-		err := c.retried(ctx, func(ctx context.Context) error {
-			_, err := c.engine.ServiceRemove(ctx, s.id, client.ServiceRemoveOptions{})
-			return err
-		})
-		if err != nil && !cerrdefs.IsNotFound(err) {
-			faults = append(faults, fmt.Errorf("remove service %s: %w", s.name, err))
+		for _, id := range sets {
+			if id == "" {
+				continue
+			}
+			if err := c.discardSet(ctx, id); err != nil {
+				faults = append(faults, fmt.Errorf("remove service %s: %w", s.name, err))
+			}
 		}
 	}
 	if c.stop != nil {

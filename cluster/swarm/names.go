@@ -23,6 +23,8 @@ const (
 	priorLabel    = "coinbench.previous" // the same before the last update
 	partLabel     = "coinbench.part"     // app, probe, relay, job, registry
 	registryLabel = "coinbench.registry" // address of the registry that this service is, for every node
+	colourLabel   = "coinbench.colour"   // blue or green: the set of tasks that this engine's service is, behind a gateway
+	keptLabel     = "coinbench.kept"     // true: a set that was switched away from
 	stackLabel    = "com.docker.stack.namespace"
 )
 

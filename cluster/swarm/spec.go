@@ -37,6 +37,9 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 	if s.previous != nil {
 		labels[priorLabel] = encoded(*s.previous)
 	}
+	if s.colour != "" {
+		labels[colourLabel] = s.colour
+	}
 	k, _ := kind(w.Image)
 	replica := w.Name + ".{{.Task.Slot}}"
 	if w.Global {
@@ -55,7 +58,7 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 	}
 	grace := w.StopGrace
 	spec := swarm.ServiceSpec{
-		Annotations: swarm.Annotations{Name: engineName(c.app.Name, w.Name), Labels: labels},
+		Annotations: swarm.Annotations{Name: setName(c.app.Name, w.Name, s.colour), Labels: labels},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
 				Image: c.reference(w.Image), Env: list, StopGracePeriod: &grace, ReadOnly: k != "" && k != "redis",
@@ -63,7 +66,7 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 			},
 			RestartPolicy: restart(w.Restart),
 			Placement:     &swarm.Placement{Constraints: w.Constraints},
-			Networks:      []swarm.NetworkAttachmentConfig{{Target: c.network, Aliases: []string{w.Name}}},
+			Networks:      []swarm.NetworkAttachmentConfig{{Target: c.network, Aliases: []string{alias(w, s.colour)}}},
 			ForceUpdate:   s.force,
 		},
 		UpdateConfig:   rollout(w.Update),

@@ -70,7 +70,8 @@ type Cluster struct {
 	network  string      // its ID
 	vip      bool        // virtual addresses work, or are asked for
 	tasks    map[string]*task
-	numbers  map[string]int // tasks so far of every slot, so that names are unique within a run
+	fetched  map[string]bool // tasks to come whose image every node has already
+	numbers  map[string]int  // tasks so far of every slot, so that names are unique within a run
 	nodes    map[string]node
 	jobs     int           // so far
 	busy     int           // changes that are going on
@@ -99,6 +100,10 @@ type service struct {
 	force     uint64           // counts forced updates
 	published []string
 	removed   bool
+	colour    string // of the set in rotation, behind a gateway: blue or green; "": there is none
+	beside    string // the other set's ID on the engine, while there is one
+	partial   bool   // an update has replaced some tasks only, as it was told
+	note      string // what a person must know
 }
 
 // New returns a cluster with nothing deployed. It touches nothing.
@@ -132,6 +137,7 @@ func New(config Config) (*Cluster, error) {
 func (c *Cluster) forget() {
 	c.app, c.services, c.network = cluster.App{}, nil, ""
 	c.tasks, c.nodes, c.cut = map[string]*task{}, map[string]node{}, map[string][]*task{}
+	c.fetched = map[string]bool{}
 	if c.numbers == nil {
 		c.numbers = map[string]int{}
 	}

@@ -90,7 +90,7 @@ func (c *Cluster) missing(s *service, since int) (advice string, err error) {
 	filled := map[int]bool{}
 	for _, t := range c.live(s) {
 		switch {
-		case leaving(t):
+		case leaving(t) || t.engine != s.id:
 			fault("%s has not ended yet", t.name)
 			continue
 		case t.joined && !filled[t.slot]:
@@ -169,14 +169,18 @@ func passing(err error) bool {
 
 // change changes the engine's service: edit is given its spec as it is now.
 func (c *Cluster) change(ctx context.Context, s *service, edit func(*swarm.ServiceSpec)) error {
+	return c.changeSet(ctx, s.id, edit)
+}
+
+func (c *Cluster) changeSet(ctx context.Context, id string, edit func(*swarm.ServiceSpec)) error {
 	return c.retried(ctx, func(ctx context.Context) error {
-		found, err := c.engine.ServiceInspect(ctx, s.id, client.ServiceInspectOptions{})
+		found, err := c.engine.ServiceInspect(ctx, id, client.ServiceInspectOptions{})
 		if err != nil {
 			return err
 		}
 		spec := found.Service.Spec
 		edit(&spec)
-		_, err = c.engine.ServiceUpdate(ctx, s.id, client.ServiceUpdateOptions{Version: found.Service.Version, Spec: spec})
+		_, err = c.engine.ServiceUpdate(ctx, id, client.ServiceUpdateOptions{Version: found.Service.Version, Spec: spec})
 		return err
 	})
 }
@@ -187,7 +191,7 @@ func (c *Cluster) Status(ctx context.Context) ([]cluster.ServiceStatus, error) {
 	defer c.mu.Unlock()
 	var list []cluster.ServiceStatus
 	for _, s := range c.services {
-		st := cluster.ServiceStatus{Service: s.spec, Published: c.published(s)}
+		st := cluster.ServiceStatus{Service: s.spec, Published: c.published(s), Note: s.note}
 		present := map[int]bool{}
 		add := func(t *task) {
 			x := cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: c.nodes[t.node].name, Image: t.image, State: t.taskState(), Error: t.fault(), Address: t.reach()}

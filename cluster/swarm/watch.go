@@ -27,6 +27,7 @@ type task struct {
 	address string // in the overlay, without port; "": none yet
 	created time.Time
 	version uint64 // of the service's forced updates
+	engine  string // ID of the engine's service that it belongs to
 
 	state     swarm.TaskState // observed
 	desired   swarm.TaskState
@@ -36,6 +37,7 @@ type task struct {
 	container string
 
 	started, joined, left, gone, killed bool
+	pulled, ready, told                 bool      // its image is there; out of rotation, and could be in it; told to stop
 	running                             time.Time // when it was seen running first
 	last                                int       // number of the look in which it was seen last
 }
@@ -121,8 +123,10 @@ func (c *Cluster) observe(ctx context.Context) error {
 	c.seeNodes(nodes.Items)
 	byID := map[string]*service{}
 	for _, s := range c.services {
-		if s.id != "" {
-			byID[s.id] = s
+		for _, id := range []string{s.id, s.beside} {
+			if id != "" {
+				byID[id] = s
+			}
 		}
 	}
 	slices.SortFunc(all.Items, func(a, b swarm.Task) int {
@@ -166,7 +170,8 @@ func (c *Cluster) see(s *service, x swarm.Task) {
 		}
 		place := nth(s.name, slot)
 		c.numbers[place]++
-		t = &task{name: fmt.Sprintf("%s#%d", place, c.numbers[place]), s: s, slot: slot, created: x.CreatedAt, version: x.Spec.ForceUpdate}
+		t = &task{name: fmt.Sprintf("%s#%d", place, c.numbers[place]), s: s, slot: slot, created: x.CreatedAt, version: x.Spec.ForceUpdate, engine: x.ServiceID}
+		t.pulled = c.fetched[t.name]
 		if spec := x.Spec.ContainerSpec; spec != nil {
 			t.image = c.plain(spec.Image)
 		}
@@ -279,15 +284,22 @@ func (c *Cluster) arrive(t *task, trusted bool) {
 	}
 	// A task that gets unhealthy before it was ever healthy, and ends with status 0, is called running for a moment.
 	if t.s.spec.Health == nil || trusted || time.Since(t.running) >= steady {
-		t.joined = true
-		if t.s.spec.Health != nil {
+		if t.s.spec.Health != nil && !t.ready {
 			c.emit(history.TaskHealthy, t.s.name, t.name)
 		}
+		if t.ready = true; t.engine == t.s.beside { // of the other set: out of rotation
+			return
+		}
+		t.joined = true
 		c.emit(history.TaskJoined, t.s.name, t.name)
 	}
 }
 
 func (c *Cluster) started(t *task) {
+	if !t.pulled && (t.state == swarm.TaskStateReady || t.state == swarm.TaskStateStarting || t.state == swarm.TaskStateRunning) {
+		t.pulled = true
+		c.emit(history.TaskPulled, t.s.name, t.name, "node", c.nodes[t.node].name)
+	}
 	if t.started || t.state != swarm.TaskStateStarting && t.state != swarm.TaskStateRunning {
 		return
 	}
@@ -318,10 +330,10 @@ func (c *Cluster) depart(t *task) {
 		}
 		c.emit(history.TaskLeft, t.s.name, t.name)
 	}
-	if !t.left && (leaving(t) || t.last < c.looked) && t.started && !t.killed && t.fault() == "" {
+	if !t.told && (leaving(t) || t.last < c.looked) && t.started && !t.killed && t.fault() == "" {
 		c.emit(history.TaskStopping, t.s.name, t.name)
 	}
-	t.left = true
+	t.left, t.told = true, true
 	if !over {
 		return
 	}
@@ -390,7 +402,7 @@ func (t *task) taskState() cluster.TaskState {
 		return cluster.Complete
 	case leaving(t):
 		return cluster.Stopping
-	case t.joined:
+	case t.joined && !t.left:
 		return cluster.Running
 	}
 	return cluster.Starting

@@ -168,6 +168,11 @@ func printApp(ctx context.Context, p process, c cluster.Cluster) error {
 		return err
 	}
 	for _, s := range all {
+		if s.Note != "" {
+			fmt.Fprintf(p.stdout, "\n%s: %s\n", s.Name, s.Note)
+		}
+	}
+	for _, s := range all {
 		if s.Name == "webui" && len(s.Published) > 0 {
 			fmt.Fprintf(p.stdout, "\nThe web page: http://%s/\n", s.Published[0])
 		}
@@ -282,6 +287,7 @@ func updateCommand(p process) *cobra.Command {
 	var (
 		f                     existing
 		image, balance, order string
+		strategy              string
 		env                   []string
 		parallelism           int
 		delay, monitor        time.Duration
@@ -291,10 +297,15 @@ func updateCommand(p process) *cobra.Command {
 		Use:   "update SERVICE",
 		Short: "Change a service of an app that is up by a rolling update",
 		Example: `  coinbench update worker --image coinbench/worker:v0.01 --parallelism 2 --delay 5s
-  coinbench update rng --env COIN_DELAY=50ms`,
+  coinbench update rng --env COIN_DELAY=50ms
+  coinbench update webui --image coinbench/webui:v2 --strategy blue-green`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			change := cluster.Change{Image: image, Balance: cluster.Balance(balance), Environment: map[string]string{}}
+			accepted := []cluster.Strategy{cluster.RollingUpdate, cluster.Serial, cluster.Batched, cluster.AllAtOnce, cluster.BlueGreen}
+			if !slices.Contains(accepted, cluster.Strategy(strategy)) {
+				return usage(fmt.Errorf("--strategy %s; accepted: rolling, serial, batched, all-at-once, blue-green (a canary is judged by requests: play a scenario)", strategy))
+			}
+			change := cluster.Change{Strategy: cluster.Strategy(strategy), Image: image, Balance: cluster.Balance(balance), Environment: map[string]string{}}
 			for _, text := range env {
 				name, value, ok := strings.Cut(text, "=")
 				if !ok {
@@ -311,7 +322,7 @@ func updateCommand(p process) *cobra.Command {
 					if s.Name != args[0] {
 						continue
 					}
-					r := s.Update
+					r := cluster.Strategy(strategy).Rollout(s.Update, s.Replicas)
 					for name, set := range map[string]func(){
 						"parallelism": func() { r.Parallelism = parallelism }, "delay": func() { r.Delay = delay }, "order": func() { r.Order = order },
 						"monitor": func() { r.Monitor = monitor }, "failure-action": func() { r.FailureAction = action },
@@ -330,6 +341,7 @@ func updateCommand(p process) *cobra.Command {
 	c.Flags().StringVar(&image, "image", "", "another image or tag")
 	c.Flags().StringArrayVar(&env, "env", nil, "set a variable, as `NAME=VALUE`; may be repeated")
 	c.Flags().StringVar(&balance, "balance", "", "round-robin (virtual addresses) or random (DNS round robin)")
+	c.Flags().StringVar(&strategy, "strategy", string(cluster.RollingUpdate), "how it is rolled out: rolling, serial, batched, all-at-once, blue-green")
 	c.Flags().IntVar(&parallelism, "parallelism", 1, "tasks replaced at the same time; 0: all")
 	c.Flags().DurationVar(&delay, "delay", 0, "pause after each task")
 	c.Flags().StringVar(&order, "order", "stop-first", "stop-first or start-first")

@@ -28,7 +28,7 @@ func contenders() []contender {
 		{"start-first", map[string]string{"strategy": "rolling", "order": "start-first"}},
 		{"batched", map[string]string{"strategy": "batched"}},
 		{"all-at-once", map[string]string{"strategy": "all-at-once"}},
-		{"blue-green", map[string]string{"strategy": "blue-green"}},
+		{"blue-green", map[string]string{"strategy": "blue-green", "gateway": "true"}},
 		{"canary", map[string]string{"strategy": "canary", "order": "start-first"}},
 	}
 }

@@ -1,0 +1,140 @@
+package swarm
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	api "github.com/moby/moby/api/types/swarm"
+
+	"coinbench/cluster"
+)
+
+// A gateway comes after its service, takes over its name and its ports, and is waited for by those that depend on the service.
+func TestWithGateways(t *testing.T) {
+	all := withGateways([]cluster.Service{
+		{Name: "redis", Image: "redis:7"},
+		{Name: "webui", Image: "coinbench/webui:v0.1", Gateway: true, Ports: []cluster.Port{{Target: 80, Published: 8000}}, DependsOn: []string{"redis"}},
+		{Name: "probe", Image: "coinbench/rng:v0.1", DependsOn: []string{"webui"}},
+	}, "v7")
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+	}
+	if !slices.Equal(names, []string{"redis", "webui", "webui-gateway", "probe"}) {
+		t.Fatalf("services are %v", names)
+	}
+	own, gate, probe := all[1], all[2], all[3]
+	if len(own.Ports) != 0 || len(gate.Ports) != 1 || gate.Image != "coinbench/gateway:v7" || gate.Environment["COIN_UPSTREAM"] != "webui-blue:80,webui-green:80" {
+		t.Errorf("the service %+v, its gateway %+v", own, gate)
+	}
+	if !slices.Contains(gate.DependsOn, "webui") || !slices.Contains(probe.DependsOn, "webui-gateway") {
+		t.Errorf("dependencies are %v and %v", gate.DependsOn, probe.DependsOn)
+	}
+	if got := []string{alias(own, blue), alias(own, green), alias(gate, ""), alias(all[0], "")}; !slices.Equal(got, []string{"webui-blue", "webui-green", "webui", "redis"}) {
+		t.Errorf("names in the overlay are %v", got)
+	}
+	c := &Cluster{}
+	for _, s := range all {
+		if faults := c.checkService(cluster.App{}, s); len(faults) > 0 {
+			t.Errorf("%s: %v", s.Name, faults)
+		}
+	}
+}
+
+// The engine is told to wait after a part, and to pause where its own way back would lead to the new version.
+func TestLanes(t *testing.T) {
+	c := &Cluster{}
+	r := cluster.Rollout{Parallelism: 2, Delay: time.Second, MaxFailureRatio: 0.5, FailureAction: "rollback"}
+	if got := c.lanes(r, 0, 4, false); got != r {
+		t.Errorf("an update of all: %+v", got)
+	}
+	if got := c.lanes(r, 1, 4, false); got.Parallelism != 1 || got.Delay != held || got.MaxFailureRatio != 0.125 || got.FailureAction != "rollback" {
+		t.Errorf("an update of one of four: %+v", got)
+	}
+	if got := c.lanes(r, 0, 4, true); got.FailureAction != "pause" || got.Parallelism != 2 {
+		t.Errorf("an update that goes on: %+v", got)
+	}
+	for _, row := range []struct{ slots, replicas, want int }{{0, 4, 0}, {1, 4, 1}, {4, 4, 0}, {5, 4, 0}} {
+		if got := (movement{change: cluster.Change{Slots: make([]int, row.slots)}}).part(row.replicas); got != row.want {
+			t.Errorf("%d slots of %d replicas: %d, want %d", row.slots, row.replicas, got, row.want)
+		}
+	}
+}
+
+func set(id, name, colour string, kept bool, created int64) api.Service {
+	s := api.Service{ID: id}
+	s.CreatedAt = time.Unix(created, 0)
+	s.Spec.Name = name
+	s.Spec.Labels = map[string]string{}
+	if colour != "" {
+		s.Spec.Labels[colourLabel] = colour
+	}
+	if kept {
+		s.Spec.Labels[keptLabel] = "true"
+	}
+	s.Spec.TaskTemplate.ContainerSpec = &api.ContainerSpec{Image: "coinbench/hasher:" + id}
+	return s
+}
+
+// Whichever set an update that was cut off has left, the one in rotation is found, and what is said of the other is true.
+func TestPairs(t *testing.T) {
+	for _, row := range []struct {
+		what          string
+		all           []api.Service
+		serves, other string
+		says          string
+	}{
+		{"before the switch", []api.Service{set("a", "x_hasher", blue, false, 1), set("b", "x_hasher-green", green, false, 2)}, "a", "b", "before its switch"},
+		{"before the switch back to blue", []api.Service{set("a", "x_hasher", blue, false, 2), set("b", "x_hasher-green", green, false, 1)}, "b", "a", "before its switch"},
+		{"after the switch", []api.Service{set("a", "x_hasher", blue, true, 1), set("b", "x_hasher-green", green, false, 2)}, "b", "a", "after its switch"},
+		{"after the switch, listed the other way", []api.Service{set("b", "x_hasher-green", green, false, 2), set("a", "x_hasher", blue, true, 1)}, "b", "a", "after its switch"},
+		{"alone", []api.Service{set("b", "x_hasher-green", green, false, 2)}, "b", "", ""},
+	} {
+		in, beside := pairs(append([]api.Service{set("r", "x_redis", "", false, 0)}, row.all...))
+		if len(in) != 2 || in[0].ID != "r" || in[1].ID != row.serves || beside[row.serves].ID != row.other {
+			t.Errorf("%s: in rotation %+v, beside %+v", row.what, in, beside)
+			continue
+		}
+		c := &Cluster{}
+		c.forget()
+		if note := c.explain(&service{name: "hasher"}, in[1], beside[row.serves]); !strings.Contains(note, row.says) || row.says == "" && note != "" {
+			t.Errorf("%s: %q", row.what, note)
+		}
+	}
+}
+
+// What is said of an update that the engine carries on, pauses or holds.
+func TestExplain(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, row := range []struct {
+		state api.UpdateState
+		delay time.Duration
+		says  []string
+	}{
+		{api.UpdateStateUpdating, time.Second, []string{"since 03:04:05", "by itself", "1 of 2 tasks are as wished (coinbench/hasher:v2)"}},
+		{api.UpdateStateUpdating, held, []string{"a part", "coinbench update hasher", "coinbench rollback hasher"}},
+		{api.UpdateStatePaused, time.Second, []string{"paused", "sick", "coinbench rollback hasher"}},
+		{api.UpdateStateRollbackStarted, time.Second, []string{"rolled back", "by itself"}},
+		{api.UpdateStateCompleted, time.Second, nil},
+	} {
+		c := &Cluster{}
+		c.forget()
+		s := &service{name: "hasher", id: "a", spec: cluster.Service{Image: "coinbench/hasher:v2"}}
+		c.tasks["1"] = &task{s: s, name: "hasher.1#2", slot: 1, image: "coinbench/hasher:v2", engine: "a"}
+		c.tasks["2"] = &task{s: s, name: "hasher.2#1", slot: 2, image: "coinbench/hasher:v1", engine: "a"}
+		x := set("a", "x_hasher", "", false, 1)
+		x.Spec.UpdateConfig = &api.UpdateConfig{Delay: row.delay}
+		x.UpdateStatus = &api.UpdateStatus{State: row.state, StartedAt: &at, Message: "sick"}
+		note := c.explain(s, x, api.Service{})
+		if len(row.says) == 0 && note != "" {
+			t.Errorf("%s: %q", row.state, note)
+		}
+		for _, text := range row.says {
+			if !strings.Contains(note, text) {
+				t.Errorf("%s: %q does not say %q", row.state, note, text)
+			}
+		}
+	}
+}
