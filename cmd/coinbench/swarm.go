@@ -12,6 +12,6 @@ func swarmCommand(p process) *cobra.Command {
   coinbench swarm lab up --nodes 3
   coinbench swarm lab down`,
 	}
-	c.AddCommand(bootstrapCommand(p), labCommand(p))
+	c.AddCommand(bootstrapCommand(p), labCommand(p), vmCommand(p))
 	return c
 }

@@ -6,25 +6,35 @@
 package vipvm
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"time"
 )
 
-//go:embed vipvm.sh
-var script string
+var (
+	//go:embed vipvm.sh
+	script string
+	//go:embed swarm.sh
+	swarmScript string
+)
 
 // ErrNoResult is the error of Run when the machine could not be made, froze, or took longer than its limit: nothing is
 // known of the command. What happened is on the standard error stream.
 var ErrNoResult = errors.New("the virtual machine gave no result")
 
+// ErrFrozen is an ErrNoResult, that of a machine that gave no sign of life any more: a fault of the emulation.
+var ErrFrozen = fmt.Errorf("%w: it froze", ErrNoResult)
+
 // The script's own exit statuses.
 const (
+	exitFrozen = 123
 	exitLate   = 124
 	exitFailed = 125
 )
@@ -34,7 +44,18 @@ type Options struct {
 	Shares         []string      // folders of this machine that it may write to, at the same paths
 	Env            []string      // NAME=value, for the command
 	Timeout        time.Duration // of everything, whole seconds; 0: the script's own, an hour
+	MemoryMB       int           // 0: the script's own, 4096
+	Prepared       bool          // install nothing; what is missing is an error
+	Swarm          *Swarm        // nil: one engine that is in no Swarm
 	Stdout, Stderr io.Writer     // of the command; the script's own progress goes to Stderr as well
+}
+
+// Swarm is what the command finds in the machine instead of the one engine: a lab of several nodes, as package lab makes
+// it, with the manager's engine in DOCKER_HOST, and the program itself as coinbench.
+type Swarm struct {
+	Nodes    int    // 0: 2
+	Program  string // path of the coinbench binary
+	Registry string // folder of the lab's registry, which has the images; Fill makes one
 }
 
 // Run runs a command and returns its exit status. It installs what it needs with apt-get, once.
@@ -52,6 +73,8 @@ func Run(ctx context.Context, o Options, command ...string) (status int, err err
 		return 0, nil
 	case !errors.As(err, &exit):
 		return 0, fmt.Errorf("vipvm: %w", err)
+	case exit.ExitCode() == exitFrozen:
+		return 0, fmt.Errorf("vipvm: %w", ErrFrozen)
 	case exit.ExitCode() == exitLate || exit.ExitCode() == exitFailed || exit.ExitCode() < 0:
 		return 0, fmt.Errorf("vipvm: %w (%w)", ErrNoResult, err)
 	}
@@ -68,6 +91,16 @@ func arguments(o Options, command []string) []string {
 	}
 	if o.Timeout > 0 {
 		args = append(args, "--timeout", fmt.Sprint(int(o.Timeout.Seconds())))
+	}
+	if o.MemoryMB > 0 {
+		args = append(args, "--mem", strconv.Itoa(o.MemoryMB))
+	}
+	if o.Prepared {
+		args = append(args, "--prepared")
+	}
+	if s := o.Swarm; s != nil && len(command) > 0 {
+		args = append(args, "--no-docker")
+		command = append([]string{"bash", "-c", swarmScript, "swarm.sh", strconv.Itoa(cmp.Or(s.Nodes, 2)), s.Program, s.Registry}, command...)
 	}
 	return append(append(args, "--"), command...)
 }

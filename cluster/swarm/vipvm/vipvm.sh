@@ -18,14 +18,16 @@ usage: vipvm.sh [OPTION...] -- COMMAND [ARG...]
   --accel A        auto | kvm | tcg                              (default auto)
   --console FILE   keep the kernel console log in FILE
   --prepare        install and unpack what is needed, then stop
+  --prepared       install nothing: fail if anything is missing
 The host's whole root is there, read-only under a tmpfs overlay: what COMMAND writes
 outside --share is gone afterwards.  COMMAND runs as root in the caller's directory;
-its stdout, stderr and exit status are passed on.  vipvm's own failures exit 125.
+its stdout, stderr and exit status are passed on.  vipvm's own failures exit 125,
+a VM that gives no sign of life any more 123, one that is late 124.
 EOF
 }
 
 # ---------------------------------------------------------------- options
-shares=() pubs=() envs=() cpus=2 mem=4096 disk= net=0 docker=1 limit=3600 accel=auto console= prepare=0
+shares=() pubs=() envs=() cpus=2 mem=4096 disk= net=0 docker=1 limit=3600 accel=auto console= prepare=0 prepared=0
 while (($#)); do
   case $1 in
     --share)   shares+=("$(realpath -e -- "$2")"); shift ;;
@@ -40,6 +42,7 @@ while (($#)); do
     --accel)   accel=$2; shift ;;
     --console) console=$(realpath -- "$2"); shift ;;
     --prepare) prepare=1 ;;
+    --prepared) prepared=1 ;;
     -h|--help) usage; exit 0 ;;
     --)        shift; break ;;
     *)         usage >&2; exit 125 ;;
@@ -83,6 +86,9 @@ for p in qemu-system-x86 busybox-static kmod cpio xz-utils util-linux iproute2 e
          docker.io containerd runc iptables ipvsadm; do
   [[ $(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null) == installed ]] || need+=("$p")
 done
+if ((prepared)) && { ((${#need[@]})) || [[ ! -e $CACHE/kernel/ok ]]; }; then
+  die "not prepared (missing: ${need[*]:-the kernel}); run first: vipvm.sh --prepare"
+fi
 if ((${#need[@]})); then
   say "apt-get install ${need[*]}"
   policy=/usr/sbin/policy-rc.d own=0       # no service may start on the host because of us
@@ -319,7 +325,8 @@ say "booting: $accel, $cpus CPUs, $mem MiB"
 mkfifo "$W/mon.in" "$W/mon.out"
 exec 8> >(exec cat);                P_OUT=$!
 exec 9> >(exec cat >&2 8>&-);       P_ERR=$!
-exec 7< <(exec setpriv --pdeathsig KILL nice -n "${VIPVM_NICE:-5}" \
+# Where the scheduler shares by sessions, a priority counts for nothing outside of its session.
+exec 7< <(exec setsid setpriv --pdeathsig KILL bash -c 'echo "$1" 2>/dev/null >/proc/self/autogroup; exec nice -n "$@"' nice "${VIPVM_NICE:-5}" \
             qemu-system-x86_64 "${args[@]}" </dev/null 2>"$W/qemu.err"); QPID=$!
 exec 8>&- 9>&-
 
@@ -352,7 +359,7 @@ QPID=
 wait "$P_OUT" "$P_ERR" 2>/dev/null || :
 if [[ -n $console ]]; then cp "$W/console.log" "$console"; fi
 if [[ $why == late ]]; then say "gave up after $limit s"; exit 124; fi
-if [[ $why == frozen ]]; then tail -n 25 "$W/console.log" >&2; die "the VM froze: no sign of life for $freeze s"; fi
+if [[ $why == frozen ]]; then tail -n 25 "$W/console.log" >&2; say "the VM froze: no sign of life for $freeze s"; exit 123; fi
 if [[ -z $rc ]]; then
   cat "$W/qemu.err" >&2; tail -n 25 "$W/console.log" >&2 2>/dev/null || :
   die "the VM ended without a result"

@@ -16,16 +16,23 @@ func TestArguments(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
+	got = arguments(Options{MemoryMB: 3072, Prepared: true, Swarm: &Swarm{Program: "/p", Registry: "/r"}}, []string{"docker", "ps"})
+	want = []string{"--mem", "3072", "--prepared", "--no-docker", "--", "bash", "-c", swarmScript, "swarm.sh", "2", "/p", "/r", "docker", "ps"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
 }
 
 func TestTheScriptIsWellFormedAndSaysHowToUseIt(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
 		t.Skip("no bash here")
 	}
-	c := exec.CommandContext(t.Context(), "bash", "-n")
-	c.Stdin = strings.NewReader(script)
-	if out, err := c.CombinedOutput(); err != nil {
-		t.Errorf("%v: %s", err, out)
+	for _, text := range []string{script, swarmScript, inTheGuest} {
+		c := exec.CommandContext(t.Context(), "bash", "-n")
+		c.Stdin = strings.NewReader(text)
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
 	}
 	var stderr bytes.Buffer
 	if _, err := Run(t.Context(), Options{Stderr: &stderr}); !errors.Is(err, ErrNoResult) || !strings.Contains(stderr.String(), "usage: vipvm.sh") {

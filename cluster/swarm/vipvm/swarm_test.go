@@ -1,0 +1,263 @@
+package vipvm
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"coinbench/cluster/swarm/lab/labtest"
+	"coinbench/history"
+)
+
+const (
+	allowance = 13 * time.Minute // of the whole test
+	replicas  = 5                // of rng
+	point     = .01              // of all requests, by which a replica's share may miss its fifth
+	least     = 200              // requests of the workers in all, of which a point is two
+)
+
+// inTheGuest plays the scenario of the folder on the Swarm, and meanwhile asks every node for the web page, from outside of
+// the nodes. It ends with the scenario's own exit status.
+const inTheGuest = `
+cd "$FOLDER"
+coinbench run balancing.yaml --cluster swarm --deadline 5m --out run >run.txt 2>&1 & run=$!
+for address in $(coinbench swarm lab ps | awk 'NR > 1 { print $2 }'); do
+	until timeout 20 bash -c 'exec 3<>"/dev/tcp/$1/8000" && printf "GET /index.html HTTP/1.0\r\n\r\n" >&3 && cat <&3' get "$address" >"$address.page" && grep -q '</html>' "$address.page"; do
+		kill -0 $run || break
+		sleep 1
+	done 2>/dev/null
+done
+wait $run
+`
+
+// Virtual addresses and the routing mesh for real: in a guest with Debian's kernel, on a Swarm of two nodes. What is judged is
+// what the record says of addresses and counts. The run's own verdict is not: the emulated guest is too slow for it.
+func TestVirtualAddressesAndTheRoutingMesh(t *testing.T) {
+	if os.Getenv(labtest.Gate) != "1" || os.Getenv("COINBENCH_VM") != "1" {
+		t.Skipf("not run: virtual addresses and the routing mesh need a kernel with IPVS, so this boots a virtual machine as root, for several minutes; set %s=1 and COINBENCH_VM=1", labtest.Gate)
+	}
+	end := time.Now().Add(allowance)
+	t.Setenv("VIPVM_NICE", "-10") // an emulated engine that gets a small part of a busy machine runs into its own time limits
+	dir := t.TempDir()
+	program, registry := filepath.Join(dir, "coinbench"), filepath.Join(dir, "registry")
+	if err := errors.Join(
+		os.WriteFile(program, labtest.Binary(t), 0o755),
+		Fill(t.Context(), registry, labtest.Images(t, "v0.1")),
+	); err != nil {
+		t.Fatal(err)
+	}
+	// A guest that freezes is the emulator's fault, and another one may not.
+	var share string
+	for attempt := 1; ; attempt++ {
+		share = filepath.Join(dir, fmt.Sprint("share", attempt))
+		writeScenario(t, share)
+		var out bytes.Buffer
+		begun := time.Now()
+		status, err := Run(t.Context(), Options{
+			Shares: []string{share}, Env: []string{"FOLDER=" + share}, Timeout: time.Until(end), MemoryMB: 3072, Prepared: true, Stdout: &out, Stderr: &out,
+			Swarm: &Swarm{Nodes: 2, Program: program, Registry: registry},
+		}, "bash", "-c", inTheGuest)
+		t.Logf("the guest took %s, exit status %d\n%s", time.Since(begun).Round(time.Second), status, out.String())
+		if err == nil {
+			break
+		}
+		said, _ := os.ReadFile(filepath.Join(share, "run.txt"))
+		t.Logf("the run said:\n%s", said)
+		if !errors.Is(err, ErrFrozen) || attempt == 2 || time.Until(end) < allowance/2 {
+			t.Fatal(err)
+		}
+	}
+	run, err := history.Open(filepath.Join(share, "run"))
+	if err != nil || run.Status != history.Finished {
+		said, _ := os.ReadFile(filepath.Join(share, "run.txt"))
+		t.Fatalf("the run did not come to its end: %v\n%s", err, said)
+	}
+	t.Run("auto chooses virtual addresses", func(t *testing.T) { choseVIP(t, run) })
+	t.Run("one name, one address, all replicas", func(t *testing.T) { oneAddress(t, run) })
+	t.Run("each rng has its fifth", func(t *testing.T) { fifths(t, run) })
+	t.Run("the web page on every node", func(t *testing.T) { webPage(t, run, share) })
+}
+
+// writeScenario writes balancing as it is shipped, changed for a slow machine: the app is without health checks, of which
+// fifteen a second would take both processors, and it ends before rng is replaced, some seconds after the workers have gone, so
+// that the counters are read when they stand still.
+func writeScenario(t *testing.T, dir string) {
+	t.Helper()
+	scenario, err := os.ReadFile("../../../scenarios/balancing.yaml")
+	app, err2 := os.ReadFile("../../../docker-compose.yml")
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	changed := func(text, from, to string) string {
+		if !strings.Contains(text, from) {
+			t.Fatalf("%q is not in what is shipped any more", from)
+		}
+		return strings.ReplaceAll(text, from, to)
+	}
+	text := changed(string(scenario), "\nname: balancing\n", "\nname: balancing\napp: app.yaml\n")
+	text = changed(text, "measure: {default: 12s", "measure: {default: 40s")
+	begin, end := strings.Index(text, "  - update:"), strings.Index(text, "objectives:")
+	if begin < 0 || end < begin {
+		t.Fatal("balancing does not end with an update any more")
+	}
+	text = text[:begin] + "  - wait: 15s\n" + text[end:]
+	bare := changed(string(app), "    healthcheck: *health\n", "")
+	if err := errors.Join(
+		os.Mkdir(dir, 0o755),
+		os.WriteFile(filepath.Join(dir, "balancing.yaml"), []byte(text), 0o644),
+		os.WriteFile(filepath.Join(dir, "app.yaml"), []byte(bare), 0o644),
+	); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func choseVIP(t *testing.T, run *history.Run) {
+	deployed := 0
+	for _, e := range run.Events {
+		switch {
+		case e.Kind == history.Warning && strings.Contains(e.Detail["message"], "virtual addresses"):
+			t.Errorf("it fell back: %s", e.Detail["message"])
+		case e.Kind == history.ServiceDeployed:
+			deployed++
+			if e.Detail["endpoint"] != "vip" || e.Detail["balance"] != "round-robin" {
+				t.Errorf("%s has the endpoint mode %s, balance %s", e.Service, e.Detail["endpoint"], e.Detail["balance"])
+			}
+		}
+	}
+	if deployed < 5 {
+		t.Errorf("%d services were deployed", deployed)
+	}
+}
+
+// oneAddress is what the overlay's DNS said: of rng one address, which is none of the five of tasks.rng.
+func oneAddress(t *testing.T, run *history.Run) {
+	said := 0
+	for _, e := range run.Events {
+		if e.Service != "rng" || e.Detail["dns.tasks.rng"] == "" {
+			continue
+		}
+		name, each := e.Detail["dns.rng"], strings.Fields(e.Detail["dns.tasks.rng"])
+		t.Logf("%s: rng is %s, tasks.rng is %v", e.Kind, name, each)
+		if net.ParseIP(name) == nil || slices.Contains(each, name) {
+			t.Errorf("%s: rng is %q, which is not one address of its own", e.Kind, name)
+		}
+		if len(each) != replicas {
+			t.Errorf("%s: tasks.rng is %v", e.Kind, each)
+		}
+		said++
+	}
+	if said == 0 {
+		t.Error("no event has the answers of the DNS")
+	}
+}
+
+// fifths judges the requests of the load and of the workers.
+func fifths(t *testing.T, run *history.Run) {
+	for _, l := range run.Loads {
+		total := l.Total()
+		if l.Closing == nil || total.OK != 200 {
+			t.Errorf("the load %s: %d of 200 requests, %v", l.Name, total.OK, total.Failures)
+		}
+		counts := map[string]float64{}
+		for replica, n := range total.Replicas {
+			counts[replica] = float64(n)
+		}
+		equal(t, "the load "+l.Name, counts, float64(total.OK))
+	}
+	// The workers' requests: what the five rng had counted when the workers were gone, without what they had counted
+	// before the first worker came.
+	came, gone := time.Duration(-1), time.Duration(-1)
+	for _, e := range run.Events {
+		switch {
+		case e.Kind == history.StepBegin && e.Detail["verb"] == "scale" && came < 0:
+			came = e.At
+		case e.Kind == history.StepEnd && e.Detail["verb"] == "wait":
+			gone = e.At
+		}
+	}
+	before, after := map[string]float64{}, map[string]float64{}
+	for _, r := range run.Readings {
+		if r.Service != "rng" || r.At > gone {
+			continue
+		}
+		after[r.Task] = answered(r)
+		if r.At < came {
+			before[r.Task] = answered(r)
+		}
+	}
+	workers, all := map[string]float64{}, 0.0
+	for task, n := range after {
+		workers[task] = n - before[task]
+		all += workers[task]
+	}
+	if len(before) != replicas || all < least {
+		t.Errorf("%g requests of the workers to %d rng; %d wanted", all, len(before), least)
+	}
+	equal(t, "the workers", workers, all)
+	if t.Failed() {
+		for _, e := range run.Events {
+			if e.Kind == history.Warning || e.Kind == history.StepBegin || e.Kind == history.WindowOpen || e.Kind == history.WindowEnd {
+				t.Log(e.At, e.Kind, e.Service, e.Detail)
+			}
+		}
+		for _, r := range run.Readings {
+			t.Log(r.At, r.Task, answered(r), r.Values[history.Hashes])
+		}
+	}
+}
+
+// answered is how many requests a replica has answered.
+func answered(r history.Reading) (sum float64) {
+	for series, value := range r.Values {
+		if strings.HasPrefix(series, history.Requests) {
+			sum += value
+		}
+	}
+	return sum
+}
+
+func equal(t *testing.T, who string, counts map[string]float64, all float64) {
+	t.Helper()
+	t.Logf("%s: %v of %g", who, counts, all)
+	if len(counts) != replicas {
+		t.Errorf("%s reached %d replicas: %v", who, len(counts), counts)
+	}
+	for replica, n := range counts {
+		if share := n / all; share < 1./replicas-point || share > 1./replicas+point {
+			t.Errorf("%s: %s has %.2f %% of %g requests", who, replica, 100*share, all)
+		}
+	}
+}
+
+// webPage says that both nodes answered with the page of the one replica, which ran on one of them.
+func webPage(t *testing.T, run *history.Run, share string) {
+	on := map[string]bool{}
+	for _, e := range run.Events {
+		if e.Kind == history.TaskStarted && e.Service == "webui" {
+			on[e.Detail["node"]] = true
+		}
+	}
+	if len(on) != 1 {
+		t.Errorf("webui ran on %v", on)
+	}
+	pages, err := filepath.Glob(filepath.Join(share, "*.page"))
+	if err != nil || len(pages) != 2 {
+		t.Fatalf("pages: %v, %v", pages, err)
+	}
+	for _, path := range pages {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(page, []byte("</html>")) || !bytes.Contains(page, []byte("X-Coinbench-Replica: webui.1")) {
+			t.Errorf("%s:\n%s", filepath.Base(path), page)
+		}
+	}
+}
