@@ -120,11 +120,17 @@ func (c *Cluster) discard(ctx context.Context, job string) {
 
 // jobTask is the one task of a job as it is now; nil: there is none.
 func (c *Cluster) jobTask(ctx context.Context, job string) (*swarm.Task, error) {
-	tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", job)})
-	if err != nil || len(tasks.Items) == 0 {
+	// By label: of a service that was removed the engine lists no tasks, though they have not ended yet.
+	tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+c.config.Run)})
+	if err != nil {
 		return nil, err
 	}
-	return &tasks.Items[0], nil
+	for i := range tasks.Items {
+		if tasks.Items[i].ServiceID == job {
+			return &tasks.Items[i], nil
+		}
+	}
+	return nil, nil
 }
 
 // killOn kills a container on another node by a job there.
