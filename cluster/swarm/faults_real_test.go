@@ -54,20 +54,6 @@ func small(t *testing.T, rngs int) cluster.App {
 	return app
 }
 
-func until(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(90 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline:
-			t.Fatalf("waited in vain: %s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 func wants(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	if err == nil {
