@@ -114,7 +114,12 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	c.config.Keep = true
 	sink := c.config.Sink
 	c.config.Sink = nil // what is there already is no news
-	err = c.observe(ctx)
+	if err = c.observe(ctx); err == nil {
+		// A task with a health check is taken to be in rotation at the second look only.
+		if err = c.Sleep(ctx, 2*steady); err == nil {
+			err = c.observe(ctx)
+		}
+	}
 	c.config.Sink = sink
 	if err != nil {
 		return fault(err)

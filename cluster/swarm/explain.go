@@ -58,7 +58,7 @@ func (c *Cluster) explain(s *service, x, other swarm.Service) string {
 		if leaving(t) {
 			continue
 		}
-		if all++; t.image == s.spec.Image && t.version == x.Spec.TaskTemplate.ForceUpdate {
+		if all++; strings.HasSuffix(t.image, s.spec.Image) && t.version == x.Spec.TaskTemplate.ForceUpdate {
 			there++
 		}
 	}
