@@ -134,7 +134,7 @@ func (c *Cluster) pullEverywhere(ctx context.Context, app, image string) ([]pull
 			}
 			last[t.NodeID] = strings.TrimSpace(string(t.Status.State) + " " + t.Status.Err)
 			switch {
-			case t.Status.State == swarm.TaskStateRunning:
+			case t.Status.State == swarm.TaskStateRunning, t.Status.State == swarm.TaskStateComplete: // that it ran is enough
 				results = append(results, pulled{node: name})
 				delete(waiting, t.NodeID)
 			case ended(t.Status.State):
