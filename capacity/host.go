@@ -15,12 +15,15 @@ type HostUse struct {
 	Busy     float64  `json:"busy"`               // share of the processors that anything used, 0..1
 	Own      float64  `json:"own"`                // share that the app and coinbench used, 0..1
 	Pressure *float64 `json:"pressure,omitempty"` // share of the time in which something was ready to run and had to wait, 0..1; absent: the kernel does not say
+
+	engines bool // engines and their health checks run beside the app, and are a part of what is measured
 }
 
 // The limits beyond which a window says more about the machine than about the app. Delays are made of sleeping, so on a free
 // machine hardly anything waits: a whole app of 17 processes was measured at a pressure below 0.05.
 const (
 	mostPressure = .50 // something waits for a processor in this share of the time; at .99 the app was measured 5 % slow
+	mostCrowding = .70 // the same where engines run too: three of them on two idle processors make .55, and the app is not slower
 	mostBusy     = .90 // where the kernel keeps no account of waiting
 	mostForeign  = .10 // share of the processors that other programs may use before they are to blame
 )
@@ -33,7 +36,7 @@ func host(s series, begin, end time.Duration) *HostUse {
 			continue
 		}
 		offered := sp.delta(history.HostCPU)
-		u := &HostUse{Busy: sp.delta(history.HostBusy) / offered}
+		u := &HostUse{Busy: sp.delta(history.HostBusy) / offered, engines: s.cluster == "swarm"}
 		if _, known := sp.last.Values[history.HostPressure]; known {
 			u.Pressure = ptr(sp.delta(history.HostPressure) / sp.seconds())
 		}
@@ -52,7 +55,11 @@ func (u *HostUse) disturbed() string {
 	if u == nil || u.Busy-u.Own < mostForeign {
 		return ""
 	}
-	if u.Pressure != nil && *u.Pressure > mostPressure {
+	most := mostPressure
+	if u.engines {
+		most = mostCrowding
+	}
+	if u.Pressure != nil && *u.Pressure > most {
 		return fmt.Sprintf("processes waited for a processor in %s of the time, and other programs used %s of the processors: stop them, or use a quieter machine",
 			percent(*u.Pressure), percent(u.Busy-u.Own))
 	}

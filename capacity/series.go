@@ -20,12 +20,13 @@ type task struct {
 
 // series is a run's readings by task, in the order of first appearance.
 type series struct {
-	tasks []*task
-	start time.Time
+	tasks   []*task
+	start   time.Time
+	cluster string
 }
 
 func newSeries(run *history.Run) series {
-	s := series{start: run.Manifest.Start}
+	s := series{start: run.Manifest.Start, cluster: run.Manifest.Cluster}
 	byName := map[string]*task{}
 	for _, r := range run.Readings {
 		key := r.Service + "\x00" + r.Task
