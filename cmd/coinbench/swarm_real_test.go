@@ -46,7 +46,7 @@ func onLab(t *testing.T) func(args ...string) (string, error) {
 
 // tries is how often a run is repeated that says of itself that it could not measure, or that went wrong on a machine whose
 // processors others use: nothing was judged there.
-const tries = 3
+const tries = 2
 
 // crowded is the share of the time in which something waited for a processor from which on a machine is too busy to judge by.
 const crowded = .6
@@ -73,11 +73,11 @@ func played(t *testing.T, run func(args ...string) (string, error), args ...stri
 		if a.Overall.Outcome == capacity.OutcomePass && err == nil {
 			return a
 		}
-		if waited < crowded && (a.Overall.Outcome != capacity.OutcomeInvalid || try == tries) {
+		if waited < crowded && a.Overall.Outcome != capacity.OutcomeInvalid {
 			t.Fatalf("%s: %v\n%s", strings.Join(args, " "), err, out)
 		}
 		if try == tries {
-			t.Skipf("not judged: in %d runs this machine was too busy with other programs", tries)
+			t.Skipf("not judged: in %d runs this machine was too busy with other programs: %s", tries, a.Overall.Why)
 		}
 	}
 }
