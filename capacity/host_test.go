@@ -14,17 +14,21 @@ import (
 func TestABusyMachineMakesAWindowInvalid(t *testing.T) {
 	for _, c := range []struct {
 		name                string
+		cluster             string
 		busy, own, pressure float64 // shares
 		known               bool    // whether the kernel accounts for waiting
 		invalid             string
 	}{
-		{"free", .10, .08, .02, true, ""},
-		{"others compute", .95, .15, .80, true, "waited for a processor in 80 % of the time, and other programs used 80 %"},
-		{"the app fills it", .95, .93, .80, true, ""},
-		{"others compute, no account of waiting", .95, .15, 0, false, "busy 95 % of the time, 80 % with other programs"},
+		{"free", "", .10, .08, .02, true, ""},
+		{"others compute", "", .95, .15, .80, true, "waited for a processor in 80 % of the time, and other programs used 80 %"},
+		{"the app fills it", "", .95, .93, .80, true, ""},
+		{"others compute, no account of waiting", "", .95, .15, 0, false, "busy 95 % of the time, 80 % with other programs"},
+		{"others wait", "local", .95, .40, .60, true, "waited for a processor in 60 % of the time"},
+		{"engines wait", "swarm", .95, .40, .60, true, ""},
+		{"others compute beside engines", "swarm", .95, .15, .80, true, "waited for a processor in 80 % of the time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			run := &history.Run{Status: history.Finished, End: 10 * time.Second, Events: []history.Event{
+			run := &history.Run{Manifest: history.Manifest{Cluster: c.cluster}, Status: history.Finished, End: 10 * time.Second, Events: []history.Event{
 				{At: 0, Kind: history.WindowOpen, Detail: map[string]string{"name": "w"}},
 				{At: 10 * time.Second, Kind: history.WindowEnd, Detail: map[string]string{"name": "w"}},
 			}}

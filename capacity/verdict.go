@@ -3,6 +3,7 @@ package capacity
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -58,14 +59,25 @@ type Validity struct {
 	ClockS   float64  `json:"clock_difference_s"`  // how far the workers' wall clock ran ahead of the run's own
 }
 
+// playedAgain says whether the generator spoilt a load and the search that it belongs to played it again, under the same name, in order.
+func playedAgain(loads []LoadResult, i int) bool {
+	return len(loads[i].Invalid) > 0 && slices.ContainsFunc(loads[i+1:], func(l LoadResult) bool {
+		return l.Name == loads[i].Name && l.Complete && len(l.Invalid) == 0
+	})
+}
+
 // maxGap is the longest time between readings that a window bears: they come once a second.
 const maxGap = 3 * time.Second
 
 func validity(run *history.Run, s series, a *Analysis) Validity {
 	v := Validity{Readings: len(run.Readings), Tasks: len(s.tasks)}
 	v.Warnings = append(v.Warnings, run.Warnings...)
-	for _, l := range a.Loads {
+	for i, l := range a.Loads {
 		v.Requests += l.Requests
+		if playedAgain(a.Loads, i) {
+			v.Warnings = append(v.Warnings, "load "+l.Name+" was played again, and its numbers are not used: "+l.Invalid[0])
+			continue
+		}
 		if l.Lag != nil && (v.LagP99S == nil || l.Lag.P99S > *v.LagP99S) {
 			v.LagP99S = ptr(l.Lag.P99S)
 		}

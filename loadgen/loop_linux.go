@@ -52,14 +52,14 @@ func (e *engine) loopable() bool {
 
 // loops plays a closed workload on event loops; false: it cannot, and nothing was played.
 //
-// There is one loop for every two processors. A loop that waits holds its processor in Go's eyes, and while no other one is
-// idle the scheduler's watchdog looks every 20 us whether to take it away, which costs more than a second loop brings. A loop
-// makes over 100,000 requests a second; a server on the same machine needs the other processor.
+// There is one loop for every two that Go may use at once (GOMAXPROCS), and no more than processors. A loop that waits holds its
+// place in Go's eyes, and while no other place is idle the scheduler's watchdog looks every 20 us whether to take it away, which costs
+// more than a second loop brings. A program that sends at the machine's limit sets GOMAXPROCS to twice the processors.
 func (e *engine) loops() bool {
 	if !e.loopable() {
 		return false
 	}
-	loops := make([]*loop, min(max(e.procs/2, 1), e.w.Clients))
+	loops := make([]*loop, min(max(runtime.GOMAXPROCS(0)/2, 1), e.procs, e.w.Clients))
 	for i := range loops {
 		n := (e.w.Clients + i) / len(loops) // they add up to all
 		l, err := newLoop(e, e.shards[i], n)

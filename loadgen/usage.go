@@ -23,4 +23,5 @@ func (r resources) minus(b resources) resources {
 	return resources{cpu: r.cpu - b.cpu, pause: r.pause - b.pause, starved: max(r.starved-b.starved, 0)}
 }
 
-func procs() int { return runtime.GOMAXPROCS(0) }
+// procs is how many CPUs this process can use.
+func procs() int { return min(runtime.GOMAXPROCS(0), runtime.NumCPU()) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -67,6 +68,8 @@ Exit codes: 0 it was measured; 2 bad input; 3 nothing answered, or the generator
 			if err != nil {
 				return usage(err)
 			}
+			// This process does nothing but send: room for as many event loops as there are processors, see package loadgen.
+			runtime.GOMAXPROCS(2 * runtime.NumCPU())
 			return bench(p, f, w)
 		},
 	}

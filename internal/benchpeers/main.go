@@ -360,6 +360,9 @@ func load(args []string) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	if *c > 0 {
+		runtime.GOMAXPROCS(2 * runtime.NumCPU()) // as the command bench does
+	}
 	dir, err := os.MkdirTemp("", "benchpeers")
 	if err != nil {
 		return err
