@@ -345,7 +345,10 @@ func TestRedisSaysWhatToInstall(t *testing.T) {
 
 func TestRedisImage(t *testing.T) {
 	if _, err := os.Stat(redisServer); err != nil {
-		t.Skip("no redis-server is installed here")
+		if os.Getenv("COINBENCH_GATE") != "" {
+			t.Fatal("the gate needs redis-server: install it")
+		}
+		t.Skip("not run: an image of a real Redis, for want of redis-server")
 	}
 	img, err := Redis("")
 	if err != nil {
