@@ -66,11 +66,16 @@ func start(t *testing.T, dir string, args ...string) *session {
 	if err := os.WriteFile(file, []byte(long), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s := &session{dir: dir, ended: make(chan struct{})}
 	if len(args) == 0 {
 		args = []string{"--publish", "webui=0"}
 	}
-	s.Cmd = exec.Command("coinbench", append([]string{"run", file, "--out", dir}, args...)...)
+	return begin(t, dir, exec.Command("coinbench", append([]string{"run", file, "--out", dir}, args...)...))
+}
+
+// begin starts a command that records into dir; it ends with the test.
+func begin(t *testing.T, dir string, command *exec.Cmd) *session {
+	t.Helper()
+	s := &session{Cmd: command, dir: dir, ended: make(chan struct{})}
 	s.Cmd.Stdout, s.Cmd.Stderr = &s.stdout, &s.stderr
 	if err := s.Cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -97,26 +97,18 @@ func (l *faultLab) start(t *testing.T, app, steps string, args ...string) *sessi
 			t.Fatal(err)
 		}
 	}
-	s := &session{dir: filepath.Join(folder, "run"), ended: make(chan struct{})}
-	s.Cmd = exec.Command(l.program, append([]string{"run", filepath.Join(folder, "scenario.yaml"), "--out", s.dir,
+	dir := filepath.Join(folder, "run")
+	command := exec.Command(l.program, append([]string{"run", filepath.Join(folder, "scenario.yaml"), "--out", dir,
 		"--cluster", "swarm", "--endpoint-mode", "dnsrr", "--publish", "webui=0"}, args...)...)
-	s.Cmd.Stdout, s.Cmd.Stderr = &s.stdout, &s.stderr
-	s.Cmd.Env = append(os.Environ(), l.Env()...)
-	if err := s.Cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		_ = s.Cmd.Wait()
-		close(s.ended)
-	}()
-	t.Cleanup(func() {
-		_ = s.Cmd.Process.Kill()
-		<-s.ended
+	command.Env = append(os.Environ(), l.Env()...)
+	var s *session
+	t.Cleanup(func() { // after the command has ended
 		l.nothingOf(t, app)
-		if t.Failed() {
+		if t.Failed() && s != nil {
 			t.Logf("%s printed:\n%s%s", app, &s.stdout, &s.stderr)
 		}
 	})
+	s = begin(t, dir, command)
 	return s
 }
 
