@@ -21,6 +21,31 @@ type answer struct {
 	left int64 // bytes of the body or the chunk that are still to come
 	body bodyCheck
 	who  [2]lastName // replica and version
+	memo *headMemo   // nil: none
+}
+
+// headMemo remembers the latest header, which it need not read again: until the second is over, a server's answers often begin
+// with the same bytes.
+type headMemo struct {
+	text []byte
+	head head
+}
+
+// maxMemo bounds what is remembered.
+const maxMemo = 1 << 10
+
+// parse is parseHead, by heart where it can be.
+func (m *headMemo) parse(b []byte, h *head) (bool, error) {
+	if m != nil && len(m.text) > 0 && bytes.HasPrefix(b, m.text) {
+		*h = m.head
+		return true, nil
+	}
+	done, err := parseHead(b, h)
+	if m != nil && done && h.size <= maxMemo {
+		m.text = append(m.text[:0], b[:h.size]...)
+		_, _ = parseHead(m.text, &m.head) // its slices lead into text
+	}
+	return done, err
 }
 
 // stretch is where an answer has got to.
@@ -119,7 +144,7 @@ func (a *answer) head(b []byte) (int, error) {
 		return 0, nil
 	}
 	h := &a.h
-	if done, err := parseHead(b, h); !done {
+	if done, err := a.memo.parse(b, h); !done {
 		return 0, err
 	}
 	if h.status < 200 && h.status != 101 {

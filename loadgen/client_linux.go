@@ -74,10 +74,7 @@ func (l *loop) request(c *client, due, now time.Duration) {
 	}
 	if c.reused = c.fd >= 0; c.reused {
 		c.used++
-		if t := e.w.Timeouts.Header; t > 0 {
-			l.limits[heading].add(c, now+t)
-		}
-		l.send(c)
+		l.outbox = append(l.outbox, c)
 		return
 	}
 	c.addr, c.used, c.connected, c.over = c.p.addr, 1, false, false

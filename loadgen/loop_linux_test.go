@@ -138,7 +138,7 @@ func TestALoopDoesNotUseAConnectionThatWasClosed(t *testing.T) {
 func TestClientsOfALoopThink(t *testing.T) {
 	url := faulty(t)
 	const think = 20 * time.Millisecond
-	for _, coarse := range []bool{false, true} {
+	for _, how := range []struct{ coarse, greedy bool }{{}, {coarse: true}, {greedy: true}, {true, true}} {
 		e, err := newEngine(Player{}, Workload{Targets: []Target{{URL: url + "/ok"}}, Clients: 4, Requests: 20, Think: think}, time.Now())
 		if err != nil {
 			t.Fatal(err)
@@ -148,19 +148,67 @@ func TestClientsOfALoopThink(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.coarse = coarse
+		l.coarse, l.greedy = how.coarse, how.greedy
 		begin := e.now()
 		l.run()
 		l.free()
 		if took := e.now() - begin; took < 4*think {
-			t.Errorf("coarse %v: 5 requests a client took %v, want at least 4 times %v", coarse, took, think)
+			t.Errorf("%+v: 5 requests a client took %v, want at least 4 times %v", how, took, think)
 		}
 		for _, s := range l.shard.chunk {
 			if s.sent < s.due || s.class != ok || (s.seq >= 4 && s.due < think) {
-				t.Errorf("coarse %v: %+v", coarse, s)
+				t.Errorf("%+v: %+v", how, s)
 			}
 		}
 	}
+}
+
+// A greedy loop that waits does not keep Go from stopping the world, and what it takes it gives back.
+func TestAGreedyLoopLetsOthersWork(t *testing.T) {
+	greedy(t)
+	url := faulty(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var policy uint32
+	over := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		e, err := newEngine(Player{}, Workload{Targets: []Target{{URL: url + "/no-header"}}, Clients: 1, Requests: 1}, time.Now())
+		if err != nil {
+			over <- err
+			return
+		}
+		e.ctx = ctx
+		l, err := newLoop(e, e.shards[0], 1)
+		if err != nil {
+			over <- err
+			return
+		}
+		unhook := context.AfterFunc(ctx, l.ring)
+		l.run()
+		unhook()
+		l.free()
+		attr, err := unix.SchedGetAttr(0, 0)
+		if err == nil {
+			policy = attr.Policy
+		}
+		over <- err
+	}()
+	for range 20 {
+		runtime.GC()
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	if err := <-over; err != nil || policy != unix.SCHED_NORMAL {
+		t.Errorf("the thread's policy is %d, want %d; %v", policy, unix.SCHED_NORMAL, err)
+	}
+}
+
+// greedy makes this program one that does nothing but send, until the test is over.
+func greedy(t *testing.T) {
+	was := runtime.GOMAXPROCS(2 * runtime.NumCPU())
+	t.Cleanup(func() { runtime.GOMAXPROCS(was) })
 }
 
 // A load that is cancelled ends at once, whatever its clients wait for, and every request that was in flight is recorded.
@@ -168,8 +216,9 @@ func TestALoopIsCancelled(t *testing.T) {
 	url := faulty(t)
 	full := fullQueue(t)
 	for name, c := range map[string]struct {
-		url   string
-		think time.Duration
+		url    string
+		think  time.Duration
+		greedy bool
 	}{
 		"waiting for an answer":      {url: url + "/no-header"},
 		"waiting for a body":         {url: url + "/half-body"},
@@ -178,8 +227,12 @@ func TestALoopIsCancelled(t *testing.T) {
 		"busy":                       {url: url + "/ok"},
 		"failing again and again":    {url: "http://127.0.0.1:1/"},
 		"failing, and then thinking": {url: "http://127.0.0.1:1/", think: time.Hour},
+		"greedy":                     {url: url + "/ok", greedy: true},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if c.greedy {
+				greedy(t)
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
 			defer cancel()
 			w := Workload{Targets: []Target{{URL: c.url}}, Clients: 7, Requests: 1 << 40, Think: c.think, MaxSamples: 1 << 30}

@@ -120,12 +120,12 @@ func (r *raw) stale() bool {
 }
 
 // The sockets are non-blocking, so these calls end at once and need not tell the scheduler.
-func rawWrite(fd uintptr, b []byte) (int, syscall.Errno) { return rawCall(unix.SYS_WRITE, fd, b) }
-func rawRead(fd uintptr, b []byte) (int, syscall.Errno)  { return rawCall(unix.SYS_READ, fd, b) }
+func rawWrite(fd uintptr, b []byte) (int, syscall.Errno) { return rawCall(unix.SYS_SENDTO, fd, b) }
+func rawRead(fd uintptr, b []byte) (int, syscall.Errno)  { return rawCall(unix.SYS_RECVFROM, fd, b) }
 
 func rawCall(call, fd uintptr, b []byte) (int, syscall.Errno) {
 	for {
-		n, _, errno := syscall.RawSyscall(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)))
+		n, _, errno := syscall.RawSyscall6(call, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)), unix.MSG_NOSIGNAL, 0, 0)
 		if errno == 0 {
 			return int(n), 0
 		}
