@@ -29,11 +29,9 @@ type tally struct {
 	failures [classCount]int64
 	replicas []int64 // by nameID
 	versions []int64
-	onTime   int64          // requests that were sent at the instant they were due
-	both     *hdr.Histogram // service time of OK requests whose response time is the same
-	response *hdr.Histogram // of the other OK requests
-	service  *hdr.Histogram //
-	lag      *hdr.Histogram // of requests that were sent late although a connection was free: the generator's fault
+	response *hdr.Histogram // of OK requests
+	service  *hdr.Histogram // of OK requests
+	lag      *hdr.Histogram // of requests that a connection was free for: what they are late is the generator's fault
 	waited   *hdr.Histogram // of requests that had to wait for a connection
 	maxGap   time.Duration
 }
@@ -41,13 +39,13 @@ type tally struct {
 func (t *tally) reset(window int64) {
 	clear(t.replicas)
 	clear(t.versions)
-	for _, h := range []*hdr.Histogram{t.both, t.response, t.service, t.lag, t.waited} {
+	for _, h := range []*hdr.Histogram{t.response, t.service, t.lag, t.waited} {
 		if h != nil && h.TotalCount() > 0 {
 			h.Reset()
 		}
 	}
 	*t = tally{window: window, replicas: t.replicas, versions: t.versions,
-		both: t.both, response: t.response, service: t.service, lag: t.lag, waited: t.waited}
+		response: t.response, service: t.service, lag: t.lag, waited: t.waited}
 }
 
 func count(list *[]int64, id nameID) {
@@ -63,22 +61,15 @@ func count(list *[]int64, id nameID) {
 func (t *tally) add(o *outcome) {
 	if o.class == ok {
 		t.ok++
-		if o.due == o.sent {
-			observe(&t.both, o.done-o.sent)
-		} else {
-			observe(&t.response, o.done-o.due)
-			observe(&t.service, o.done-o.sent)
-		}
+		observe(&t.response, o.done-o.due)
+		observe(&t.service, o.done-o.sent)
 	} else {
 		t.failures[o.class]++
 	}
 	if o.class != dropped {
-		switch {
-		case o.due == o.sent:
-			t.onTime++
-		case o.waited:
+		if o.waited {
 			observe(&t.waited, o.sent-o.due)
-		default:
+		} else {
 			observe(&t.lag, o.sent-o.due)
 		}
 	}
@@ -194,7 +185,6 @@ type totals struct {
 	ok       int64
 	received int64 // bytes, with headers
 	failures [classCount]int64
-	onTime   int64
 	waited   int64          // requests that had to wait for a connection
 	lag      *hdr.Histogram // sent - due of those that had not
 	service  *hdr.Histogram
@@ -246,7 +236,7 @@ func (c *collector) gather(win int64) {
 		}
 		s.mu.Lock()
 		for _, t := range aside {
-			if len(s.spare) < 2 {
+			if len(s.spare) == 0 {
 				s.spare = append(s.spare, t)
 			}
 		}
@@ -277,7 +267,6 @@ func (c *collector) merge(t *tally) {
 	iv.MaxGap = max(iv.MaxGap, t.maxGap)
 	c.totals.ok += t.ok
 	c.totals.received += t.received
-	c.totals.onTime += t.onTime
 	c.totals.maxGap = max(c.totals.maxGap, t.maxGap)
 	for id, n := range t.failures {
 		if n > 0 {
@@ -303,20 +292,14 @@ func (c *collector) merge(t *tally) {
 			to.Merge(from)
 		}
 	}
-	add(iv.Response, t.both)
-	add(iv.Service, t.both)
 	add(iv.Response, t.response)
 	add(iv.Service, t.service)
 	add(iv.Lag, t.lag)
 	add(iv.Lag, t.waited)
 	add(c.totals.lag, t.lag)
-	add(c.totals.service, t.both)
 	add(c.totals.service, t.service)
 	if t.waited != nil {
 		c.totals.waited += t.waited.TotalCount()
-	}
-	if t.onTime > 0 {
-		_ = iv.Lag.RecordValues(0, t.onTime)
 	}
 }
 

@@ -147,15 +147,16 @@ func run() error {
 	}
 	fmt.Println("\npeak memory of coinbench")
 	base := setting{clients: 256}
-	short, err := play(self, "coinbench", base, url, *length)
+	steady := 2 * *length // a few collections of garbage are needed before memory is steady
+	short, err := play(self, "coinbench", base, url, steady)
 	if err != nil {
 		return err
 	}
-	long, err := play(self, "coinbench", base, url, 10**length)
+	long, err := play(self, "coinbench", base, url, 10*steady)
 	if err != nil {
 		return err
 	}
-	many, err := play(self, "coinbench", setting{clients: 10_000}, url, *length*2)
+	many, err := play(self, "coinbench", setting{clients: 10_000}, url, steady)
 	if err != nil {
 		return err
 	}
