@@ -82,7 +82,9 @@ func (e *engine) dialTo(ctx context.Context, to string) (conn net.Conn, err erro
 		conn, err = e.player.Dial(ctx, "tcp", to)
 	} else {
 		// Keep-alive probes are off: a load generator's connections are busy, and each costs system calls to set up.
-		d := net.Dialer{Timeout: e.w.Timeouts.Connect, KeepAlive: -1}
+		// The resolver is the connection's own: a shared one answers all who ask at the same time with one answer, and so would send
+		// clients that begin together to one replica of a service that is spread by DNS.
+		d := net.Dialer{Timeout: e.w.Timeouts.Connect, KeepAlive: -1, Resolver: new(net.Resolver)}
 		conn, err = d.DialContext(ctx, "tcp", to)
 	}
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sort"
+
+	"coinbench/internal/seeded"
 )
 
 type policy uint8
@@ -47,17 +49,17 @@ func (s *Sim) pick(v *service, c *caller, p *rand.PCG) int32 {
 			break
 		}
 		if c.turn < 0 {
-			c.turn = int32(below(p, n))
+			c.turn = int32(seeded.Below(p, n))
 		}
 		c.turn = int32((int(c.turn) + 1) % n)
 		return v.rotation[c.turn]
 	case random:
-		return v.rotation[below(&v.random, n)]
+		return v.rotation[seeded.Below(&v.random, n)]
 	case leastConnections:
 		return v.byConns.least(s.servers)
 	case sticky:
 		if c.stuck < 0 || !s.servers[c.stuck].inRotation || &s.services[s.servers[c.stuck].service] != v {
-			c.stuck = v.rotation[below(p, n)]
+			c.stuck = v.rotation[seeded.Below(p, n)]
 		}
 		return c.stuck
 	}

@@ -11,6 +11,7 @@ import (
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 
 	"coinbench/history"
+	"coinbench/internal/seeded"
 )
 
 // Load is requests from outside the app: closed (Clients) or open (Due).
@@ -100,7 +101,7 @@ type client struct {
 
 // StartLoad begins a load now and returns its number.
 func (s *Sim) StartLoad(l Load) (int, error) {
-	w := &load{Load: l, index: int32(len(s.loads)), begin: s.now, lastOK: s.now, random: stream(s.config.Seed, word("load"), word(l.Name))}
+	w := &load{Load: l, index: int32(len(s.loads)), begin: s.now, lastOK: s.now, random: seeded.Stream(s.config.Seed, seeded.Word("load"), seeded.Word(l.Name))}
 	var faults []error
 	if (l.Clients > 0) == (l.Due != nil) || l.Clients < 0 {
 		faults = append(faults, fmt.Errorf("%d clients and a schedule: %v; accepted: one of the two", l.Clients, l.Due != nil))

@@ -1,6 +1,7 @@
 package des
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/seeded"
 	"coinbench/services/settings"
 )
 
@@ -16,9 +18,10 @@ const Redis = "redis"
 
 // Config is what a simulation is made of before there is any service.
 type Config struct {
-	Seed   uint64
-	Start  time.Time           // wall clock of the instant 0, for the series that carry Unix time
-	Events func(history.Event) // takes what happens to tasks; nil: nobody asks
+	Seed      uint64
+	Balancers uint64              // seed of the balancers' choices; 0: Seed
+	Start     time.Time           // wall clock of the instant 0, for the series that carry Unix time
+	Events    func(history.Event) // takes what happens to tasks; nil: nobody asks
 
 	// Changed is told the ID of every task that comes into another state, so that a caller with many tasks need not look at all; nil:
 	// nobody asks. It must not call the simulation.
@@ -119,7 +122,7 @@ func (s *Sim) AddService(spec Service) error {
 	if spec.Name == "" || slices.Contains(s.Services(), spec.Name) {
 		return fmt.Errorf("add service %q: accepted: a name that no other service has", spec.Name)
 	}
-	v := service{random: stream(s.config.Seed, word("balance"), word(spec.Name))}
+	v := service{random: seeded.Balancer(cmp.Or(s.config.Balancers, s.config.Seed), spec.Name)}
 	switch {
 	case spec.Name == Redis:
 		v.role = stores

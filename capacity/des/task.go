@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/seeded"
 	"coinbench/services/settings"
 )
 
@@ -215,7 +216,7 @@ func (s *Sim) start(service int32, slot int) int {
 	s.become(int32(id), Starting)
 	delay := int64(v.StartDelay)
 	if v.StartSpread > 0 {
-		p := stream(s.config.Seed, word("start"), word(v.Name), uint64(slot), uint64(life))
+		p := seeded.Stream(s.config.Seed, seeded.Word("start"), seeded.Word(v.Name), uint64(slot), uint64(life))
 		delay += int64(uniform(&p) * float64(v.StartSpread))
 	}
 	if s.config.Events != nil {
@@ -233,7 +234,7 @@ func (s *Sim) taskBoots(id int32, gen uint32) {
 	}
 	t.begun = s.now
 	v := &s.services[t.service]
-	p := stream(s.config.Seed, word("task"), word(v.Name), uint64(t.slot), uint64(t.life))
+	p := seeded.Stream(s.config.Seed, seeded.Word("task"), seeded.Word(v.Name), uint64(t.slot), uint64(t.life))
 	switch v.role {
 	case serves:
 		t.index = int32(len(s.servers))

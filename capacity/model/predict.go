@@ -20,6 +20,9 @@ type Options struct {
 	Probe  time.Duration // between two requests for rng's / ; 0: none
 	Runs   int           // seeds; 0: 6
 	Seed   uint64
+
+	// Balancers is the seed that the balancers of a measurement had: those of every run then choose as they did; 0: every run has its own.
+	Balancers uint64
 }
 
 func (o Options) defaults() Options {
@@ -148,7 +151,7 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 	o = o.defaults()
 	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	run := &history.Run{Status: history.Finished, Manifest: history.Manifest{Version: history.Version, Scenario: "setting", Cluster: "sim", Simulated: true, Start: start, Seed: seed}}
-	sim := des.New(des.Config{Seed: seed, Start: start})
+	sim := des.New(des.Config{Seed: seed, Balancers: o.Balancers, Start: start})
 	nanos := func(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
 	event := func(e history.Event) {
 		e.At = sim.Now()

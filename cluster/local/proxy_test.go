@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"syscall"
@@ -31,7 +32,7 @@ func front(t testing.TB, serve func(*net.TCPConn)) (address string, p *proxy) {
 			go serve(c.(*net.TCPConn))
 		}
 	}()
-	r := newRotation(cluster.RoundRobin, nil)
+	r := newRotation(cluster.RoundRobin, rand.PCG{})
 	r.join(&backend{slot: 1, address: l.Addr().String()})
 	p = newProxy(r)
 	if address, err = p.listen("127.0.0.1:0", ""); err != nil {
@@ -135,7 +136,7 @@ func TestNobodyThereIsAReset(t *testing.T) {
 	}
 	l.Close()
 	for what, in := range map[string][]*backend{"no backend": nil, "a backend that refuses": {{slot: 1, address: l.Addr().String()}}, "a dead backend": {{slot: 1, address: "x", dead: true}}} {
-		r := newRotation(cluster.RoundRobin, nil)
+		r := newRotation(cluster.RoundRobin, rand.PCG{})
 		for _, b := range in {
 			r.join(b)
 		}
@@ -185,7 +186,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 	go server.Serve(l)
 	defer server.Close()
-	r := newRotation(cluster.RoundRobin, nil)
+	r := newRotation(cluster.RoundRobin, rand.PCG{})
 	r.join(&backend{slot: 1, address: l.Addr().String()})
 	p := newProxy(r)
 	defer p.close()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/internal/seeded"
 )
 
 // backend is one replica, as the balancer sees it.
@@ -27,12 +28,12 @@ type backend struct {
 type rotation struct {
 	mu       sync.Mutex
 	policy   cluster.Balance
-	random   *rand.Rand
+	random   rand.PCG
 	backends []*backend     // in the order of slots
 	turns    map[string]int // by client: index of the backend whose turn it is; "" is the turn of all together
 }
 
-func newRotation(policy cluster.Balance, random *rand.Rand) *rotation {
+func newRotation(policy cluster.Balance, random rand.PCG) *rotation {
 	return &rotation{policy: policy, random: random, turns: map[string]int{}}
 }
 
@@ -111,13 +112,13 @@ func (r *rotation) choose(client string) (b *backend, refusing string) {
 	}
 	next, begun := r.turns[client]
 	if !begun && client != "" {
-		next = r.random.IntN(n) // clients that start together would otherwise all begin with the same replica
+		next = seeded.Below(&r.random, n) // clients that start together would otherwise all begin with the same replica
 	}
 	next %= n
 	i := next
 	switch r.policy {
 	case cluster.Random:
-		i = r.random.IntN(n)
+		i = seeded.Below(&r.random, n)
 	case cluster.LeastConnections: // the next in turn among the least
 		for k := 1; k < n; k++ {
 			if j := (next + k) % n; r.backends[j].active < r.backends[i].active {

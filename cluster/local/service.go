@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/internal/seeded"
 )
 
 // service is a deployed service. Fields below mu belong to the cluster's mutex.
@@ -63,11 +63,7 @@ func newService(c *Cluster, life context.Context, spec cluster.Service) *service
 	s := &service{c: c, life: life, name: spec.Name, spec: spec, isRedis: img.kind == redis, slots: map[int]*slot{}, turn: make(chan struct{}, 1)}
 	s.port, _ = ports(spec)
 	if s.port > 0 {
-		var stream uint64
-		for _, b := range []byte(spec.Name) {
-			stream = stream*257 + uint64(b)
-		}
-		s.rotation = newRotation(spec.Balance, rand.New(rand.NewPCG(c.config.Seed, stream)))
+		s.rotation = newRotation(spec.Balance, seeded.Balancer(c.config.Seed, spec.Name))
 		s.proxy = newProxy(s.rotation)
 		s.proxy.failed = s.connectionFailed
 	}

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"coinbench/cluster"
@@ -8,7 +9,7 @@ import (
 
 // A swap is settled when the last connection that the old set was chosen for has been made, and no earlier.
 func TestSwapSettles(t *testing.T) {
-	r := newRotation(cluster.RoundRobin, nil)
+	r := newRotation(cluster.RoundRobin, rand.PCG{})
 	for slot := 1; slot <= 3; slot++ {
 		r.join(&backend{task: "old", slot: slot, address: "a"})
 	}

@@ -38,6 +38,7 @@ calibrated on one run of bottleneck, measures each, and prints the table of both
 plays bottleneck first. The promise: the hash rate of every setting to 3 %, of all to 1.5 % in the mean, the mean latency of a
 visitor of rng to 5 % in the mean.
 
+Where connections are spread at random, the models meet the choices that the measurement meets: both draw them from the seed.
 A setting during whose measurement other programs used more than 10 % of the processors is measured again. The predictions are made
 before anything is measured.
 Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be measured.`,
@@ -124,7 +125,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 			if try > 0 {
 				r.Dir = fmt.Sprintf("%02d-%d", i+1, try+1)
 			}
-			a, err := measureSetting(p, m, r.Setting, length, where, filepath.Join(out, r.Dir))
+			a, err := measureSetting(p, m, r.Setting, length, where, filepath.Join(out, r.Dir), "seed="+strconv.FormatUint(seed, 10))
 			if err != nil {
 				return proof, err
 			}
@@ -140,8 +141,8 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 	return proof, finishProof(out, m, &proof)
 }
 
-// measureSetting plays the scenario of one setting.
-func measureSetting(p process, m model.Model, s model.Setting, length time.Duration, where clusterFlags, dir string) (*capacity.Analysis, error) {
+// measureSetting plays the scenario of one setting, with more --set.
+func measureSetting(p process, m model.Model, s model.Setting, length time.Duration, where clusterFlags, dir string, more ...string) (*capacity.Analysis, error) {
 	sets := []string{"workers=" + strconv.Itoa(s.Workers), "rng=" + strconv.Itoa(s.RNG), "hasher=" + strconv.Itoa(s.Hasher),
 		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "every=" + probeEvery.String()}
 	for _, same := range []struct{ parameter, service, variable string }{
@@ -152,7 +153,7 @@ func measureSetting(p process, m model.Model, s model.Setting, length time.Durat
 			sets = append(sets, same.parameter+"="+v)
 		}
 	}
-	scenario, err := loadScenario(p, "setting", sets)
+	scenario, err := loadScenario(p, "setting", append(sets, more...))
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +168,7 @@ func measureSetting(p process, m model.Model, s model.Setting, length time.Durat
 }
 
 func predictRow(m model.Model, r *reports.ProofRow, length time.Duration, seed uint64) error {
-	prediction, err := m.Predict(r.Setting, model.Options{Length: length, Probe: probeEvery, Runs: 12, Seed: seed})
+	prediction, err := m.Predict(r.Setting, model.Options{Length: length, Probe: probeEvery, Runs: 12, Seed: seed, Balancers: seed})
 	if err != nil {
 		return err
 	}

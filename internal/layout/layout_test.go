@@ -21,9 +21,9 @@ var may = map[string][]string{
 	"cmd":       {".", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services", "internal"},
 	"scenarios": {"cluster", "loadgen", "capacity", "history", "services/settings"},
 	"reports":   {"capacity", "history"},
-	"cluster":   {"history", "services/settings"},
+	"cluster":   {"history", "services/settings", "internal/seeded"},
 	"loadgen":   {"history", "internal/precise"},
-	"capacity":  {"history", "services/settings"},
+	"capacity":  {"history", "services/settings", "internal/seeded"},
 	"history":   {},
 	"services":  {"history", "internal/precise"}, // of history the names of the series only
 	"internal":  {},
