@@ -43,6 +43,7 @@ func TestFaultsOnASwarm(t *testing.T) {
 	t.Run("side by side", func(t *testing.T) { // they do nothing to the nodes
 		for name, test := range map[string]func(*testing.T, *faultLab){
 			"a load generator is killed": aLoadGeneratorIsKilled, "coinbench is killed": coinbenchIsKilled, "an image is not there": anImageIsNotThere,
+			"coinbench is killed in mid-rollout": coinbenchIsKilledInMidRollout,
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -448,6 +449,34 @@ func coinbenchIsKilled(t *testing.T, l *faultLab) {
 	if out, err = l.run("ps", "--app", "orphaned"); exitCode(err) != exitUnmeasured {
 		t.Errorf("ps, of nothing: exit code %d\n%s", exitCode(err), out)
 	}
+}
+
+// coinbench is killed in the middle of a rollout, which the engine goes on with: `ps` says so, `down` ends it.
+func coinbenchIsKilledInMidRollout(t *testing.T, l *faultLab) {
+	s := l.start(t, "halfway", `
+  - deploy: {rng: 3, hasher: 0, worker: 0, webui: 0}
+  - update: {name: forth, service: rng, environment: {COIN_DELAY: 10ms}, parallelism: 1, delay: 30s, monitor: 1s}
+`, "--engine-socket", "/nowhere.sock")
+	s.records(t, "a replica is replaced", when(history.TaskGone, "rng."))
+	if err := s.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	var out string
+	soon(t, "ps says that the run was killed", func() bool {
+		var err error
+		out, err = l.run("ps", "--app", "halfway")
+		return err == nil && strings.Contains(out, "was killed and left")
+	})
+	for _, want := range []string{"a rolling update is going on since", "which the engine carries on by itself", "of 3 tasks are as wished", "coinbench down"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("ps does not say %q:\n%s", want, out)
+		}
+	}
+	if out, err := l.run("down", "--app", "halfway"); err != nil {
+		t.Errorf("down: %v\n%s", err, out)
+	}
+	l.nothingOf(t, "halfway")
 }
 
 // coinbench is killed while a node is drained and another cut off: the lab mends the one, the relay lets the other take tasks again and

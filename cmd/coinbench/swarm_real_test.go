@@ -115,6 +115,10 @@ func TestScenariosOnASwarm(t *testing.T) {
 					t.Errorf("the bottleneck of %s is %q on this machine, %q on the Swarm", window, a[window], b[window])
 				}
 			}
+			// Clients that begin together each ask DNS for themselves.
+			if l := there.Load("rng/c50"); l != nil && len(l.Replicas) < 4 {
+				t.Errorf("50 clients met %v", l.Replicas)
+			}
 		})
 	}
 }
