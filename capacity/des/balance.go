@@ -54,7 +54,7 @@ func (s *Sim) pick(v *service, c *caller, p *rand.PCG) int32 {
 		c.turn = int32((int(c.turn) + 1) % n)
 		return v.rotation[c.turn]
 	case random:
-		return v.rotation[seeded.Below(&v.random, n)]
+		return v.rotation[v.balancer.Choose(n, c.turn == shared)]
 	case leastConnections:
 		return v.byConns.least(s.servers)
 	case sticky:

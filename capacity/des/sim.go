@@ -3,7 +3,6 @@ package des
 import (
 	"cmp"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -89,10 +88,10 @@ type service struct {
 	role                        role
 	starting, running, stopping int // tasks
 
-	slots    [][]int32   // by slot: the tasks that it has had
-	rotation []int32     // servers, in the order of slots
-	turn     uint32      // of round robin
-	random   rand.PCG    // of the balancer
+	slots    [][]int32 // by slot: the tasks that it has had
+	rotation []int32   // servers, in the order of slots
+	turn     uint32    // of round robin
+	balancer seeded.Balancer
 	byConns  connections // of least connections
 	policy   policy
 	network  int64
@@ -122,7 +121,7 @@ func (s *Sim) AddService(spec Service) error {
 	if spec.Name == "" || slices.Contains(s.Services(), spec.Name) {
 		return fmt.Errorf("add service %q: accepted: a name that no other service has", spec.Name)
 	}
-	v := service{random: seeded.Balancer(cmp.Or(s.config.Balancers, s.config.Seed), spec.Name)}
+	v := service{balancer: seeded.NewBalancer(cmp.Or(s.config.Balancers, s.config.Seed), spec.Name)}
 	switch {
 	case spec.Name == Redis:
 		v.role = stores

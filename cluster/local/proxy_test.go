@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"syscall"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/internal/seeded"
 )
 
 // front is a proxy before one server, which treats every connection by serve.
@@ -32,7 +32,7 @@ func front(t testing.TB, serve func(*net.TCPConn)) (address string, p *proxy) {
 			go serve(c.(*net.TCPConn))
 		}
 	}()
-	r := newRotation(cluster.RoundRobin, rand.PCG{})
+	r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 	r.join(&backend{slot: 1, address: l.Addr().String()})
 	p = newProxy(r)
 	if address, err = p.listen("127.0.0.1:0", ""); err != nil {
@@ -136,7 +136,7 @@ func TestNobodyThereIsAReset(t *testing.T) {
 	}
 	l.Close()
 	for what, in := range map[string][]*backend{"no backend": nil, "a backend that refuses": {{slot: 1, address: l.Addr().String()}}, "a dead backend": {{slot: 1, address: "x", dead: true}}} {
-		r := newRotation(cluster.RoundRobin, rand.PCG{})
+		r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 		for _, b := range in {
 			r.join(b)
 		}
@@ -186,7 +186,7 @@ func BenchmarkRequest(b *testing.B) {
 	}
 	go server.Serve(l)
 	defer server.Close()
-	r := newRotation(cluster.RoundRobin, rand.PCG{})
+	r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 	r.join(&backend{slot: 1, address: l.Addr().String()})
 	p := newProxy(r)
 	defer p.close()

@@ -2,7 +2,6 @@ package local
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -28,13 +27,13 @@ type backend struct {
 type rotation struct {
 	mu       sync.Mutex
 	policy   cluster.Balance
-	random   rand.PCG
+	balancer seeded.Balancer
 	backends []*backend     // in the order of slots
 	turns    map[string]int // by client: index of the backend whose turn it is; "" is the turn of all together
 }
 
-func newRotation(policy cluster.Balance, random rand.PCG) *rotation {
-	return &rotation{policy: policy, random: random, turns: map[string]int{}}
+func newRotation(policy cluster.Balance, balancer seeded.Balancer) *rotation {
+	return &rotation{policy: policy, balancer: balancer, turns: map[string]int{}}
 }
 
 func (r *rotation) setPolicy(policy cluster.Balance) {
@@ -107,18 +106,19 @@ func (r *rotation) choose(client string) (b *backend, refusing string) {
 	if n == 0 {
 		return nil, ""
 	}
+	visitor := client == ""
 	if r.policy != cluster.RoundRobinPerClient {
 		client = ""
 	}
 	next, begun := r.turns[client]
 	if !begun && client != "" {
-		next = seeded.Below(&r.random, n) // clients that start together would otherwise all begin with the same replica
+		next = r.balancer.Choose(n, visitor) // clients that start together would otherwise all begin with the same replica
 	}
 	next %= n
 	i := next
 	switch r.policy {
 	case cluster.Random:
-		i = seeded.Below(&r.random, n)
+		i = r.balancer.Choose(n, visitor)
 	case cluster.LeastConnections: // the next in turn among the least
 		for k := 1; k < n; k++ {
 			if j := (next + k) % n; r.backends[j].active < r.backends[i].active {

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"testing"
@@ -30,7 +29,7 @@ func backends(r *rotation, n int) []*backend {
 // Between two changes of the rotation no backend gets more than one connection more than another.
 func TestRoundRobinIsExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := newRotation(cluster.RoundRobin, rand.PCG{})
+		r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 		in := backends(r, rapid.IntRange(1, 6).Draw(t, "backends"))
 		for range rapid.IntRange(1, 8).Draw(t, "rounds") {
 			got := map[*backend]int{}
@@ -67,7 +66,7 @@ func TestRoundRobinIsExact(t *testing.T) {
 // However the clients' connections mingle, and whoever comes and goes, each client meets the backends in their order.
 func TestEachClientHasItsOwnTurn(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := newRotation(cluster.RoundRobinPerClient, seeded.Balancer(1, "rng"))
+		r := newRotation(cluster.RoundRobinPerClient, seeded.NewBalancer(1, "rng"))
 		in := backends(r, rapid.IntRange(2, 6).Draw(t, "backends"))
 		clients := []string{"", "a", "b", "c"}
 		expected := map[string]*backend{} // by client: who is next
@@ -103,7 +102,7 @@ func TestEachClientHasItsOwnTurn(t *testing.T) {
 
 // Clients that start together do not all begin with the same backend.
 func TestTurnsBeginAnywhere(t *testing.T) {
-	r := newRotation(cluster.RoundRobinPerClient, seeded.Balancer(1, "rng"))
+	r := newRotation(cluster.RoundRobinPerClient, seeded.NewBalancer(1, "rng"))
 	in := backends(r, 4)
 	begun := map[*backend]int{}
 	for i := range 400 {
@@ -119,7 +118,7 @@ func TestTurnsBeginAnywhere(t *testing.T) {
 
 // A leave does not skip or repeat anyone's turn.
 func TestLeaveKeepsTheTurn(t *testing.T) {
-	r := newRotation(cluster.RoundRobin, rand.PCG{})
+	r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 	in := backends(r, 4)
 	r.pick()
 	r.pick()
@@ -132,7 +131,7 @@ func TestLeaveKeepsTheTurn(t *testing.T) {
 }
 
 func TestLeastConnections(t *testing.T) {
-	r := newRotation(cluster.LeastConnections, rand.PCG{})
+	r := newRotation(cluster.LeastConnections, seeded.Balancer{})
 	in := backends(r, 3)
 	for range 3 { // one each
 		r.pick()
@@ -153,7 +152,7 @@ func TestLeastConnections(t *testing.T) {
 
 func TestRandomIsSeededAndFair(t *testing.T) {
 	play := func() (order []int, got map[int]int) {
-		r := newRotation(cluster.Random, seeded.Balancer(1, "rng"))
+		r := newRotation(cluster.Random, seeded.NewBalancer(1, "rng"))
 		backends(r, 4)
 		got = map[int]int{}
 		for range 4000 {
@@ -178,7 +177,7 @@ func TestRandomIsSeededAndFair(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	r := newRotation(cluster.RoundRobin, rand.PCG{})
+	r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 	if r.pick() != nil {
 		t.Error("an empty rotation chooses someone")
 	}
@@ -193,7 +192,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestLeaveWaitsForConnectionsBeingMade(t *testing.T) {
-	r := newRotation(cluster.RoundRobin, rand.PCG{})
+	r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 	b := backends(r, 1)[0]
 	r.pick()
 	r.pick()

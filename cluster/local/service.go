@@ -63,7 +63,7 @@ func newService(c *Cluster, life context.Context, spec cluster.Service) *service
 	s := &service{c: c, life: life, name: spec.Name, spec: spec, isRedis: img.kind == redis, slots: map[int]*slot{}, turn: make(chan struct{}, 1)}
 	s.port, _ = ports(spec)
 	if s.port > 0 {
-		s.rotation = newRotation(spec.Balance, seeded.Balancer(c.config.Seed, spec.Name))
+		s.rotation = newRotation(spec.Balance, seeded.NewBalancer(c.config.Seed, spec.Name))
 		s.proxy = newProxy(s.rotation)
 		s.proxy.failed = s.connectionFailed
 	}

@@ -1,15 +1,15 @@
 package local
 
 import (
-	"math/rand/v2"
 	"testing"
 
 	"coinbench/cluster"
+	"coinbench/internal/seeded"
 )
 
 // A swap is settled when the last connection that the old set was chosen for has been made, and no earlier.
 func TestSwapSettles(t *testing.T) {
-	r := newRotation(cluster.RoundRobin, rand.PCG{})
+	r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 	for slot := 1; slot <= 3; slot++ {
 		r.join(&backend{task: "old", slot: slot, address: "a"})
 	}

@@ -15,9 +15,21 @@ func Stream(seed uint64, words ...uint64) rand.PCG {
 	return *rand.NewPCG(h, mix(h+0x9e3779b97f4a7c15))
 }
 
-// Balancer is the stream that balancing a service at random draws its replicas from, one number for each connection.
-func Balancer(seed uint64, service string) rand.PCG {
-	return Stream(seed, Word("balance"), Word(service))
+// Balancer holds the streams that balancing a service at random draws its replicas from, one number for each connection. Visitors
+// from outside have one of their own: where theirs fall between the connections of the app changes nothing for the app.
+type Balancer struct{ app, visitors rand.PCG }
+
+// NewBalancer returns the streams of a service.
+func NewBalancer(seed uint64, service string) Balancer {
+	return Balancer{Stream(seed, Word("balance"), Word(service)), Stream(seed, Word("balance"), Word(service), Word("visitors"))}
+}
+
+// Choose draws one of n replicas for a connection.
+func (b *Balancer) Choose(n int, visitor bool) int {
+	if visitor {
+		return Below(&b.visitors, n)
+	}
+	return Below(&b.app, n)
 }
 
 // mix is the finaliser of splitmix64 (Steele, Lea, Flood 2014, "Fast Splittable Pseudorandom Number Generators").
