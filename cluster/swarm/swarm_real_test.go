@@ -143,7 +143,7 @@ func nothingWith(t *testing.T, engine *client.Client, label string) {
 
 // TestConformance plays every part of the suite with an app of its own name, several at the same time.
 func TestConformance(t *testing.T) {
-	labtest.RequireLong(t)
+	labtest.Require(t)
 	base := shipped(t)
 	base.Services = nil
 	for _, s := range shipped(t).Services {

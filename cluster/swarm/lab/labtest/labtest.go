@@ -23,7 +23,6 @@ import (
 // The environment variables that tests look at.
 const (
 	Gate           = "COINBENCH_GATE"   // 1: labs are made, and a test that cannot run fails
-	Long           = "COINBENCH_SWARM"  // 1: and tests that take minutes run as well
 	BinaryVariable = "COINBENCH_BINARY" // path of a static binary, to save building one
 )
 
@@ -42,15 +41,6 @@ func Require(t testing.TB) {
 	if err := lab.Check(); err != nil {
 		t.Fatalf("the gate needs a real Swarm: %v", err)
 	}
-}
-
-// RequireLong is Require for what takes minutes: it asks for COINBENCH_SWARM=1 too.
-func RequireLong(t testing.TB) {
-	t.Helper()
-	if os.Getenv(Long) != "1" {
-		t.Skipf("not run on a real Swarm: it takes ten minutes; set %s=1 and %s=1", Gate, Long)
-	}
-	Require(t)
 }
 
 // Main runs the tests of a package and takes its shared labs down, or is, in a process that a lab started, its registry:
