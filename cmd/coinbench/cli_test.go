@@ -2,11 +2,15 @@ package main
 
 import (
 	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
+
+	"coinbench/scenarios"
 )
 
 func TestMain(m *testing.M) {
@@ -56,4 +60,21 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 		}
 	}
 	visit(rootCommand(process{env: os.LookupEnv}))
+}
+
+// A registry of ours has every image that a shipped scenario names.
+func TestShippedScenariosNameImagesThatARegistryHas(t *testing.T) {
+	tag := regexp.MustCompile(`coinbench/[^ ":]+:([\w.]+)`)
+	found := 0
+	for _, s := range scenarios.Shipped() {
+		for _, m := range tag.FindAllSubmatch(s.Source, -1) {
+			found++
+			if !slices.Contains(shippedTags(), string(m[1])) {
+				t.Errorf("%s names %s", s.Name, m[0])
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d images were found", found)
+	}
 }

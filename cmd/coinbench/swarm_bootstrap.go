@@ -14,7 +14,7 @@ import (
 func bootstrapCommand(p process) *cobra.Command {
 	port := 5000
 	down := false
-	tags := labTags()
+	tags := shippedTags()
 	c := &cobra.Command{
 		Use:   "bootstrap",
 		Short: "Give a Swarm that can pull nothing a registry with the app's images",

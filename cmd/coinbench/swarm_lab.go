@@ -17,8 +17,9 @@ import (
 	"coinbench/services/settings"
 )
 
-// labImages are the tags that a lab's registry has: the workshop's two releases.
-func labTags() []string { return []string{"v0.1", "v0.01"} }
+// shippedTags are those that a registry of ours has, and images are pushed with unless others are asked for: the workshop's two
+// releases, and what the shipped scenarios release. The images of all share their layers.
+func shippedTags() []string { return []string{"v0.1", "v0.01", "v1", "v2", "v3", "v4", "v5"} }
 
 func labCommand(p process) *cobra.Command {
 	name := lab.DefaultName
@@ -77,7 +78,7 @@ func labUp(p process, name *string) *cobra.Command {
 
 // labImages are those that a lab's registry has: ours, and Redis if this machine has one.
 func labImages(ctx context.Context, p process) (images.Set, error) {
-	set, err := buildImages(ctx, labTags())
+	set, err := buildImages(ctx, shippedTags())
 	if err != nil {
 		return nil, err
 	}
