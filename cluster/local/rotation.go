@@ -19,6 +19,7 @@ type backend struct {
 	dead    bool          // in rotation though it is known to be dead: connections are refused
 	slow    time.Duration // added to every new connection
 	active  int           // connections
+	changed uint64        // rotation.changes when active changed last
 	dialing int           // connections that are being made
 	settled func()        // called once, when the backend has left and no connection is being made
 }
@@ -30,6 +31,7 @@ type rotation struct {
 	balancer seeded.Balancer
 	backends []*backend     // in the order of slots
 	turns    map[string]int // by client: index of the backend whose turn it is; "" is the turn of all together
+	changes  uint64         // of the numbers of connections
 }
 
 func newRotation(policy cluster.Balance, balancer seeded.Balancer) *rotation {
@@ -46,6 +48,7 @@ func (r *rotation) setPolicy(policy cluster.Balance) {
 func (r *rotation) join(b *backend) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.count(b, 0)
 	i := 0
 	for i < len(r.backends) && r.backends[i].slot <= b.slot {
 		i++
@@ -119,13 +122,12 @@ func (r *rotation) choose(client string) (b *backend, refusing string) {
 	switch r.policy {
 	case cluster.Random:
 		i = r.balancer.Choose(n, visitor)
-	case cluster.LeastConnections: // the next in turn among the least
-		for k := 1; k < n; k++ {
-			if j := (next + k) % n; r.backends[j].active < r.backends[i].active {
+	case cluster.LeastConnections: // among the least the one whose number has stood the longest, as in the simulator
+		for j, x := range r.backends {
+			if least := r.backends[i]; x.active < least.active || x.active == least.active && x.changed < least.changed {
 				i = j
 			}
 		}
-		r.turns[client] = i + 1
 	default:
 		r.turns[client] = i + 1
 	}
@@ -133,7 +135,7 @@ func (r *rotation) choose(client string) (b *backend, refusing string) {
 	if b.dead || b.address == "" {
 		return nil, b.task
 	}
-	b.active++
+	r.count(b, 1)
 	b.dialing++
 	return b, ""
 }
@@ -213,5 +215,11 @@ func (r *rotation) dialed(b *backend) {
 func (r *rotation) done(b *backend) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	b.active--
+	r.count(b, -1)
+}
+
+// count adds connections to a backend. The caller holds mu.
+func (r *rotation) count(b *backend, more int) {
+	r.changes++
+	b.active, b.changed = b.active+more, r.changes
 }

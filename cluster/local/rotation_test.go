@@ -140,6 +140,16 @@ func TestLeastConnections(t *testing.T) {
 	if got := r.pick(); got != in[1] {
 		t.Errorf("slot %d is chosen; want 2, which has none", got.slot)
 	}
+	// Among equals the one that has stood the longest: not one that was chosen a moment ago while others are about to be free.
+	r.done(in[2])
+	r.done(in[0])
+	for _, want := range []*backend{in[2], in[0], in[1], in[2]} {
+		if got := r.pick(); got != want {
+			t.Errorf("slot %d is chosen; want %d", got.slot, want.slot)
+		}
+	}
+	r.done(in[1])
+	r.done(in[2])
 	for range 300 {
 		r.pick()
 	}
