@@ -45,7 +45,7 @@ type loop struct {
 
 	greedy bool          // it may hold its place while it waits (see holdWait), and works in batches
 	spec   unix.Timespec // of epoll_pwait2, here because no pointer to a stack may go through a function value
-	coarse bool          // the kernel has no epoll_pwait2
+	coarse bool          // there is no epoll_pwait2 here
 }
 
 // maxEvents bounds the events of one turn.
@@ -270,7 +270,7 @@ func (l *loop) collect(d time.Duration, hold bool) int {
 		// The other call waits in milliseconds. This one counts nanoseconds; Linux has it since 5.11.
 		l.spec = unix.NsecToTimespec(int64(d))
 		n, _, errno = call(unix.SYS_EPOLL_PWAIT2, poll, uintptr(events), most, uintptr(unsafe.Pointer(&l.spec)), 0, 0)
-		if errno == unix.ENOSYS {
+		if errno != 0 && errno != unix.EINTR { // an old kernel lacks it, and an old container's filter says EPERM
 			l.coarse = true
 			return l.collect(d, hold)
 		}
