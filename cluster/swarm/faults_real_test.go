@@ -44,13 +44,14 @@ func (r *record) says(kind history.EventKind, text string) bool {
 	return false
 }
 
-// small is redis and rng alone.
+// small is redis and rng alone, under the test's own name, so that tests run side by side.
 func small(t *testing.T, rngs int) cluster.App {
 	t.Helper()
 	app, err := without(without(shipped(t), "worker"), "hasher").With("rng", &rngs, cluster.Change{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	app.Name = strings.ToLower(t.Name())
 	return app
 }
 
@@ -66,7 +67,8 @@ func wants(t *testing.T, err error, texts ...string) {
 	}
 }
 
-func TestAnImageThatDoesNotExist(t *testing.T) {
+func TestMissingImageOnASwarm(t *testing.T) {
+	t.Parallel()
 	c := on(t, ours.Config{})
 	app, err := small(t, 1).With("rng", nil, cluster.Change{Image: "coinbench/rng:v7.7"})
 	if err != nil {
@@ -75,25 +77,33 @@ func TestAnImageThatDoesNotExist(t *testing.T) {
 	wants(t, c.Deploy(t.Context(), app), "rng.1", "No such image", "coinbench images push")
 }
 
-func TestAServiceThatNeverGetsHealthy(t *testing.T) {
+func TestNeverHealthyOnASwarm(t *testing.T) {
+	t.Parallel()
 	var r record
 	c := on(t, ours.Config{Deadline: time.Second, Sink: r.take})
 	app, err := small(t, 1).With("rng", nil, cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	for i := range app.Services { // which the deadline allows for
+		if h := app.Services[i].Health; h != nil {
+			h.Timeout, h.Retries = time.Second, 2
+		}
+	}
 	err = c.Deploy(t.Context(), app)
 	if !r.says(history.TaskGone, "health check") {
 		t.Error("the history does not say why the tasks ended")
 	}
-	wants(t, err, "rng.1", "not converged within", "before it was healthy", "docker service logs dockercoins_rng")
+	wants(t, err, "rng.1", "not converged within", "before it was healthy", "docker service logs testneverhealthyonaswarm_rng")
 }
 
-func TestANameThatSomebodyElseHas(t *testing.T) {
+func TestForeignNameOnASwarm(t *testing.T) {
+	t.Parallel()
 	engine := manager(t, real(t))
 	zero := uint64(0)
+	app := small(t, 1)
 	made, err := engine.ServiceCreate(t.Context(), client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
-		Annotations:  swarm.Annotations{Name: "dockercoins_rng"},
+		Annotations:  swarm.Annotations{Name: app.Name + "_rng"},
 		Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &zero}},
 		TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: "coinbench/rng:v0.1"}},
 	}})
@@ -102,11 +112,11 @@ func TestANameThatSomebodyElseHas(t *testing.T) {
 	}
 	defer engine.ServiceRemove(context.Background(), made.ID, client.ServiceRemoveOptions{})
 	c := on(t, ours.Config{})
-	wants(t, c.Deploy(t.Context(), small(t, 1)), "dockercoins_rng", "coinbench did not make", "docker service rm")
+	wants(t, c.Deploy(t.Context(), app), app.Name+"_rng", "coinbench did not make", "docker service rm")
 	if err := c.Remove(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := c.Down(t.Context(), "dockercoins"); err != nil {
+	if err := c.Down(t.Context(), app.Name); err != nil {
 		t.Error(err)
 	}
 	if _, err := engine.ServiceInspect(t.Context(), made.ID, client.ServiceInspectOptions{}); err != nil {
@@ -114,7 +124,8 @@ func TestANameThatSomebodyElseHas(t *testing.T) {
 	}
 }
 
-func TestTwoAtOnce(t *testing.T) {
+func TestTwoAtOnceOnASwarm(t *testing.T) {
+	t.Parallel()
 	first := on(t, ours.Config{})
 	if err := first.Deploy(t.Context(), small(t, 1)); err != nil {
 		t.Fatal(err)
@@ -125,7 +136,7 @@ func TestTwoAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, second.Deploy(t.Context(), small(t, 1)), "another coinbench runs it", first.Run())
-	wants(t, second.Down(t.Context(), "dockercoins"), "going on", first.Run())
+	wants(t, second.Down(t.Context(), small(t, 1).Name), "going on", first.Run())
 	if err := second.Remove(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -137,7 +148,8 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 }
 
-func TestRollbackAndRestart(t *testing.T) {
+func TestRollbackAndRestartOnASwarm(t *testing.T) {
+	t.Parallel()
 	c := on(t, ours.Config{})
 	if err := c.Deploy(t.Context(), small(t, 2)); err != nil {
 		t.Fatal(err)

@@ -2,7 +2,6 @@ package swarm_test
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -22,17 +21,7 @@ import (
 // shared is one lab of three nodes for all tests of the package, whose registry has the images v0.1 and v9.9.
 var shared = &labtest.Shared{Config: lab.Config{Name: "swarmtest", Nodes: 3, Heartbeat: time.Second}, Tags: []string{"v0.1", "v9.9"}}
 
-func TestMain(m *testing.M) { os.Exit(labtest.Main(several{m}, shared)) }
-
-// several runs tests that may run side by side in greater number than there are processors: they mostly wait, for health checks and
-// for each other.
-type several struct{ m *testing.M }
-
-func (s several) Run() int {
-	flag.Parse()
-	_ = flag.Set("test.parallel", "4")
-	return s.m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(labtest.Main(m, shared)) }
 
 func real(t testing.TB) *lab.Lab {
 	t.Helper()
@@ -141,11 +130,8 @@ func nothingWith(t *testing.T, engine *client.Client, label string) {
 	}
 }
 
-// TestConformance plays every part of the suite with an app of its own name, several at the same time.
-func TestConformance(t *testing.T) {
-	if os.Getenv("COINBENCH_SWARM") != "1" {
-		t.Skip("not run on a real Swarm: it takes minutes; set COINBENCH_SWARM=1 and COINBENCH_GATE=1")
-	}
+// TestConformanceOnASwarm plays every part of the suite with an app of its own name, several at the same time.
+func TestConformanceOnASwarm(t *testing.T) {
 	labtest.Require(t)
 	base := shipped(t)
 	base.Services = nil

@@ -30,6 +30,7 @@ type faultLab struct {
 
 // Everything that can go wrong on a Swarm, each on the same lab: what the run says, its exit code, and that nothing is left behind.
 func TestFaultsOnASwarm(t *testing.T) {
+	t.Parallel()
 	labtest.Require(t)
 	program := os.Getenv(labtest.BinaryVariable)
 	if program == "" {

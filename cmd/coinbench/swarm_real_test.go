@@ -125,7 +125,7 @@ func TestScenariosOnASwarm(t *testing.T) {
 
 // Two generators on two nodes make one record: no request is missing or counted twice, and the percentiles are those of all
 // requests together.
-func TestTwoGeneratorsOnTwoNodes(t *testing.T) {
+func TestTwoGeneratorsOnASwarm(t *testing.T) {
 	run := onLab(t)
 	seen := nodesOfJobs(t)
 	dir := filepath.Join(t.TempDir(), "run")
@@ -224,6 +224,7 @@ func nodesOfJobs(t *testing.T) func() []string {
 
 // What `up` brought up is scaled, updated, rolled back, listed and taken down by hand.
 func TestByHandOnASwarm(t *testing.T) {
+	t.Parallel()
 	run := onLab(t)
 	out, err := run("up", "--endpoint-mode", "dnsrr", "--cluster", "swarm", "--publish", "webui=8000")
 	if err != nil || !strings.Contains(out, "The web page: http://10.") {

@@ -20,11 +20,12 @@ func vmCommand(p process) *cobra.Command {
 	)
 	c := &cobra.Command{
 		Use:   "vm -- COMMAND [ARG...]",
-		Short: "Run a command on a Swarm in a small virtual machine whose kernel has IPVS (Debian, root)",
-		Long: `vm boots Debian's kernel in QEMU over this machine's files, makes a lab of several nodes there and runs the command on it:
-virtual addresses and the routing mesh work there, whatever this machine's kernel has. What the command writes is gone
-afterwards, except in the folders given with --share. Without KVM it is emulated: for behaviour, never for speed.
-It installs what it needs (QEMU, Docker Engine) with apt-get, once. The exit code is the command's own.`,
+		Short: "Run a command on a Swarm under a kernel of its own, which has IPVS (Debian, root)",
+		Long: `vm starts Debian's User Mode Linux, a kernel that is an ordinary program, over this machine's files, makes a lab of
+several nodes there and runs the command on it: virtual addresses and the routing mesh work there, whatever this machine's
+kernel has. What the command writes is gone afterwards, except in the folders given with --share. All of it shares one
+processor: it is for behaviour, not for speed.
+It installs what it needs (user-mode-linux, docker.io) with apt-get, once. The exit code is the command's own.`,
 		Example: `  coinbench swarm vm --share /tmp/vm -- coinbench run balancing.yaml --cluster swarm --deadline 5m --out /tmp/vm/run
   coinbench swarm vm -- docker node ls`,
 		Args: cobra.MinimumNArgs(1),
@@ -59,7 +60,7 @@ It installs what it needs (QEMU, Docker Engine) with apt-get, once. The exit cod
 		},
 	}
 	c.Flags().IntVar(&nodes, "nodes", 2, "number of nodes of the Swarm")
-	c.Flags().IntVar(&memory, "memory", 3072, "memory of the virtual machine, in `MB`")
+	c.Flags().IntVar(&memory, "memory", 3072, "memory of the guest, in `MB`")
 	c.Flags().StringArrayVar(&shares, "share", nil, "folder of this machine that the command may write to; may be repeated")
 	c.Flags().DurationVar(&timeout, "timeout", 15*time.Minute, "give up after this time")
 	return c

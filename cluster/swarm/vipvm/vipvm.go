@@ -1,8 +1,9 @@
-// Package vipvm runs a command in a throw-away virtual machine whose kernel has IPVS, with an engine running in it.
+// Package vipvm runs a command in a throw-away guest whose kernel has IPVS, with an engine running in it.
 //
 // Swarm's virtual addresses and its ingress routing mesh need IPVS, which a kernel may lack. The script beside this file,
-// which is also of use by hand, boots Debian's own kernel in QEMU over this machine's files (read-only), starts the engine
-// and runs the command. It is for behaviour, never for speed: without KVM everything in it is slow. Debian and root only.
+// which is also of use by hand, starts Debian's User Mode Linux, a kernel that is an ordinary program, over this machine's files
+// (read-only), starts the engine and runs the command. It has one processor, and system calls cost more there: it is for behaviour,
+// not for speed. Debian and root only.
 package vipvm
 
 import (
@@ -25,32 +26,27 @@ var (
 	swarmScript string
 )
 
-// ErrNoResult is the error of Run when the machine could not be made, froze, or took longer than its limit: nothing is
-// known of the command. What happened is on the standard error stream.
-var ErrNoResult = errors.New("the virtual machine gave no result")
-
-// ErrFrozen is an ErrNoResult, that of a machine that gave no sign of life any more: a fault of the emulation.
-var ErrFrozen = fmt.Errorf("%w: it froze", ErrNoResult)
+// ErrNoResult is the error of Run when the guest could not be made, or took longer than its limit: nothing is known of the
+// command. What happened is on the standard error stream.
+var ErrNoResult = errors.New("the guest gave no result")
 
 // The script's own exit statuses.
 const (
-	exitFrozen = 123
 	exitLate   = 124
 	exitFailed = 125
 )
 
-// Options say what machine it is.
+// Options say what guest it is.
 type Options struct {
 	Shares         []string      // folders of this machine that it may write to, at the same paths
 	Env            []string      // NAME=value, for the command
 	Timeout        time.Duration // of everything, whole seconds; 0: the script's own, an hour
-	MemoryMB       int           // 0: the script's own, 4096
-	Prepared       bool          // install nothing; what is missing is an error
+	MemoryMB       int           // 0: the script's own, 3072
 	Swarm          *Swarm        // nil: one engine that is in no Swarm
 	Stdout, Stderr io.Writer     // of the command; the script's own progress goes to Stderr as well
 }
 
-// Swarm is what the command finds in the machine instead of the one engine: a lab of several nodes, as package lab makes
+// Swarm is what the command finds in the guest instead of the one engine: a lab of several nodes, as package lab makes
 // it, with the manager's engine in DOCKER_HOST, and the program itself as coinbench.
 type Swarm struct {
 	Nodes    int    // 0: 2
@@ -62,7 +58,7 @@ type Swarm struct {
 func Run(ctx context.Context, o Options, command ...string) (status int, err error) {
 	c := exec.CommandContext(ctx, "bash", append([]string{"-c", script, "vipvm.sh"}, arguments(o, command)...)...)
 	c.Stdout, c.Stderr = o.Stdout, o.Stderr
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) } // it ends its machine
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) } // it ends its guest
 	c.WaitDelay = 10 * time.Second
 	err = c.Run()
 	var exit *exec.ExitError
@@ -73,8 +69,6 @@ func Run(ctx context.Context, o Options, command ...string) (status int, err err
 		return 0, nil
 	case !errors.As(err, &exit):
 		return 0, fmt.Errorf("vipvm: %w", err)
-	case exit.ExitCode() == exitFrozen:
-		return 0, fmt.Errorf("vipvm: %w", ErrFrozen)
 	case exit.ExitCode() == exitLate || exit.ExitCode() == exitFailed || exit.ExitCode() < 0:
 		return 0, fmt.Errorf("vipvm: %w (%w)", ErrNoResult, err)
 	}
@@ -94,9 +88,6 @@ func arguments(o Options, command []string) []string {
 	}
 	if o.MemoryMB > 0 {
 		args = append(args, "--mem", strconv.Itoa(o.MemoryMB))
-	}
-	if o.Prepared {
-		args = append(args, "--prepared")
 	}
 	if s := o.Swarm; s != nil && len(command) > 0 {
 		args = append(args, "--no-docker")

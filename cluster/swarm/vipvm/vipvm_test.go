@@ -16,8 +16,8 @@ func TestArguments(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
-	got = arguments(Options{MemoryMB: 3072, Prepared: true, Swarm: &Swarm{Program: "/p", Registry: "/r"}}, []string{"docker", "ps"})
-	want = []string{"--mem", "3072", "--prepared", "--no-docker", "--", "bash", "-c", swarmScript, "swarm.sh", "2", "/p", "/r", "docker", "ps"}
+	got = arguments(Options{MemoryMB: 3072, Swarm: &Swarm{Program: "/p", Registry: "/r"}}, []string{"docker", "ps"})
+	want = []string{"--mem", "3072", "--no-docker", "--", "bash", "-c", swarmScript, "swarm.sh", "2", "/p", "/r", "docker", "ps"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q", got)
 	}
