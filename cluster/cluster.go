@@ -61,7 +61,8 @@ type Sink func(history.Event)
 
 // Killer is the ability to make a replica die.
 type Killer interface {
-	// Kill ends the replica in the slot (1-based) as by SIGKILL. Its successor starts after fault.Down.
+	// Kill ends the replica in the slot (1-based) as by SIGKILL. Its successor starts after fault.Down. A cluster that keeps no dead
+	// replica in rotation answers fault.InRotation with errors.ErrUnsupported, whatever is deployed.
 	Kill(ctx context.Context, service string, slot int, fault Fault) error
 }
 

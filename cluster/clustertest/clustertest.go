@@ -519,15 +519,23 @@ func kill(t *testing.T, f *fixture) {
 	}
 }
 
-func killInRotation(t *testing.T, f *fixture) {
+// inRotationKiller skips a test of dead replicas in rotation where there are none, which a cluster says before anything is deployed.
+func (f *fixture) inRotationKiller(t *testing.T) cluster.Killer {
+	t.Helper()
 	killer, ok := f.Cluster.(cluster.Killer)
 	if !ok {
 		t.Skip("not a Killer")
 	}
-	f.deploy(t, 2)
-	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: time.Hour, InRotation: true}); errors.Is(err, errors.ErrUnsupported) {
+	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{InRotation: true}); errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("the cluster keeps no dead replica in rotation")
-	} else if err != nil {
+	}
+	return killer
+}
+
+func killInRotation(t *testing.T, f *fixture) {
+	killer := f.inRotationKiller(t)
+	f.deploy(t, 2)
+	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: time.Hour, InRotation: true}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "its end", func() bool { return index(f.all(), history.TaskGone, Service+".1#1") >= 0 })
@@ -547,14 +555,9 @@ func killInRotation(t *testing.T, f *fixture) {
 
 // killInRotationEnds checks that the dead replica leaves when its time is over, and not when its successor is there.
 func killInRotationEnds(t *testing.T, f *fixture) {
-	killer, ok := f.Cluster.(cluster.Killer)
-	if !ok {
-		t.Skip("not a Killer")
-	}
+	killer := f.inRotationKiller(t)
 	f.deploy(t, 2)
-	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: 20 * time.Millisecond, InRotation: true}); errors.Is(err, errors.ErrUnsupported) {
-		t.Skip("the cluster keeps no dead replica in rotation")
-	} else if err != nil {
+	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: 20 * time.Millisecond, InRotation: true}); err != nil {
 		t.Fatal(err)
 	}
 	old, young := Service+".1#1", Service+".1#2"

@@ -266,16 +266,26 @@ func (c *Cluster) Resolve(ctx context.Context, name string) ([]string, error) {
 	return r.Resolve(ctx, name)
 }
 
-// names are the answers of the overlay's DNS for a service and for its tasks, as the details of an event.
+// names are the answers of the overlay's DNS for a service and for its tasks, as the details of an event. Nodes tell each other of
+// tasks by gossip, so the last one may be known a moment after it runs: for that moment it waits.
 func (c *Cluster) names(ctx context.Context, s *service) []string {
 	if c.config.Keep {
 		return nil
 	}
+	c.mu.Lock()
+	want := s.spec.Replicas
+	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	var detail []string
 	for _, name := range []string{s.name, "tasks." + s.name} {
-		if addresses, err := c.Resolve(ctx, name); err == nil {
+		addresses, err := c.Resolve(ctx, name)
+		for err == nil && name != s.name && len(addresses) != want && c.Sleep(ctx, quickPoll) == nil {
+			if more, err := c.Resolve(ctx, name); err == nil {
+				addresses = more
+			}
+		}
+		if err == nil {
 			slices.Sort(addresses)
 			detail = append(detail, "dns."+name, strings.Join(addresses, " "))
 		}

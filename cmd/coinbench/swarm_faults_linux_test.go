@@ -92,7 +92,7 @@ func (l *faultLab) start(t *testing.T, app, steps string, args ...string) *sessi
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := "name: " + app + "\n" + strings.NewReplacer("delay: 5s", "delay: 500ms", "interval: 1s", "interval: 500ms", "timeout: 1s", "timeout: 10s", "retries: 3", "retries: 30").Replace(string(compose))
+	text := "name: " + app + "\n" + strings.NewReplacer("delay: 5s", "delay: 500ms", "timeout: 5s", "timeout: 10s", "retries: 3", "retries: 30").Replace(string(compose))
 	scenario := "name: " + app + "\napp: app.yml\nsteps:\n" + steps
 	for name, text := range map[string]string{"app.yml": text, "scenario.yaml": scenario} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
