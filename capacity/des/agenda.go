@@ -35,6 +35,7 @@ const (
 	taskJoins
 	taskGraceEnds
 	taskRestarts
+	checkBegins
 )
 
 func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.key < o.key }

@@ -1,6 +1,7 @@
 package des
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -67,6 +68,7 @@ type call struct {
 	state                  callState
 	tries                  uint8
 	ofClient               bool // owner is a load's client
+	ofCheck                bool // owner is the task whose health is asked for
 	work                   bool // not GET /
 	reused                 bool // of the connection
 	taken                  bool // in, by the reactor
@@ -102,13 +104,7 @@ const (
 // call connects and sends a request. c is what the balancer knows of the client.
 func (s *Sim) call(service int32, c *caller, p *rand.PCG, owner int32, ofClient, work, keeps bool, timeouts *timeouts) {
 	v := &s.services[service]
-	id := s.freeCall
-	if id >= 0 {
-		s.freeCall = s.calls[id].next
-	} else {
-		id = int32(len(s.calls))
-		s.calls = append(s.calls, call{})
-	}
+	id := s.newCall()
 	q := &s.calls[id]
 	*q = call{gen: q.gen, sent: s.now, owner: owner, ofClient: ofClient, work: work, keeps: keeps, next: none}
 	if ofClient {
@@ -144,6 +140,17 @@ func (s *Sim) call(service int32, c *caller, p *rand.PCG, owner int32, ofClient,
 	} else {
 		s.arrive(id)
 	}
+}
+
+// newCall takes a free call, or makes one.
+func (s *Sim) newCall() int32 {
+	id := s.freeCall
+	if id >= 0 {
+		s.freeCall = s.calls[id].next
+		return id
+	}
+	s.calls = append(s.calls, call{})
+	return int32(len(s.calls) - 1)
 }
 
 // timeouts of a client; 0: none.
@@ -220,7 +227,7 @@ func (s *Sim) dropSYN(id int32) {
 
 func (s *Sim) connectTimeout(q *call) int64 {
 	switch {
-	case q.owner < 0:
+	case q.owner < 0 || q.ofCheck:
 		return 0
 	case q.ofClient:
 		return s.loads[s.clients[q.owner].load].timeouts.connect
@@ -337,6 +344,13 @@ func (s *Sim) answer(id int32) {
 			s.clients[owner].caller.kept = none
 		}
 		s.clientAnswered(owner, &done)
+	case q.ofCheck:
+		why, sent := "", q.sent
+		if q.status >= 400 {
+			why = fmt.Sprintf("status %d", q.status)
+		}
+		s.release(id)
+		s.checked(owner, sent, why)
 	default:
 		status := q.status
 		s.release(id)
@@ -365,6 +379,8 @@ func (s *Sim) fail(id int32) {
 		s.clients[done.owner].call = none
 		s.clients[done.owner].caller.kept = none
 		s.clientFailed(done.owner, &done)
+	case done.ofCheck:
+		s.checked(done.owner, done.sent, string(classes()[done.failure]))
 	default:
 		s.workers[done.owner].call = none
 		s.workerFails(done.owner, done.failure)
@@ -389,11 +405,14 @@ func (s *Sim) callTimesOut(id int32, gen uint32) {
 	default:
 		q.owner = none
 	}
-	if done.ofClient {
+	switch {
+	case done.ofClient:
 		s.clients[done.owner].call = none
 		s.clients[done.owner].caller.kept = none
 		s.clientFailed(done.owner, &done)
-	} else {
+	case done.ofCheck:
+		s.checked(done.owner, done.sent, fmt.Sprintf("no answer within %s", time.Duration(s.now-done.sent)))
+	default:
 		s.workers[done.owner].call = none
 		s.workerFails(done.owner, responseTimeout)
 	}

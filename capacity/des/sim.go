@@ -48,6 +48,7 @@ type Service struct {
 	StartDelay  time.Duration // from the start of a task to its process; the boot delay follows
 	StartSpread time.Duration // and up to this more, drawn for each task: nothing on a real machine starts at one instant
 	Health      time.Duration // interval of the health check: a task joins the rotation at its first success; 0: as soon as its process runs
+	Check       *Check        // a health check that queues, instead of Health; nil: there is none
 	Network     time.Duration // from the client's call until the request is at the server, of each new connection
 	Delay       time.Duration // Redis only: time of a command
 }
@@ -166,6 +167,11 @@ func (s *Sim) configure(v *service, spec Service) error {
 			return fmt.Errorf("duration %s; accepted: at least 0s", d)
 		}
 	}
+	if spec.Check != nil {
+		if err := spec.Check.fault(v.role); err != nil {
+			return err
+		}
+	}
 	before := v.policy
 	v.Service, v.policy = spec, p
 	v.network, v.lane = int64(spec.Network), s.lane(int64(spec.Network))
@@ -268,6 +274,8 @@ func (s *Sim) run(until int64) bool {
 			s.taskGraceEnds(e.id, e.gen)
 		case taskRestarts:
 			s.taskRestarts(e.id)
+		case checkBegins:
+			s.checkBegins(e.id, e.gen)
 		}
 		if s.changed {
 			s.changed = false

@@ -1,6 +1,7 @@
 package des
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"time"
@@ -49,8 +50,12 @@ type task struct {
 	after    bool  // leaves the rotation when it is gone
 	never    bool  // leaves the rotation when its successor joins
 	restart  bool  // a successor is going to start
-	held     bool  // not to join before Turn
-	ready    bool  // held, and could join
+	check    *Check
+	healthy  bool          // a check has succeeded
+	failures int           // of checks, one after the other
+	down     time.Duration // from its end to the start of the successor, where it is to stop first
+	held     bool          // not to join before Turn
+	ready    bool          // held, and could join
 }
 
 // Deregister says when a task that is told to stop leaves the rotation.
@@ -212,7 +217,7 @@ func (s *Sim) start(service int32, slot int) int {
 	v.slots[slot-1] = append(v.slots[slot-1], int32(id))
 	life := len(v.slots[slot-1])
 	s.tasks = append(s.tasks, task{name: v.Name + "." + strconv.Itoa(slot) + "#" + strconv.Itoa(life),
-		service: service, slot: slot, index: none, life: life, settings: v.Settings})
+		service: service, slot: slot, index: none, life: life, settings: v.Settings, check: v.Check})
 	s.become(int32(id), Starting)
 	delay := int64(v.StartDelay)
 	if v.StartSpread > 0 {
@@ -251,7 +256,10 @@ func (s *Sim) taskBoots(id int32, gen uint32) {
 		t.index = int32(len(s.workers))
 		s.workers = append(s.workers, s.newWorker(id, t.service, t.settings, p))
 	}
-	if v.Health == 0 {
+	switch {
+	case t.check != nil:
+		s.schedule(int64(t.check.Interval), checkBegins, id, gen)
+	case v.Health == 0:
 		s.enters(id)
 	}
 	if t.settings.BootDelay == 0 {
@@ -283,7 +291,7 @@ func (s *Sim) taskReady(id int32, gen uint32) {
 		s.redis.epoch++
 		s.redis.tasks = id
 	}
-	if v.Health > 0 {
+	if v.Health > 0 && t.check == nil {
 		// Checks come one interval after the start and then every interval; the first that finds it ready lets it join.
 		interval := int64(v.Health)
 		wait := interval - (s.now-t.begun)%interval
@@ -434,7 +442,7 @@ func (s *Sim) taskGone(id int32, why string) {
 		s.leaves(id)
 	}
 	t.gen++
-	t.err = why
+	t.err = cmp.Or(why, t.err)
 	s.become(id, Gone)
 	switch s.services[t.service].role {
 	case stores:
@@ -466,13 +474,16 @@ func (s *Sim) taskGone(id int32, why string) {
 	}
 	if s.config.Events != nil {
 		detail := map[string]string{}
-		if why != "" {
-			detail["error"] = why
+		if t.err != "" {
+			detail["error"] = t.err
 		}
 		s.emit(history.TaskGone, id, detail)
 	}
 	if t.after {
 		s.leaves(id)
+	}
+	if t.restart {
+		s.schedule(int64(t.down), taskRestarts, id, 0)
 	}
 }
 

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -78,17 +79,43 @@ func doomed(s cluster.Service, set settings.Settings) (why string, after time.Du
 		return "", 0
 	}
 	after = s.Health.StartPeriod + s.Health.Interval*time.Duration(max(s.Health.Retries, 1))
-	if len(s.Health.Test) > 0 {
-		if u, err := url.Parse(s.Health.Test[len(s.Health.Test)-1]); err == nil && u.Port() != "" {
-			_, listen, _ := net.SplitHostPort(set.Listen)
-			_, admin, _ := net.SplitHostPort(set.AdminListen)
-			if u.Port() != listen && u.Port() != admin {
-				return fmt.Sprintf("health check %s: connection refused: the replica does not listen on that port", u), after
-			}
-		}
+	if u, own, admin := asked(s, set); u != nil && !own && !admin {
+		return fmt.Sprintf("health check %s: connection refused: the replica does not listen on that port", u), after
 	}
 	if set.BootDelay > after {
 		return fmt.Sprintf("health check failed for %s, and the boot takes %s", after, set.BootDelay), after
 	}
 	return "", 0
+}
+
+// asked is the URL that a service's health check asks for, nil where there is none, and whether it is at the port on which the service
+// works, or at its admin port.
+func asked(s cluster.Service, set settings.Settings) (u *url.URL, own, admin bool) {
+	if s.Health == nil || len(s.Health.Test) == 0 {
+		return nil, false, false
+	}
+	u, err := url.Parse(s.Health.Test[len(s.Health.Test)-1])
+	if err != nil || u.Host == "" {
+		return nil, false, false
+	}
+	port := cmp.Or(u.Port(), "80")
+	_, listen, _ := net.SplitHostPort(set.Listen)
+	_, other, _ := net.SplitHostPort(set.AdminListen)
+	return u, port == listen, port == other
+}
+
+// queueing is the health check of a service that waits behind the service's other requests; nil: it has none, or one of the admin port,
+// which no work delays.
+func queueing(s cluster.Service, set settings.Settings) *des.Check {
+	u, own, _ := asked(s, set)
+	if !own {
+		return nil
+	}
+	h := s.Health
+	restart := s.Restart.Delay
+	if s.Restart.Condition == "none" {
+		restart = -1
+	}
+	return &des.Check{Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: max(h.Retries, 1), Work: strings.Trim(u.Path, "/") != "",
+		Stop: des.Stop{Grace: s.StopGrace}, Restart: restart}
 }

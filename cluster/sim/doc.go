@@ -13,6 +13,7 @@
 //	poller                 |Sleep 1 s|read|Sleep 1 s|read|...
 //	time     0 -> 1.2 s    1.2 ----> 2.2 --------> 3.2  ---> 31.2
 //
-// No socket leads here: an address says which service is meant, and Play plays load. What it does not do: CPU, memory, name look-ups,
-// restarts of tasks that fail their health check.
+// No socket leads here: an address says which service is meant, and Play plays load. A health check of the port on which a service works waits
+// behind its other requests, and a task that fails it is replaced; one of the admin port only tells when a task may join. What it does
+// not do: CPU, memory, name look-ups.
 package sim

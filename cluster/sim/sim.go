@@ -158,9 +158,9 @@ func (c *Cluster) tell(s *service) error {
 	v.Settings.Occupancy += k.Request
 	v.Settings.CallOverhead += k.Call
 	if s.spec.Health != nil {
-		v.Health = s.spec.Health.Interval
+		v.Health, v.Check = s.spec.Health.Interval, queueing(s.spec, set)
 		if why, _ := doomed(s.spec, set); why != "" {
-			v.Health = 100 * 365 * 24 * time.Hour // no check finds it ready
+			v.Health, v.Check = 100*365*24*time.Hour, nil // no check finds it ready
 		}
 	}
 	if set.Service == settings.Worker { // the requests of others are no cost of its own

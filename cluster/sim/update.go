@@ -254,6 +254,10 @@ func (u *rolling) step() (wake time.Duration, outcome cluster.Outcome) {
 			switch {
 			case renewed && c.sim.Task(id).State == des.Running:
 				u.machine.Up(slot, now)
+			case renewed && !u.failed[id] && c.sim.Task(id).State == des.Gone && c.sim.Task(id).Error != "":
+				u.failed[id] = true
+				u.machine.Failed(slot, now, c.sim.Task(id).Name+": "+c.sim.Task(id).Error)
+				u.acted = true
 			case begun && !renewed && (old == nobody || c.sim.Task(old).State == des.Gone):
 				u.do(u.machine.Gone(slot))
 			}

@@ -209,3 +209,38 @@ func TestClaimProbe(t *testing.T) {
 		})
 	}
 }
+
+// L8: a check that queues behind the work crosses its second at 12 to 13 workers; one of the admin port never does. A replica that dies
+// takes the other with it.
+func TestClaimFlapping(t *testing.T) {
+	t.Parallel()
+	unhealthy := func(run *history.Run) (n int) {
+		for _, e := range run.Events {
+			if e.Kind == history.TaskUnhealthy {
+				n++
+			}
+		}
+		return n
+	}
+	for _, c := range []struct {
+		workers, check string
+		flaps          bool
+	}{
+		{"10", "http://127.0.0.1:80/", false}, {"12", "http://127.0.0.1:80/", false}, {"14", "http://127.0.0.1:80/", true}, {"15", "http://127.0.0.1:80/", true},
+		{"15", "http://127.0.0.1:8081/healthz", false},
+	} {
+		run, a := simulate(t, shipped(t, "flapping"), sim.Costs{}, map[string]string{"workers": c.workers, "check": c.check})
+		if n := unhealthy(run); (n > 0) != c.flaps {
+			t.Errorf("%s workers, check of %s: %d times unhealthy", c.workers, c.check, n)
+		}
+		if !c.flaps {
+			within(t, c.workers+" workers", rateOf(t, a, "flapping"), 10, .1)
+		} else if got := rateOf(t, a, "flapping"); got > 7 {
+			t.Errorf("%s workers: %.3g hashes/s with a check that kills", c.workers, got)
+		}
+	}
+	run, a := simulate(t, shipped(t, "cascade"), sim.Costs{}, nil)
+	if n := unhealthy(run); n == 0 || rateOf(t, a, "cascade") > 13 {
+		t.Errorf("cascade: %d times unhealthy, %.3g hashes/s", n, rateOf(t, a, "cascade"))
+	}
+}
