@@ -67,16 +67,6 @@ func wants(t *testing.T, err error, texts ...string) {
 	}
 }
 
-func TestMissingImageOnASwarm(t *testing.T) {
-	t.Parallel()
-	c := on(t, ours.Config{})
-	app, err := small(t, 1).With("rng", nil, cluster.Change{Image: "coinbench/rng:v7.7"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	wants(t, c.Deploy(t.Context(), app), "rng.1", "No such image", "coinbench images push")
-}
-
 func TestNeverHealthyOnASwarm(t *testing.T) {
 	t.Parallel()
 	var r record
@@ -145,41 +135,5 @@ func TestTwoAtOnceOnASwarm(t *testing.T) {
 	}
 	if _, err := first.Counters(t.Context()); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestRollbackAndRestartOnASwarm(t *testing.T) {
-	t.Parallel()
-	c := on(t, ours.Config{})
-	if err := c.Deploy(t.Context(), small(t, 2)); err != nil {
-		t.Fatal(err)
-	}
-	delay := func() string {
-		all, err := c.Status(t.Context())
-		if err != nil || all[1].Running != 2 {
-			t.Fatalf("%+v, %v", all, err)
-		}
-		return all[1].Environment["COIN_DELAY"]
-	}
-	if err := c.Rollback(t.Context(), "rng"); err == nil {
-		t.Error("nothing to roll back, and no error")
-	}
-	for _, step := range []struct {
-		do   func() error
-		want string
-	}{
-		{func() error {
-			return c.Update(t.Context(), "rng", cluster.Change{Environment: map[string]string{"COIN_DELAY": "50ms"}, Rollout: &cluster.Rollout{Order: "stop-first", Monitor: time.Millisecond, FailureAction: "pause"}})
-		}, "50ms"},
-		{func() error { return c.Rollback(t.Context(), "rng") }, "100ms"},
-		{func() error { return c.Rollback(t.Context(), "rng") }, "50ms"},
-		{func() error { return c.Restart(t.Context(), "rng") }, "50ms"},
-	} {
-		if err := step.do(); err != nil {
-			t.Fatal(err)
-		}
-		if got := delay(); got != step.want {
-			t.Errorf("the delay is %s, want %s", got, step.want)
-		}
 	}
 }

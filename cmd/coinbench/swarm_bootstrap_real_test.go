@@ -134,7 +134,12 @@ func TestBootstrapOnASwarm(t *testing.T) {
 		page := regexp.MustCompile(`http://\S+/`).FindString(b.run(t, up, exitPass, "The web page: ", "redis:7"))
 		hashing(t, strings.TrimSuffix(page, "/"))
 		b.run(t, "scale redis=1 rng=2", exitPass, "rng: 2")
+		b.run(t, "ps", exitPass, "rng.2#")
+		b.run(t, "update worker --env COIN_THINK=10ms --parallelism 0 --monitor 1s", exitPass)
+		b.run(t, "rollback worker", exitPass)
+		b.run(t, "logs hasher", exitPass, "hasher.1#")
 		b.run(t, "down", exitPass)
+		b.run(t, "ps", exitUnmeasured, "coinbench up")
 	})
 	t.Run("no registry", func(t *testing.T) {
 		b.scaleRegistry(t, 0)

@@ -365,7 +365,7 @@ func aNodeIsKilledUnderLoad(t *testing.T, l *faultLab) {
 func theEngineIsRestartedInMidRun(t *testing.T, l *faultLab) {
 	s := l.start(t, "restarted", `
   - deploy: {rng: {replicas: 2, environment: {COIN_DELAY: 10ms}}, hasher: 2, worker: 2, webui: 0}
-  - measure: {name: mining, for: 20s}
+  - measure: {name: mining, for: 12s}
   - scale: {rng: 3}
 `)
 	s.records(t, "the workers are measured", when(history.WindowOpen, "mining"))
