@@ -28,8 +28,9 @@ type faultLab struct {
 	program string
 }
 
-// Everything that can go wrong on a Swarm, each on the same lab: what the run says, its exit code, and that nothing is left behind.
-func TestFaultsOnASwarm(t *testing.T) {
+// newFaultLab makes a lab for a test, which is going to be hurt, beside those of other tests.
+func newFaultLab(t *testing.T, name string) *faultLab {
+	t.Helper()
 	t.Parallel()
 	labtest.Require(t)
 	program := os.Getenv(labtest.BinaryVariable)
@@ -39,8 +40,12 @@ func TestFaultsOnASwarm(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	l := &faultLab{program: program}
-	l.Lab = labtest.Up(t, lab.Config{Name: "faults", Nodes: 3, Heartbeat: time.Second, Registry: []string{program, "registry"}, Images: labtest.Images(t, "v0.1")})
+	return &faultLab{program: program, Lab: labtest.Up(t, lab.Config{Name: name, Nodes: 3, Heartbeat: time.Second, Registry: []string{program, "registry"}, Images: labtest.Images(t, "v0.1")})}
+}
+
+// What can go wrong on a Swarm: what the run says, its exit code, and that nothing is left behind.
+func TestFaultsOnASwarm(t *testing.T) {
+	l := newFaultLab(t, "faults")
 	t.Run("side by side", func(t *testing.T) { // they do nothing to the nodes
 		for name, test := range map[string]func(*testing.T, *faultLab){
 			"a load generator is killed": aLoadGeneratorIsKilled, "coinbench is killed": coinbenchIsKilled, "an image is not there": anImageIsNotThere,
@@ -54,6 +59,11 @@ func TestFaultsOnASwarm(t *testing.T) {
 	})
 	t.Run("the registry's disk is full", func(t *testing.T) { theRegistrysDiskIsFull(t, l) })
 	t.Run("a node is killed under load", func(t *testing.T) { aNodeIsKilledUnderLoad(t, l) })
+}
+
+// The same, of nodes and engines that are away for a while.
+func TestOutagesOnASwarm(t *testing.T) {
+	l := newFaultLab(t, "outages")
 	t.Run("the engine is restarted in mid-run", func(t *testing.T) { theEngineIsRestartedInMidRun(t, l) })
 	t.Run("coinbench is killed while nodes are out", func(t *testing.T) { coinbenchIsKilledWhileNodesAreOut(t, l) })
 	t.Run("pause, partition, drain", func(t *testing.T) { pausePartitionDrain(t, l) })

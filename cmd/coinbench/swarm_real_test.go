@@ -99,7 +99,7 @@ func TestScenariosOnASwarm(t *testing.T) {
 		same       []string // windows with the same bottleneck
 	}{
 		{"smoke", "2", nil, []string{"mining"}},
-		{"balancing", "1", []string{"balance=random", "measure=5s", "requests=50", "least=22"}, []string{"mining"}},
+		{"balancing", "1", []string{"balance=random", "measure=4s", "requests=40", "least=22"}, []string{"mining"}},
 		{"bottleneck", "1", []string{"balance=random", "sweep=10", "point=1500ms", "measure=4s", "parallelism=0", "saturated_low=9", "scaled_low=22", "fast_low=27"}, []string{"saturated", "scaled"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

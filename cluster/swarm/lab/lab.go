@@ -75,15 +75,8 @@ func Up(ctx context.Context, c Config) (_ *Lab, err error) {
 		return nil, fault(err)
 	}
 	s := &state{Name: c.Name, Dir: c.Dir, Dockerd: c.Dockerd}
-	used, uerr := usedSubnets()
-	subnet, serr := freeSubnet(c.Subnet, used)
-	boot, berr := bootID()
-	if err := errors.Join(uerr, serr, berr); err != nil {
+	if err := s.reserve(c); err != nil {
 		return nil, fault(err)
-	}
-	s.Subnet, s.Boot = subnet, boot
-	for i := 1; i <= c.Nodes; i++ {
-		s.Nodes = append(s.Nodes, nodeState{Name: fmt.Sprintf("node%d", i), Address: host(subnet, i)})
 	}
 	l := &Lab{s}
 	defer func() {
@@ -102,9 +95,6 @@ func Up(ctx context.Context, c Config) (_ *Lab, err error) {
 // build makes everything of a lab, one thing after the other, except that engines start side by side.
 func (l *Lab) build(ctx context.Context, c Config) error {
 	s := l.state
-	if err := s.save(); err != nil {
-		return err
-	}
 	if err := claim(s.Dir, s.Name); err != nil {
 		return err
 	}

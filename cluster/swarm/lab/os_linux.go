@@ -63,6 +63,19 @@ func lock(name string) (release func(), err error) {
 	}
 }
 
+// lockAll keeps other programs from choosing something for a lab, until it is released. The caller holds the lock of a lab.
+func lockAll() (release func(), err error) {
+	f, err := os.Open(stateRoot)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", stateRoot, err)
+	}
+	return func() { f.Close() }, nil
+}
+
 // unmountBelow takes away mounts below a folder that were left in the host's own namespace, the deepest first.
 func unmountBelow(dir string) error {
 	f, err := os.Open("/proc/self/mountinfo")

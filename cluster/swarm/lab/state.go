@@ -51,6 +51,39 @@ func (s *state) save() error {
 	return os.Rename(tmp, statePath(s.Name))
 }
 
+// reserve chooses the subnet and writes the state down, so that a lab that is made at the same time chooses another.
+func (s *state) reserve(c Config) error {
+	release, err := lockAll()
+	if err != nil {
+		return err
+	}
+	defer release()
+	used, err := usedSubnets()
+	if err != nil {
+		return err
+	}
+	paths, err := filepath.Glob(statePath("*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range paths { // of labs that have no interface yet, too
+		other, err := readState(strings.TrimSuffix(filepath.Base(path), ".json"))
+		if err == nil && other != nil {
+			used = append(used, other.Subnet)
+		}
+	}
+	subnet, serr := freeSubnet(c.Subnet, used)
+	boot, berr := bootID()
+	if err := errors.Join(serr, berr); err != nil {
+		return err
+	}
+	s.Subnet, s.Boot = subnet, boot
+	for i := 1; i <= c.Nodes; i++ {
+		s.Nodes = append(s.Nodes, nodeState{Name: fmt.Sprintf("node%d", i), Address: host(subnet, i)})
+	}
+	return s.save()
+}
+
 // readState returns nil if there is none.
 func readState(name string) (*state, error) {
 	data, err := os.ReadFile(statePath(name))
