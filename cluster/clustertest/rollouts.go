@@ -51,6 +51,9 @@ func rollbackTwice(t *testing.T, f *fixture) {
 	}
 	f.deploy(t, 2)
 	was := f.status(t).Environment["COIN_DELAY"]
+	if err := c.Rollback(t.Context(), Service); err == nil {
+		t.Error("nothing to roll back, and no error")
+	}
 	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: quick(0)}); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +81,7 @@ func restart(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	s := f.status(t)
-	if s.Running != 2 || s.Image != before.Image {
+	if s.Running != 2 || s.Image != before.Image || s.Environment["COIN_DELAY"] != "2ms" {
 		t.Errorf("after the restart: %+v", s)
 	}
 	for _, task := range s.Tasks {
