@@ -45,13 +45,6 @@ type RunInfo struct {
 	Host      history.Host      `json:"host"`
 }
 
-// Estimate is a number with what is known of its error.
-type Estimate struct {
-	Value  float64  `json:"value"`
-	StdErr *float64 `json:"std_err,omitempty"` // standard error; absent: it cannot be told from so few parts
-	Method string   `json:"method"`
-}
-
 // Analyse computes everything that can be said of a run. The objectives are those of its scenario; without any, nothing is
 // judged but whether the run is whole.
 func Analyse(run *history.Run, objectives ...Objective) Analysis {

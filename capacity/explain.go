@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"gonum.org/v1/gonum/stat/distuv"
-
 	"coinbench/history"
 	"coinbench/services/settings"
 )
@@ -164,8 +162,11 @@ func (e explainer) window(w *Window) Explained {
 	if w.HashRate != nil {
 		x.PerS = w.HashRate.Value
 		x.Rate = &Interval{Value: x.PerS, Low: x.PerS, High: x.PerS, Parts: 1}
-		if se := w.HashRate.StdErr; se != nil {
-			x.Rate.Low, x.Rate.High, x.Rate.Parts = max(0, x.PerS-1.96**se), x.PerS+1.96**se, max(2, len(w.Workers))
+		if low, high := w.HashRate.Low, w.HashRate.High; low != nil && high != nil {
+			x.Rate.Low, x.Rate.High, x.Rate.Parts = *low, *high, 2
+			if w.HashRate.DF != nil {
+				x.Rate.Parts = int(*w.HashRate.DF) + 1
+			}
 		}
 	}
 	x.Services = e.attributions(w)
@@ -681,8 +682,8 @@ func (e explainer) attributions(w *Window) []Attribution {
 			if at.DemandS != nil && at.DemandS.Value > 0 {
 				relative = (at.DemandS.High - at.DemandS.Low) / 2 / at.DemandS.Value
 			}
-			if se := w.HashRate.StdErr; se != nil && w.HashRate.Value > 0 {
-				relative = math.Hypot(relative, 1.96**se/w.HashRate.Value)
+			if m := w.HashRate.Margin(); m != nil && w.HashRate.Value > 0 {
+				relative = math.Hypot(relative, *m/w.HashRate.Value)
 			}
 			at.Headroom = &Interval{Value: *u.Headroom, Low: *u.Headroom - used*relative, High: min(1, *u.Headroom+used*relative), Parts: len(service)}
 		}
@@ -696,7 +697,7 @@ func around(value float64, parts []float64, low, high float64) *Interval {
 	i := &Interval{Value: value, Low: value, High: value, Parts: max(1, len(parts))}
 	if sd, ok := deviation(parts); ok {
 		n := float64(len(parts))
-		half := distuv.StudentsT{Nu: n - 1, Sigma: 1}.Quantile(.975) * sd / math.Sqrt(n)
+		half := studentT(n-1) * sd / math.Sqrt(n)
 		i.Low, i.High = max(low, value-half), min(high, value+half)
 	}
 	return i

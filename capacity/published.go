@@ -78,7 +78,7 @@ type Row struct {
 	Config    string           `json:"config"`
 	Unit      string           `json:"unit"` // hashes/s, requests/s or s
 	Measured  float64          `json:"measured"`
-	StdErr    *float64         `json:"std_err,omitempty"`
+	Margin    *float64         `json:"margin,omitempty"` // half the width of the 95 % interval of Measured
 	Published []PublishedValue `json:"published,omitempty"`
 	Bound     *float64         `json:"bound,omitempty"`      // the upper bound (for a probe: the predicted latency)
 	Attained  *float64         `json:"attained,omitempty"`   // measured / bound
@@ -111,7 +111,7 @@ func compareWithPublished(windows []Window, loads []LoadResult) []Row {
 		if w.HashRate == nil || w.workers() == 0 {
 			continue
 		}
-		r := Row{Name: w.Name, Kind: "window", Config: w.Config.String(), Unit: "hashes/s", Measured: w.HashRate.Value, StdErr: w.HashRate.StdErr}
+		r := Row{Name: w.Name, Kind: "window", Config: w.Config.String(), Unit: "hashes/s", Measured: w.HashRate.Value, Margin: w.HashRate.Margin()}
 		if b := w.Configured; b != nil && b.UpperPerS > 0 {
 			r.Bound, r.BoundFrom = ptr(b.UpperPerS), "settings"
 		} else if b := w.Bounds; b != nil {

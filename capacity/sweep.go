@@ -18,8 +18,8 @@ type SweepPoint struct {
 	Window   string   `json:"window"`
 	Replicas int      `json:"replicas"`
 	PerS     float64  `json:"hash_rate_per_s"`
-	StdErr   *float64 `json:"std_err,omitempty"`
-	BoundS   float64  `json:"bound_per_s"` // with the demands measured at this point
+	Margin   *float64 `json:"margin,omitempty"` // half the width of the 95 % interval of PerS
+	BoundS   float64  `json:"bound_per_s"`      // with the demands measured at this point
 }
 
 // sweeps finds the windows "<name>/<n>" that share a name and differ in one service's replicas.
@@ -50,7 +50,7 @@ func sweeps(windows []Window) []Sweep {
 		}
 		s := Sweep{Name: name, Service: varied[0]}
 		for _, w := range group {
-			p := SweepPoint{Window: w.Name, Replicas: w.Config.Replicas[s.Service], PerS: w.HashRate.Value, StdErr: w.HashRate.StdErr}
+			p := SweepPoint{Window: w.Name, Replicas: w.Config.Replicas[s.Service], PerS: w.HashRate.Value, Margin: w.HashRate.Margin()}
 			if w.Bounds != nil {
 				p.BoundS = w.Bounds.UpperPerS
 			}

@@ -233,11 +233,14 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	if elapsed > 0 {
 		e.Method += fmt.Sprintf("; %s by the time between two readings, for few loops or a back-off", count(elapsed, "worker"))
 	}
-	e.StdErr = w.spread(spans)
+	if stdErr := w.spread(spans); stdErr != nil {
+		e = NewEstimate(rate, *stdErr, float64(max(1, len(spans[0].inner)-2)), e.Method)
+	} else {
+		e.NoInterval = "too few readings"
+	}
 	w.HashRate = e
 	if sampled > 0 {
-		w.CoinRate = &Estimate{Value: w.Coins / sampled, StdErr: ptr(math.Sqrt(w.Coins) / sampled),
-			Method: "coins found over the time between two readings; the error is that of a count"}
+		w.CoinRate = counted(w.Coins, sampled, "coins found over the time between two readings; the interval is that of a count of independent events")
 	}
 	if w.Hashes > 0 && rate > 0 {
 		w.Loop = &Loop{TotalS: float64(w.workers()) / rate}

@@ -124,8 +124,8 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	add := func(w *capacity.Window) {
 		n, r := w.Config.Replicas["worker"], w.Config.Replicas["rng"]
 		p := xy{x: float64(n), y: w.HashRate.Value, text: fmt.Sprintf("%s: %s hashes/s with %s", w.Name, estimate(w.HashRate), w.Config)}
-		if w.HashRate.StdErr != nil {
-			p.err = *w.HashRate.StdErr
+		if m := w.HashRate.Margin(); m != nil {
+			p.err = *m
 		}
 		all = append(all, measured{r, p})
 		if _, ok := colors[r]; !ok {

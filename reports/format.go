@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -52,19 +53,29 @@ func optional(v *float64, format func(float64) string) string {
 	return format(*v)
 }
 
-// estimate writes a number with its standard error.
+// marginNote says what estimate and plusMinus write. Each report says it once.
+const marginNote = "± is half the width of the 95 % interval; an interval that is not symmetric is written out."
+
+// runNote is marginNote for predictions.
+const runNote = "± is half the width of the 95 % interval: of what a single run gives where it is predicted, of the mean where it is measured."
+
+// estimate writes a number with its interval.
 func estimate(e *capacity.Estimate) string {
-	if e == nil {
+	switch {
+	case e == nil:
 		return "–"
+	case e.Low != nil && !e.Symmetric():
+		return fmt.Sprintf("%s (%s to %s)", figures(e.Value), figures(*e.Low), figures(*e.High))
 	}
-	return plusMinus(e.Value, e.StdErr)
+	return plusMinus(e.Value, e.Margin())
 }
 
-func plusMinus(v float64, stdErr *float64) string {
-	if stdErr == nil || *stdErr < .005 {
+// plusMinus writes a number with half the width of its interval; a margin that rounds to nothing is left out.
+func plusMinus(v float64, margin *float64) string {
+	if margin == nil || *margin < .005 {
 		return figures(v)
 	}
-	return figures(v) + " ± " + figures(*stdErr)
+	return figures(v) + " ± " + figures(*margin)
 }
 
 func plural(n int, word string) string {

@@ -42,6 +42,7 @@ type page struct {
 	Start         string
 	ValidityFacts string
 	Windows       []pageWindow
+	MarginNote    string
 	Comparison    template.HTML
 	Notes         []string
 	Charts        []pageChart
@@ -58,7 +59,7 @@ type fact struct{ Name, Value string }
 
 type pageWindow struct {
 	W                 *capacity.Window
-	Rate, StdErr      string
+	Rate, Margin      string
 	Coins             string
 	Limit, LimitUpper string
 	Attained, Bound   string
@@ -101,6 +102,7 @@ func newPage(a *capacity.Analysis) page {
 	if v.GapS > 0 {
 		p.ValidityFacts += fmt.Sprintf(", at most %s s apart within a window", figures(v.GapS))
 	}
+	p.MarginNote = marginNote
 	p.ValidityFacts += fmt.Sprintf("; %d requests by the generator%s.", v.Requests, lag(v))
 	for _, w := range a.Key() {
 		p.Windows = append(p.Windows, newPageWindow(w))
@@ -163,9 +165,7 @@ func newPageWindow(w *capacity.Window) pageWindow {
 	k := w.Bottleneck
 	limit := windowLimit(w)
 	p := pageWindow{W: w, Rate: figures(w.HashRate.Value), Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
-	if s := w.HashRate.StdErr; s != nil && *s >= .005 {
-		p.StdErr = figures(*s)
-	}
+	p.Margin = strings.TrimPrefix(estimate(w.HashRate), p.Rate)
 	if w.Errors > 0 && w.HashesLost != nil {
 		p.Lost = missing(w)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 
+	"coinbench/capacity"
 	"coinbench/capacity/model"
 )
 
@@ -22,8 +23,8 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 	}
 	t.line("Target: %s", goal)
 	t.line("Plan:   %s, cost %s", t.style("1", best.Setting.String()), price(best.Cost))
-	t.line("        predicted %s hashes/s (± is the spread of a run of 20 s); %s limits; rng is busy %s, hasher %s%s",
-		plusMinus(best.Prediction.HashRate, &best.Prediction.Spread), limitName(best.Prediction.Limit),
+	t.line("        predicted %s hashes/s (± is half the width of the 95 %% interval of a run of 20 s); %s limits; rng is busy %s, hasher %s%s",
+		plusMinus(best.Prediction.HashRate, capacity.Margin(best.Prediction.Spread, best.Prediction.Runs)), limitName(best.Prediction.Limit),
 		percent(best.Prediction.Use["rng"]), percent(best.Prediction.Use["hasher"]), visitor(best.Prediction))
 	if s := best.Prediction.Extrapolated(); s != "" {
 		t.line("        %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
@@ -79,7 +80,7 @@ func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error 
 	t := &textWriter{color: o.Color}
 	t.heading("Verified on " + cluster)
 	r := v.Row
-	t.line("  predicted %s hashes/s, measured %s: error %s", figures(r.Predicted), t.style("1", plusMinus(r.Measured, r.StdErr)), t.style("1", signed(r.Error)))
+	t.line("  predicted %s hashes/s, measured %s: error %s", figures(r.Predicted), t.style("1", plusMinus(r.Measured, r.Margin)), t.style("1", signed(r.Error)))
 	if r.ProbeS > 0 {
 		t.line("  a visitor of rng: predicted %s in the mean, measured %s: error %s", ms(r.ProbedS), ms(r.ProbeS), signed(r.ProbeErr))
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"coinbench/capacity"
 	"coinbench/capacity/model"
 )
 
@@ -53,8 +54,8 @@ func signed(ratio float64) string { return fmt.Sprintf("%+.1f %%", 100*ratio) }
 // PredictionText writes a prediction for a terminal: the simulator's number first, the models beside it, and why they differ.
 func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	t := &textWriter{color: o.Color}
-	t.line("%s: %s hashes/s", p.Setting, t.style("1", plusMinus(p.HashRate, &p.Spread)))
-	t.line("This is a prediction: the setting was simulated with a calibrated model, nothing was measured. ± is the spread of a single run.")
+	t.line("%s: %s hashes/s", p.Setting, t.style("1", plusMinus(p.HashRate, capacity.Margin(p.Spread, p.Runs))))
+	t.line("This is a prediction: the setting was simulated with a calibrated model, nothing was measured. " + runNote)
 	rows := [][]string{{"model ", "hashes/s", "against the simulator", "assumes "}}
 	row := func(name string, v float64, assumes string) {
 		rows = append(rows, []string{name, figures(v), signed(v/p.HashRate - 1), assumes})
@@ -100,12 +101,13 @@ type ProofRow struct {
 	Setting   model.Setting `json:"setting"`
 	Limit     string        `json:"limit"`
 	Predicted float64       `json:"predicted_per_s"`
-	Spread    float64       `json:"spread_per_s"`
+	Spread    float64       `json:"spread_per_s"` // standard deviation of a single simulated run
+	Runs      int           `json:"runs"`         // that Spread and ProbeSD are of
 	Bound     float64       `json:"bound_per_s"`
 	MVA       float64       `json:"mva_per_s"`
 	Measured  float64       `json:"measured_per_s"`
-	StdErr    *float64      `json:"std_err_per_s,omitempty"`
-	Error     float64       `json:"error"` // predicted/measured - 1
+	Margin    *float64      `json:"margin_per_s,omitempty"` // half the width of the 95 % interval of Measured
+	Error     float64       `json:"error"`                  // predicted/measured - 1
 	ProbeS    float64       `json:"probe_measured_s"`
 	ProbedS   float64       `json:"probe_predicted_s"`
 	ProbeSD   float64       `json:"probe_spread_s"` // of a single simulated run
@@ -156,7 +158,7 @@ func (p Proof) cells() [][]string {
 	rows[0][13], rows[0][14] = "probe measured", "probe error"
 	for i, r := range p.Rows {
 		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Workers)), whole(float64(r.Setting.RNG)), whole(float64(r.Setting.Hasher)), r.Setting.Think.String(), r.Setting.Balance,
-			r.Limit, figures(r.Bound), figures(r.MVA), plusMinus(r.Predicted, &r.Spread), plusMinus(r.Measured, r.StdErr), signed(r.Error), ms(r.ProbedS) + " ± " + figures(1000*r.ProbeSD), ms(r.ProbeS), signed(r.ProbeErr), r.Doubt})
+			r.Limit, figures(r.Bound), figures(r.MVA), plusMinus(r.Predicted, capacity.Margin(r.Spread, r.Runs)), plusMinus(r.Measured, r.Margin), signed(r.Error), plusMinus(1000*r.ProbedS, capacity.Margin(1000*r.ProbeSD, r.Runs)) + " ms", ms(r.ProbeS), signed(r.ProbeErr), r.Doubt})
 	}
 	return rows
 }
@@ -166,7 +168,7 @@ func (p Proof) verdict() string {
 	if !p.Holds {
 		word = "does not hold"
 	}
-	return fmt.Sprintf("%d settings drawn from seed %d, %g s each on %s: error of the hash rate %s in the mean (promised: %s), worst %s (%s), bias %s; of the probes' mean latencies %s of their sum (%s), bias %s, %d of %d within twice the spread of a run (and %s as the mean of ratios, for latencies of a few ms are the chance of who began when). The promise %s.",
+	return runNote + " " + fmt.Sprintf("%d settings drawn from seed %d, %g s each on %s: error of the hash rate %s in the mean (promised: %s), worst %s (%s), bias %s; of the probes' mean latencies %s of their sum (%s), bias %s, %d of %d within twice the spread of a run (and %s as the mean of ratios, for latencies of a few ms are the chance of who began when). The promise %s.",
 		len(p.Rows), p.Seed, p.LengthS, p.Cluster, tenths(p.Mean), tenths(MeanProof), tenths(p.Worst), tenths(WorstProof), signed(p.Bias), tenths(p.Probe), tenths(ProbeProof), signed(p.ProbeAll), p.ProbeIn, len(p.Rows), tenths(p.ProbeRel), word)
 }
 

@@ -66,6 +66,8 @@ func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 	}
 	if len(a.Key()) == 0 {
 		t.line("  no window measured the workers")
+	} else {
+		t.line("  %s", marginNote)
 	}
 	if !o.Brief {
 		t.rest(a)

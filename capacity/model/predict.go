@@ -43,6 +43,7 @@ type Prediction struct {
 	Setting  Setting           `json:"setting"`
 	HashRate float64           `json:"hash_rate_per_s"` // simulated: mean of the runs
 	Spread   float64           `json:"spread_per_s"`    // standard deviation of a single run
+	Runs     int               `json:"runs"`            // that Spread is of
 	Probe    *capacity.Latency `json:"probe,omitempty"` // of rng's /, all runs together
 	ProbeSD  float64           `json:"probe_mean_spread_s,omitempty"`
 
@@ -116,6 +117,7 @@ func (m Model) Predict(s Setting, o Options) (Prediction, error) {
 		}
 	}
 	p.HashRate, p.Spread = meanAndSpread(rates)
+	p.Runs = len(rates)
 	if len(all) > 0 {
 		p.Probe = capacity.NewLatency(all)
 		_, p.ProbeSD = meanAndSpread(means)

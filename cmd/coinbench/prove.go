@@ -172,7 +172,7 @@ func predictRow(m model.Model, r *reports.ProofRow, length time.Duration, seed u
 	if err != nil {
 		return err
 	}
-	r.Predicted, r.Spread, r.Bound, r.MVA, r.Limit = prediction.HashRate, prediction.Spread, prediction.Bounds.UpperPerS, prediction.MVA, prediction.Limit
+	r.Predicted, r.Spread, r.Runs, r.Bound, r.MVA, r.Limit = prediction.HashRate, prediction.Spread, prediction.Runs, prediction.Bounds.UpperPerS, prediction.MVA, prediction.Limit
 	r.ProbedS, r.ProbeSD = prediction.Probe.MeanS, prediction.ProbeSD
 	return nil
 }
@@ -182,7 +182,7 @@ func measuredRow(a *capacity.Analysis, r *reports.ProofRow) error {
 	if w == nil || w.HashRate == nil || l == nil || l.Response == nil {
 		return fmt.Errorf("setting %s: no hash rate or no latency was measured", r.Setting)
 	}
-	r.Measured, r.StdErr, r.ProbeS, r.Doubt = w.HashRate.Value, w.HashRate.StdErr, l.Response.MeanS, ""
+	r.Measured, r.Margin, r.ProbeS, r.Doubt = w.HashRate.Value, w.HashRate.Margin(), l.Response.MeanS, ""
 	if h := w.Host; h != nil {
 		foreign := h.Busy - h.Own
 		r.Busy, r.Foreign = &h.Busy, &foreign
