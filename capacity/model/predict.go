@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"strings"
 	"time"
@@ -144,11 +145,17 @@ func meanAndSpread(values []float64) (mean, sd float64) {
 	return mean, math.Sqrt(sd / float64(len(values)-1))
 }
 
-// steady is the window of a played setting.
-const steady = "steady"
+// The windows of a played setting, as of the scenario setting: the hash rate is measured without a visitor, what a visitor waits after it.
+const (
+	steady = "steady"
+	probed = "probed"
+)
 
-// Play plays a setting as a scenario that deploys it, waits, and measures, and returns its history. The machine's costs are those at
-// a hash rate.
+// leastSpread is the time within which workers start at least that start together: no machine starts all at one instant.
+const leastSpread = 20 * time.Millisecond
+
+// Play plays a setting as the scenario setting does: it deploys, waits, measures the hash rate, then measures again with visitors if
+// there is to be a probe. It returns the history. The machine's costs are those at a hash rate.
 func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.Run, error) {
 	o = o.defaults()
 	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -165,7 +172,7 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 	if err := sim.Scale(des.Redis, 1, des.Stop{}); err != nil {
 		return nil, err
 	}
-	detail := map[string]string{"name": steady}
+	replicas := map[string]string{}
 	way := nanos(min(m.VisitS, m.Client.At(rate)/2))
 	for _, v := range []struct {
 		service  string
@@ -187,7 +194,7 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 		case settings.Worker:
 			// What a worker's call takes longer than a visitor's is its own.
 			d.Settings.CallOverhead += nanos(m.Client.At(rate)/2) - way
-			d.StartSpread = nanos(m.StartS * float64(v.replicas))
+			d.StartSpread = max(leastSpread, nanos(m.StartS*float64(v.replicas)))
 		}
 		if v.service != settings.Worker && c.Distribution == settings.Constant && m.JitterS > 0 && c.Delay > 0 {
 			d.Settings.Distribution, d.Settings.Jitter = settings.Normal, nanos(m.JitterS)
@@ -210,34 +217,37 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 			inForce["env.COIN_THINK"] = s.Think.String()
 		}
 		event(history.Event{Kind: history.ServiceDeployed, Service: v.service, Detail: inForce})
-		detail["replicas."+v.service] = n
+		replicas["replicas."+v.service] = n
 	}
 	// The instant of the window must not lie at one place of the app's rhythm in every run.
 	sim.RunUntil(o.Settle + time.Duration(seed%7)*43*time.Millisecond)
-	event(history.Event{Kind: history.WindowOpen, Detail: detail})
-	run.Readings = append(run.Readings, sim.Readings()...)
-	end := sim.Now() + o.Length
-	probe, kept := -1, &keeper{}
+	window := func(name string) {
+		at := maps.Clone(replicas)
+		at["name"] = name
+		event(history.Event{Kind: history.WindowOpen, Detail: at})
+		run.Readings = append(run.Readings, sim.Readings()...)
+		sim.RunUntil(sim.Now() + o.Length)
+		run.Readings = append(run.Readings, sim.Readings()...)
+		event(history.Event{Kind: history.WindowEnd, Detail: map[string]string{"name": name}})
+	}
+	window(steady)
 	if o.Probe > 0 {
 		n := int64(math.Ceil(float64(o.Length) / float64(o.Probe)))
-		var err error
-		probe, err = sim.StartLoad(des.Load{Name: "probe", Targets: []des.Target{{Service: settings.RNG, Root: true}}, Requests: n, PerRequest: true,
+		kept := &keeper{}
+		probe, err := sim.StartLoad(des.Load{Name: "probe", Targets: []des.Target{{Service: settings.RNG, Root: true}}, Requests: n, PerRequest: true,
 			Due:        func(i int64) (time.Duration, bool) { return time.Duration(i) * o.Probe, true },
 			MaxSamples: n, MaxFailures: n, Recorder: kept})
 		if err != nil {
 			return nil, err
 		}
-	}
-	sim.RunUntil(end)
-	run.Readings = append(run.Readings, sim.Readings()...)
-	event(history.Event{Kind: history.WindowEnd, Detail: map[string]string{"name": steady}})
-	run.End = sim.Now()
-	if probe >= 0 {
-		for over := false; !over && sim.Now() < end+time.Minute; _, over, _ = sim.LoadEnd(probe) { // the last answers
-			sim.RunUntilChange(end + time.Minute)
+		window(probed)
+		last := sim.Now() + time.Minute
+		for over := false; !over && sim.Now() < last; _, over, _ = sim.LoadEnd(probe) { // the last answers
+			sim.RunUntilChange(last)
 		}
 		run.Loads = append(run.Loads, history.Load{LoadSpec: history.LoadSpec{Name: "probe", Service: settings.RNG, Method: "GET"}, Samples: kept.samples})
 	}
+	run.End = sim.Now()
 	return run, nil
 }
 

@@ -66,7 +66,7 @@ func TestClaimCalibrated(t *testing.T) {
 		{10, 1, "100ms", 9.35, .01}, {10, 2, "100ms", 18.7, .01}, {10, 3, "100ms", 28.0, .01}, {10, 4, "100ms", 31.4, .015}, {10, 5, "100ms", 31.4, .01},
 		{15, 5, "100ms", 46.7, .015}, {10, 5, "10ms", 43.9, .03},
 	} {
-		_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, map[string]string{"profile": "workshop", "workers": fmt.Sprint(c.workers), "rng": fmt.Sprint(c.rng), "think": c.think, "measure": "60s", "every": "7s"})
+		_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, map[string]string{"profile": "workshop", "workers": fmt.Sprint(c.workers), "rng": fmt.Sprint(c.rng), "think": c.think, "measure": "60s", "probed": "1s"})
 		within(t, fmt.Sprintf("N=%d R=%d think %s", c.workers, c.rng, c.think), rateOf(t, a, "steady"), c.want, c.off*c.want)
 	}
 }
@@ -90,7 +90,7 @@ func TestClaimBalancing(t *testing.T) {
 		{"random", 15, 5, map[string]string{"balance": "random"}, 34.8, .03},
 		{"random, think 10 ms", 10, 5, map[string]string{"balance": "random", "think": "10ms"}, 32.0, .03},
 	} {
-		sets := map[string]string{"profile": "workshop", "workers": fmt.Sprint(c.workers), "rng": fmt.Sprint(c.rng), "measure": "120s", "every": "7s"}
+		sets := map[string]string{"profile": "workshop", "workers": fmt.Sprint(c.workers), "rng": fmt.Sprint(c.rng), "measure": "120s", "probed": "1s"}
 		for k, v := range c.sets {
 			sets[k] = v
 		}
@@ -115,7 +115,7 @@ func TestClaimExponential(t *testing.T) {
 			if n != 3 && n != 10 && n != 20 {
 				continue
 			}
-			_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, map[string]string{"workers": fmt.Sprint(n), "rng": fmt.Sprint(rng), "distribution": "exponential", "balance": "random", "measure": "240s", "every": "7s"})
+			_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, map[string]string{"workers": fmt.Sprint(n), "rng": fmt.Sprint(rng), "distribution": "exponential", "balance": "random", "measure": "240s", "probed": "1s"})
 			within(t, fmt.Sprintf("simulated at N=%d R=%d", n, rng), rateOf(t, a, "steady"), s.RatePerS, .03*s.RatePerS)
 		}
 	}
@@ -125,7 +125,7 @@ func TestClaimExponential(t *testing.T) {
 func TestClaimStatements(t *testing.T) {
 	t.Parallel()
 	display := func(sets map[string]string) map[int]float64 {
-		sets["measure"], sets["every"] = "300s", "31s"
+		sets["measure"], sets["probed"] = "300s", "1s"
 		// Published swings are of workers that began at different times; those that begin together flush together.
 		run, a := simulate(t, shipped(t, "setting"), sim.Costs{StartSpread: time.Second}, sets)
 		w := a.Window("steady")
@@ -191,12 +191,12 @@ func TestClaimProbe(t *testing.T) {
 					seeds = 1 // overheads shake the rhythm
 				}
 				for seed := range seeds {
-					sets := map[string]string{"workers": fmt.Sprint(n), "rng": "1", "measure": "120s", "every": "1237ms", "seed": fmt.Sprint(seed + 1)}
+					sets := map[string]string{"workers": fmt.Sprint(n), "rng": "1", "measure": "1s", "probed": "120s", "every": "1237ms", "seed": fmt.Sprint(seed + 1)}
 					if profile != "" {
 						sets["profile"] = profile
 					}
 					_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, sets)
-					mean += a.Load("probe-steady").Response.MeanS * 1000 / float64(seeds)
+					mean += a.Load("probe-probed").Response.MeanS * 1000 / float64(seeds)
 				}
 				if i == 1 {
 					mean -= 7

@@ -182,7 +182,7 @@ func verifyPlan(p process, m model.Model, plan model.Plan, length time.Duration,
 	v.Row.Error = v.Row.Predicted/v.Row.Measured - 1
 	v.Row.ProbeErr = v.Row.ProbedS/v.Row.ProbeS - 1
 	if s := plan.Goal.SLO; s != nil {
-		l := a.Load("probe-steady").Response
+		l := a.Load("probe-probed").Response
 		v.SLO, v.SLOMet = s.String(), s.Met(l)
 		v.SLOS, _ = s.Of(l)
 	}

@@ -42,7 +42,7 @@ Where connections are spread at random, the models meet the choices that the mea
 A setting during whose measurement other programs used more than 10 % of the processors is measured again. The predictions are made
 before anything is measured.
 Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be measured.`,
-		Example: `  coinbench prove                                       # twelve minutes
+		Example: `  coinbench prove                                       # twenty minutes
   coinbench prove --model model.json --settings 5 --seed 7
   coinbench prove --from runs/prove/latest --model other.json   # the same measurements, another model`,
 		Args: cobra.NoArgs,
@@ -144,7 +144,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 // measureSetting plays the scenario of one setting, with more --set.
 func measureSetting(p process, m model.Model, s model.Setting, length time.Duration, where clusterFlags, dir string, more ...string) (*capacity.Analysis, error) {
 	sets := []string{"workers=" + strconv.Itoa(s.Workers), "rng=" + strconv.Itoa(s.RNG), "hasher=" + strconv.Itoa(s.Hasher),
-		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "every=" + probeEvery.String()}
+		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "probed=" + length.String(), "every=" + probeEvery.String()}
 	for _, same := range []struct{ parameter, service, variable string }{
 		{"rng_occupancy", "rng", "COIN_OCCUPANCY"}, {"hasher_occupancy", "hasher", "COIN_OCCUPANCY"}, {"call_overhead", "worker", "COIN_CALL_OVERHEAD"},
 		{"distribution", "rng", "COIN_DELAY_DISTRIBUTION"}, {"jitter", "rng", "COIN_DELAY_JITTER"},
@@ -178,7 +178,7 @@ func predictRow(m model.Model, r *reports.ProofRow, length time.Duration, seed u
 }
 
 func measuredRow(a *capacity.Analysis, r *reports.ProofRow) error {
-	w, l := a.Window("steady"), a.Load("probe-steady")
+	w, l := a.Window("steady"), a.Load("probe-probed")
 	if w == nil || w.HashRate == nil || l == nil || l.Response == nil {
 		return fmt.Errorf("setting %s: no hash rate or no latency was measured", r.Setting)
 	}
