@@ -2,6 +2,7 @@ package history
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,11 +10,23 @@ import (
 )
 
 // LongestRecorded is the longest time that a histogram distinguishes; longer ones are recorded as this.
-const LongestRecorded = time.Hour
+const LongestRecorded = 24 * time.Hour
 
-// NewHistogram returns an empty histogram of nanoseconds with three significant digits, the one kind that histories hold.
-func NewHistogram() *hdr.Histogram {
-	return hdr.New(1, int64(LongestRecorded), 3)
+// Histogram counts times in nanoseconds. It is sparse: it costs about five bytes for each time that occurred, to three significant
+// digits, and next to nothing while it is empty.
+type Histogram = hdr.PackedHistogram
+
+// NewHistogram returns an empty histogram with three significant digits, the one kind that histories hold.
+func NewHistogram() *Histogram {
+	return hdr.NewPacked(1, int64(LongestRecorded), 3)
+}
+
+// Observe counts a time, of which one below zero is zero and one beyond LongestRecorded is that. A histogram that is nil is made.
+func Observe(h **Histogram, d time.Duration) {
+	if *h == nil {
+		*h = NewHistogram()
+	}
+	_ = (*h).RecordValue(int64(min(max(d, 0), LongestRecorded))) // within the range, so never an error
 }
 
 // intervalJSON is an Interval as it is written: histograms in HdrHistogram's V2 compressed form (base64), which other
@@ -25,30 +38,42 @@ type intervalJSON struct {
 	OK       int64            `json:"ok"`
 	Failures map[Class]int64  `json:"failures,omitempty"`
 	Bytes    int64            `json:"bytes"`
+	Received int64            `json:"received,omitempty"`
 	Replicas map[string]int64 `json:"replicas,omitempty"`
 	Versions map[string]int64 `json:"versions,omitempty"`
 	Response string           `json:"response,omitempty"`
 	Service  string           `json:"service,omitempty"`
 	Lag      string           `json:"lag,omitempty"`
 	MaxGap   time.Duration    `json:"max_gap"`
+	Parts    []partJSON       `json:"parts,omitempty"`
+}
+
+// partJSON is a Part as it is written.
+type partJSON struct {
+	Replica  string          `json:"replica,omitempty"`
+	Version  string          `json:"version,omitempty"`
+	OK       int64           `json:"ok"`
+	Failures map[Class]int64 `json:"failures,omitempty"`
+	Response string          `json:"response,omitempty"`
 }
 
 // MarshalJSON writes the interval as one line of intervals.jsonl.
 func (i Interval) MarshalJSON() ([]byte, error) {
-	j := intervalJSON{At: i.At, Length: i.Length, Due: i.Due, OK: i.OK, Failures: i.Failures, Bytes: i.Bytes,
+	j := intervalJSON{At: i.At, Length: i.Length, Due: i.Due, OK: i.OK, Failures: i.Failures, Bytes: i.Bytes, Received: i.Received,
 		Replicas: i.Replicas, Versions: i.Versions, MaxGap: i.MaxGap}
-	for _, h := range []struct {
-		from *hdr.Histogram
-		to   *string
-	}{{i.Response, &j.Response}, {i.Service, &j.Service}, {i.Lag, &j.Lag}} {
-		if h.from == nil || h.from.TotalCount() == 0 {
-			continue
-		}
-		encoded, err := h.from.Encode(hdr.V2CompressedEncodingCookieBase)
+	var errs [3]error
+	j.Response, errs[0] = encodeHistogram(i.Response)
+	j.Service, errs[1] = encodeHistogram(i.Service)
+	j.Lag, errs[2] = encodeHistogram(i.Lag)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	for _, p := range i.Parts {
+		response, err := encodeHistogram(p.Response)
 		if err != nil {
-			return nil, fmt.Errorf("encode histogram: %w", err)
+			return nil, err
 		}
-		*h.to = string(encoded)
+		j.Parts = append(j.Parts, partJSON{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures, Response: response})
 	}
 	return json.Marshal(j)
 }
@@ -59,23 +84,45 @@ func (i *Interval) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*i = Interval{At: j.At, Length: j.Length, Due: j.Due, OK: j.OK, Failures: j.Failures, Bytes: j.Bytes,
+	*i = Interval{At: j.At, Length: j.Length, Due: j.Due, OK: j.OK, Failures: j.Failures, Bytes: j.Bytes, Received: j.Received,
 		Replicas: j.Replicas, Versions: j.Versions, MaxGap: j.MaxGap}
-	for _, h := range []struct {
-		from string
-		to   **hdr.Histogram
-	}{{j.Response, &i.Response}, {j.Service, &i.Service}, {j.Lag, &i.Lag}} {
-		if h.from == "" {
-			*h.to = NewHistogram()
-			continue
-		}
-		decoded, err := hdr.Decode([]byte(h.from))
+	var errs [3]error
+	i.Response, errs[0] = decodeHistogram(j.Response)
+	i.Service, errs[1] = decodeHistogram(j.Service)
+	i.Lag, errs[2] = decodeHistogram(j.Lag)
+	if err := errors.Join(errs[:]...); err != nil {
+		return err
+	}
+	for _, p := range j.Parts {
+		response, err := decodeHistogram(p.Response)
 		if err != nil {
-			return fmt.Errorf("decode histogram: %w", err)
+			return err
 		}
-		*h.to = decoded
+		i.Parts = append(i.Parts, Part{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures, Response: response})
 	}
 	return nil
+}
+
+func encodeHistogram(h *Histogram) (string, error) {
+	if h == nil || h.TotalCount() == 0 {
+		return "", nil
+	}
+	encoded, err := h.Encode()
+	if err != nil {
+		return "", fmt.Errorf("encode histogram: %w", err)
+	}
+	return string(encoded), nil
+}
+
+func decodeHistogram(encoded string) (*Histogram, error) {
+	if encoded == "" {
+		return NewHistogram(), nil
+	}
+	h, err := hdr.DecodePacked([]byte(encoded))
+	if err != nil {
+		return nil, fmt.Errorf("decode histogram: %w", err)
+	}
+	return h, nil
 }
 
 // Merge adds the requests of other to i, as if one generator had made both: counts add up, histograms merge, the longer
@@ -90,6 +137,7 @@ func (i *Interval) Merge(other Interval) {
 	i.Due += other.Due
 	i.OK += other.OK
 	i.Bytes += other.Bytes
+	i.Received += other.Received
 	i.Failures = addCounts(i.Failures, other.Failures)
 	i.Replicas = addCounts(i.Replicas, other.Replicas)
 	i.Versions = addCounts(i.Versions, other.Versions)
@@ -97,16 +145,13 @@ func (i *Interval) Merge(other Interval) {
 	i.Service = mergeHistogram(i.Service, other.Service)
 	i.Lag = mergeHistogram(i.Lag, other.Lag)
 	i.MaxGap = max(i.MaxGap, other.MaxGap)
+	for _, p := range other.Parts {
+		i.Part(p.Replica, p.Version).Merge(p)
+	}
 }
 
 // Failed is the number of requests that did not succeed, the dropped ones among them.
-func (i Interval) Failed() int64 {
-	var n int64
-	for _, c := range i.Failures {
-		n += c
-	}
-	return n
-}
+func (i Interval) Failed() int64 { return sumOf(i.Failures) }
 
 func addCounts[K comparable](to, from map[K]int64) map[K]int64 {
 	if to == nil && len(from) > 0 {
@@ -118,7 +163,7 @@ func addCounts[K comparable](to, from map[K]int64) map[K]int64 {
 	return to
 }
 
-func mergeHistogram(to, from *hdr.Histogram) *hdr.Histogram {
+func mergeHistogram(to, from *Histogram) *Histogram {
 	if to == nil {
 		to = NewHistogram()
 	}

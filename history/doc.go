@@ -16,6 +16,9 @@
 // Every file but the manifests is append-only, one JSON value a line, so a run that is killed at any byte leaves a
 // readable history: Open drops a torn last line, keeps all before it, and says so in Run.Warnings.
 //
+// The format grows by fields and files that an older reader leaves out without misreading the others; what an older reader would
+// misread raises Version, which it refuses. A newer reader reads every older folder: testdata keeps one of each form.
+//
 // Instants are durations since Manifest.Start on the run's own monotonic clock. The package opens files and nothing
 // else: no network, no clock, no goroutine.
 package history

@@ -3,6 +3,7 @@ package history_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -146,6 +147,11 @@ func TestOpenRefusesWhatIsNoRunAndWhatIsNewer(t *testing.T) {
 	}
 }
 
+// equal says whether two histograms hold the same.
+func equal(a, b *history.Histogram) bool {
+	return maps.Equal(maps.Collect(a.ForEachBucket), maps.Collect(b.ForEachBucket))
+}
+
 // Percentiles of merged intervals are those of the concatenated requests: the merge is the same histogram.
 func TestMergedIntervalsAreTheConcatenation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -160,7 +166,7 @@ func TestMergedIntervalsAreTheConcatenation(t *testing.T) {
 		}
 		merged, whole := of(values[:at]), of(values)
 		merged.Merge(of(values[at:]))
-		if !merged.Response.Equals(whole.Response) || merged.OK != whole.OK {
+		if !equal(merged.Response, whole.Response) || merged.OK != whole.OK {
 			t.Fatalf("merge of %d and %d differs from the whole", at, len(values)-at)
 		}
 	})
@@ -177,7 +183,7 @@ func TestIntervalsSurviveTheirCodec(t *testing.T) {
 		if err := json.Unmarshal(data, &got); err != nil {
 			t.Fatal(err)
 		}
-		if got.OK != want.OK || got.Failed() != want.Failed() || !got.Response.Equals(want.Response) || got.Lag.TotalCount() != 0 {
+		if got.OK != want.OK || got.Failed() != want.Failed() || !equal(got.Response, want.Response) || got.Lag.TotalCount() != 0 {
 			t.Fatalf("got %+v, want %+v", got, want)
 		}
 	})
@@ -234,5 +240,32 @@ func decodeTwice[T any](t *testing.T, data []byte) {
 		if !bytes.Equal(a, b) {
 			t.Fatalf("%s became %s", a, b)
 		}
+	}
+}
+
+// A folder of the format's first form, from before intervals knew of replicas and versions, reads as it did then.
+func TestAnOldFolderIsReadable(t *testing.T) {
+	run, err := history.Open("testdata/format-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(run.Warnings) > 0 || run.Status != history.Finished || len(run.Readings) != 12 || len(run.Loads) != 1 {
+		t.Fatalf("warnings %q, status %q, %d readings, %d loads", run.Warnings, run.Status, len(run.Readings), len(run.Loads))
+	}
+	l := run.Loads[0]
+	total := l.Total()
+	if total.Due != 160 || total.OK != 148 || total.Failures[history.Refused] != 12 || total.Versions["v2"] == 0 || len(l.Samples) != 160 {
+		t.Errorf("%d samples; the intervals hold %+v", len(l.Samples), total)
+	}
+	if total.MaxGap != l.Closing.MaxGap || total.MaxGap.Round(time.Millisecond) != 325*time.Millisecond {
+		t.Errorf("the longest gap is %v", total.MaxGap)
+	}
+	for name, h := range map[string]*history.Histogram{"response": total.Response, "service": total.Service} {
+		if p := time.Duration(h.ValueAtPercentile(50)); h.TotalCount() != 148 || p.Round(10*time.Microsecond) != 5*time.Millisecond {
+			t.Errorf("%s: %d times, half of them within %v", name, h.TotalCount(), p)
+		}
+	}
+	if total.Lag.TotalCount() != 160 || total.Lag.Max() != 0 {
+		t.Errorf("lag: %d times, at most %v", total.Lag.TotalCount(), time.Duration(total.Lag.Max()))
 	}
 }

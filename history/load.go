@@ -3,8 +3,6 @@ package history
 import (
 	"encoding/json"
 	"time"
-
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Class says how a request ended. The classes are exhaustive: for every load
@@ -64,12 +62,24 @@ type Interval struct {
 	OK       int64            //
 	Failures map[Class]int64  //
 	Bytes    int64            // of bodies received
+	Received int64            // bytes of whole answers, with their headers; 0: not known
 	Replicas map[string]int64 // answered requests by replica
 	Versions map[string]int64 // answered requests by version
-	Response *hdr.Histogram   // of OK requests: done - due
-	Service  *hdr.Histogram   // of OK requests: done - sent
-	Lag      *hdr.Histogram   // of every request that was sent: sent - due
+	Response *Histogram       // of OK requests: done - due
+	Service  *Histogram       // of OK requests: done - sent
+	Lag      *Histogram       // of every request that was sent: sent - due
 	MaxGap   time.Duration    // the longest time without a success that ended here
+	Parts    []Part           // what is known of single replicas and versions, by replica and version
+}
+
+// Part is what became of the requests of an Interval that one replica of one version is known to have had: by its answer, or
+// because the request was sent to it alone.
+type Part struct {
+	Replica  string // "": its answers name the version only
+	Version  string // "": they name the replica only
+	OK       int64
+	Failures map[Class]int64
+	Response *Histogram // of OK requests: done - due
 }
 
 // LoadSpec says what load was asked for; the words are those of package loadgen's Workload.

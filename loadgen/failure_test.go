@@ -300,12 +300,27 @@ func checkConservation(t failer, w Workload, end history.LoadEndRecord, m *memor
 	if w.MaxSamples >= end.Due {
 		seen := map[int64]bool{}
 		classes := map[history.Class]int64{}
+		type name struct{ replica, version string }
+		parts := map[name]int64{}
 		for _, s := range m.samples {
 			if seen[s.Seq] || s.Seq < 0 || s.Seq >= end.Due {
 				t.Errorf("request %d is there twice or out of range", s.Seq)
 			}
 			seen[s.Seq] = true
 			classes[s.Class]++
+			if s.Replica != "" || s.Version != "" {
+				parts[name{s.Replica, s.Version}]++
+			}
+		}
+		for _, p := range sum.Parts {
+			at := name{p.Replica, p.Version}
+			if n := p.OK + p.Failed(); n != parts[at] || p.Response.TotalCount() != p.OK {
+				t.Errorf("%d samples are of %v; the intervals say %d, %d of them good, and hold the times of %d", parts[at], at, n, p.OK, p.Response.TotalCount())
+			}
+			delete(parts, at)
+		}
+		if len(parts) > 0 {
+			t.Errorf("the intervals know nothing of %v", parts)
 		}
 		if int64(len(m.samples)) != end.Due {
 			t.Errorf("%d samples of %d requests", len(m.samples), end.Due)

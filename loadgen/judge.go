@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"coinbench/history"
 )
 
@@ -43,9 +41,9 @@ type facts struct {
 	elapsed  time.Duration
 	procs    int       // CPUs that the generator could use
 	used     resources // by this process during the load
-	pace     *hdr.Histogram
-	lag      *hdr.Histogram
-	service  *hdr.Histogram
+	pace     *history.Histogram
+	lag      *history.Histogram
+	service  *history.Histogram
 	totals   *totals
 	max      int   // connections that were allowed
 	opened   int64 // connections
@@ -65,7 +63,7 @@ func judgement(f facts) (invalid, warnings []string) {
 	if f.w.Schedule != "" {
 		limit := InvalidLag
 		if f.service != nil && f.service.TotalCount() > 0 {
-			limit = max(limit, time.Duration(InvalidLagShare*float64(f.service.ValueAtQuantile(50))))
+			limit = max(limit, time.Duration(InvalidLagShare*float64(f.service.ValueAtPercentile(50))))
 		}
 		lag := max(quantile(f.pace, 99), quantile(f.lag, 99))
 		switch {
@@ -162,11 +160,11 @@ func (t *totals) due() int64 {
 	return n
 }
 
-func quantile(h *hdr.Histogram, q float64) time.Duration {
+func quantile(h *history.Histogram, q float64) time.Duration {
 	if h == nil || h.TotalCount() == 0 {
 		return 0
 	}
-	return time.Duration(h.ValueAtQuantile(q))
+	return time.Duration(h.ValueAtPercentile(q))
 }
 
 func round(d time.Duration) time.Duration {

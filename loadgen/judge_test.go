@@ -5,13 +5,11 @@ import (
 	"testing"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"coinbench/history"
 )
 
 // histogramOf holds 98 small values and two large ones, so that p99 is d.
-func histogramOf(d time.Duration) *hdr.Histogram {
+func histogramOf(d time.Duration) *history.Histogram {
 	h := history.NewHistogram()
 	_ = h.RecordValues(int64(10*time.Microsecond), 98)
 	_ = h.RecordValues(int64(d), 2)

@@ -1,14 +1,16 @@
 package loadgen
 
-import "sync"
+import (
+	"sync"
+
+	"coinbench/history"
+)
 
 // nameID stands for an interned name; 0 is the empty one.
 type nameID uint16
 
-// maxNames bounds what a foreign server can make us remember; names beyond it count as otherNames.
+// maxNames bounds what a foreign server can make us remember; names beyond it count as history.Others.
 const maxNames = 4096
-
-const otherNames = "(other)"
 
 // names interns the replica and version names that answers carry, so that the hot path need not allocate.
 type names struct {
@@ -32,7 +34,7 @@ func (n *names) id(b []byte) nameID {
 	defer n.mu.Unlock()
 	name := string(b)
 	if len(n.list) >= maxNames {
-		name = otherNames
+		name = history.Others
 	}
 	if id, known = n.ids[name]; known {
 		return id
@@ -50,4 +52,28 @@ func (n *names) name(id nameID) string {
 	n.mu.RLock()
 	defer n.mu.RUnlock()
 	return n.list[id]
+}
+
+// pairs number the pairs of a replica's and a version's name: a shard's own memory of what all shards share.
+type pairs struct {
+	known map[[2]nameID]int
+}
+
+// id is 0 of an answer that names neither.
+func (p *pairs) id(e *engine, replica, version nameID) int {
+	key := [2]nameID{replica, version}
+	if key == [2]nameID{} {
+		return 0
+	}
+	id, known := p.known[key]
+	if !known {
+		if p.known == nil || len(p.known) >= maxNames { // names without end: begin anew
+			p.known = map[[2]nameID]int{}
+		}
+		e.mu.Lock()
+		id = e.parts.ID(e.replicas.name(replica), e.versions.name(version))
+		e.mu.Unlock()
+		p.known[key] = id
+	}
+	return id
 }

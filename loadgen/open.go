@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"coinbench/history"
 )
 
 // open plays an open workload: request n is sent at its due instant, whatever became of the ones before.
@@ -45,7 +47,7 @@ func (e *engine) open() {
 		if ctx.Err() != nil {
 			break
 		}
-		observe(&e.paceLag, now-due)
+		history.Observe(&e.paceLag, now-due)
 		p.release(job{seq, due}, now)
 	}
 	p.finish()

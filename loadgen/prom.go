@@ -5,7 +5,6 @@ import (
 	"sync"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"coinbench/history"
@@ -85,7 +84,7 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(d.replicas, n, replica)
 	}
 	ch <- prometheus.MustNewConstMetric(d.gap, prometheus.GaugeValue, m.total.MaxGap.Seconds())
-	for desc, h := range map[*prometheus.Desc]*hdr.Histogram{d.response: m.total.Response, d.service: m.total.Service, d.lag: m.total.Lag} {
+	for desc, h := range map[*prometheus.Desc]*history.Histogram{d.response: m.total.Response, d.service: m.total.Service, d.lag: m.total.Lag} {
 		ch <- constHistogram(desc, h)
 	}
 }
@@ -100,7 +99,7 @@ func bucketBounds() []time.Duration {
 }
 
 // constHistogram words an HDR histogram of nanoseconds as a classic histogram of seconds, exact within three digits.
-func constHistogram(desc *prometheus.Desc, h *hdr.Histogram) prometheus.Metric {
+func constHistogram(desc *prometheus.Desc, h *history.Histogram) prometheus.Metric {
 	buckets := map[float64]uint64{}
 	bounds := bucketBounds()
 	for _, b := range bounds {
@@ -111,13 +110,14 @@ func constHistogram(desc *prometheus.Desc, h *hdr.Histogram) prometheus.Metric {
 	}
 	var count uint64
 	i := 0
-	for _, bar := range h.Distribution() {
-		for i < len(bounds) && bar.To > int64(bounds[i]) {
+	h.ForEachBucket(func(value, n int64) bool {
+		for i < len(bounds) && value > int64(bounds[i]) {
 			buckets[bounds[i].Seconds()] = count
 			i++
 		}
-		count += uint64(bar.Count)
-	}
+		count += uint64(n)
+		return true
+	})
 	for ; i < len(bounds); i++ {
 		buckets[bounds[i].Seconds()] = count
 	}

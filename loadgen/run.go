@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"coinbench/history"
 )
 
@@ -68,10 +66,11 @@ type engine struct {
 
 	opened, retried, noPorts, noFiles atomic.Int64 // connections; see facts
 
-	paceLag *hdr.Histogram // open workloads: how late the pacer released requests; its own until it ends
+	paceLag *history.Histogram // open workloads: how late the pacer released requests; its own until it ends
 
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
+	parts history.PartNames
 }
 
 func (e *engine) now() time.Duration { return time.Since(e.origin) }

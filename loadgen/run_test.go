@@ -20,24 +20,9 @@ func (m *memory) Interval(i history.Interval) error { m.intervals = append(m.int
 func (m *memory) Sample(s history.Sample) error     { m.samples = append(m.samples, s); return nil }
 
 func (m *memory) total() (t history.Interval) {
-	t = history.Interval{Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{},
-		Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram()}
+	t.Merge(history.Interval{Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{}})
 	for _, i := range m.intervals {
-		t.Due += i.Due
-		t.OK += i.OK
-		t.Bytes += i.Bytes
-		for k, v := range i.Failures {
-			t.Failures[k] += v
-		}
-		for k, v := range i.Replicas {
-			t.Replicas[k] += v
-		}
-		for k, v := range i.Versions {
-			t.Versions[k] += v
-		}
-		t.Response.Merge(i.Response)
-		t.Service.Merge(i.Service)
-		t.Lag.Merge(i.Lag)
+		t.Merge(i)
 	}
 	return t
 }

@@ -105,7 +105,7 @@ func (s SLO) Judge(total history.Interval) (met bool, why string) {
 		case "max":
 			got = time.Duration(total.Response.Max())
 		default:
-			got = time.Duration(total.Response.ValueAtQuantile(100 * o.Quantile))
+			got = time.Duration(total.Response.ValueAtPercentile(100 * o.Quantile))
 		}
 		if got >= o.Time {
 			missed = append(missed, fmt.Sprintf("%s: it is %v", o.Text, round(got)))

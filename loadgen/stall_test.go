@@ -73,12 +73,12 @@ func TestResponseTimeKeepsTheLawOfTheStall(t *testing.T) {
 			t.Errorf("end: %+v", end)
 		}
 		for q, want := range map[float64]time.Duration{50: 0, 90: 500 * time.Millisecond, 99: 950 * time.Millisecond, 99.9: 995 * time.Millisecond} {
-			got := time.Duration(sum.Response.ValueAtQuantile(q))
+			got := time.Duration(sum.Response.ValueAtPercentile(q))
 			if d := got - want; d < -20*time.Millisecond || d > 20*time.Millisecond {
 				t.Errorf("response time: p%g = %v, want %v", q, got, want)
 			}
 		}
-		if got := time.Duration(sum.Service.ValueAtQuantile(99)); got > 20*time.Millisecond {
+		if got := time.Duration(sum.Service.ValueAtPercentile(99)); got > 20*time.Millisecond {
 			t.Errorf("service time: p99 = %v, want next to nothing: only 10 requests in each stall have been sent", got)
 		}
 		if got := sum.Service.Max(); got < int64(900*time.Millisecond) {

@@ -5,20 +5,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"coinbench/history"
 )
 
 // window is the length of an interval of the record.
 const window = time.Second
-
-func observe(h **hdr.Histogram, d time.Duration) {
-	if *h == nil {
-		*h = history.NewHistogram()
-	}
-	_ = (*h).RecordValue(int64(min(max(d, 0), history.LongestRecorded)))
-}
 
 // tally sums up the requests of one window in one shard. Its histograms are made when they are first needed.
 type tally struct {
@@ -29,22 +20,38 @@ type tally struct {
 	failures [classCount]int64
 	replicas []int64 // by nameID
 	versions []int64
-	response *hdr.Histogram // of OK requests
-	service  *hdr.Histogram // of OK requests
-	lag      *hdr.Histogram // of requests that a connection was free for: what they are late is the generator's fault
-	waited   *hdr.Histogram // of requests that had to wait for a connection
+	response *history.Histogram // of OK requests
+	service  *history.Histogram // of OK requests
+	lag      *history.Histogram // of requests that a connection was free for: what they are late is the generator's fault
+	waited   *history.Histogram // of requests that had to wait for a connection
+	parts    []*tallyPart       // by number of a pair of names; nil: not met yet
 	maxGap   time.Duration
+}
+
+// tallyPart is what is known of a replica of a version.
+type tallyPart struct {
+	ok       int64
+	failures [classCount]int64
+	response *history.Histogram
 }
 
 func (t *tally) reset(window int64) {
 	clear(t.replicas)
 	clear(t.versions)
-	for _, h := range []*hdr.Histogram{t.response, t.service, t.lag, t.waited} {
+	for _, h := range []*history.Histogram{t.response, t.service, t.lag, t.waited} {
 		if h != nil && h.TotalCount() > 0 {
 			h.Reset()
 		}
 	}
-	*t = tally{window: window, replicas: t.replicas, versions: t.versions,
+	for _, p := range t.parts {
+		if p != nil {
+			p.ok, p.failures = 0, [classCount]int64{}
+			if p.response != nil {
+				p.response.Reset()
+			}
+		}
+	}
+	*t = tally{window: window, replicas: t.replicas, versions: t.versions, parts: t.parts,
 		response: t.response, service: t.service, lag: t.lag, waited: t.waited}
 }
 
@@ -58,25 +65,48 @@ func count(list *[]int64, id nameID) {
 	(*list)[id]++
 }
 
-func (t *tally) add(o *outcome) {
+// add counts a request of which part is the number of its replica and version.
+func (t *tally) add(o *outcome, part int) {
 	if o.class == ok {
 		t.ok++
-		observe(&t.response, o.done-o.due)
-		observe(&t.service, o.done-o.sent)
+		history.Observe(&t.response, o.done-o.due)
+		history.Observe(&t.service, o.done-o.sent)
 	} else {
 		t.failures[o.class]++
 	}
 	if o.class != dropped {
 		if o.waited {
-			observe(&t.waited, o.sent-o.due)
+			history.Observe(&t.waited, o.sent-o.due)
 		} else {
-			observe(&t.lag, o.sent-o.due)
+			history.Observe(&t.lag, o.sent-o.due)
 		}
 	}
 	t.bytes += o.bytes
 	t.received += o.received
 	count(&t.replicas, o.replica)
 	count(&t.versions, o.version)
+	if part > 0 {
+		t.part(part).add(o)
+	}
+}
+
+func (t *tally) part(id int) *tallyPart {
+	for len(t.parts) <= id {
+		t.parts = append(t.parts, nil)
+	}
+	if t.parts[id] == nil {
+		t.parts[id] = new(tallyPart)
+	}
+	return t.parts[id]
+}
+
+func (p *tallyPart) add(o *outcome) {
+	if o.class == ok {
+		p.ok++
+		history.Observe(&p.response, o.done-o.due)
+	} else {
+		p.failures[o.class]++
+	}
 }
 
 // shard gathers the outcomes of a group of connections: one short lock, no allocation while nothing new is met.
@@ -89,7 +119,8 @@ type shard struct {
 	aside   []*tally
 	spare   []*tally
 	chunk   []outcome // requests to be kept one by one
-	_       [64]byte  // no false sharing between shards
+	pairs   pairs
+	_       [64]byte // no false sharing between shards
 }
 
 const chunkSize = 256
@@ -113,7 +144,7 @@ func (s *shard) record(o *outcome) {
 	if win > t.window { // an older one counts in the current window: it was late for its own
 		t = s.rotate(win)
 	}
-	t.add(o)
+	t.add(o, s.pairs.id(e, o.replica, o.version))
 	t.maxGap = max(t.maxGap, gap)
 	if keep {
 		s.chunk = append(s.chunk, *o)
@@ -185,9 +216,9 @@ type totals struct {
 	ok       int64
 	received int64 // bytes, with headers
 	failures [classCount]int64
-	waited   int64          // requests that had to wait for a connection
-	lag      *hdr.Histogram // sent - due of those that had not
-	service  *hdr.Histogram
+	waited   int64              // requests that had to wait for a connection
+	lag      *history.Histogram // sent - due of those that had not
+	service  *history.Histogram
 	maxGap   time.Duration
 	samples  int64
 	replicas map[string]int64
@@ -264,6 +295,7 @@ func (c *collector) merge(t *tally) {
 	iv.OK += t.ok
 	iv.Due += t.ok
 	iv.Bytes += t.bytes
+	iv.Received += t.received
 	iv.MaxGap = max(iv.MaxGap, t.maxGap)
 	c.totals.ok += t.ok
 	c.totals.received += t.received
@@ -287,7 +319,25 @@ func (c *collector) merge(t *tally) {
 			iv.Versions[c.e.versions.name(nameID(id))] += n
 		}
 	}
-	add := func(to, from *hdr.Histogram) {
+	for id, p := range t.parts {
+		if p == nil || p.ok == 0 && p.failures == [classCount]int64{} {
+			continue
+		}
+		c.e.mu.Lock()
+		to := iv.Part(c.e.parts.Names(id))
+		c.e.mu.Unlock()
+		part := history.Part{OK: p.ok, Response: p.response}
+		for id, n := range p.failures {
+			if n > 0 {
+				if part.Failures == nil {
+					part.Failures = map[history.Class]int64{}
+				}
+				part.Failures[classID(id).class()] = n
+			}
+		}
+		to.Merge(part)
+	}
+	add := func(to, from *history.Histogram) {
 		if from != nil && from.TotalCount() > 0 {
 			to.Merge(from)
 		}

@@ -150,7 +150,9 @@ func resultOfFields(f []string) (r Result, err error) {
 
 // WritePercentiles writes a histogram of nanoseconds as HdrHistogram's percentile distribution (.hgrm), in milliseconds,
 // for its plotter.
-func WritePercentiles(w io.Writer, h *hdr.Histogram) error {
-	_, err := h.PercentilesPrint(w, 5, float64(time.Millisecond))
+func WritePercentiles(w io.Writer, h *history.Histogram) error {
+	dense := hdr.New(h.LowestTrackableValue(), h.HighestTrackableValue(), int(h.SignificantFigures()))
+	h.MergeInto(dense)
+	_, err := dense.PercentilesPrint(w, 5, float64(time.Millisecond))
 	return err
 }

@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"coinbench/history"
 )
 
@@ -146,7 +144,7 @@ func (t *textWriter) times(l PlayedLoad) {
 	rows := [][]string{{"time ", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max", "from, to "}}
 	for _, r := range []struct {
 		name, meaning string
-		h             *hdr.Histogram
+		h             *history.Histogram
 	}{
 		{"response", "due to done: what a user felt (ok requests)", l.Total.Response},
 		{"service", "sent to done: what the server took (ok requests)", l.Total.Service},
@@ -162,7 +160,7 @@ func (t *textWriter) times(l PlayedLoad) {
 }
 
 // at is a percentile of a histogram of nanoseconds.
-func at(h *hdr.Histogram, percentile float64) string {
+func at(h *history.Histogram, percentile float64) string {
 	return ms(float64(h.ValueAtPercentile(percentile)) / 1e9)
 }
 

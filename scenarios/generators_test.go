@@ -116,7 +116,7 @@ func TestTwoGeneratorsMakeOneRecord(t *testing.T) {
 		t.Errorf("%d requests of %d in %d intervals", due, requests, len(rec.intervals))
 	}
 	for _, p := range []float64{0, 50, 90, 99, 99.9, 100} {
-		if a, b := merged.ValueAtQuantile(p), whole.ValueAtQuantile(p); a != b {
+		if a, b := merged.ValueAtPercentile(p), whole.ValueAtPercentile(p); a != b {
 			t.Errorf("p%g is %d, of all requests together %d", p, a, b)
 		}
 	}

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"coinbench/history"
 	"coinbench/internal/seeded"
 )
@@ -81,6 +79,7 @@ type load struct {
 	lastOK          int64
 	maxGap          int64
 	part            history.Interval
+	parts           history.PartNames
 	partEnds        int64
 	end             int64
 	err             error
@@ -368,9 +367,9 @@ func (w *load) newPart(at int64) {
 	p := w.part
 	if p.Failures == nil {
 		p.Failures, p.Replicas, p.Versions = map[history.Class]int64{}, map[string]int64{}, map[string]int64{}
-		p.Response, p.Service, p.Lag = newHistogram(), newHistogram(), newHistogram()
+		p.Response, p.Service, p.Lag = history.NewHistogram(), history.NewHistogram(), history.NewHistogram()
 	}
-	for _, h := range []*hdr.Histogram{p.Response, p.Service, p.Lag} {
+	for _, h := range []*history.Histogram{p.Response, p.Service, p.Lag} {
 		if h.TotalCount() > 0 {
 			h.Reset()
 		}
@@ -412,14 +411,26 @@ func (s *Sim) record(w *load, sample history.Sample) {
 		p.OK++
 		w.gap(s.now)
 		w.lastOK = s.now
-		observe(p.Response, sample.Done-sample.Due)
-		observe(p.Service, sample.Done-sample.Sent)
+		history.Observe(&p.Response, sample.Done-sample.Due)
+		history.Observe(&p.Service, sample.Done-sample.Sent)
 	} else {
 		w.failed++
 		p.Failures[sample.Class]++
 	}
 	if sample.Class != history.Dropped {
-		observe(p.Lag, sample.Sent-sample.Due)
+		history.Observe(&p.Lag, sample.Sent-sample.Due)
+	}
+	if part := w.parts.ID(sample.Replica, sample.Version); part > 0 {
+		to := p.Part(w.parts.Names(part))
+		if sample.Class == history.OK {
+			to.OK++
+			history.Observe(&to.Response, sample.Done-sample.Due)
+		} else {
+			if to.Failures == nil {
+				to.Failures = map[history.Class]int64{}
+			}
+			to.Failures[sample.Class]++
+		}
 	}
 	if sample.Status > 0 {
 		p.Replicas[sample.Replica]++
@@ -435,11 +446,4 @@ func (s *Sim) record(w *load, sample history.Sample) {
 	if keep && w.Recorder != nil && w.err == nil {
 		w.err = w.Recorder.Sample(sample)
 	}
-}
-
-// newHistogram counts nanoseconds up to a day with three significant digits, as load generators' histograms do.
-func newHistogram() *hdr.Histogram { return hdr.New(1, int64(24*time.Hour), 3) }
-
-func observe(h *hdr.Histogram, d time.Duration) {
-	_ = h.RecordValue(int64(min(max(d, 0), 24*time.Hour))) // never outside, so never an error
 }

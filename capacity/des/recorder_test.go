@@ -14,6 +14,9 @@ type recorder struct {
 
 func (r *recorder) Interval(i history.Interval) error {
 	i.Response, i.Service, i.Lag = nil, nil, nil
+	for n := range i.Parts {
+		i.Parts[n].Response = nil
+	}
 	i.Failures, i.Replicas, i.Versions = maps.Clone(i.Failures), maps.Clone(i.Replicas), maps.Clone(i.Versions)
 	r.intervals = append(r.intervals, i)
 	return nil

@@ -5,8 +5,6 @@ import (
 	"io"
 	"time"
 
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
-
 	"coinbench/history"
 )
 
@@ -66,7 +64,7 @@ func liveText(i history.Interval) string {
 	return text
 }
 
-func percentileText(h *hdr.Histogram, p float64) string {
+func percentileText(h *history.Histogram, p float64) string {
 	if h == nil || h.TotalCount() == 0 {
 		return "–"
 	}

@@ -391,8 +391,8 @@ func load(args []string) error {
 	if *verbose {
 		fmt.Printf("%+v\n", end)
 		for _, q := range []float64{50, 90, 99, 99.9, 100} {
-			fmt.Printf("%5g %%  response %10v  service %10v  lag %10v\n", q, time.Duration(rec.total.Response.ValueAtQuantile(q)),
-				time.Duration(rec.total.Service.ValueAtQuantile(q)), time.Duration(rec.total.Lag.ValueAtQuantile(q)))
+			fmt.Printf("%5g %%  response %10v  service %10v  lag %10v\n", q, time.Duration(rec.total.Response.ValueAtPercentile(q)),
+				time.Duration(rec.total.Service.ValueAtPercentile(q)), time.Duration(rec.total.Lag.ValueAtPercentile(q)))
 		}
 		fmt.Printf("achieved %.4f/s\n", float64(end.Due)/t.Seconds())
 	} else if end.Failed > 0 {
