@@ -1,7 +1,11 @@
 package capacity
 
 import (
+	"cmp"
 	"math"
+	"slices"
+	"strconv"
+	"strings"
 
 	"coinbench/history"
 )
@@ -14,10 +18,54 @@ type Flow struct {
 	BeginS   float64                     `json:"begin_s"` // of the first bin
 	Answered map[string][]float64        `json:"answered_per_s"`
 	Failed   map[history.Class][]float64 `json:"failed_per_s,omitempty"`
+	Stints   []Stint                     `json:"stints,omitempty"` // of the service's replicas, by replica and time
+}
+
+// Stint is a time in which a replica was in rotation with one version.
+type Stint struct {
+	Replica string  `json:"replica"`
+	Version string  `json:"version,omitempty"`
+	FromS   float64 `json:"from_s"`
+	ToS     float64 `json:"to_s"`
+}
+
+// stints are the times in which the replicas of a service served.
+func stints(tasks []*TaskLife, end float64) (all []Stint) {
+	for _, t := range tasks {
+		if t.JoinedS == nil {
+			continue
+		}
+		s := Stint{Replica: t.replica(), Version: t.Version, FromS: *t.JoinedS, ToS: end}
+		for _, at := range []*float64{t.LeftS, t.KilledS, t.GoneS} {
+			if at != nil && *at >= s.FromS {
+				s.ToS = min(s.ToS, *at)
+			}
+		}
+		all = append(all, s)
+	}
+	slices.SortStableFunc(all, func(a, b Stint) int {
+		if c := cmp.Compare(slot(a.Replica), slot(b.Replica)); c != 0 {
+			return c
+		}
+		if c := strings.Compare(a.Replica, b.Replica); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.FromS, b.FromS)
+	})
+	return all
+}
+
+// slot is the number at the end of a replica's name.
+func slot(replica string) int {
+	n, _ := strconv.Atoi(replica[strings.LastIndexByte(replica, '.')+1:])
+	return n
 }
 
 // mostBins is how many points of a flow are worth drawing.
 const mostBins = 160
+
+// fewestPerBin is how many requests a bin holds on average, so that its height is a rate.
+const fewestPerBin = 10
 
 // flows are the loads that met a rollout or a fault and were kept request by request.
 func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
@@ -27,6 +75,7 @@ func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 			met[l.Load] = met[l.Load] || l.Requests > 0
 		}
 	}
+	tasks := lives(run)
 	for _, l := range run.Loads {
 		if !met[l.Name] || len(l.Samples) == 0 {
 			continue
@@ -38,7 +87,8 @@ func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 		f := Flow{Load: l.Name, Service: l.Service, BinS: .1, BeginS: l.Begin.Seconds(), Answered: map[string][]float64{}, Failed: map[history.Class][]float64{}}
 		length := (end - l.Begin).Seconds()
 		for _, b := range []float64{.1, .2, .5, 1, 2, 5, 10, 30, 60, 300} {
-			if f.BinS = b; length/b <= mostBins {
+			// A rate needs several requests in each bin: 5/s in bins of 0.1 s would be a comb of 0 and 10.
+			if f.BinS = b; length/b <= mostBins && float64(len(l.Samples))*b/max(length, b) >= fewestPerBin {
 				break
 			}
 		}
@@ -52,6 +102,7 @@ func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 				add(f.Failed, s.Class, i, n, 1/f.BinS)
 			}
 		}
+		f.Stints = stints(tasks[l.Service], run.End.Seconds())
 		all = append(all, f)
 	}
 	return all

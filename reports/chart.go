@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -10,7 +11,7 @@ import (
 	"coinbench/capacity"
 )
 
-// chart is a picture as data: gonum/plot draws it into files, svg.go into the page.
+// chart is a picture as data. draw.go lays it out, and the pens of svg.go and png.go draw it, into the page and into files.
 type chart struct {
 	id, title, desc string // desc says in a sentence what is to be seen
 	x, y            axis
@@ -43,21 +44,32 @@ const (
 	diamond             // open diamonds
 	cross               // crosses
 	span                // vertical bars from y to y2
-	stairs              // a line that changes in steps
+	stairs              // a line whose values hold from each point on
+	slopes              // a thin line whose values were measured at the end of the time that they speak of
+	area                // a surface from y2 up to y, from each point to the next
+	column              // upright bars from the axis up to y, from x to x2
+	bar                 // lying bars from the axis to x, labelled
+	whisker             // a point with a lying bar from low to high
+	cell                // a field around a point, in its own colour, labelled
+	edge                // lines from a point to (x2, y2)
+	outline             // frames around fields
 )
 
 type series struct {
 	name  string
 	kind  kind
-	color int // into palette
+	color shade
 	xy    []xy
+	until float64 // area: the end of the last bin
 }
 
 type xy struct {
-	x, y float64
-	y2   float64 // span: the other end
-	err  float64 // standard error; 0: unknown
-	text string  // for the reader who points at it
+	x, y      float64
+	x2, y2    float64 // span, area, edge, column: the other end
+	low, high float64 // the 95 % interval; equal: unknown. Of y, or of x of a whisker
+	text      string  // for the reader who points at it
+	label     string  // bar, cell: what is written there
+	color     shade   // cell: its own
 }
 
 type mark struct {
@@ -73,32 +85,71 @@ type lane struct {
 type part struct {
 	from, to float64
 	text     string
+	color    shade // "": alternating greys
 }
 
-// The palette is that of Okabe and Ito, which the usual kinds of colour blindness tell apart; grey is for what is behind.
-const (
-	blue = iota
-	vermilion
-	green
-	orange
-	purple
-	grey
-)
+// picture is a chart that a report may have.
+type picture struct {
+	id, doc string
+	build   func(*capacity.Analysis) (chart, bool) // false: the analysis has no data for it
+}
 
-// charts builds every chart that the analysis has data for, in the order of the page.
+// pictures lists every chart, in the order of the page. A new one is one line here.
+func pictures() []picture {
+	return []picture{
+		{"workers", "hash rate against workers, with the bounds and what was published", workersChart},
+		{"timeline", "hash rate over time, with the steps", timelineChart},
+		{"rollouts", "requests over time, by version and failure, with rollouts and faults", rolloutChart},
+		{"latency", "latency percentiles against concurrency", latencyChart},
+		{"waves", "answers over time: the waves of a pool", shareChart},
+	}
+}
+
+// charts builds every chart that the analysis has data for.
 func charts(a *capacity.Analysis) []chart {
 	var all []chart
-	for _, build := range []func(*capacity.Analysis) (chart, bool){workersChart, timelineChart, latencyChart, shareChart, rolloutChart} {
-		if c, ok := build(a); ok {
+	for _, p := range pictures() {
+		if c, ok := p.build(a); ok {
+			c.id = p.id
 			all = append(all, c)
 		}
 	}
 	return all
 }
 
+// plotOutputs are an SVG and a PNG of every chart.
+func plotOutputs() []Output {
+	var all []Output
+	for _, p := range pictures() {
+		for _, format := range []string{"svg", "png"} {
+			all = append(all, Output{
+				Name: "plots/" + p.id + "." + format, Doc: p.doc,
+				Wanted: func(a *capacity.Analysis) bool { _, ok := p.build(a); return ok },
+				Write: func(w io.Writer, a *capacity.Analysis) error {
+					c, _ := p.build(a)
+					return writePlot(w, format, c, subtitle(a))
+				},
+			})
+		}
+	}
+	return all
+}
+
+// writePlot writes a chart as a file of its own: svg or png.
+func writePlot(w io.Writer, format string, c chart, subtitle string) error {
+	switch format {
+	case "png":
+		return pngFile(w, c, subtitle)
+	case "svg":
+		_, err := io.WriteString(w, svgFile(c, subtitle))
+		return err
+	}
+	return fmt.Errorf("plot format %q; accepted: svg, png", format)
+}
+
 // workersChart is the hash rate against the workers, with the bounds and what was published.
 func workersChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{id: "workers", title: "Hash rate against workers",
+	c := chart{title: "Hash rate against workers",
 		x: axis{label: "workers"}, y: axis{label: "hash rate (hashes/s)"}}
 	var sweep *capacity.Sweep
 	var base *capacity.Bounds
@@ -114,7 +165,7 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	first := a.Window(sweep.Points[0].Window)
 	rngs := first.Config.Replicas["rng"]
 	// Other windows of the same think time belong into the picture, each with the bound of its replicas.
-	colors := map[int]int{rngs: blue}
+	colors := map[int]shade{rngs: blue}
 	replicas := []int{rngs}
 	type measured struct {
 		rngs int
@@ -124,12 +175,12 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	add := func(w *capacity.Window) {
 		n, r := w.Config.Replicas["worker"], w.Config.Replicas["rng"]
 		p := xy{x: float64(n), y: w.HashRate.Value, text: fmt.Sprintf("%s: %s hashes/s with %s", w.Name, estimate(w.HashRate), w.Config)}
-		if m := w.HashRate.Margin(); m != nil {
-			p.err = *m
+		if w.HashRate.Low != nil {
+			p.low, p.high = *w.HashRate.Low, *w.HashRate.High
 		}
 		all = append(all, measured{r, p})
 		if _, ok := colors[r]; !ok {
-			colors[r] = []int{green, purple, orange}[(len(replicas)-1)%3]
+			colors[r] = []shade{green, purple, orange}[(len(replicas)-1)%3]
 			replicas = append(replicas, r)
 		}
 		c.x.max, c.y.max = max(c.x.max, p.x), max(c.y.max, p.y)
@@ -244,13 +295,13 @@ func figuresInt(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) }
 // timelineChart is the hash rate over time, with the steps as bands.
 func timelineChart(a *capacity.Analysis) (chart, bool) {
 	t := a.Timeline
-	c := chart{id: "timeline", title: "Hash rate over time", x: axis{label: "time since the start of the run (s)", max: max(a.Run.LengthS, 1)},
+	c := chart{title: "Hash rate over time", x: axis{label: "time since the start of the run (s)", max: max(a.Run.LengthS, 1)},
 		y: axis{label: "hash rate (hashes/s)"}, bands: t.Steps,
 		desc: "The workers' own counters over time; behind them what the web page shows, the slope of the counter in Redis, which the workers fill about once a second. Bands are the steps."}
 	if len(t.Rate) < 2 {
 		return c, false
 	}
-	redis := series{name: "as the web page shows it", kind: stairs, color: grey}
+	redis := series{name: "as the web page shows it", kind: slopes, color: grey}
 	for _, p := range t.Redis {
 		redis.xy = append(redis.xy, xy{x: p.AtS, y: p.Value, text: fmt.Sprintf("%.1f s: %s hashes/s on the web page", p.AtS, figures(p.Value))})
 		c.y.max = max(c.y.max, p.Value)
@@ -286,7 +337,7 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 				}
 				l.parts[n-1].to = r.AtS
 			}
-			l.parts = append(l.parts, part{r.AtS, c.x.max, strconv.Itoa(r.Replicas)})
+			l.parts = append(l.parts, part{from: r.AtS, to: c.x.max, text: strconv.Itoa(r.Replicas)})
 		}
 		if len(l.parts) > 0 {
 			c.lanes = append(c.lanes, l)
@@ -311,7 +362,7 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 
 // latencyChart is the latency's percentiles against the clients of the closed loads.
 func latencyChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{id: "latency", title: "Latency against concurrency", x: axis{label: "clients at once (closed loop)"}, y: axis{label: "response time (ms)"},
+	c := chart{title: "Latency against concurrency", x: axis{label: "clients at once (closed loop)"}, y: axis{label: "response time (ms)"},
 		desc: "Each bar reaches from the fastest to the slowest answer of a load; the dot is the median, the line joins the medians of one service. Percentiles are ApacheBench's: the value of a rank, nothing between."}
 	var levels []int
 	services := []string{}
@@ -328,13 +379,13 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 			services = append(services, l.Service)
 		}
 	}
-	if len(loads) == 0 {
-		return c, false
+	if len(levels) < 2 {
+		return c, false // one level is no comparison
 	}
 	slices.Sort(levels)
 	c.table = [][]string{{"load ", "clients", "min (ms)", "p50", "p90", "p99", "max (ms)"}}
 	for i, service := range services {
-		color := []int{blue, green, purple, orange}[i%4]
+		color := []shade{blue, green, purple, orange}[i%4]
 		bars := series{name: service + ", min to max", kind: span, color: color}
 		p50 := series{name: service + ", median", kind: linked, color: color}
 		p99 := series{name: service + ", p90 and p99", kind: diamond, color: color}
@@ -364,7 +415,7 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 
 // shareChart is the share of a load's requests that were answered by a time: waves are steps in it.
 func shareChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{id: "waves", title: "Answers over time, from the first request of a load", x: axis{label: "time since the load's first request (ms)"}, y: axis{label: "requests answered", min: 0},
+	c := chart{title: "Answers over time, from the first request of a load", x: axis{label: "time since the load's first request (ms)"}, y: axis{label: "requests answered", min: 0},
 		desc: "Clients that begin together are answered in waves as large as the pool that serves them: a serial server gives one at a time, hasher twenty."}
 	color := 0
 	c.table = [][]string{{"load ", "wave", "answers", "from (ms)", "to (ms)"}}
@@ -372,7 +423,7 @@ func shareChart(a *capacity.Analysis) (chart, bool) {
 		if len(l.Waves) < 2 || color > 3 {
 			continue
 		}
-		s := series{name: l.Name, kind: stairs, color: []int{blue, green, purple, orange}[color]}
+		s := series{name: l.Name, kind: stairs, color: []shade{blue, green, purple, orange}[color]}
 		color++
 		done := 0
 		s.xy = append(s.xy, xy{})

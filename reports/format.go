@@ -5,6 +5,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"coinbench/capacity"
@@ -37,12 +38,25 @@ func percent(ratio float64) string {
 	return "0 %" // not -0
 }
 
-// ms writes seconds as milliseconds.
-func ms(s float64) string {
-	if math.Abs(s) < 5e-6 {
+// ms is a length of time in the unit that a person would say.
+func ms(s float64) string { return duration(s) }
+
+// duration is a length of time in the unit that a person would say: milliseconds below a second, minutes from two of them on.
+func duration(s float64) string {
+	switch a := math.Abs(s); {
+	case a < 5e-6:
 		return "0 ms"
+	case a < .9995:
+		return figures(s*1000) + " ms"
+	case a < 119.5:
+		return figures(s) + " s"
+	case a < 2*3600-30:
+		whole := math.Round(a)
+		return strings.TrimSuffix(fmt.Sprintf("%.0f min %.0f s", math.Floor(whole/60), math.Mod(whole, 60)), " 0 s")
+	default:
+		minutes := math.Round(a / 60)
+		return strings.TrimSuffix(fmt.Sprintf("%.0f h %.0f min", math.Floor(minutes/60), math.Mod(minutes, 60)), " 0 min")
 	}
-	return figures(s*1000) + " ms"
 }
 
 // optional writes a number that may be absent.
@@ -106,10 +120,11 @@ func windowLimit(w *capacity.Window) string {
 }
 
 func upperFirst(s string) string {
-	if s == "" {
-		return s
+	r, n := utf8.DecodeRuneInString(s)
+	if n == 0 {
+		return ""
 	}
-	return strings.ToUpper(s[:1]) + s[1:]
+	return string(unicode.ToUpper(r)) + s[n:]
 }
 
 // columns lays rows out as a table; the first row is the header. A column whose name ends in a space is set left, others right.

@@ -82,6 +82,7 @@ type pageChart struct {
 	ID, Title, Desc string
 	Legend          []legendEntry
 	Steps           string
+	Long            bool // its table, which is printed in two columns
 	Wide, Narrow    template.HTML
 	Table           template.HTML
 }
@@ -109,11 +110,8 @@ func newPage(a *capacity.Analysis) page {
 	}
 	p.Comparison, p.Notes = comparisonTable(a)
 	for _, c := range charts(a) {
-		sizes := svgSizes()
-		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Wide: template.HTML(svg(c, sizes[0])), Narrow: template.HTML(svg(c, sizes[1])), Table: template.HTML(htmlTable(c.table, nil))}
-		if n := numbered(c, sizes[0].width-sizes[0].left-sizes[0].right, textWidth); len(n) > 0 {
-			pc.Steps = strings.Join(n, " · ")
-		}
+		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Wide: template.HTML(svg(c, wide())), Narrow: template.HTML(svg(c, narrow())),
+			Table: template.HTML(htmlTable(c.table, nil)), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8}
 		for _, s := range c.legend() {
 			pc.Legend = append(pc.Legend, legendEntry{template.HTML(legendKey(s)), s.name})
 		}

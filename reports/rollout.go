@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -21,7 +22,7 @@ func rolloutSummary(r *capacity.Rollout) string {
 	if r.State != "" {
 		s := strings.ReplaceAll(r.State, "_", " ")
 		if r.DurationS != nil {
-			s += " in " + lasting(*r.DurationS)
+			s += " in " + duration(*r.DurationS)
 		}
 		parts = append(parts, s)
 	}
@@ -30,7 +31,7 @@ func rolloutSummary(r *capacity.Rollout) string {
 	}
 	parts = append(parts, fmt.Sprintf("at least %d of %d replicas served", r.LeastServing, r.Replicas))
 	if r.MixedS > 0 {
-		parts = append(parts, "two versions for "+lasting(r.MixedS))
+		parts = append(parts, "two versions for "+duration(r.MixedS))
 	}
 	if r.ExtraReplicaS >= .05 {
 		parts = append(parts, figures(r.ExtraReplicaS)+" replica-seconds more")
@@ -43,14 +44,6 @@ func rolloutSummary(r *capacity.Rollout) string {
 		parts = append(parts, figures(n)+" hashes "+than+" than at the rate before")
 	}
 	return strings.Join(parts, "; ")
-}
-
-// lasting is a length of time: milliseconds below a second.
-func lasting(s float64) string {
-	if s < 1 {
-		return ms(s)
-	}
-	return figures(s) + " s"
 }
 
 // rolloutBack is a rollback in its parts; "" when there was none.
@@ -66,7 +59,7 @@ func rolloutBack(r *capacity.Rollout) string {
 		if p.at == nil {
 			parts = append(parts, p.what+" –")
 		} else {
-			parts = append(parts, p.what+" "+lasting(max(0, *p.at-r.BeginS)))
+			parts = append(parts, p.what+" "+duration(max(0, *p.at-r.BeginS)))
 		}
 	}
 	return "since its begin: " + strings.Join(parts, ", ")
@@ -210,8 +203,8 @@ func htmlRollouts(a *capacity.Analysis) string {
 
 // rolloutChart is a load over time: what was answered, by version, and what failed, by class, with the rollouts as bands.
 func rolloutChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{id: "rollouts", title: "Requests through rollouts and faults", x: axis{label: "time since the start of the run (s)"}, y: axis{label: "requests/s"},
-		desc: "Requests answered per second, by version, and those that failed, stacked by class. Bands are rollouts and faults; the strips below are the replicas in rotation, by version."}
+	c := chart{title: "Requests through rollouts and faults", x: axis{label: "time since the start of the run (s)"}, y: axis{label: "requests/s"},
+		desc: "Requests answered per second, stacked by version, and above them those that failed, by class. Bands are rollouts and faults; the strips below are the replicas in rotation, by version."}
 	if len(a.Flows) == 0 {
 		return c, false
 	}
@@ -224,47 +217,53 @@ func rolloutChart(a *capacity.Analysis) (chart, bool) {
 	}
 	c.title += ": " + f.Load
 	c.x.min, c.x.max = 0, max(a.Run.LengthS, 1)
-	versions := slices.Sorted(maps.Keys(f.Answered))
-	for i, v := range versions {
-		name := v
-		if name == "" {
-			name = "version unknown"
-		}
-		s := series{name: "answered by " + name, kind: stairs, color: []int{blue, green, purple, orange}[i%4]}
-		last := 0.0
-		for j, y := range f.Answered[v] {
-			x := f.BeginS + float64(j)*f.BinS
-			if y == last && j > 0 {
-				continue // nothing new
-			}
-			last = y
-			s.xy = append(s.xy, xy{x: x, y: y, text: fmt.Sprintf("%.1f s: %s/s by %s", x, figures(y), name)})
-			c.y.max = max(c.y.max, y)
-		}
-		s.xy = append(s.xy, xy{x: f.BeginS + float64(len(f.Answered[v]))*f.BinS, y: last})
-		c.series = append(c.series, s)
-	}
+	versions := versionShades(f)
 	base := map[int]float64{}
-	k := 0
-	for _, class := range history.Classes() {
-		bins := f.Failed[class]
-		if bins == nil {
-			continue
-		}
-		s := series{name: "failed: " + string(class), kind: span, color: []int{vermilion, orange, purple, grey}[k%4]}
-		k++
+	stack := func(name string, color shade, bins []float64, word string) {
+		s := series{name: name, kind: area, color: color, until: f.BeginS + float64(len(bins))*f.BinS}
 		for j, y := range bins {
-			if y == 0 {
-				continue
+			x := f.BeginS + float64(j)*f.BinS
+			p := xy{x: x, y: base[j] + y, y2: base[j]}
+			if y > 0 {
+				p.text = fmt.Sprintf("%.1f s: %s/s %s", x, figures(y), word)
 			}
-			x := f.BeginS + (float64(j)+.5)*f.BinS
-			s.xy = append(s.xy, xy{x: x, y: base[j], y2: base[j] + y, text: fmt.Sprintf("%.1f s: %s/s %s", x, figures(y), class)})
+			s.xy = append(s.xy, p)
 			base[j] += y
 			c.y.max = max(c.y.max, base[j])
 		}
 		c.series = append(c.series, s)
 	}
+	for _, v := range slices.SortedFunc(maps.Keys(f.Answered), byVersion) {
+		name := v
+		if name == "" {
+			name = "version unknown"
+		}
+		stack("answered by "+name, versions[v], f.Answered[v], "by "+name)
+	}
+	failed := lane{name: "failed"}
+	k := 0
+	for _, class := range history.Classes() {
+		if bins := f.Failed[class]; bins != nil {
+			stack("failed: "+string(class), []shade{vermilion, "#8f1d14", "#e58a82", "#5a2d2a"}[k%4], bins, string(class))
+			k++
+			for j, y := range bins { // a few of many are seen here and not above
+				if x := f.BeginS + float64(j)*f.BinS; y > 0 {
+					failed.parts = append(failed.parts, part{from: x, to: x + f.BinS, text: fmt.Sprintf("%s/s %s", figures(y), class), color: vermilion})
+				}
+			}
+		}
+	}
 	c.y.max = max(c.y.max*1.15, 1)
+	if len(failed.parts) > 0 {
+		c.lanes = append(c.lanes, failed)
+	}
+	for _, s := range f.Stints {
+		if n := len(c.lanes); n == 0 || c.lanes[n-1].name != s.Replica {
+			c.lanes = append(c.lanes, lane{name: s.Replica})
+		}
+		l := &c.lanes[len(c.lanes)-1]
+		l.parts = append(l.parts, part{from: s.FromS, to: s.ToS, text: s.Version, color: versions[s.Version]})
+	}
 	for i := range a.Rollouts {
 		r := &a.Rollouts[i]
 		if r.Service != f.Service {
@@ -287,4 +286,54 @@ func rolloutChart(a *capacity.Analysis) (chart, bool) {
 	}
 	c.table = rolloutTable(a.Rollouts)
 	return c, true
+}
+
+// versionShades gives each version of a flow, one that only served and one that only answered included, a colour of its own.
+func versionShades(f capacity.Flow) map[string]shade {
+	seen := map[string]bool{}
+	for v := range f.Answered {
+		seen[v] = true
+	}
+	for _, s := range f.Stints {
+		seen[s.Version] = true
+	}
+	all := map[string]shade{}
+	colors := distinct(len(seen))
+	for i, v := range slices.SortedFunc(maps.Keys(seen), byVersion) {
+		all[v] = colors[i]
+	}
+	return all
+}
+
+// byVersion orders versions as people count them: v2 before v10.
+func byVersion(a, b string) int {
+	for a != "" && b != "" {
+		x, restA := leadingNumber(a)
+		y, restB := leadingNumber(b)
+		if x >= 0 && y >= 0 {
+			if x != y {
+				return cmp.Compare(x, y)
+			}
+			a, b = restA, restB
+			continue
+		}
+		if a[0] != b[0] {
+			return cmp.Compare(a[0], b[0])
+		}
+		a, b = a[1:], b[1:]
+	}
+	return cmp.Compare(len(a), len(b))
+}
+
+// leadingNumber is the number that s begins with, and what follows; -1: it begins with none.
+func leadingNumber(s string) (int, string) {
+	n := 0
+	for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+		n++
+	}
+	v, err := strconv.Atoi(s[:n])
+	if err != nil {
+		return -1, s
+	}
+	return v, s[n:]
 }

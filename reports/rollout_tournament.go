@@ -37,7 +37,7 @@ func tournamentRows(all []Contender) [][]string {
 		}
 		took, p99, word := "–", "–", "sound"
 		if r.DurationS != nil {
-			took = lasting(*r.DurationS)
+			took = duration(*r.DurationS)
 		}
 		if l.During != nil {
 			p99 = ms(l.During.P99S)
@@ -52,7 +52,7 @@ func tournamentRows(all []Contender) [][]string {
 			took += " (" + strings.ReplaceAll(r.State, "_", " ") + ")"
 		}
 		rows = append(rows, []string{c.Name, took, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), "≥ " + floored(l.Available.AtLeast), ms(l.MaxGapS), p99,
-			fmt.Sprintf("%d of %d", r.LeastServing, r.Replicas), lasting(r.MixedS), figures(r.ExtraReplicaS) + " replica-s", word})
+			fmt.Sprintf("%d of %d", r.LeastServing, r.Replicas), duration(r.MixedS), figures(r.ExtraReplicaS) + " replica-s", word})
 	}
 	return rows
 }
@@ -77,22 +77,37 @@ func TournamentText(w io.Writer, all []Contender) error {
 	return err
 }
 
-// tournamentChart is what a release took against what it lost.
+// tournamentChart is what each release took, in a bar, and what it lost.
 func tournamentChart(all []Contender) (chart, bool) {
-	c := chart{id: "tournament", title: "What a release takes and what it loses", x: axis{label: "duration of the release (s)"}, y: axis{label: "requests lost"},
+	c := chart{title: "What a release takes and what it loses", x: axis{label: "duration of the release (s)"},
 		desc: "Each strategy released the same service under the same requests."}
-	for i, k := range all {
+	safe := series{name: "no request lost", kind: bar, color: blue}
+	lossy := series{name: "requests lost", kind: bar, color: vermilion}
+	for _, k := range all {
 		r, l := k.release()
 		if r == nil || r.DurationS == nil {
 			continue
 		}
-		shape := []kind{points, diamond}[i/5%2]
-		c.series = append(c.series, series{name: k.Name, kind: shape, color: i % 5, xy: []xy{{x: *r.DurationS, y: float64(l.Failed),
-			text: fmt.Sprintf("%s: %s, %d of %d requests lost", k.Name, lasting(*r.DurationS), l.Failed, l.Requests)}}})
-		c.x.max, c.y.max = max(c.x.max, *r.DurationS), max(c.y.max, float64(l.Failed))
+		y := -float64(len(c.y.ticks))
+		c.y.ticks = append(c.y.ticks, tick{y, k.Name})
+		p := xy{x: *r.DurationS, y: y, label: fmt.Sprintf("%s, %d of %d lost", duration(*r.DurationS), l.Failed, l.Requests)}
+		if r.ExtraReplicaS >= .05 {
+			p.label += fmt.Sprintf(", %s replica-seconds more", figures(r.ExtraReplicaS))
+		}
+		p.text = k.Name + ": " + p.label
+		if c.x.max = max(c.x.max, p.x); l.Failed > 0 {
+			lossy.xy = append(lossy.xy, p)
+		} else {
+			safe.xy = append(safe.xy, p)
+		}
 	}
-	c.x.max, c.y.max = c.x.max*1.1, max(c.y.max*1.15, 1)
-	c.y.min = -c.y.max * .03 // so that what lost nothing is seen whole
+	for _, s := range []series{safe, lossy} {
+		if len(s.xy) > 0 {
+			c.series = append(c.series, s)
+		}
+	}
+	c.x.max *= 1.45 // room for the words behind the bars
+	c.y.min, c.y.max = .4-float64(len(c.y.ticks)), .6
 	return c, len(c.series) > 0
 }
 

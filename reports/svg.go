@@ -3,259 +3,129 @@ package reports
 import (
 	"fmt"
 	"html"
-	"math"
-	"strconv"
 	"strings"
-
-	"coinbench/capacity"
 )
-
-// svgSize is a form of the page's charts: one for wide windows and paper, one for telephones.
-type svgSize struct {
-	class                    string
-	width, height            float64
-	left, right, top, bottom float64
-	ticks                    int
-}
-
-func svgSizes() []svgSize {
-	return []svgSize{
-		{class: "wide", width: 1000, height: 420, left: 52, right: 20, top: 28, bottom: 46, ticks: 9},
-		{class: "narrow", width: 380, height: 330, left: 40, right: 8, top: 28, bottom: 44, ticks: 5},
-	}
-}
-
-// canvas maps data to the drawing.
-type canvas struct {
-	svgSize
-	c chart
-	b strings.Builder
-}
-
-func (v *canvas) px(x float64) float64 {
-	return v.left + (x-v.c.x.min)/(v.c.x.max-v.c.x.min)*(v.width-v.left-v.right)
-}
-
-func (v *canvas) py(y float64) float64 {
-	return v.height - v.bottom - (y-v.c.y.min)/(v.c.y.max-v.c.y.min)*(v.height-v.top-v.bottom)
-}
-
-func (v *canvas) add(format string, args ...any) { fmt.Fprintf(&v.b, format, args...) }
-
-// num writes a coordinate: a tenth of a pixel is enough, and the same on every machine.
-func num(x float64) string { return strconv.FormatFloat(math.Round(x*10)/10+0, 'f', -1, 64) }
 
 func esc(s string) string { return html.EscapeString(s) }
 
-// svg draws the chart for the page. Colours are classes, so that they follow the page's theme.
-func svg(c chart, size svgSize) string {
-	if size.class == "wide" && len(c.lanes) > 0 {
-		size.height += float64(22 * len(c.lanes))
-		size.bottom += float64(22 * len(c.lanes))
-	}
-	if len(c.bands) > 0 {
-		size.top += 22
-	}
-	if size.class == "narrow" {
-		c.lanes = nil
-	}
-	v := &canvas{svgSize: size, c: c}
-	v.add(`<svg class="chart %s" viewBox="0 0 %s %s" role="img" tabindex="0" aria-label="%s">`, size.class, num(size.width), num(size.height), esc(c.title+". "+c.desc))
-	bottom := v.height - v.bottom
-	v.bands()
-	for _, t := range c.y.allTicks(size.ticks) {
-		y := num(v.py(t.at))
-		v.add(`<line class="grid" x1="%s" x2="%s" y1="%s" y2="%s"/><text class="tick" x="%s" y="%s" dy=".35em" text-anchor="end">%s</text>`,
-			num(v.left), num(v.width-v.right), y, y, num(v.left-8), y, esc(t.label))
-	}
-	v.add(`<line class="base" x1="%s" x2="%s" y1="%s" y2="%s"/>`, num(v.left), num(v.width-v.right), num(bottom), num(bottom))
-	for _, t := range c.x.allTicks(size.ticks) {
-		x := num(v.px(t.at))
-		v.add(`<line class="base" x1="%s" x2="%s" y1="%s" y2="%s"/><text class="tick" x="%s" y="%s" text-anchor="middle">%s</text>`, x, x, num(bottom), num(bottom+4), x, num(bottom+18), esc(t.label))
-	}
-	v.add(`<text class="axis" x="%s" y="%s" text-anchor="middle">%s</text>`, num((v.left+v.width-v.right)/2), num(bottom+38), esc(c.x.label))
-	v.add(`<text class="axis" x="%s" y="%s">%s</text>`, num(2), num(size.top-6-map[bool]float64{true: 22}[len(c.bands) > 0]), esc(c.y.label))
-	for _, s := range c.series {
-		v.series(s)
-	}
-	v.marks()
-	v.lanes(bottom + 46)
-	v.add(`<line class="cursor" y1="%s" y2="%s" x1="0" x2="0"/>`, num(v.top), num(bottom))
-	v.add("</svg>")
-	return v.b.String()
+// svgPen draws as SVG. Colours are classes and custom properties, so that they follow the page's theme.
+type svgPen struct {
+	b     strings.Builder
+	group bool
 }
 
-// textWidth is about the width of a text of 12 px.
-func textWidth(s string) float64 { return 6.3 * float64(len([]rune(s))) }
+func (p *svgPen) add(format string, args ...any) { fmt.Fprintf(&p.b, format, args...) }
 
-// bandLabel is the longest name of a band for which there is room on an axis of the given length, whose end is at the instant end:
-// its title, its short name, its verb, or its number.
-func bandLabel(i int, b capacity.Band, end, length float64, width func(string) float64) string {
-	for _, s := range []string{b.Title, b.Name, b.Verb} {
-		if s != "" && width(s)+8 <= (b.EndS-b.BeginS)/end*length {
-			return s
-		}
-	}
-	return strconv.Itoa(i + 1)
+func (p *svgPen) color(c shade) {
+	p.close()
+	p.add("<g %s>", c.attribute())
+	p.group = true
 }
 
-// numbered explains the numbers that stand where there is no room for names.
-func numbered(c chart, length float64, width func(string) float64) []string {
-	var s []string
-	for i, b := range c.bands {
-		if n := strconv.Itoa(i + 1); bandLabel(i, b, c.x.max, length, width) == n {
-			s = append(s, n+" "+b.Title)
-		}
+func (p *svgPen) close() {
+	if p.group {
+		p.add("</g>")
 	}
-	return s
+	p.group = false
 }
 
-func (v *canvas) bands() {
-	free := v.left - 10
-	for i, b := range v.c.bands {
-		from, to := max(v.left, v.px(b.BeginS)), min(v.width-v.right, v.px(b.EndS))
-		class := "band"
-		if i%2 == 1 {
-			class = "band alt"
-		}
-		if b.Error != "" {
-			class = "band bad"
-		}
-		v.add(`<rect class="%s" x="%s" y="%s" width="%s" height="%s"><title>%s</title></rect>`, class, num(from), num(v.top-22), num(max(0, to-from)), num(v.height-v.bottom-v.top+22),
-			esc(fmt.Sprintf("step %d: %s, %.1f to %.1f s", i+1, b.Title, b.BeginS, b.EndS)))
-		label := bandLabel(i, b, v.c.x.max, v.width-v.left-v.right, textWidth)
-		if middle := (from + to) / 2; middle-textWidth(label)/2 > free+2 {
-			v.add(`<text class="bandlabel" x="%s" y="%s" text-anchor="middle">%s</text>`, num(middle), num(v.top-8), esc(label))
-			free = middle + textWidth(label)/2
-		}
+// tipped is the attribute of a shape at which a reader may point.
+func tipped(at pt, tip string) string {
+	if tip == "" {
+		return ""
 	}
+	return fmt.Sprintf(` data-tip="%s" data-x="%s" data-y="%s"`, esc(tip), num(at.x), num(at.y))
 }
 
-func (v *canvas) marks() {
-	free, row := 0.0, 0
-	for _, m := range v.c.marks {
-		x := v.px(m.at)
-		v.add(`<line class="mark" x1="%s" x2="%s" y1="%s" y2="%s"/>`, num(x), num(x), num(v.top), num(v.height-v.bottom))
-		if row++; x > free || row > 5 {
-			row = 0
-		}
-		anchor, at := "start", x+5
-		if at+textWidth(m.text) > v.width-v.right {
-			anchor, at = "end", x-5
-		}
-		v.add(`<text class="marklabel" x="%s" y="%s" text-anchor="%s">%s</text>`, num(at), num(v.top+12+float64(row)*14), anchor, esc(m.text))
-		free = max(free, x+textWidth(m.text)+8)
+func (p *svgPen) line(style string, from, to pt, tip string) {
+	if style == "mark" || style == "band" {
+		p.close()
+		tip = ""
 	}
+	p.add(`<line class="%s" x1="%s" x2="%s" y1="%s" y2="%s"%s/>`, style, num(from.x), num(to.x), num(from.y), num(to.y), tipped(from, tip))
 }
 
-func (v *canvas) lanes(top float64) {
-	for i, l := range v.c.lanes {
-		y := top + float64(i)*22
-		v.add(`<text class="tick" x="%s" y="%s" text-anchor="end">%s</text>`, num(v.left-8), num(y+13), esc(l.name))
-		for j, p := range l.parts {
-			from, to := v.px(p.from), v.px(p.to)
-			class := "lane"
-			if j%2 == 1 {
-				class = "lane alt"
-			}
-			v.add(`<rect class="%s" x="%s" y="%s" width="%s" height="18"><title>%s</title></rect>`, class, num(from), num(y), num(max(0, to-from)),
-				esc(fmt.Sprintf("%s: %s from %.1f s to %.1f s", l.name, p.text, p.from, p.to)))
-			if to-from > textWidth(p.text)+4 {
-				v.add(`<text class="lanelabel" x="%s" y="%s" text-anchor="middle">%s</text>`, num((from+to)/2), num(y+13), esc(p.text))
-			}
-		}
+func (p *svgPen) path(style string, points []pt, closed bool, tip string) {
+	if len(points) == 0 {
+		return
 	}
-}
-
-func (v *canvas) path(s series) string {
 	var b strings.Builder
-	for i, p := range s.xy {
-		x, y := num(v.px(p.x)), num(v.py(p.y))
+	for i, q := range points {
 		switch {
 		case i == 0:
-			b.WriteString("M" + x + " " + y)
-		case s.kind == stairs && s.color == grey: // a slope that was measured at its end
-			b.WriteString("V" + y + "H" + x)
-		case s.kind == stairs:
-			b.WriteString("H" + x + "V" + y)
+			b.WriteString("M" + num(q.x) + " " + num(q.y))
+		case num(q.y) == num(points[i-1].y):
+			b.WriteString("H" + num(q.x))
+		case num(q.x) == num(points[i-1].x):
+			b.WriteString("V" + num(q.y))
 		default:
-			b.WriteString("L" + x + " " + y)
+			b.WriteString("L" + num(q.x) + " " + num(q.y))
 		}
 	}
-	return b.String()
+	if closed {
+		b.WriteString("z")
+	}
+	p.add(`<path class="%s" d="%s"%s/>`, style, b.String(), tipped(points[0], tip))
 }
 
-func (v *canvas) series(s series) {
-	class := "c" + strconv.Itoa(s.color)
-	v.add(`<g class="%s">`, class)
-	switch s.kind {
-	case curve, stairs, linked:
-		weight := map[bool]string{true: "thin", false: "thick"}[s.kind == linked || s.color == grey]
-		v.add(`<path class="line %s" d="%s"/>`, weight, v.path(s))
-	case dashed:
-		v.add(`<path class="line dashed" d="%s"/>`, v.path(s))
-	}
-	for _, p := range s.xy {
-		x, y := v.px(p.x), v.py(p.y)
-		tip := ""
-		if p.text != "" {
-			tip = fmt.Sprintf(` data-tip="%s" data-x="%s" data-y="%s"`, esc(p.text), num(x), num(y))
+func (p *svgPen) rect(style string, at pt, width, height float64, tip string) {
+	title, data := "", ""
+	if strings.HasPrefix(style, "band") || strings.HasPrefix(style, "lane") {
+		if tip != "" {
+			title = "<title>" + esc(tip) + "</title>"
 		}
-		switch s.kind {
-		case points, linked:
-			if p.err > 0 {
-				v.add(`<line class="err" x1="%s" x2="%s" y1="%s" y2="%s"/>`, num(x), num(x), num(v.py(p.y-2*p.err)), num(v.py(p.y+2*p.err)))
-			}
-			v.add(`<circle class="dot" cx="%s" cy="%s" r="4.5"%s/>`, num(x), num(y), tip)
-		case diamond:
-			v.add(`<path class="open" d="M%s %sl8 8l-8 8l-8 -8z"%s/>`, num(x), num(y-8), tip)
-		case cross:
-			v.add(`<path class="cross" d="M%s %sl10 10m0 -10l-10 10"%s/>`, num(x-5), num(y-5), tip)
-		case span:
-			v.add(`<line class="span" x1="%s" x2="%s" y1="%s" y2="%s"%s/>`, num(x), num(x), num(y), num(v.py(p.y2)), tip)
-		default:
-			if tip != "" {
-				v.add(`<circle class="hit" cx="%s" cy="%s" r="3"%s/>`, num(x), num(y), tip)
-			}
-		}
+	} else {
+		data = tipped(pt{at.x + width/2, at.y}, tip)
 	}
-	v.add(`</g>`)
+	p.add(`<rect class="%s" x="%s" y="%s" width="%s" height="%s"%s>%s</rect>`, style, num(at.x), num(at.y), num(width), num(height), data, title)
+}
+
+func (p *svgPen) dot(style string, at pt, radius float64, tip string) {
+	p.add(`<circle class="%s" cx="%s" cy="%s" r="%s"%s/>`, style, num(at.x), num(at.y), num(radius), tipped(at, tip))
+}
+
+func (p *svgPen) target(at pt, tip string) { p.dot("hit", at, 3, tip) }
+
+func (p *svgPen) text(style string, at pt, a anchor, s string) {
+	if s == "" {
+		return
+	}
+	p.add(`<text class="%s" x="%s" y="%s"%s>%s</text>`, style, num(at.x), num(at.y), map[anchor]string{middle: ` text-anchor="middle"`, end: ` text-anchor="end"`}[a], esc(s))
+}
+
+// svg draws the chart for the page.
+func svg(c chart, s size) string {
+	d := layout(c, s)
+	p := &svgPen{}
+	p.add(`<svg class="chart %s" viewBox="0 0 %s %s" role="img" tabindex="0" aria-label="%s">`, s.class, num(d.width), num(d.height), esc(c.title+". "+c.desc))
+	d.draw(p)
+	p.close()
+	p.add(`<line class="cursor" y1="%s" y2="%s" x1="0" x2="0"/></svg>`, num(d.top), num(d.floor()))
+	return p.b.String()
+}
+
+// svgFile draws the chart as a file of its own, on white, with its title and legend.
+func svgFile(c chart, subtitle string) string {
+	d := layout(c, alone())
+	p := &svgPen{}
+	head := frame(p, c, subtitle, d.width, true)
+	p.add(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %s %s" width="%s" height="%s" role="img" aria-label="%s"><style>%s</style><rect width="100%%" height="100%%" fill="#fff"/>`,
+		num(d.width), num(d.height+head), num(d.width), num(d.height+head), esc(c.title+". "+c.desc), fileStyle())
+	frame(p, c, subtitle, d.width, false)
+	p.close()
+	p.add(`<g transform="translate(0 %s)">`, num(head))
+	d.draw(p)
+	p.close()
+	p.add("</g></svg>\n")
+	return p.b.String()
 }
 
 // legendKey is a small drawing of how a series looks.
 func legendKey(s series) string {
-	var inner string
-	switch s.kind {
-	case dashed:
-		inner = `<path class="line dashed" d="M1 7H25"/>`
-	case points:
-		inner = `<circle class="dot" cx="13" cy="7" r="4.5"/>`
-	case linked:
-		inner = `<path class="line thin" d="M1 7H25"/><circle class="dot" cx="13" cy="7" r="4"/>`
-	case diamond:
-		inner = `<path class="open" d="M13 1l6 6l-6 6l-6 -6z"/>`
-	case cross:
-		inner = `<path class="cross" d="M8 2l10 10m0 -10l-10 10"/>`
-	case span:
-		inner = `<line class="span" x1="3" x2="23" y1="7" y2="7"/>`
-	default:
-		weight := map[bool]string{true: "thin", false: "thick"}[s.color == grey]
-		inner = `<path class="line ` + weight + `" d="M1 7H25"/>`
-	}
-	return fmt.Sprintf(`<svg class="key c%d" viewBox="0 0 26 14" aria-hidden="true">%s</svg>`, s.color, inner)
-}
-
-// legend returns the series in the order of a reader's interest: what was measured, the bounds, the rest.
-func (c chart) legend() []series {
-	var measured, rest []series
-	for _, s := range c.series {
-		switch {
-		case s.name == "":
-		case s.kind == points:
-			measured = append(measured, s)
-		default:
-			rest = append(rest, s)
-		}
-	}
-	return append(measured, rest...)
+	p := &svgPen{}
+	p.add(`<svg class="key" viewBox="0 0 26 14" aria-hidden="true">`)
+	drawKey(p, s, pt{})
+	p.close()
+	p.add("</svg>")
+	return p.b.String()
 }

@@ -34,3 +34,7 @@ for (const chart of document.querySelectorAll("svg.chart")) {
     show(to);
   });
 }
+// What is folded up on the screen is printed, in browsers whose style sheets cannot unfold it.
+let folded = [];
+addEventListener("beforeprint", () => { folded = [...document.querySelectorAll("details:not([open])")]; for (const d of folded) d.open = true; });
+addEventListener("afterprint", () => { for (const d of folded) d.open = false; });
