@@ -1,0 +1,347 @@
+package reports
+
+import (
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"coinbench/capacity"
+	"coinbench/capacity/capacitytest"
+	"coinbench/history"
+)
+
+// textPen writes a drawing down, a shape a line, in whole pixels.
+type textPen struct {
+	b   strings.Builder
+	own shade
+}
+
+func (p *textPen) add(format string, args ...any) { fmt.Fprintf(&p.b, format+"\n", args...) }
+
+func place(q pt) string { return fmt.Sprintf("%.0f,%.0f", q.x, q.y) }
+
+func (p *textPen) color(s shade) { p.own = s }
+func (p *textPen) line(style string, from, to pt, _ string) {
+	p.add("%s line %s to %s", style, place(from), place(to))
+}
+func (p *textPen) path(style string, points []pt, _ bool, _ string) {
+	var all []string
+	for _, q := range points {
+		all = append(all, place(q))
+	}
+	p.add("%s %s path %s", p.own, style, strings.Join(all, " "))
+}
+func (p *textPen) rect(style string, q pt, w, h float64, _ string) {
+	p.add("%s rect %s, %.0f by %.0f", style, place(q), w, h)
+}
+func (p *textPen) dot(style string, q pt, _ float64, tip string) {
+	p.add("%s %s at %s: %s", p.own, style, place(q), tip)
+}
+func (p *textPen) text(style string, q pt, _ anchor, s string) {
+	p.add("%s %q at %s", style, s, place(q))
+}
+func (p *textPen) target(pt, string) {}
+
+// The drawings' coordinates are kept, so that a change of the drawing is seen as one. What they mean is asserted below.
+func TestChartGoldens(t *testing.T) {
+	rewrite := flag.Lookup("update").Value.String() == "true"
+	for _, c := range chartsOfTests(t) {
+		p := &textPen{}
+		layout(c, wide()).draw(p)
+		file := filepath.Join("testdata", "chart-"+c.id+".txt")
+		if rewrite {
+			if err := os.WriteFile(file, []byte(p.b.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.b.String(); got != string(want) {
+			out := filepath.Join(t.ArtifactDir(), filepath.Base(file))
+			os.WriteFile(out, []byte(got), 0o644)
+			t.Errorf("%s differs from %s; look at the difference, then: go test ./reports -update", out, file)
+		}
+	}
+}
+
+func analysisOfTests(run *history.Run) *capacity.Analysis {
+	a := capacity.Analyse(run)
+	return &a
+}
+
+// chartsOfTests are one of each kind.
+func chartsOfTests(t *testing.T) []chart {
+	t.Helper()
+	all := charts(analysisOfTests(capacitytest.New("bottleneck").Bottleneck()))
+	r, ok := rolloutChart(sevenReleases())
+	if !ok {
+		t.Fatal("no chart of rollouts")
+	}
+	r.id = "rollouts"
+	return append(all, r, heatmapOfTests())
+}
+
+func heatmapOfTests() chart {
+	c := heatmapChart(whatIf())
+	c.id = "heatmap"
+	return c
+}
+
+func chartNamed(t *testing.T, id string) *drawing {
+	t.Helper()
+	for _, c := range chartsOfTests(t) {
+		if c.id == id {
+			return layout(c, wide())
+		}
+	}
+	t.Fatalf("no chart %s", id)
+	return nil
+}
+
+// dots are where the points of a series were drawn.
+func (d *drawing) dots(t *testing.T, name string) []pt {
+	t.Helper()
+	for _, s := range d.series {
+		if s.name == name {
+			var all []pt
+			for _, p := range s.xy {
+				all = append(all, d.at(p))
+			}
+			return all
+		}
+	}
+	t.Fatalf("no series %q in %s", name, d.title)
+	return nil
+}
+
+// value is what the axis says at a height, by its own ticks.
+func (d *drawing) value(y float64) float64 {
+	ticks := d.y.allTicks(d.ticks)
+	a, b := ticks[0], ticks[len(ticks)-1]
+	return a.at + (y-d.py(a.at))/(d.py(b.at)-d.py(a.at))*(b.at-a.at)
+}
+
+func TestWorkersChartShowsTheMeasuredRate(t *testing.T) {
+	a := analysisOfTests(capacitytest.New("bottleneck").Bottleneck())
+	d := chartNamed(t, "workers")
+	var found int
+	for _, p := range d.dots(t, "measured, 1 rng") {
+		if math.Abs(p.x-d.px(10)) > .5 {
+			continue
+		}
+		found++
+		if want := a.Window("saturated").HashRate.Value; math.Abs(d.value(p.y)-want) > .1 {
+			t.Errorf("the point at 10 workers lies at %.2f hashes/s, measured %.2f", d.value(p.y), want)
+		}
+	}
+	if found == 0 {
+		t.Error("no point at 10 workers")
+	}
+	for _, p := range d.dots(t, "bound, 1 rng")[1:] {
+		if v := d.value(p.y); math.Abs(v-10) > .2 {
+			t.Errorf("the bound of one rng lies at %.2f", v)
+		}
+	}
+}
+
+func TestTimelineNamesEveryBand(t *testing.T) {
+	d := chartNamed(t, "timeline")
+	list := strings.Join(d.bandList(), "\n")
+	for i, b := range d.bands {
+		if !strings.Contains(list, fmt.Sprintf("%d %s", i+1, b.Title)) {
+			t.Errorf("band %d, %s, is not explained", i+1, b.Title)
+		}
+	}
+	for _, s := range []size{wide(), narrow()} {
+		d := layout(d.chart, s)
+		for i, label := range d.bandLabels() {
+			if width := d.px(d.bands[i].EndS) - d.px(d.bands[i].BeginS); label == "" && width > 24 {
+				t.Errorf("%s: band %d is %.0f pixels wide and has no label", s.class, i+1, width)
+			}
+		}
+	}
+}
+
+func TestTimelineShowsTheRateOfAWindow(t *testing.T) {
+	a := analysisOfTests(capacitytest.New("bottleneck").Bottleneck())
+	d := chartNamed(t, "timeline")
+	w := a.Window("saturated")
+	n := 0
+	for _, p := range d.dots(t, "hash rate") {
+		if p.x > d.px(w.BeginS+1) && p.x < d.px(w.EndS-1) {
+			n++
+			if v := d.value(p.y); math.Abs(v-w.HashRate.Value) > 1 {
+				t.Errorf("%.1f hashes/s within the window of %.1f", v, w.HashRate.Value)
+			}
+		}
+	}
+	if n < 3 {
+		t.Errorf("%d points within the window", n)
+	}
+}
+
+func TestWavesAreSteps(t *testing.T) {
+	d := chartNamed(t, "waves")
+	heights := []float64{}
+	for _, p := range d.dots(t, "hasher-bench/c50") {
+		heights = append(heights, math.Round(d.value(p.y)))
+	}
+	if got := fmt.Sprint(heights); got != "[0 20 40 50 50]" {
+		t.Errorf("50 requests to a pool of 20: %s", got)
+	}
+}
+
+func TestLatencyChartGrowsWithClients(t *testing.T) {
+	d := chartNamed(t, "latency")
+	p := d.dots(t, "rng, median")
+	if len(p) != 2 || p[0].x >= p[1].x || p[0].y <= p[1].y {
+		t.Errorf("medians of rng at 1 and 50 clients: %v", p)
+	}
+	if v := d.value(p[0].y); math.Abs(v-100) > 20 {
+		t.Errorf("the median at one client lies at %.0f ms", v)
+	}
+}
+
+// One level of concurrency is no comparison.
+func TestNoLatencyChartOfOneLevel(t *testing.T) {
+	m := capacitytest.New("small")
+	m.Deploy(0, 1)
+	m.Bench("hasher", 50, 50)
+	if c, ok := latencyChart(analysisOfTests(m.Finish())); ok {
+		t.Errorf("drawn: %v", c.x.ticks)
+	}
+}
+
+// sevenReleases is a flow with seven versions, one of which never answered, and a few failures.
+func sevenReleases() *capacity.Analysis {
+	f := capacity.Flow{Load: "open", Service: "hasher", BinS: 1, BeginS: 0, Answered: map[string][]float64{}, Failed: map[history.Class][]float64{history.Refused: make([]float64, 7)}}
+	for i := range 7 {
+		v := fmt.Sprintf("v%d", i+5) // v5 ... v11
+		if i != 3 {
+			f.Answered[v] = make([]float64, 7)
+			f.Answered[v][i] = 500
+		}
+		f.Stints = append(f.Stints, capacity.Stint{Replica: "hasher.1", Version: v, FromS: float64(i), ToS: float64(i + 1)})
+	}
+	f.Failed[history.Refused][3] = 2
+	return &capacity.Analysis{Run: capacity.RunInfo{LengthS: 7}, Flows: []capacity.Flow{f}, Loads: []capacity.LoadResult{{Name: "open", Schedule: "500/s"}},
+		Rollouts: []capacity.Rollout{{Name: "release-1", Verb: "update", Service: "hasher", BeginS: 1, EndS: 2}}}
+}
+
+func TestRolloutChart(t *testing.T) {
+	d := chartNamed(t, "rollouts")
+	colors := map[shade]string{}
+	for _, s := range d.series {
+		if other, ok := colors[s.color]; ok {
+			t.Errorf("%s and %s have the same colour", s.name, other)
+		}
+		colors[s.color] = s.name
+	}
+	if len(colors) != 7 {
+		t.Errorf("%d series, want six versions that answered and one class of failure", len(colors))
+	}
+	var lanes []string
+	seen := map[shade]bool{}
+	for _, l := range d.lanes {
+		lanes = append(lanes, l.name)
+		if l.name == "hasher.1" {
+			for _, p := range l.parts {
+				seen[p.color] = true
+			}
+		}
+	}
+	if got := strings.Join(lanes, " "); got != "failed hasher.1" {
+		t.Errorf("lanes: %s", got)
+	}
+	if len(seen) != 7 {
+		t.Errorf("the replica's seven versions have %d colours", len(seen))
+	}
+	// What did not answer draws nothing; what answered lies at its rate.
+	for _, s := range d.series {
+		for _, p := range s.xy {
+			if s.name == "answered by v5" && p.x == 0 && math.Abs(d.value(d.py(p.y))-500) > 1 {
+				t.Errorf("500/s lies at %.0f", d.value(d.py(p.y)))
+			}
+		}
+	}
+	p := &textPen{}
+	d.draw(p)
+	if n := strings.Count(p.b.String(), "area path"); n != 7 {
+		t.Errorf("%d surfaces are drawn, want 7: nothing where nothing was answered", n)
+	}
+}
+
+func TestManyVersionsHaveManyColours(t *testing.T) {
+	for n := 1; n <= 30; n++ {
+		seen := map[shade]bool{}
+		for _, c := range distinct(n) {
+			seen[c] = true
+		}
+		if len(seen) != n || seen[""] || seen[vermilion] {
+			t.Errorf("%d versions have %d colours", n, len(seen))
+		}
+	}
+}
+
+func TestVersionsAreOrderedAsPeopleCount(t *testing.T) {
+	for _, c := range [][2]string{{"v2", "v10"}, {"v0.1", "v0.10"}, {"v0.9", "v1"}, {"", "v1"}, {"v1", "v1.1"}} {
+		if byVersion(c[0], c[1]) >= 0 || byVersion(c[1], c[0]) <= 0 || byVersion(c[0], c[0]) != 0 {
+			t.Errorf("%q does not come before %q", c[0], c[1])
+		}
+	}
+}
+
+// A tournament hides none of its contenders.
+func TestTournamentChart(t *testing.T) {
+	took := func(s float64) *float64 { return &s }
+	var all []Contender
+	for i, s := range []float64{2, 13.5, 13.5, 2} {
+		all = append(all, Contender{Name: fmt.Sprintf("strategy-%d", i), Analysis: &capacity.Analysis{Rollouts: []capacity.Rollout{{DurationS: took(s), State: "completed",
+			Loads: []capacity.Felt{{Load: "open", Requests: 1000, Failed: int64(i / 3 * 200)}}}}}})
+	}
+	c, ok := tournamentChart(all)
+	if !ok {
+		t.Fatal("nothing drawn")
+	}
+	d := layout(c, alone())
+	seen := map[string]bool{}
+	lossy := 0
+	for _, s := range d.series {
+		for _, p := range s.xy {
+			seen[place(d.at(p))] = true
+			if s.color == vermilion {
+				lossy++
+			}
+		}
+	}
+	if len(seen) != 4 || lossy != 1 {
+		t.Errorf("%d places for 4 strategies, %d of them lossy", len(seen), lossy)
+	}
+}
+
+func TestHeatmapMarksThePlan(t *testing.T) {
+	d := layout(heatmapOfTests(), wide())
+	p := &textPen{}
+	d.draw(p)
+	text := p.b.String()
+	for _, want := range []string{`celllabel on "9.9"`, `"9.8"`, `"+0.9 %"`, "c1 line thick path"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+}
+
+func TestDurations(t *testing.T) {
+	for s, want := range map[float64]string{0: "0 ms", .00022: "0.22 ms", .1: "100 ms", .9996: "1.00 s", 1.5: "1.50 s", 12.34: "12.3 s", 119.4: "119 s", 165.08: "2 min 45 s", 180: "3 min",
+		3599: "59 min 59 s", 7200: "2 h", 7500: "2 h 5 min", -.1: "-100 ms"} {
+		if got := duration(s); got != want {
+			t.Errorf("%v s: %q, want %q", s, got, want)
+		}
+	}
+}
