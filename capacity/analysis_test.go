@@ -319,22 +319,6 @@ func TestWaves(t *testing.T) {
 	within(t, "ab's time per request (mean)", l.MeanTurnS, 50*l.LengthS/50, 1e-9)
 }
 
-// ab's rule: of 50 values the median is the 26th, the 90th percentile the 46th, the 99th the 50th.
-func TestPercentileOfAB(t *testing.T) {
-	var v []float64
-	for i := 1; i <= 50; i++ {
-		v = append(v, float64(i))
-	}
-	for p, want := range map[int]float64{0: 1, 50: 26, 66: 34, 75: 38, 80: 41, 90: 46, 95: 48, 98: 50, 99: 50, 100: 50} {
-		if got := capacity.Percentile(v, p); got != want {
-			t.Errorf("p%d: %v, want %v", p, got, want)
-		}
-	}
-	if capacity.Percentile(nil, 50) != 0 {
-		t.Error("no values, no percentile")
-	}
-}
-
 // Percentiles from a histogram are those of the single requests, to its three digits.
 func TestHistogramAgreesWithSamples(t *testing.T) {
 	m := capacitytest.New("bench")

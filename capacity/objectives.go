@@ -70,7 +70,9 @@ type metric struct {
 	value func(a *Analysis, args []string) (float64, error)
 	word  func(a *Analysis, args []string) (string, error)
 	words []string // what the word may be, where unit is "word"
-	whole bool     // about the whole run: only a whole run can pass
+	// atLeast says whether what was measured is only a lower bound, of a load that was found; nil: it never is.
+	atLeast func(r *LoadResult) bool
+	whole   bool // about the whole run: only a whole run can pass
 }
 
 type argument string
@@ -147,8 +149,10 @@ func metrics() []metric {
 			return get(found)
 		}}
 	}
-	latency := func(name, what string, get func(*Latency) float64) metric {
-		return metric{name: name, args: []argument{loadArg}, unit: "s", doc: what + " of the response times (from due to done) of a load's good requests.",
+	latency := func(name, what string, percentile float64, get func(*Latency) float64) metric {
+		return metric{name: name, args: []argument{loadArg}, unit: "s",
+			doc:     what + " of the response times (from due to done) of a load's good requests; one that was given up counts as at least its age.",
+			atLeast: func(r *LoadResult) bool { return r.Response.AtLeast(percentile) },
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Response == nil {
 					return 0, errors.New("no request of the load succeeded")
@@ -197,7 +201,7 @@ func metrics() []metric {
 			}},
 		{name: "errors", whole: true, doc: "The workers' exceptions and the failed requests of all loads, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
-				if a.Validity.Readings == 0 && len(a.Loads) == 0 {
+				if a.Validity.Readings == 0 && a.Validity.Requests == 0 {
 					return 0, errors.New("nothing was measured")
 				}
 				n := a.Reconciliation.Errors
@@ -223,12 +227,12 @@ func metrics() []metric {
 					if err != nil {
 						return 0, err
 					}
-					return float64(load.Failed), nil
+					return load.failed()
 				}
 				return 0, fmt.Errorf("the run has no window and no load %q", args[0])
 			}},
-		{name: "failures", args: []argument{loadArg}, doc: "Requests of a load that failed or were dropped; those that were cancelled at its end are not among them.",
-			value: l(func(r *LoadResult) (float64, error) { return float64(r.Failed), nil })},
+		{name: "failures", args: []argument{loadArg}, doc: "Requests of a load that failed or were dropped, and those without an answer at its end that were older than its patience; younger ones are left out.",
+			value: l((*LoadResult).failed)},
 		{name: "lost", whole: true, doc: "Hashes that an exception took before they were counted, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if !a.Reconciliation.Possible {
@@ -252,15 +256,15 @@ func metrics() []metric {
 			})},
 		{name: "throughput", args: []argument{loadArg}, doc: "Good requests per second of a load, from its first request to its last answer.",
 			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil })},
-		latency("mean", "Mean", func(l *Latency) float64 { return l.MeanS }),
-		latency("p50", "Median", func(l *Latency) float64 { return l.P50S }),
-		latency("p90", "90th percentile", func(l *Latency) float64 { return l.P90S }),
-		latency("p95", "95th percentile", func(l *Latency) float64 { return l.P95S }),
-		latency("p99", "99th percentile", func(l *Latency) float64 { return l.P99S }),
+		latency("mean", "Mean", 100, func(l *Latency) float64 { return l.MeanS }),
+		latency("p50", "Median", 50, func(l *Latency) float64 { return l.P50S }),
+		latency("p90", "90th percentile", 90, func(l *Latency) float64 { return l.P90S }),
+		latency("p95", "95th percentile", 95, func(l *Latency) float64 { return l.P95S }),
+		latency("p99", "99th percentile", 99, func(l *Latency) float64 { return l.P99S }),
 		{name: "availability", args: []argument{loadArg}, doc: "What the requests of a load prove of the share that is answered well: the lower bound at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N prove about 1 - 3/N.",
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Available.Requests == 0 {
-					return 0, errors.New("the load made no request")
+					return 0, errNoRequest
 				}
 				return r.Available.AtLeast, nil
 			})},
@@ -282,7 +286,7 @@ func metrics() []metric {
 			return *r.DurationS, nil
 		}),
 		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Rollout) (float64, error) { return r.MixedS, nil }),
-		r("least_serving", "", "Fewest replicas that served during a rollout or a fault.", func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
+		r("least_serving", "", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.", func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
 		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.", func(r *Rollout) (float64, error) { return r.ExtraReplicaS, nil }),
 		r("lost_requests", "", "Requests of all loads that failed because of a rollout or a fault, as long as it was felt.", func(r *Rollout) (float64, error) {
 			if len(r.Loads) == 0 {
@@ -295,8 +299,23 @@ func metrics() []metric {
 			return n, nil
 		}),
 		{name: "max_gap", args: []argument{loadArg}, unit: "s", doc: "The longest time of a load without a success.",
-			value: l(func(r *LoadResult) (float64, error) { return r.MaxGapS, nil })},
+			value: l(func(r *LoadResult) (float64, error) {
+				if r.Requests == 0 {
+					return 0, errNoRequest
+				}
+				return r.MaxGapS, nil
+			})},
 	}
+}
+
+var errNoRequest = errors.New("the load made no request of which anything is known")
+
+// failed is the number of failures, of a load that made requests.
+func (r *LoadResult) failed() (float64, error) {
+	if r.Requests == r.LeftOut {
+		return 0, errNoRequest
+	}
+	return float64(r.Failed), nil
 }
 
 func (a *Analysis) window(name string) (*Window, error) {
@@ -634,6 +653,13 @@ func (o Objective) Judge(a *Analysis) Verdict {
 	}
 	v.Value, v.Unit = ptr(x), m.unit
 	v.Reason, v.Result = "measured "+o.format(m, x), Fail
+	if m.atLeast != nil && m.atLeast(a.Load(o.Args[0])) {
+		v.Reason = fmt.Sprintf("measured at least %s: some requests were given up without an answer", o.format(m, x))
+		if x <= max(o.Low, o.High) { // a greater one may fall on the other side
+			v.Result = Unknown
+			return v
+		}
+	}
 	if o.holds(x) {
 		v.Result = Pass
 	}

@@ -101,7 +101,7 @@ func answered(t history.Interval) float64 {
 	n := t.OK
 	for class, k := range t.Failures {
 		switch class {
-		case history.UnexpectedStatus, history.WrongBody, history.WrongLength, history.BodyTimeout, history.HeaderTimeout, history.Cancelled:
+		case history.UnexpectedStatus, history.WrongBody, history.WrongLength, history.BodyTimeout, history.HeaderTimeout, history.NoAnswer, history.Cancelled:
 			n += k
 		}
 	}

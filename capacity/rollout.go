@@ -24,7 +24,7 @@ type Rollout struct {
 	DurationS     *float64       `json:"duration_s,omitempty"`     // of the rollout itself, from its begin to its end; nil: a fault
 	Replicas      int            `json:"replicas"`                 // in rotation when it began
 	Replaced      int            `json:"replaced"`                 // tasks that came into rotation
-	LeastServing  int            `json:"least_serving"`            // replicas in rotation and alive; dips of less than a millisecond are a switch
+	LeastServing  int            `json:"least_serving"`            // replicas in rotation, alive, and neither frozen nor cut off; dips of less than a millisecond are a switch
 	MixedS        float64        `json:"mixed_s"`                  // time with two versions in rotation
 	ExtraReplicaS float64        `json:"extra_replica_s"`          // replica-seconds beyond Replicas
 	HashesLost    *float64       `json:"hashes_lost,omitempty"`    // rate before x time - hashes made; nil: nobody mined
@@ -67,7 +67,23 @@ func within(at float64, from, to *float64) bool {
 }
 
 func (t *TaskLife) serving(at float64) bool {
-	return within(at, t.JoinedS, t.LeftS) && (t.KilledS == nil || at < *t.KilledS) && (t.GoneS == nil || at < *t.GoneS)
+	return within(at, t.JoinedS, t.LeftS) && (t.KilledS == nil || at < *t.KilledS) && (t.GoneS == nil || at < *t.GoneS) && !t.mute(at)
+}
+
+// mute says whether the task is frozen or cut off.
+func (t *TaskLife) mute(at float64) (mute bool) {
+	for _, e := range t.events {
+		if e.At.Seconds() > at {
+			break
+		}
+		switch e.Kind {
+		case history.TaskPaused, history.TaskCut:
+			mute = true
+		case history.TaskRecovered:
+			mute = false
+		}
+	}
+	return mute
 }
 
 func (t *TaskLife) replica() string {
@@ -148,6 +164,11 @@ func rollouts(run *history.Run, t Timeline) []Rollout {
 				before = earlier.EndS
 			}
 		}
+		for _, t := range all[r.Service] {
+			if t.mute(r.EndS) && within(r.EndS, t.JoinedS, t.GoneS) { // it lasts for as long as a replica is frozen or cut off
+				r.EndS = min(next, takenDown(run, r.BeginS))
+			}
+		}
 		r.observe(all[r.Service])
 		r.felt(run, all[r.Service], before, next)
 		r.mined(t)
@@ -156,6 +177,16 @@ func rollouts(run *history.Run, t Timeline) []Rollout {
 		}
 	}
 	return found
+}
+
+// takenDown is when the app began to be taken down, of a run that did something to it at an instant before.
+func takenDown(run *history.Run, after float64) float64 {
+	for _, e := range run.Events {
+		if at := e.At.Seconds(); e.Step == 0 && e.Task != "" && at > after {
+			return at
+		}
+	}
+	return run.End.Seconds()
 }
 
 // read takes from the events after the step's begin what the rollout said of itself.

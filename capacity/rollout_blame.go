@@ -69,7 +69,7 @@ func instant(s history.Sample) time.Duration {
 	switch s.Class {
 	case history.Dropped:
 		return s.Due
-	case history.ConnectTimeout, history.HeaderTimeout, history.BodyTimeout:
+	case history.ConnectTimeout, history.HeaderTimeout, history.BodyTimeout, history.NoAnswer:
 		return s.Sent
 	}
 	return s.Done

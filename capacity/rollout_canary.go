@@ -131,6 +131,5 @@ func median(x []float64) float64 {
 	if len(x) == 0 {
 		return 0
 	}
-	s := slices.Sorted(slices.Values(x))
-	return Percentile(s, 50)
+	return NewLatency(slices.Clone(x)).P50S
 }

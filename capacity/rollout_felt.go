@@ -2,7 +2,6 @@ package capacity
 
 import (
 	"slices"
-	"sort"
 	"time"
 
 	"coinbench/history"
@@ -15,7 +14,7 @@ type Felt struct {
 	Requests   int64          `json:"requests"` // that fell due from its begin to its end
 	Failed     int64          `json:"failed"`   // of these
 	Available  Availability   `json:"availability"`
-	Before     *Latency       `json:"before,omitempty"` // response times of good requests due before it, and after the one before
+	Before     *Latency       `json:"before,omitempty"` // response times of requests due before it, and after the one before
 	During     *Latency       `json:"during,omitempty"`
 	After      *Latency       `json:"after,omitempty"` // and before the next one
 	MaxGapS    float64        `json:"max_gap_s"`       // the longest time without a success that touches it
@@ -53,7 +52,7 @@ func (r *Rollout) felt(run *history.Run, tasks []*TaskLife, before, next float64
 	for _, p := range parts {
 		total := p.load.Total()
 		f := Felt{Load: p.load.Name, Closed: p.load.Closed, Incomplete: int64(len(p.samples)) < total.Due}
-		var times [3][]float64 // before, during, after
+		var times, givenUp [3][]float64 // before, during, after
 		var good []time.Duration
 		var failed []history.Sample
 		cancelled := int64(0)
@@ -82,12 +81,14 @@ func (r *Rollout) felt(run *history.Run, tasks []*TaskLife, before, next float64
 			case i == 1 && bad(s):
 				failed = append(failed, s)
 			}
+			if s.Class.GivenUp() {
+				givenUp[i] = append(givenUp[i], (s.Done - s.Due).Seconds())
+			}
 		}
 		f.Failed = int64(len(failed))
 		f.Available = NewAvailability(f.Requests-cancelled, f.Failed)
 		for i, to := range []**Latency{&f.Before, &f.During, &f.After} {
-			sort.Float64s(times[i])
-			*to = newLatency(times[i])
+			*to = latencyOf(times[i], givenUp[i])
 		}
 		f.MaxGapS, f.MaxGapAtS = longestGap(good, r.BeginS, r.EndS)
 		f.Failures = blame.groups(failed)

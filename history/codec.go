@@ -43,6 +43,7 @@ type intervalJSON struct {
 	Versions map[string]int64 `json:"versions,omitempty"`
 	Response string           `json:"response,omitempty"`
 	Service  string           `json:"service,omitempty"`
+	GivenUp  string           `json:"given_up,omitempty"`
 	Lag      string           `json:"lag,omitempty"`
 	MaxGap   time.Duration    `json:"max_gap"`
 	Parts    []partJSON       `json:"parts,omitempty"`
@@ -61,10 +62,11 @@ type partJSON struct {
 func (i Interval) MarshalJSON() ([]byte, error) {
 	j := intervalJSON{At: i.At, Length: i.Length, Due: i.Due, OK: i.OK, Failures: i.Failures, Bytes: i.Bytes, Received: i.Received,
 		Replicas: i.Replicas, Versions: i.Versions, MaxGap: i.MaxGap}
-	var errs [3]error
+	var errs [4]error
 	j.Response, errs[0] = encodeHistogram(i.Response)
 	j.Service, errs[1] = encodeHistogram(i.Service)
-	j.Lag, errs[2] = encodeHistogram(i.Lag)
+	j.GivenUp, errs[2] = encodeHistogram(i.GivenUp)
+	j.Lag, errs[3] = encodeHistogram(i.Lag)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -86,10 +88,11 @@ func (i *Interval) UnmarshalJSON(data []byte) error {
 	}
 	*i = Interval{At: j.At, Length: j.Length, Due: j.Due, OK: j.OK, Failures: j.Failures, Bytes: j.Bytes, Received: j.Received,
 		Replicas: j.Replicas, Versions: j.Versions, MaxGap: j.MaxGap}
-	var errs [3]error
+	var errs [4]error
 	i.Response, errs[0] = decodeHistogram(j.Response)
 	i.Service, errs[1] = decodeHistogram(j.Service)
-	i.Lag, errs[2] = decodeHistogram(j.Lag)
+	i.GivenUp, errs[2] = decodeHistogram(j.GivenUp)
+	i.Lag, errs[3] = decodeHistogram(j.Lag)
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}
@@ -144,6 +147,7 @@ func (i *Interval) Merge(other Interval) {
 	i.Response = mergeHistogram(i.Response, other.Response)
 	i.Service = mergeHistogram(i.Service, other.Service)
 	i.Lag = mergeHistogram(i.Lag, other.Lag)
+	i.GivenUp = mergeHistogram(i.GivenUp, other.GivenUp)
 	i.MaxGap = max(i.MaxGap, other.MaxGap)
 	for _, p := range other.Parts {
 		i.Part(p.Replica, p.Version).Merge(p)

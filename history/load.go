@@ -26,15 +26,29 @@ const (
 	UnexpectedStatus Class = "unexpected status"   // outside Workload.Expect
 	WrongLength      Class = "wrong length"        // differs from the length that was expected
 	WrongBody        Class = "wrong body"          // differs from the body that was expected
-	Cancelled        Class = "cancelled"           // in flight when the load was stopped
+	NoAnswer         Class = "no answer"           // in flight when the load was stopped, and older than LoadSpec.Patience
+	Cancelled        Class = "cancelled"           // in flight when the load was stopped, and younger: nothing is known of it
 	Dropped          Class = "dropped"             // due, and never sent: the backlog was full or the load ended first
 )
 
 // Classes lists every class of failure, in the order of reports.
 func Classes() []Class {
 	return []Class{NameResolution, Refused, NoRoute, ConnectTimeout, ConnectFailed, ResetBeforeByte, ResetInBody, ClosedReused,
-		HeaderTimeout, BodyTimeout, Malformed, UnexpectedStatus, WrongLength, WrongBody, Cancelled, Dropped}
+		HeaderTimeout, BodyTimeout, Malformed, UnexpectedStatus, WrongLength, WrongBody, NoAnswer, Cancelled, Dropped}
 }
+
+// GivenUp says whether a request ended because its answer was waited for no longer: its response time is longer than it was waited for,
+// and by how much is not known.
+func (c Class) GivenUp() bool {
+	switch c {
+	case ConnectTimeout, HeaderTimeout, BodyTimeout, NoAnswer, Cancelled, Dropped:
+		return true
+	}
+	return false
+}
+
+// DefaultPatience is how old a request that has no answer when its load ends may be and not count as failed, where nothing else is said.
+const DefaultPatience = 5 * time.Second
 
 // Sample is one request. Due, Sent and Done are since Manifest.Start.
 // Response time = Done - Due, service time = Done - Sent, lag = Sent - Due.
@@ -67,6 +81,7 @@ type Interval struct {
 	Versions map[string]int64 // answered requests by version
 	Response *Histogram       // of OK requests: done - due
 	Service  *Histogram       // of OK requests: done - sent
+	GivenUp  *Histogram       // of requests whose class is GivenUp: done - due, which their response time exceeds
 	Lag      *Histogram       // of every request that was sent: sent - due
 	MaxGap   time.Duration    // the longest time without a success that ended here
 	Parts    []Part           // what is known of single replicas and versions, by replica and version
@@ -97,6 +112,7 @@ type LoadSpec struct {
 	Think       time.Duration   `json:"think,omitempty"`       //
 	Connections int             `json:"connections,omitempty"` //
 	Reuse       string          `json:"reuse,omitempty"`       // connection policy
+	Patience    time.Duration   `json:"patience,omitempty"`    // a request without an answer at the end has failed if it is older
 	Begin       time.Duration   `json:"begin"`                 // since Manifest.Start
 	Workload    json.RawMessage `json:"workload,omitempty"`    // the whole of it, as loadgen wrote it
 }
@@ -106,8 +122,8 @@ type LoadEndRecord struct {
 	End        time.Duration `json:"end"` // since Manifest.Start
 	Due        int64         `json:"due"`
 	OK         int64         `json:"ok"`
-	Failed     int64         `json:"failed"`              // Dropped and Cancelled included
-	InFlight   int64         `json:"in_flight,omitempty"` // when the load was stopped; they count as Cancelled
+	Failed     int64         `json:"failed"`              // Dropped, NoAnswer and Cancelled included
+	InFlight   int64         `json:"in_flight,omitempty"` // when the load was stopped; they are NoAnswer or Cancelled
 	MaxGap     time.Duration `json:"max_gap"`
 	Invalid    []string      `json:"invalid,omitempty"`  // why the generator's numbers must not be used, and what to change
 	Warnings   []string      `json:"warnings,omitempty"` // what the reader must know

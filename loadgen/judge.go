@@ -107,9 +107,6 @@ func judgement(f facts) (invalid, warnings []string) {
 	if f.retried > 0 {
 		warn("%d of %d connections took about 1, 3 or 7 s to open: their SYN was lost and sent again, which means a full accept queue or a lossy path, not a slow answer", f.retried, f.opened)
 	}
-	if n := t.failures[cancelled]; n > 0 {
-		warn("%d requests were in flight when the load was stopped and count as cancelled", n)
-	}
 	if text := pinned(f.w, t.replicas); text != "" {
 		warn("%s", text)
 	}
@@ -199,7 +196,7 @@ func (e *engine) endRecord(c *collector, end time.Duration, before resources) hi
 		f.max = defaultConnections
 	}
 	r := history.LoadEndRecord{
-		End: end, Due: due, OK: t.ok, Failed: due - t.ok, InFlight: t.failures[cancelled], MaxGap: t.maxGap,
+		End: end, Due: due, OK: t.ok, Failed: due - t.ok, InFlight: t.failures[noAnswer] + t.failures[cancelled], MaxGap: t.maxGap,
 		CPUSeconds: f.used.cpu.Seconds(), SamplesKept: t.samples,
 		FailuresKept: min(e.failuresKept.Load(), max(e.maxFailures, 0)),
 	}

@@ -45,7 +45,6 @@ func TestJudgement(t *testing.T) {
 		{"ports on loopback", func(f *facts) { f.opened, f.loopback = 100_000, true }, "", ""},
 		{"files", func(f *facts) { f.noFiles = 3 }, "ulimit -n", ""},
 		{"SYN", func(f *facts) { f.retried, f.opened = 2, 50 }, "", "2 of 50 connections took about 1, 3 or 7 s"},
-		{"cancelled", func(f *facts) { f.totals.failures[cancelled] = 4 }, "", "4 requests were in flight"},
 		{"even", func(f *facts) { f.totals.replicas = map[string]int64{"a": 100, "b": 110, "c": 90} }, "", ""},
 		{"uneven", func(f *facts) { f.totals.replicas = map[string]int64{"a": 200, "b": 100, "c": 0} }, "", "(a 67 %, b 33 %, c 0 %)"},
 		{"uneven, but not our doing", func(f *facts) {

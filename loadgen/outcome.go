@@ -26,6 +26,7 @@ const (
 	unexpectedStatus
 	wrongLength
 	wrongBody
+	noAnswer
 	cancelled
 	dropped
 	classCount

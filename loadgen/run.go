@@ -58,6 +58,7 @@ type engine struct {
 	versions *names
 	server   atomic.Pointer[string] // what the first answer that named its server's software said
 
+	patience                time.Duration // see Workload.Patience
 	maxSamples, maxFailures int64
 	failuresKept            atomic.Int64
 	lastOK                  atomic.Int64 // instant of the latest success
@@ -96,7 +97,7 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 	}
 	e := &engine{w: w, player: p, origin: origin, procs: procs(), replicas: newNames(), versions: newNames(), conns: map[net.Conn]struct{}{}}
 	e.kept.ready = make(chan struct{}, 1)
-	e.maxSamples, e.maxFailures = w.MaxSamples, w.MaxFailures
+	e.patience, e.maxSamples, e.maxFailures = w.patience(), w.MaxSamples, w.MaxFailures
 	if e.maxSamples == 0 {
 		e.maxSamples = defaultSamples
 	}
@@ -277,7 +278,7 @@ func (w Workload) Validate() error {
 		bad("neither a number of requests nor a duration is set: the load would never end")
 	}
 	for name, v := range map[string]int64{
-		"requests": w.Requests, "duration": int64(w.Duration), "think": int64(w.Think), "connections": int64(w.Connections),
+		"requests": w.Requests, "duration": int64(w.Duration), "patience": int64(w.Patience), "think": int64(w.Think), "connections": int64(w.Connections),
 		"backlog": int64(w.Backlog), "max_requests": int64(w.Reuse.MaxRequests), "max_age": int64(w.Reuse.MaxAge),
 		"connect timeout": int64(w.Timeouts.Connect), "header timeout": int64(w.Timeouts.Header), "body timeout": int64(w.Timeouts.Body),
 		"expected length": w.Expect.Length,

@@ -25,8 +25,16 @@ func (w Workload) Spec(begin time.Duration) (history.LoadSpec, error) {
 	return history.LoadSpec{
 		Name: w.Name, Method: method, URL: w.Targets[0].URL, Closed: w.Schedule == "", Clients: w.Clients, Schedule: w.Schedule,
 		Requests: w.Requests, Duration: w.Duration, Think: w.Think, Connections: w.Connections, Reuse: w.Reuse.String(),
-		Begin: begin, Workload: raw,
+		Patience: w.patience(),
+		Begin:    begin, Workload: raw,
 	}, nil
+}
+
+func (w Workload) patience() time.Duration {
+	if w.Patience == 0 {
+		return history.DefaultPatience
+	}
+	return w.Patience
 }
 
 func (r Reuse) String() string {

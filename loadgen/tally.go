@@ -22,6 +22,7 @@ type tally struct {
 	versions []int64
 	response *history.Histogram // of OK requests
 	service  *history.Histogram // of OK requests
+	givenUp  *history.Histogram // of requests whose answer was waited for no longer
 	lag      *history.Histogram // of requests that a connection was free for: what they are late is the generator's fault
 	waited   *history.Histogram // of requests that had to wait for a connection
 	parts    []*tallyPart       // by number of a pair of names; nil: not met yet
@@ -38,7 +39,7 @@ type tallyPart struct {
 func (t *tally) reset(window int64) {
 	clear(t.replicas)
 	clear(t.versions)
-	for _, h := range []*history.Histogram{t.response, t.service, t.lag, t.waited} {
+	for _, h := range []*history.Histogram{t.response, t.service, t.givenUp, t.lag, t.waited} {
 		if h != nil && h.TotalCount() > 0 {
 			h.Reset()
 		}
@@ -52,7 +53,7 @@ func (t *tally) reset(window int64) {
 		}
 	}
 	*t = tally{window: window, replicas: t.replicas, versions: t.versions, parts: t.parts,
-		response: t.response, service: t.service, lag: t.lag, waited: t.waited}
+		response: t.response, service: t.service, givenUp: t.givenUp, lag: t.lag, waited: t.waited}
 }
 
 func count(list *[]int64, id nameID) {
@@ -73,6 +74,9 @@ func (t *tally) add(o *outcome, part int) {
 		history.Observe(&t.service, o.done-o.sent)
 	} else {
 		t.failures[o.class]++
+		if o.class.class().GivenUp() {
+			history.Observe(&t.givenUp, o.done-o.due)
+		}
 	}
 	if o.class != dropped {
 		if o.waited {
@@ -127,6 +131,9 @@ const chunkSize = 256
 
 func (s *shard) record(o *outcome) {
 	e := s.e
+	if o.class == cancelled && o.done-o.due > e.patience {
+		o.class = noAnswer
+	}
 	var gap time.Duration
 	if o.class == ok {
 		// The gap is between successes of the whole load, whichever shard saw them.
@@ -344,6 +351,12 @@ func (c *collector) merge(t *tally) {
 	}
 	add(iv.Response, t.response)
 	add(iv.Service, t.service)
+	if t.givenUp != nil && t.givenUp.TotalCount() > 0 {
+		if iv.GivenUp == nil {
+			iv.GivenUp = history.NewHistogram()
+		}
+		add(iv.GivenUp, t.givenUp)
+	}
 	add(iv.Lag, t.lag)
 	add(iv.Lag, t.waited)
 	add(c.totals.lag, t.lag)

@@ -29,6 +29,9 @@ type Workload struct {
 	// Grace is how long after Duration requests that are waiting or in flight may still end; then those in flight are
 	// cancelled and those waiting dropped. 0: 10 s; negative: none.
 	Grace time.Duration `json:"grace,omitempty"`
+	// Patience is how old a request without an answer may be when the load ends, however that comes: an older one has failed
+	// (history.NoAnswer), of a younger one nothing is known (history.Cancelled). 0: history.DefaultPatience.
+	Patience time.Duration `json:"patience,omitempty"`
 
 	Connections int       `json:"connections,omitempty"` // open: most connections at once; 0: 10,000
 	Backlog     int       `json:"backlog,omitempty"`     // open: most requests that wait for a connection; beyond it they are dropped; 0: no limit but the duration's own count

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"time"
 
-	"coinbench/capacity"
 	"coinbench/history"
 )
 
@@ -120,13 +119,19 @@ func (s *ABSummary) times(l PlayedLoad, done []history.Sample) {
 	total := row("Total", func(x history.Sample) time.Duration { return x.Done - x.Sent })
 	h := l.Total.Service
 	for _, p := range []int{50, 66, 75, 80, 90, 95, 98, 99, 100} {
-		v := capacity.Percentile(total, p)
+		v := abPercentile(total, p)
 		if n := h.TotalCount(); !s.Whole && n > 0 { // the same rank, counted from 1, in the histogram
 			rank := min(n*int64(p)/100+1, n)
 			v = float64(h.ValueAtPercentile(100*float64(rank)/float64(n))) / 1e9
 		}
 		s.Percentiles = append(s.Percentiles, ABPercentile{p, v})
 	}
+}
+
+// abPercentile is ab's own: the value of rank count*p/100 in ascending order, counted from 0, and the largest for 100. Everywhere else a percentile
+// is that of capacity.Latency.
+func abPercentile(ascending []float64, p int) float64 {
+	return ascending[min(len(ascending)*p/100, len(ascending)-1)]
 }
 
 // newABRow is of ascending values. The standard deviation is that of a sample, with n-1. The median is ab's: of an even
@@ -167,6 +172,7 @@ func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
 		flying = ", in no number above: the slower a request the likelier it is among them"
 	}
 	t.line("in flight at the end: %d%s", l.End.InFlight, flying)
+	t.unanswered(l)
 	t.times(l)
 	t.line("  A closed load is never late: its clients wait, and send less while the server is slow. What users feel who do not wait: coinbench attack.")
 	t.failures(l)

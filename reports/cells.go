@@ -81,11 +81,19 @@ func footnote(p capacity.PublishedValue) string {
 func loadCells(l capacity.LoadResult) []string {
 	cells := []string{l.Name, l.Method + " " + l.Service + path(l.URL), clients(l), strconv.FormatInt(l.Requests, 10), strconv.FormatInt(l.Failed, 10), figures(l.PerS)}
 	if r := l.Response; r != nil {
-		cells = append(cells, ms(r.MeanS), ms(r.P50S), ms(r.P90S), ms(r.P99S), ms(r.MaxS))
+		cells = append(cells, atLeast(r, 100, r.MeanS), atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S), atLeast(r, 99, r.P99S), atLeast(r, 100, r.MaxS))
 	} else {
 		cells = append(cells, "–", "–", "–", "–", "–")
 	}
 	return append(cells, ms(l.MaxGapS), waveSizes(l.Waves))
+}
+
+// atLeast is a percentile of a distribution (100: also its mean) with a word when no more is known than that it is not shorter.
+func atLeast(l *capacity.Latency, percentile, seconds float64) string {
+	if l.AtLeast(percentile) {
+		return "≥ " + ms(seconds)
+	}
+	return ms(seconds)
 }
 
 func clients(l capacity.LoadResult) string {

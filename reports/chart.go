@@ -363,7 +363,7 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 // latencyChart is the latency's percentiles against the clients of the closed loads.
 func latencyChart(a *capacity.Analysis) (chart, bool) {
 	c := chart{title: "Latency against concurrency", x: axis{label: "clients at once (closed loop)"}, y: axis{label: "response time (ms)"},
-		desc: "Each bar reaches from the fastest to the slowest answer of a load; the dot is the median, the line joins the medians of one service. Percentiles are ApacheBench's: the value of a rank, nothing between."}
+		desc: "Each bar reaches from the fastest to the slowest answer of a load; the dot is the median, the line joins the medians of one service. A percentile p is the time of rank n p/100, rounded up."}
 	var levels []int
 	services := []string{}
 	var loads []capacity.LoadResult
@@ -395,7 +395,8 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 			}
 			x := float64(slices.Index(levels, l.Clients)) + (float64(i)-float64(len(services)-1)/2)*.16
 			r := l.Response
-			text := fmt.Sprintf("%s: %d requests, min %s, p50 %s, p90 %s, p99 %s, max %s", l.Name, r.Count, ms(r.MinS), ms(r.P50S), ms(r.P90S), ms(r.P99S), ms(r.MaxS))
+			text := fmt.Sprintf("%s: %d requests, min %s, p50 %s, p90 %s, p99 %s, max %s", l.Name, r.Count, ms(r.MinS), atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S),
+				atLeast(r, 99, r.P99S), atLeast(r, 100, r.MaxS))
 			bars.xy = append(bars.xy, xy{x: x, y: r.MinS * 1000, y2: r.MaxS * 1000, text: text})
 			p50.xy = append(p50.xy, xy{x: x, y: r.P50S * 1000, text: text})
 			p99.xy = append(p99.xy, xy{x: x, y: r.P90S * 1000, text: text}, xy{x: x, y: r.P99S * 1000, text: text})

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"coinbench/capacity"
 	"coinbench/history"
 )
 
@@ -80,7 +81,8 @@ func (t *textWriter) loadValidity(l PlayedLoad) {
 func generatorCost(l PlayedLoad) string {
 	var s string
 	if !l.Spec.Closed && l.Total.Lag != nil && l.Total.Lag.TotalCount() > 0 {
-		s = ": lag p50 " + at(l.Total.Lag, 50) + ", p99 " + at(l.Total.Lag, 99)
+		lag := capacity.HistogramLatency(l.Total.Lag, nil)
+		s = ": lag p50 " + ms(lag.P50S) + ", p99 " + ms(lag.P99S)
 	}
 	if n := l.Total.Due; n > 0 && l.End.CPUSeconds > 0 {
 		s += fmt.Sprintf("; %.0f µs of its CPU per request", 1e6*l.End.CPUSeconds/float64(n))
@@ -115,7 +117,8 @@ func asked(l PlayedLoad) string {
 // balance is what became of the requests; the last line is the law that it keeps.
 func (t *textWriter) balance(l PlayedLoad) {
 	due, dropped := l.Total.Due, l.Total.Failures[history.Dropped]
-	failed := due - l.Total.OK - dropped
+	leftOut := l.Total.Failures[history.Cancelled]
+	failed := due - l.Total.OK - dropped - leftOut
 	rate := func(n int64, d time.Duration) string {
 		if d <= 0 {
 			return ""
@@ -131,37 +134,57 @@ func (t *textWriter) balance(l PlayedLoad) {
 		[]string{"missed", strconv.FormatInt(dropped, 10), "", "fell due and were never sent"})
 	_, body, _ := strings.Cut(columns(rows, "  "), "\n")
 	t.b.WriteString(body)
-	t.line("  due %d = ok %d + failures %d + dropped %d", due, l.Total.OK, failed, dropped)
-	if n := l.End.InFlight; n > 0 {
-		t.line("  %d of the failures were in flight at the end", n)
+	law := fmt.Sprintf("due %d = ok %d + failures %d + dropped %d", due, l.Total.OK, failed, dropped)
+	if leftOut > 0 {
+		law += fmt.Sprintf(" + left out %d", leftOut)
 	}
+	t.line("  %s", law)
+	t.unanswered(l)
 	t.line("  longest time without a success %s; %s bytes of bodies received", short(l.Total.MaxGap), strconv.FormatInt(l.Total.Bytes, 10))
 }
 
-// times puts the three times side by side.
+// unanswered says what became of the requests that had no answer when the load ended.
+func (t *textWriter) unanswered(l PlayedLoad) {
+	if old := l.Total.Failures[history.NoAnswer]; old > 0 {
+		t.line("  %d of the failures had no answer when the load ended, after more than its patience of %s", old, l.Spec.Patience)
+	}
+	if young := l.Total.Failures[history.Cancelled]; young > 0 {
+		t.line("  %d had no answer when the load ended, within its patience of %s: they are no failures", young, l.Spec.Patience)
+	}
+}
+
+// given is the number of requests that were given up without an answer.
+func given(total history.Interval) int64 {
+	if total.GivenUp == nil {
+		return 0
+	}
+	return total.GivenUp.TotalCount()
+}
+
+// times puts the three times side by side. A percentile p is that of rank n p/100, rounded up.
 func (t *textWriter) times(l PlayedLoad) {
 	t.heading("Times")
 	rows := [][]string{{"time ", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max", "from, to "}}
+	response := "due to done: what a user felt (ok requests)"
+	if n := given(l.Total); n > 0 {
+		response = fmt.Sprintf("due to done: what a user felt (ok requests, and %d without an answer as at least their age)", n)
+	}
 	for _, r := range []struct {
-		name, meaning string
-		h             *history.Histogram
+		name, meaning     string
+		answered, givenUp *history.Histogram
 	}{
-		{"response", "due to done: what a user felt (ok requests)", l.Total.Response},
-		{"service", "sent to done: what the server took (ok requests)", l.Total.Service},
-		{"lag", "due to sent: the generator's delay, and waiting for a connection", l.Total.Lag},
+		{"response", response, l.Total.Response, l.Total.GivenUp},
+		{"service", "sent to done: what the server took (ok requests)", l.Total.Service, nil},
+		{"lag", "due to sent: the generator's delay, and waiting for a connection", l.Total.Lag, nil},
 	} {
 		row := []string{r.name, "0", "–", "–", "–", "–", "–", "–", "–", r.meaning}
-		if h := r.h; h != nil && h.TotalCount() > 0 {
-			row = []string{r.name, strconv.FormatInt(h.TotalCount(), 10), ms(h.Mean() / 1e9), at(h, 50), at(h, 90), at(h, 95), at(h, 99), at(h, 99.9), ms(float64(h.Max()) / 1e9), r.meaning}
+		if d := capacity.HistogramLatency(r.answered, r.givenUp); d != nil {
+			row = []string{r.name, strconv.FormatInt(d.Count, 10), atLeast(d, 100, d.MeanS), atLeast(d, 50, d.P50S), atLeast(d, 90, d.P90S),
+				atLeast(d, 95, d.P95S), atLeast(d, 99, d.P99S), atLeast(d, 99.9, d.P999S), atLeast(d, 100, d.MaxS), r.meaning}
 		}
 		rows = append(rows, row)
 	}
 	t.b.WriteString(columns(rows, "  "))
-}
-
-// at is a percentile of a histogram of nanoseconds.
-func at(h *history.Histogram, percentile float64) string {
-	return ms(float64(h.ValueAtPercentile(percentile)) / 1e9)
 }
 
 // failures lists the classes that occurred, in the order in which a request meets them.

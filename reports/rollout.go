@@ -77,7 +77,7 @@ func rolloutTable(all []capacity.Rollout) [][]string {
 		if l == nil {
 			return "–"
 		}
-		return ms(l.P99S)
+		return atLeast(l, 99, l.P99S)
 	}
 	for _, r := range all {
 		for _, l := range r.Loads {

@@ -40,7 +40,7 @@ func tournamentRows(all []Contender) [][]string {
 			took = duration(*r.DurationS)
 		}
 		if l.During != nil {
-			p99 = ms(l.During.P99S)
+			p99 = atLeast(l.During, 99, l.During.P99S)
 		}
 		switch {
 		case len(c.Analysis.Validity.Invalid) > 0:

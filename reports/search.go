@@ -5,6 +5,7 @@ import (
 	"io"
 	"strconv"
 
+	"coinbench/capacity"
 	"coinbench/history"
 )
 
@@ -45,8 +46,8 @@ func SearchText(w io.Writer, s Searched, o TextOptions) error {
 		for _, p := range s.Curve {
 			row := []string{s.level(p.Level), fmt.Sprintf("%d of %d", p.Met, p.Blocks), figures(p.PerS), "–", "–", "–", "–",
 				share(p.Total.Due-p.Total.OK, p.Total.Due), p.Why}
-			if h := p.Total.Response; h != nil && h.TotalCount() > 0 {
-				row[3], row[4], row[5], row[6] = at(h, 50), at(h, 90), at(h, 99), ms(float64(h.Max())/1e9)
+			if l := capacity.HistogramLatency(p.Total.Response, p.Total.GivenUp); l != nil {
+				row[3], row[4], row[5], row[6] = atLeast(l, 50, l.P50S), atLeast(l, 90, l.P90S), atLeast(l, 99, l.P99S), atLeast(l, 100, l.MaxS)
 			}
 			rows = append(rows, row)
 		}

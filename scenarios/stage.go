@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -228,15 +227,12 @@ func (st *stage) loadFrom(ctx context.Context, service string, w loadgen.Workloa
 	st.mu.Lock()
 	step := st.step + 1
 	st.mu.Unlock()
-	raw, err := json.Marshal(w)
+	spec, err := w.Spec(st.now())
 	if err != nil {
 		return fmt.Errorf("load %s: %w", w.Name, err)
 	}
-	record, err := st.writer.Load(history.LoadSpec{
-		Name: w.Name, Step: step, Service: service, Method: w.Targets[0].Method, URL: w.Targets[0].URL,
-		Closed: w.Clients > 0, Clients: w.Clients, Schedule: w.Schedule, Requests: w.Requests, Duration: w.Duration,
-		Think: w.Think, Connections: w.Connections, Reuse: reuse(w.Reuse), Begin: st.now(), Workload: raw,
-	})
+	spec.Step, spec.Service = step, service
+	record, err := st.writer.Load(spec)
 	if err != nil {
 		return err
 	}
@@ -269,16 +265,4 @@ func (st *stage) send(ctx context.Context, w loadgen.Workload, record loadgen.Re
 		}
 	}()
 	return st.playLoad(ctx, w, st.start, record)
-}
-
-func reuse(r loadgen.Reuse) string {
-	switch {
-	case r.PerRequest:
-		return "a new connection for each request"
-	case r.MaxRequests > 0:
-		return fmt.Sprintf("kept for %d requests", r.MaxRequests)
-	case r.MaxAge > 0:
-		return fmt.Sprintf("kept for %s", r.MaxAge)
-	}
-	return "kept"
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"coinbench/history"
 	"coinbench/loadgen"
 )
 
@@ -23,11 +24,12 @@ type Attack struct {
 	For        time.Duration `json:"for" jsonschema_description:"Length of the load. In the background it may be absent: then the load ends with the last step."`
 	Background bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the load."`
 	Timeout    time.Duration `json:"timeout" jsonschema:"default=30s" jsonschema_description:"Longest time for a connection, for an answer's header, and for its body, each."`
+	Patience   time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
 	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, and is balanced on its own."`
 }
 
 func (s *Attack) preset() {
-	s.Path, s.Type, s.Timeout = "/", "application/octet-stream", 30*time.Second
+	s.Path, s.Type, s.Timeout, s.Patience = "/", "application/octet-stream", 30*time.Second, history.DefaultPatience
 }
 
 func (s *Attack) title() string {
@@ -79,6 +81,7 @@ func (s *Attack) check(p *plan) {
 		p.positive(&s.For, "for")
 	}
 	p.positive(&s.Timeout, "timeout")
+	p.positive(&s.Patience, "patience")
 	p.load(s.name(), &s.Service)
 	if s.Background {
 		p.attacked[s.Service] = true
@@ -98,7 +101,7 @@ func (s *Attack) play(ctx context.Context, st *stage) error {
 		target.Header = http.Header{"Content-Type": {s.Type}}
 	}
 	w := loadgen.Workload{
-		Name: s.name(), Targets: []loadgen.Target{target}, Schedule: s.Rate, Duration: s.For,
+		Name: s.name(), Targets: []loadgen.Target{target}, Schedule: s.Rate, Duration: s.For, Patience: s.Patience,
 		Reuse:      loadgen.Reuse{PerRequest: !s.Reuse},
 		Timeouts:   loadgen.Timeouts{Connect: s.Timeout, Header: s.Timeout, Body: s.Timeout},
 		MaxSamples: mostAttackSamples, Seed: st.scenario.Seed,

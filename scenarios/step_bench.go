@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"coinbench/history"
 	"coinbench/loadgen"
 )
 
@@ -25,11 +26,12 @@ type Bench struct {
 	Requests   uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
 	For        time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
 	Background bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the one load, which ends with the last step unless it has an end of its own."`
+	Patience   time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
 	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, as ab's without -k."`
 }
 
 func (s *Bench) preset() {
-	s.Path, s.Type, s.Clients = "/", "application/octet-stream", Counts{1}
+	s.Path, s.Type, s.Clients, s.Patience = "/", "application/octet-stream", Counts{1}, history.DefaultPatience
 }
 
 func (s *Bench) title() string {
@@ -93,6 +95,7 @@ func (s *Bench) check(p *plan) {
 		p.wrong(&s.Requests, "%d requests; accepted: at most 1000000000", s.Requests)
 	}
 	p.bounded(&s.For, "for")
+	p.positive(&s.Patience, "patience")
 	if len(s.Clients) == 0 {
 		p.wrong(&s.Clients, "no clients; accepted: clients: [1, 50]")
 	}
@@ -127,7 +130,7 @@ func (s *Bench) play(ctx context.Context, st *stage) error {
 		st.doing("%s at once", plural(c, "client"))
 		w := loadgen.Workload{
 			Name: s.name(c), Targets: []loadgen.Target{target}, Clients: c,
-			Requests: int64(s.Requests), Duration: s.For,
+			Requests: int64(s.Requests), Duration: s.For, Patience: s.Patience,
 			Reuse: loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
 		}
 		if s.Background {

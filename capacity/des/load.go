@@ -25,7 +25,8 @@ type Load struct {
 	// The load ends when Requests were made or Duration has passed, whichever is first; one of them must be set.
 	Requests int64
 	Duration time.Duration
-	Grace    time.Duration // after Duration, for requests that are waiting or in flight; then they are dropped and cancelled
+	Grace    time.Duration // after Duration, for requests that are waiting or in flight; then they are dropped, and given up
+	Patience time.Duration // of those that are given up, the older ones have failed; 0: history.DefaultPatience
 
 	Connections int           // open: most connections at once; 0: 10,000
 	Backlog     int           // open: most requests that wait for one; 0: no limit
@@ -124,6 +125,9 @@ func (s *Sim) StartLoad(l Load) (int, error) {
 	if w.Connections <= 0 {
 		w.Connections = 10_000
 	}
+	if w.Patience <= 0 {
+		w.Patience = history.DefaultPatience
+	}
 	w.timeouts = timeouts{int64(l.Connect), int64(l.Response), s.lane(int64(l.Response))}
 	w.newPart(s.now)
 	s.keeping = s.keeping || !l.PerRequest
@@ -152,7 +156,7 @@ func (s *Sim) LoadEnd(number int) (history.LoadEndRecord, bool, error) {
 		MaxGap: time.Duration(w.maxGap), SamplesKept: w.samplesKept, FailuresKept: w.failuresKept}, w.over, w.err
 }
 
-// StopLoad ends a load now: what is in flight is cancelled.
+// StopLoad ends a load now: what is in flight is given up.
 func (s *Sim) StopLoad(number int) error {
 	if _, over, err := s.LoadEnd(number); err != nil || over {
 		return err
@@ -321,7 +325,7 @@ func (s *Sim) loadEnds(index int32) {
 	s.schedule(int64(w.Grace), loadGraceEnds, index, 0)
 }
 
-// loadGraceEnds cancels what is in flight and drops what waits.
+// loadGraceEnds gives up what is in flight and drops what waits.
 func (s *Sim) loadGraceEnds(index int32) {
 	w := s.loads[index]
 	if w.over {
@@ -339,7 +343,11 @@ func (s *Sim) loadGraceEnds(index int32) {
 		}
 		c.busy = false
 		w.open--
-		s.record(w, history.Sample{Seq: c.seq, Due: time.Duration(c.due), Sent: time.Duration(c.sent), Done: time.Duration(s.now), Class: history.Cancelled})
+		class := history.Cancelled
+		if time.Duration(s.now-c.due) > w.Patience {
+			class = history.NoAnswer
+		}
+		s.record(w, history.Sample{Seq: c.seq, Due: time.Duration(c.due), Sent: time.Duration(c.sent), Done: time.Duration(s.now), Class: class})
 	}
 	for ; w.head < len(w.waiting); w.head++ {
 		s.drop(w, w.waiting[w.head])
@@ -367,9 +375,9 @@ func (w *load) newPart(at int64) {
 	p := w.part
 	if p.Failures == nil {
 		p.Failures, p.Replicas, p.Versions = map[history.Class]int64{}, map[string]int64{}, map[string]int64{}
-		p.Response, p.Service, p.Lag = history.NewHistogram(), history.NewHistogram(), history.NewHistogram()
+		p.Response, p.Service, p.GivenUp, p.Lag = history.NewHistogram(), history.NewHistogram(), history.NewHistogram(), history.NewHistogram()
 	}
-	for _, h := range []*history.Histogram{p.Response, p.Service, p.Lag} {
+	for _, h := range []*history.Histogram{p.Response, p.Service, p.GivenUp, p.Lag} {
 		if h.TotalCount() > 0 {
 			h.Reset()
 		}
@@ -378,7 +386,7 @@ func (w *load) newPart(at int64) {
 	clear(p.Replicas)
 	clear(p.Versions)
 	w.part = history.Interval{At: time.Duration(at), Failures: p.Failures, Replicas: p.Replicas, Versions: p.Versions,
-		Response: p.Response, Service: p.Service, Lag: p.Lag}
+		Response: p.Response, Service: p.Service, GivenUp: p.GivenUp, Lag: p.Lag}
 	w.partEnds = at + interval
 }
 
@@ -416,6 +424,9 @@ func (s *Sim) record(w *load, sample history.Sample) {
 	} else {
 		w.failed++
 		p.Failures[sample.Class]++
+		if sample.Class.GivenUp() {
+			history.Observe(&p.GivenUp, sample.Done-sample.Due)
+		}
 	}
 	if sample.Class != history.Dropped {
 		history.Observe(&p.Lag, sample.Sent-sample.Due)

@@ -13,7 +13,7 @@ type recorder struct {
 }
 
 func (r *recorder) Interval(i history.Interval) error {
-	i.Response, i.Service, i.Lag = nil, nil, nil
+	i.Response, i.Service, i.GivenUp, i.Lag = nil, nil, nil, nil
 	for n := range i.Parts {
 		i.Parts[n].Response = nil
 	}

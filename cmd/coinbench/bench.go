@@ -95,8 +95,8 @@ func (f benchFlags) workload(url string) (loadgen.Workload, error) {
 		Name: "bench", Clients: f.clients, Requests: f.requests, Duration: time.Duration(f.length), Reuse: loadgen.Reuse{PerRequest: !f.keepAlive},
 		Timeouts: loadgen.Timeouts{Connect: time.Duration(f.timeout), Header: time.Duration(f.timeout), Body: time.Duration(f.timeout)},
 		// ab's time is up when it is up; what is in flight then is counted, where ab forgets it.
-		Grace: -1,
-		Seed:  1,
+		Grace: -1, Patience: f.patience,
+		Seed: 1,
 	}
 	for status := 200; status < 300; status++ {
 		w.Expect.Status = append(w.Expect.Status, status)
@@ -105,6 +105,8 @@ func (f benchFlags) workload(url string) (loadgen.Workload, error) {
 		w.Requests = 1
 	}
 	switch {
+	case f.patience <= 0:
+		return w, errPatience(f.patience)
 	case f.clients < 1:
 		return w, fmt.Errorf("-c %d: accepted: at least 1", f.clients)
 	case f.requests < 0:

@@ -65,7 +65,10 @@ func (f *targetFlags) add(c *cobra.Command) {
 
 // workload is what the flags and the argument say, without its clients or schedule.
 func (f *targetFlags) workload(p process, name string, args []string) (loadgen.Workload, error) {
-	w := loadgen.Workload{Name: name, Connections: f.connections, Backlog: f.backlog, Transport: f.transport, Seed: f.seed}
+	w := loadgen.Workload{Name: name, Connections: f.connections, Backlog: f.backlog, Transport: f.transport, Seed: f.seed, Patience: f.patience}
+	if f.patience <= 0 {
+		return w, errPatience(f.patience)
+	}
 	var err error
 	if w.Reuse, err = parseReuse(f.reuse); err != nil {
 		return w, err
@@ -111,6 +114,10 @@ func (f *targetFlags) workload(p process, name string, args []string) (loadgen.W
 		w.Targets[i].Header = withHeaders(w.Targets[i].Header, header)
 	}
 	return w, nil
+}
+
+func errPatience(d time.Duration) error {
+	return fmt.Errorf("--patience %s: accepted: a duration greater than 0, like 5s", d)
 }
 
 // withHeaders sets headers that a target has not.
@@ -180,14 +187,16 @@ func readTargets(p process, name, format string) ([]loadgen.Target, error) {
 
 // recordFlags say where load may go and what is kept of it: what bench, attack and search share.
 type recordFlags struct {
-	allow   []string
-	metrics string
-	out     string
+	allow    []string
+	metrics  string
+	out      string
+	patience time.Duration
 }
 
 func (f *recordFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.allow, "allow", nil, "a `HOST` that is yours to load, beside this machine's loopback; may be repeated")
 	c.Flags().StringVar(&f.metrics, "metrics", "", "serve live Prometheus metrics at `ADDR`, such as 127.0.0.1:9000")
+	c.Flags().DurationVar(&f.patience, "patience", history.DefaultPatience, "a request that has no answer when the load ends has failed if it is older; a younger one is left out")
 	c.Flags().StringVar(&f.out, "out", "", "record the run in the folder `DIR`, which 'coinbench report' reads")
 }
 
