@@ -25,10 +25,13 @@ type Writer struct {
 	failed   error
 }
 
+// ErrNotEmpty is why a folder cannot hold a new run.
+var ErrNotEmpty = errors.New("is not empty")
+
 // Create makes the folder of a run and writes what was asked. The folder must not exist yet or be empty.
 func Create(dir string, m Manifest, scenario, app []byte) (*Writer, error) {
 	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return nil, fmt.Errorf("create history: %s is not empty: choose another folder with --out", dir)
+		return nil, fmt.Errorf("create history: %s %w: choose another folder with --out", dir, ErrNotEmpty)
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create history: %w", err)

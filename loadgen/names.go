@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // nameID stands for an interned name; 0 is the empty one.
@@ -32,15 +33,18 @@ func (n *names) id(b []byte) nameID {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	name := string(b)
+	name := visible.Text(string(b), visible.Nothing)
 	if len(n.list) >= maxNames {
 		name = history.Others
 	}
-	if id, known = n.ids[name]; known {
+	if id, known = n.ids[name]; known { // another spelling of it
+		if len(n.ids) < 2*maxNames {
+			n.ids[string(b)] = id
+		}
 		return id
 	}
 	id = nameID(len(n.list))
-	n.ids[name] = id
+	n.ids[string(b)], n.ids[name] = id, id
 	n.list = append(n.list, name)
 	return id
 }

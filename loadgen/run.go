@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // What zero means.
@@ -226,7 +227,7 @@ func (e *engine) sample(o *outcome, s *history.Sample) {
 		Replica: e.replicas.name(o.replica), Version: e.versions.name(o.version),
 	}
 	if o.err != nil {
-		s.Error = o.err.Error()
+		s.Error = visible.Text(o.err.Error(), visible.Nothing)
 	}
 }
 

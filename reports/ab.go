@@ -177,8 +177,7 @@ func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
 	t.line("  A closed load is never late: its clients wait, and send less while the server is slow. What users feel who do not wait: coinbench attack.")
 	t.failures(l)
 	t.shares(l)
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }
 
 // note is a word beside a number.

@@ -62,8 +62,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 		}
 		t.line("")
 	}
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }
 
 // interval writes a value with its 95 % interval.

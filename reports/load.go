@@ -55,8 +55,7 @@ func LoadText(w io.Writer, l PlayedLoad, o TextOptions) error {
 	t.times(l)
 	t.failures(l)
 	t.shares(l)
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }
 
 // loadValidity says first whether the numbers may be used.

@@ -49,8 +49,7 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 		rows = append(rows, []string{whole(float64(c.RNG)), figures(c.PerS), whole(float64(c.Workers))})
 	}
 	t.b.WriteString(columns(rows, "  "))
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }
 
 func visitor(p model.Prediction) string {
@@ -99,6 +98,5 @@ func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error 
 	} else {
 		t.line("  The target of %s hashes/s is %s: %s short.", figures(v.Target), t.style("1;31", "not met"), percent(math.Max(0, 1-r.Measured/v.Target)))
 	}
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }

@@ -42,8 +42,7 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 	for _, n := range m.Notes {
 		t.line("  note: %s", n)
 	}
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }
 
 // tenths writes a ratio as a percentage with one digit behind the point.
@@ -75,8 +74,7 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	if s := p.Extrapolated(); s != "" {
 		t.line("  %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
 	}
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }
 
 // Proof is a table of settings, predicted and measured.

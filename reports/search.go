@@ -57,8 +57,7 @@ func SearchText(w io.Writer, s Searched, o TextOptions) error {
 	if s.Repeated > 0 {
 		t.line("  %s said nothing, because the generator was at fault, and were played again: a quieter machine needs none.", plural(s.Repeated, "block"))
 	}
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }
 
 // Answer is the result in one sentence, with what it is worth.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coinbench/capacity"
+	"coinbench/internal/visible"
 )
 
 // TextOptions says how the terminal's report looks.
@@ -24,6 +25,16 @@ func (t *textWriter) style(code, s string) string {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
+}
+
+// flush writes the text. What others said in it, servers and files, cannot command the terminal.
+func (t *textWriter) flush(w io.Writer) error {
+	keep := visible.Lines
+	if t.color {
+		keep = visible.Colored
+	}
+	_, err := io.WriteString(w, visible.Text(t.b.String(), keep))
+	return err
 }
 
 func (t *textWriter) heading(s string) { fmt.Fprintf(&t.b, "\n%s\n", t.style("1", s)) }
@@ -72,8 +83,7 @@ func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 	if !o.Brief {
 		t.rest(a)
 	}
-	_, err := io.WriteString(w, t.b.String())
-	return err
+	return t.flush(w)
 }
 
 func (t *textWriter) validity(a *capacity.Analysis) {

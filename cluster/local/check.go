@@ -24,29 +24,15 @@ var harmless = []string{"networks", "restart", "labels", "logging", "build", "in
 // Variables that the cluster sets.
 var reserved = []string{"COIN_REPLICA", "COIN_HOSTS", "COIN_SUPERVISED"}
 
-const runnable = "coinbench/rng, coinbench/hasher, coinbench/worker and coinbench/webui, with any registry before and any tag behind, and redis"
-
 // image is what an image's name says to this cluster.
 type image struct {
-	kind string // rng, hasher, worker, webui or redis
+	kind string // rng, hasher, worker, webui, gateway or redis
 	tag  string
 }
 
-// parseImage reads [registry/]coinbench/<service>[:tag] or [registry/][library/]redis[:tag].
 func parseImage(name string) (image, bool) {
-	name, _, _ = strings.Cut(name, "@")
-	tag := ""
-	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
-		name, tag = name[:i], name[i+1:]
-	}
-	folder, kind := path.Split(name)
-	switch {
-	case kind == redis && (folder == "" || strings.HasSuffix(folder, "library/") || strings.Count(folder, "/") == 1 && strings.ContainsAny(folder, ".:")):
-		return image{redis, tag}, true
-	case (folder == "coinbench/" || strings.HasSuffix(folder, "/coinbench/")) && slices.Contains(settings.Services(), kind):
-		return image{kind, tag}, true
-	}
-	return image{}, false
+	kind, tag, ok := cluster.OwnImage(name)
+	return image{kind, tag}, ok
 }
 
 // environment is what a replica of a service finds, before the cluster adds what it alone knows.
@@ -93,7 +79,28 @@ func (c *Cluster) Check(app cluster.App) error {
 			faults = append(faults, fmt.Errorf("publish %s=%d: the service publishes no port in %s", name, c.config.Publish[name], app.File))
 		}
 	}
+	if c.deployed() == nil {
+		faults = append(faults, c.checkPorts(app)...)
+	}
 	return errors.Join(faults...)
+}
+
+// checkPorts tries the ports that the app will publish.
+func (c *Cluster) checkPorts(app cluster.App) (faults []error) {
+	for _, s := range app.Services {
+		if s.Replicas == 0 {
+			continue
+		}
+		for _, port := range publishedPorts(s, c.config.Publish) {
+			l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+			if err != nil {
+				faults = append(faults, portFault(s.Name, port, err))
+				continue
+			}
+			l.Close()
+		}
+	}
+	return faults
 }
 
 func checkService(app cluster.App, s cluster.Service) []error {
@@ -103,7 +110,7 @@ func checkService(app cluster.App, s cluster.Service) []error {
 	}
 	img, ok := parseImage(s.Image)
 	if !ok {
-		fault("image", fmt.Sprintf("the local cluster cannot run the image %s", s.Image), runnable)
+		fault("image", fmt.Sprintf("the local cluster runs this binary and no image, so it cannot run %s", s.Image), cluster.OwnImages)
 		return faults
 	}
 	for _, k := range s.Other {

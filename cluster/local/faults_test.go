@@ -256,6 +256,31 @@ func TestBusyPort(t *testing.T) {
 	if s, _ := c.Status(t.Context()); s != nil {
 		t.Error("something is deployed")
 	}
+	if err := c.Check(shipped(t)); err == nil || !strings.Contains(err.Error(), fmt.Sprint("port ", port)) {
+		t.Errorf("it is not found before anything starts: %v", err)
+	}
+
+	// A service without replicas needs no port, until it has some.
+	none := 0
+	app, err := shipped(t).With("webui", &none, cluster.Change{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Deploy(t.Context(), app); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Scale(t.Context(), "webui", 1); err == nil || !strings.Contains(err.Error(), fmt.Sprint("port ", port)) {
+		t.Errorf("scaled onto a busy port: %v", err)
+	}
+	l.Close()
+	if err := c.Scale(t.Context(), "webui", 1); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
 }
 
 func TestRedisThatIsNotThere(t *testing.T) {
@@ -279,8 +304,11 @@ func TestCheck(t *testing.T) {
 		want    []string
 	}{
 		{"image: nginx:1", []string{"docker-compose.yml:3:5", "nginx:1", "coinbench/rng", "redis"}},
-		{"image: example.com:5000/coinbench/rng:v3", nil},
-		{"image: coinbench/rng@sha256:abc", nil},
+		{"image: example.com:5000/coinbench/rng:v3", []string{"docker-compose.yml:3:5", "no image", "--cluster swarm"}},
+		{"image: ghcr.io/acme/coinbench/worker:pr-18", []string{"ghcr.io/acme"}},
+		{"image: coinbench/rng@sha256:abc", []string{"sha256:abc"}},
+		{"image: example.com/redis:7", []string{"example.com/redis"}},
+		{"image: coinbench/worker:pr-18", nil},
 		{"image: mycoinbench/rng", []string{"mycoinbench/rng"}},
 		{"image: redis", nil},
 		{"image: docker.io/library/redis:7-alpine", nil},

@@ -150,7 +150,7 @@ func (c *Cluster) setUp(app cluster.App) (err error) {
 		s := newService(c, life, spec)
 		services = append(services, s)
 		if s.port > 0 {
-			if err := s.listen(c.config.Publish); err != nil {
+			if err := s.listen(); err != nil {
 				return err
 			}
 			hosts = append(hosts, fmt.Sprintf("%s:%d=%s", s.name, s.port, s.address))

@@ -84,26 +84,43 @@ func (s *service) connectionFailed(task, why string) {
 	s.c.emit(history.ConnectionFailed, s.name, task, "why", why)
 }
 
-// listen opens the virtual address and the published ports.
-func (s *service) listen(publish map[string]int) (err error) {
+// listen opens the virtual address.
+func (s *service) listen() (err error) {
 	if s.address, err = s.proxy.listen("127.0.0.1:0", ""); err != nil {
 		return fmt.Errorf("virtual address of %s: %w", s.name, err)
 	}
-	for i, p := range s.spec.Ports {
-		port := p.Published
-		if other, ok := publish[s.name]; ok {
-			port = other
-			if i > 0 {
-				break
-			}
-		}
+	return nil
+}
+
+// publish opens the published ports, once there is a replica to ask.
+func (s *service) publish() error {
+	if s.proxy == nil || len(s.published) > 0 {
+		return nil
+	}
+	for _, port := range publishedPorts(s.spec, s.c.config.Publish) {
 		bound, err := s.proxy.listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "")
 		if err != nil {
-			return fmt.Errorf("publish service %s: port %d cannot be bound: %w; choose another by --publish %s=%d, or any free one by --publish %s=0", s.name, port, err, s.name, port+1, s.name)
+			return portFault(s.name, port, err)
 		}
 		s.published = append(s.published, bound)
 	}
 	return nil
+}
+
+// publishedPorts are the Compose file's, or the one that is asked for instead; 0 is any free one.
+func publishedPorts(s cluster.Service, instead map[string]int) (ports []int) {
+	for _, p := range s.Ports {
+		if port, ok := instead[s.Name]; ok {
+			return []int{port}
+		}
+		ports = append(ports, p.Published)
+	}
+	return ports
+}
+
+func portFault(service string, port int, err error) error {
+	return fmt.Errorf("publish service %s: port %d cannot be bound: %w; choose another by --publish %s=%d, or any free one by --publish %s=0",
+		service, port, err, service, port%65535+1, service)
 }
 
 // close closes the addresses.
@@ -119,6 +136,11 @@ func (s *service) set(replicas int) error {
 	defer s.c.mu.Unlock()
 	if s.life.Err() != nil {
 		return errRemoved
+	}
+	if replicas > 0 {
+		if err := s.publish(); err != nil {
+			return err
+		}
 	}
 	s.spec.Replicas = replicas
 	if s.isRedis {

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"net"
 	"net/url"
-	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -17,24 +15,11 @@ import (
 	"coinbench/services/settings"
 )
 
-const runnable = "coinbench/rng, coinbench/hasher, coinbench/worker and coinbench/webui, with any registry before and any tag behind, and redis"
-
-// parseImage splits [registry/]coinbench/<service>[:tag] or [registry/]redis[:tag].
-func parseImage(name string) (kind, tag string, ok bool) {
-	name, _, _ = strings.Cut(name, "@")
-	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") {
-		name, tag = name[:i], name[i+1:]
-	}
-	folder, kind := path.Split(name)
-	ours := (folder == "coinbench/" || strings.HasSuffix(folder, "/coinbench/")) && slices.Contains(settings.Services(), kind)
-	return kind, tag, ours || kind == des.Redis && !strings.HasSuffix(folder, "coinbench/")
-}
-
 // parse reads what a service is told.
 func parse(s cluster.Service) (settings.Settings, error) {
-	kind, tag, ok := parseImage(s.Image)
+	kind, tag, ok := cluster.OwnImage(s.Image)
 	if !ok {
-		return settings.Settings{}, fmt.Errorf("the simulator does not know the image %s; accepted: %s", s.Image, runnable)
+		return settings.Settings{}, fmt.Errorf("the simulator plays coinbench's own services, so it cannot run the image %s; accepted: %s", s.Image, cluster.OwnImages)
 	}
 	if kind == des.Redis {
 		return settings.Settings{}, nil
@@ -57,7 +42,7 @@ func (c *Cluster) Check(app cluster.App) error {
 		}
 		if err != nil {
 			key := "environment"
-			if _, _, ok := parseImage(s.Image); !ok {
+			if _, _, ok := cluster.OwnImage(s.Image); !ok {
 				key = "image"
 			}
 			faults = append(faults, app.Fault([]string{"services", s.Name, key}, err.Error(), ""))

@@ -249,7 +249,7 @@ func (c *Cluster) Scale(ctx context.Context, name string, replicas int) error {
 		return fmt.Errorf("scale %s: %w", name, err)
 	}
 	defer func() { s.busy = false }()
-	if kind, _, _ := parseImage(s.spec.Image); replicas < 0 || kind == des.Redis && replicas > 1 {
+	if kind, _, _ := cluster.OwnImage(s.spec.Image); replicas < 0 || kind == des.Redis && replicas > 1 {
 		return fmt.Errorf("scale %s: %d replicas; accepted: a number, at least 0, and at most 1 of redis", name, replicas)
 	}
 	from := s.spec.Replicas

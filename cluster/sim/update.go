@@ -37,7 +37,7 @@ func (c *Cluster) Rollback(ctx context.Context, name string) error {
 // Restart replaces every task by one that is the same.
 func (c *Cluster) Restart(ctx context.Context, name string) error {
 	return c.alter(ctx, "restart", name, func(s *service) (cluster.Service, movement, error) {
-		if kind, _, _ := parseImage(s.spec.Image); kind == des.Redis {
+		if kind, _, _ := cluster.OwnImage(s.spec.Image); kind == des.Redis {
 			return cluster.Service{}, movement{}, errors.New("redis is no replica of the simulated cluster")
 		}
 		return s.spec, movement{force: true}, nil
@@ -66,8 +66,8 @@ func (c *Cluster) alter(ctx context.Context, verb, name string, to func(*service
 	if err == nil {
 		_, err = parse(after)
 	}
-	was, _, _ := parseImage(s.spec.Image)
-	if is, _, _ := parseImage(after.Image); err == nil && (is != was || is == des.Redis && !s.spec.SameTasks(after)) {
+	was, _, _ := cluster.OwnImage(s.spec.Image)
+	if is, _, _ := cluster.OwnImage(after.Image); err == nil && (is != was || is == des.Redis && !s.spec.SameTasks(after)) {
 		err = fmt.Errorf("image %s cannot become %s; accepted: another tag of the same service, and none of redis", s.spec.Image, after.Image)
 	}
 	if err != nil {

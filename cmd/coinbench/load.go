@@ -9,10 +9,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -216,8 +214,7 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload) (*l
 	if err := w.Validate(); err != nil {
 		return nil, usage(err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	ctx, stop := interruptible()
 	l := &loading{p: p, ctx: ctx, start: time.Now(), live: newLiveLine(p.stderr), closers: []func(){stop}}
 	if err := loadgen.CheckTargets(ctx, w, f.allow, nil); err != nil {
 		l.close()

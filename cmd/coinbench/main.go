@@ -31,28 +31,40 @@ type process struct {
 }
 
 func main() {
+	keepPipes()
 	os.Exit(run(process{os.Args[1:], os.LookupEnv, os.Environ(), os.Stdin, os.Stdout, os.Stderr}))
 }
 
 // run is the whole program: it returns the exit code and prints nothing but to the given streams.
 func run(p process) int {
-	root := rootCommand(p)
-	root.SetArgs(p.args)
-	root.SetIn(p.stdin)
-	root.SetOut(p.stdout)
-	root.SetErr(p.stderr)
-	err := root.Execute()
-	if err == nil {
+	out := &output{Writer: p.stdout}
+	p.stdout, p.stderr = out, messages{p.stderr}
+	err := execute(p)
+	if e := out.err(); e != nil && !errors.Is(err, e) {
+		err = errors.Join(err, unmeasured(fmt.Errorf("write to standard output: %w", e)))
+	}
+	if unlessGone(err) == nil { // what was to be printed has no reader any more: none of this is a fault
 		return exitPass
 	}
 	var coded *exitError
 	if !errors.As(err, &coded) {
 		coded = &exitError{exitUsage, fmt.Errorf("%w\nsee 'coinbench help'", err)}
+		err = coded
 	}
-	if coded.err != nil {
-		fmt.Fprintf(p.stderr, "coinbench: %v\n", coded.err)
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(p.stderr, "coinbench: %s\n", text)
 	}
 	return coded.code
+}
+
+// execute runs the command that the arguments name.
+func execute(p process) error {
+	root := rootCommand(p)
+	root.SetArgs(p.args)
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	return root.Execute()
 }
 
 // exitError carries the exit code with an error; a nil err means that all has been said.
@@ -63,7 +75,7 @@ type exitError struct {
 
 func (e *exitError) Error() string {
 	if e.err == nil {
-		return fmt.Sprintf("exit %d", e.code)
+		return ""
 	}
 	return e.err.Error()
 }
@@ -118,7 +130,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 		benchCommand(p), attackCommand(p), searchCommand(p),
 		explainCommand(p), calibrateCommand(p), predictCommand(p), proveCommand(p), planCommand(p),
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),
-		serviceCommand(p), healthcheckCommand(p),
+		serviceCommand(p), healthcheckCommand(p), versionCommand(p),
 		upCommand(p), psCommand(p), scaleCommand(p), updateCommand(p), rollbackCommand(p), restartCommand(p), logsCommand(p), downCommand(p),
 		swarmCommand(p), imagesCommand(p), doctorCommand(p),
 		relayCommand(p), loadCommand(p), vitalsCommand(p), killContainerCommand(p), pauseContainerCommand(p), registryCommand(p),

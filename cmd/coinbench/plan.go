@@ -156,7 +156,7 @@ func modelOf(p process, path, out string, where clusterFlags) (model.Model, erro
 		return model.Model{}, err
 	}
 	dir := filepath.Join(out, "bottleneck")
-	if _, err := record(p, s, where, dir, false); err != nil {
+	if _, err := recordAlone(p, s, where, dir); err != nil {
 		return model.Model{}, unmeasured(err)
 	}
 	m, err := calibrate(dir)

@@ -80,16 +80,15 @@ Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be m
 
 func prove(p process, path, out string, n int, seed uint64, length time.Duration, retries int, where clusterFlags) (reports.Proof, error) {
 	proof := reports.Proof{Seed: seed, Cluster: where.name, LengthS: length.Seconds()}
-	linked := out == ""
-	if linked {
-		out = filepath.Join("runs", "prove", time.Now().UTC().Format("20060102T150405Z"))
+	to, err := folder(out, "prove")
+	if err == nil {
+		out = to.dir
+		err = os.MkdirAll(out, 0o755)
 	}
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		return proof, unmeasured(err)
+	if err != nil {
+		return proof, withCode(folderCode(err), err)
 	}
-	if linked {
-		link(out)
-	}
+	to.link()
 	var m model.Model
 	if path == "" {
 		s, err := loadScenario(p, "bottleneck", nil)
@@ -97,7 +96,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 			return proof, err
 		}
 		dir := filepath.Join(out, "bottleneck")
-		if _, err := record(p, s, where, dir, false); err != nil {
+		if _, err := recordAlone(p, s, where, dir); err != nil {
 			return proof, unmeasured(err)
 		}
 		if m, err = calibrate(dir); err != nil {
@@ -160,7 +159,7 @@ func measureSetting(p process, m model.Model, s model.Setting, length time.Durat
 	if len(s.Environment) > 0 {
 		return nil, usage(errors.New("a setting with other variables than the scenario's cannot be measured; write a scenario of your own"))
 	}
-	if _, err := record(p, scenario, where, dir, false); err != nil {
+	if _, err := recordAlone(p, scenario, where, dir); err != nil {
 		return nil, unmeasured(err)
 	}
 	a, err := analyse(p, dir)

@@ -1,11 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
+	"syscall"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"coinbench/capacity"
 	"coinbench/history"
@@ -24,7 +25,12 @@ func reportCommand(p process) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			return publish(p, args[0], a)
+			err = publish(p, args[0], a)
+			if isReadOnly(err) { // it was not made here, and what it says was printed
+				fmt.Fprintf(p.stderr, "coinbench: not written: %v\n", err)
+				return exit(a.Overall.Outcome.ExitCode())
+			}
+			return err
 		},
 	}
 }
@@ -56,12 +62,12 @@ func objectives(run *history.Run) ([]capacity.Objective, error) {
 	return all, nil
 }
 
-// publish prints the report and writes every output into the folder. The exit code is the verdict's.
+// publish writes every output into the folder, then prints the report. The exit code is the verdict's.
 func publish(p process, dir string, a *capacity.Analysis) error {
-	if err := reports.Text(p.stdout, a, textOptions(p)); err != nil {
-		return unmeasured(fmt.Errorf("print report: %w", err))
-	}
 	paths, err := reports.Write(dir, a)
+	if text := unlessGone(reports.Text(p.stdout, a, textOptions(p))); text != nil {
+		err = errors.Join(err, fmt.Errorf("print report: %w", text))
+	}
 	if len(paths) > 0 {
 		fmt.Fprintf(p.stdout, "\nWritten to %s:\n", dir)
 		for _, path := range paths {
@@ -74,10 +80,15 @@ func publish(p process, dir string, a *capacity.Analysis) error {
 	return exit(a.Overall.Outcome.ExitCode())
 }
 
+// isReadOnly says whether somebody else's folder was the reason.
+func isReadOnly(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}
+
 func textOptions(p process) reports.TextOptions {
 	o := reports.TextOptions{}
 	_, plain := p.env("NO_COLOR")
-	if f, ok := p.stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if terminal(p.stdout) != nil {
 		o.Color = !plain
 	}
 	return o

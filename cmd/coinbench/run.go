@@ -4,10 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,11 +31,13 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
   coinbench run smoke --publish webui=0 --out /tmp/smoke`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			ctx, stop := interruptible() // until the report is written: the end of a run is no time to lose it
+			defer stop()
 			s, err := loadScenario(p, args[0], sets)
 			if err != nil {
 				return err
 			}
-			return play(p, s, where, out)
+			return play(ctx, p, s, where, out)
 		},
 	}
 	setFlag(c, &sets)
@@ -49,21 +47,30 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 }
 
 // play runs a scenario from an empty folder to its report.
-func play(p process, s scenarios.Scenario, where clusterFlags, out string) error {
-	dir := out
-	if dir == "" {
-		dir = filepath.Join("runs", s.Name, time.Now().UTC().Format("20060102T150405Z"))
-	}
-	recorded, err := record(p, s, where, dir, out == "")
-	if !recorded {
+func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, out string) error {
+	to, err := folder(out, s.Name)
+	if err != nil {
 		return err
 	}
-	return conclude(p, dir, err)
+	recorded, err := record(ctx, p, s, where, to)
+	if !recorded {
+		to.giveUp()
+		return err
+	}
+	return conclude(p, to.dir, err)
+}
+
+// recordAlone is record for a command that plays several runs: Ctrl-C ends the one that is being played.
+func recordAlone(p process, s scenarios.Scenario, where clusterFlags, dir string) (recorded bool, err error) {
+	ctx, stop := interruptible()
+	defer stop()
+	return record(ctx, p, s, where, runFolder{dir: dir})
 }
 
 // record runs a scenario and records it in a folder. recorded is false when there is nothing to report.
-func record(p process, s scenarios.Scenario, where clusterFlags, dir string, linked bool) (recorded bool, err error) {
+func record(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, to runFolder) (recorded bool, err error) {
 	start := time.Now()
+	dir := to.dir
 	sink := &scenarios.Sink{}
 	c, err := where.cluster(request{dir: dir, seed: s.Seed, start: start, sink: sink.Event})
 	if err != nil {
@@ -77,18 +84,11 @@ func record(p process, s scenarios.Scenario, where clusterFlags, dir string, lin
 		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(),
 	}, s.Source, s.App.Source)
 	if err != nil {
-		return false, unmeasured(err)
+		return false, withCode(folderCode(err), err)
 	}
-	if linked {
-		link(dir)
-	}
+	to.link()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	progress := newProgressPrinter(p.stderr)
-	context.AfterFunc(ctx, func() {
-		stop() // a second Ctrl-C ends the process at once; the replicas end with it
-	})
 	fmt.Fprintf(p.stderr, "%s on %s, about %s, recorded in %s\n", s.Name, where.name, s.Estimate().Round(time.Second), dir)
 	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: progress.show, Play: c.play})
 	progress.clear()
@@ -112,14 +112,4 @@ func conclude(p process, dir string, stopped error) error {
 		return unmeasured(stopped)
 	}
 	return published
-}
-
-// link makes runs/SCENARIO/latest point at the run, where links can be made.
-func link(dir string) {
-	latest := filepath.Join(filepath.Dir(dir), "latest")
-	if info, err := os.Lstat(latest); err == nil && info.Mode()&os.ModeSymlink == 0 {
-		return // somebody's own
-	}
-	_ = os.Remove(latest)
-	_ = os.Symlink(filepath.Base(dir), latest)
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/signal"
 	"strings"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -33,11 +31,6 @@ func labCommand(p process) *cobra.Command {
 	c.PersistentFlags().StringVar(&name, "name", name, "name of the lab; several can be up at once")
 	c.AddCommand(labUp(p, &name), labDown(p, &name), labPs(p, &name), labKill(p, &name), labStart(p, &name), labEnv(p, &name))
 	return c
-}
-
-// interruptible is a context that Ctrl-C ends.
-func interruptible() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 }
 
 func labUp(p process, name *string) *cobra.Command {

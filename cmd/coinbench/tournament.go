@@ -6,7 +6,6 @@ import (
 	"maps"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -56,10 +55,12 @@ prints one table and writes it with one plot: what each strategy took, what it l
 			if rate != "" {
 				sets = append(sets, "rate="+rate)
 			}
-			if out == "" {
-				out = filepath.Join("runs", "tournament", time.Now().UTC().Format("20060102T150405Z"))
+			to, err := folder(out, "tournament")
+			if err != nil {
+				return err
 			}
-			return tournament(p, all, sets, where, out)
+			defer to.giveUp() // if nothing came of it
+			return tournament(p, all, sets, where, to.dir)
 		},
 	}
 	var every []string
@@ -112,7 +113,7 @@ func tournament(p process, all []contender, sets []string, where clusterFlags, o
 		}
 		fmt.Fprintf(p.stderr, "%s: ", k.name)
 		dir := filepath.Join(out, k.name)
-		recorded, stopped := record(p, s, where, dir, false)
+		recorded, stopped := recordAlone(p, s, where, dir)
 		if !recorded {
 			return stopped
 		}

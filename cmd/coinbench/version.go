@@ -1,6 +1,24 @@
 package main
 
-import "runtime/debug"
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+func versionCommand(p process) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  coinbench version",
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(p.stdout, "coinbench version %s\n", version())
+			return err
+		},
+	}
+}
 
 // release is set by the linker when a release is built: -ldflags '-X main.release=v1.2.3'.
 var release string

@@ -20,9 +20,9 @@ var may = map[string][]string{
 	".":         {},
 	"cmd":       {".", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services", "internal"},
 	"scenarios": {"cluster", "loadgen", "capacity", "history", "services/settings"},
-	"reports":   {"capacity", "history"},
+	"reports":   {"capacity", "history", "internal/visible"},
 	"cluster":   {"history", "services/settings", "internal/seeded"},
-	"loadgen":   {"history", "internal/precise"},
+	"loadgen":   {"history", "internal/precise", "internal/visible"},
 	"capacity":  {"history", "services/settings", "internal/seeded"},
 	"history":   {},
 	"services":  {"history", "internal/precise"}, // of history the names of the series only
