@@ -269,6 +269,7 @@ func TestBusyPort(t *testing.T) {
 	if err := c.Deploy(t.Context(), app); err != nil {
 		t.Fatal(err)
 	}
+	defer c.Remove(context.Background())
 	if err := c.Scale(t.Context(), "webui", 1); err == nil || !strings.Contains(err.Error(), fmt.Sprint("port ", port)) {
 		t.Errorf("scaled onto a busy port: %v", err)
 	}
@@ -276,7 +277,8 @@ func TestBusyPort(t *testing.T) {
 	if err := c.Scale(t.Context(), "webui", 1); err != nil {
 		t.Fatal(err)
 	}
-	answer, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := client.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
 	if err != nil {
 		t.Fatal(err)
 	}

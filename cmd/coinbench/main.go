@@ -40,8 +40,12 @@ func run(p process) int {
 	out := &output{Writer: p.stdout}
 	p.stdout, p.stderr = out, messages{p.stderr}
 	err := execute(p)
-	if e := out.err(); e != nil && !errors.Is(err, e) {
-		err = errors.Join(err, unmeasured(fmt.Errorf("write to standard output: %w", e)))
+	if e := out.err(); e != nil {
+		if errors.Is(err, e) {
+			err = unmeasured(err)
+		} else {
+			err = errors.Join(err, unmeasured(fmt.Errorf("write to standard output: %w", e)))
+		}
 	}
 	if unlessGone(err) == nil { // what was to be printed has no reader any more: none of this is a fault
 		return exitPass
