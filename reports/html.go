@@ -94,7 +94,7 @@ type legendEntry struct {
 
 func newPage(a *capacity.Analysis) page {
 	p := page{A: a, Title: fmt.Sprintf("%s: %s", a.Run.Scenario, a.Overall.Outcome), Start: a.Run.Start.UTC().Format("2 January 2006, 15:04 UTC"),
-		Command: strings.Join(a.Run.Command, " "), Script: template.JS(pageScript)}
+		Command: repeatable(a.Run.Command), Script: template.JS(pageScript)}
 	if a.Overall.Incomplete != "" {
 		p.Title = fmt.Sprintf("%s: incomplete, %s", a.Run.Scenario, a.Overall.Outcome)
 	}

@@ -86,7 +86,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 	fmt.Fprintf(&b, "\n### Books\n\n%s\n", markdownText(a.Reconciliation.Why))
 	i := a.Run
 	fmt.Fprintf(&b, "\n### Run\n\n%s on %s, %s, %.1f s, seed %d, profile %s; %s.\n\nRepeat it with\n\n    %s\n", markdownText(i.Scenario), i.Cluster,
-		i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed, i.Profile, markdownText(host(i.Host)), strings.Join(i.Command, " "))
+		i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed, i.Profile, markdownText(host(i.Host)), repeatable(i.Command))
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -193,23 +193,6 @@ func TestJSONReadsBack(t *testing.T) {
 	}
 }
 
-func TestJUnit(t *testing.T) {
-	var suite struct {
-		Tests    int `xml:"tests,attr"`
-		Failures int `xml:"failures,attr"`
-		Errors   int `xml:"errors,attr"`
-		Cases    []struct {
-			Name string `xml:"name,attr"`
-		} `xml:"testcase"`
-	}
-	if err := xml.Unmarshal([]byte(render(t, reports.JUnit, small(t))), &suite); err != nil {
-		t.Fatal(err)
-	}
-	if suite.Tests != 4 || suite.Failures != 1 || suite.Errors != 1 || len(suite.Cases) != 4 || suite.Cases[1].Name != "hash_rate(w) > 12" {
-		t.Errorf("%+v", suite)
-	}
-}
-
 func TestTextColor(t *testing.T) {
 	a := small(t)
 	var plain, colored bytes.Buffer

@@ -189,5 +189,5 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 	i := a.Run
 	t.line("  %s on %s, %s, %.1f s, seed %d, profile %s", i.Scenario, i.Cluster, i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed, i.Profile)
 	t.line("  %s", host(i.Host))
-	t.line("  repeat: %s", strings.Join(i.Command, " "))
+	t.line("  repeat: %s", repeatable(i.Command))
 }

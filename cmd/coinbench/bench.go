@@ -64,6 +64,9 @@ Exit codes: 0 it was measured; 2 bad input; 3 nothing answered, or the generator
   coinbench bench -n 50 -c 20 -T application/octet-stream -p body.bin http://127.0.0.1:8002/`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("requests") && f.requests < 1 {
+				return usage(fmt.Errorf("-n %d: accepted: at least 1", f.requests))
+			}
 			w, err := f.workload(args[0])
 			if err != nil {
 				return usage(err)
@@ -109,8 +112,6 @@ func (f benchFlags) workload(url string) (loadgen.Workload, error) {
 		return w, errPatience(f.patience)
 	case f.clients < 1:
 		return w, fmt.Errorf("-c %d: accepted: at least 1", f.clients)
-	case f.requests < 0:
-		return w, fmt.Errorf("-n %d: accepted: at least 1", f.requests)
 	case w.Requests > 0 && int64(f.clients) > w.Requests:
 		return w, fmt.Errorf("-c %d with %d requests: accepted: at most as many clients as requests (-n)", f.clients, w.Requests)
 	}

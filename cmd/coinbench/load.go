@@ -234,7 +234,7 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload) (*l
 		}, nil, nil)
 		if err != nil {
 			l.close()
-			return nil, unmeasured(err)
+			return nil, withCode(folderCode(err), err)
 		}
 		l.event(history.RunBegin, map[string]string{"scenario": name, "steps": "0"})
 	}
