@@ -1,7 +1,6 @@
 package capacity
 
 import (
-	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -49,20 +48,19 @@ type Window struct {
 	SilentS       float64  `json:"silent_s"`                  // for which the workers, all together, waited after errors
 	LostToBackoff *float64 `json:"lost_to_backoff,omitempty"` // hashes that they would have made in that time at the baseline's hash rate
 
-	edges []phases // of each worker
+	edges []edges // of each worker
 }
 
-// phases are how long ago a worker completed its latest loop, at the window's begin and at its end, in seconds; 0 while it waits
-// after an error.
-type phases struct{ begin, end float64 }
+// edges are how far a worker was at the window's begin and at its end.
+type edges struct{ begin, end progress }
 
 // done is how many hashes were done in the window: the completed ones, and of those under way at its edges the part that had passed
 // at the given rate of one worker. Workers that are in step complete their loops in bursts, so that the completed ones alone
 // depend on the edges by up to a loop of each.
 func (w *Window) done(perWorkerS float64) float64 {
-	n := w.Hashes
+	n := 0.0
 	for _, e := range w.edges {
-		n += min(1, e.end*perWorkerS) - min(1, e.begin*perWorkerS)
+		n += e.end.done(perWorkerS) - e.begin.done(perWorkerS)
 	}
 	return n
 }
@@ -72,7 +70,6 @@ type WorkerRate struct {
 	Task   string  `json:"task"`
 	Hashes float64 `json:"hashes"`
 	PerS   float64 `json:"per_s"`
-	Method string  `json:"method"` // completions: from one completed loop to another; elapsed: over the time between two readings
 }
 
 // Loop is where an average loop of a worker spent its time.
@@ -179,33 +176,21 @@ func (w *Window) measure(s series) {
 	w.findBottleneck()
 }
 
-// measureWorkers finds the hash rate: for each worker the hashes between two completed loops over the time between them, so that
-// a window of few loops is exact; the sum over the workers.
+// measureWorkers finds the hash rate, the coins and the loop from the workers' counters.
 func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	var spans []span
 	stages := map[string]float64{}
-	rate, elapsed := 0.0, 0
 	sampled := 0.0
+	start := float64(s.start.UnixNano()) / 1e9
 	for _, t := range s.of(settings.Worker) {
 		sp, ok := t.between(begin, end)
 		if !ok || sp.seconds() <= 0 {
 			continue
 		}
 		spans = append(spans, sp)
-		r := sp.workerRate()
-		// A worker that was there for a part of the window counts for that part.
-		part := 1.0
-		if span := (end - begin).Seconds(); sp.seconds() < span-2*edge.Seconds() {
-			part = sp.seconds() / span
-		}
-		r.PerS *= part
-		if r.Method == byElapsed {
-			elapsed++
-		}
-		rate += r.PerS
-		w.Workers = append(w.Workers, r)
-		w.Hashes += r.Hashes
-		w.edges = append(w.edges, phases{phase(s, sp.first), phase(s, sp.last)})
+		p := sp.progress(start)
+		w.edges = append(w.edges, edges{p[0], p[len(p)-1]})
+		w.Hashes += sp.delta(history.Hashes)
 		w.Coins += sp.delta(history.Coins)
 		w.Lost += sp.delta(history.Lost)
 		w.Errors += sp.delta(history.WorkerErrors)
@@ -229,16 +214,16 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	if len(spans) == 0 {
 		return
 	}
-	e := &Estimate{Value: rate, Method: "hashes between the first and the last completed loop of each worker over the time between them, summed over the workers"}
-	if elapsed > 0 {
-		e.Method += fmt.Sprintf("; %s by the time between two readings, for few loops or a back-off", count(elapsed, "worker"))
+	alone := 0.0
+	if c := w.Config.Bounds(); len(w.Config.Replicas) > 0 && c.LoopS > 0 {
+		alone = 1 / c.LoopS
 	}
-	if stdErr := w.spread(spans); stdErr != nil {
-		e = NewEstimate(rate, *stdErr, float64(max(1, len(spans[0].inner)-2)), e.Method)
-	} else {
-		e.NoInterval = "too few readings"
-	}
+	e, rates := w.estimateRate(s, spans, alone)
 	w.HashRate = e
+	rate := e.Value
+	for i, sp := range spans {
+		w.Workers = append(w.Workers, WorkerRate{Task: sp.task.name, Hashes: sp.delta(history.Hashes), PerS: rates[i]})
+	}
 	if sampled > 0 {
 		w.CoinRate = counted(w.Coins, sampled, "coins found over the time between two readings; the interval is that of a count of independent events")
 	}
@@ -267,82 +252,12 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	}
 }
 
-// phase is how long before a reading its worker completed its latest loop, in seconds; 0 where that says nothing of the loop under way.
-func phase(s series, r history.Reading) float64 {
-	last := r.Values[history.LastHash]
-	if last <= 0 || r.Values[history.BackingOff] > 0 {
-		return 0
-	}
-	return max(0, float64(s.start.UnixNano())/1e9+r.At.Seconds()-last)
-}
-
 // workers is the number of workers in the window: what was asked for, or else what was seen.
 func (w *Window) workers() int {
 	if n := w.Config.Replicas[settings.Worker]; n > 0 {
 		return n
 	}
 	return len(w.Workers)
-}
-
-const (
-	byCompletions = "completions"
-	byElapsed     = "elapsed"
-)
-
-// workerRate is a worker's hash rate within the span. Completion to completion is exact for a loop of constant length; it
-// does not hold for a worker that stood still at an edge, whose rate is then taken over the time between the readings.
-func (s span) workerRate() WorkerRate {
-	hashes := s.delta(history.Hashes)
-	r := WorkerRate{Task: s.task.name, Hashes: hashes, PerS: hashes / s.seconds(), Method: byElapsed}
-	first, last := s.first.Values[history.LastHash], s.last.Values[history.LastHash]
-	if hashes < 2 || first <= 0 || last <= first || s.first.Values[history.Hashes] < 1 {
-		return r
-	}
-	if s.delta(history.Backoffs) > 0 || s.first.Values[history.BackingOff] > 0 || s.last.Values[history.BackingOff] > 0 {
-		return r
-	}
-	// Loops that were under way at the edges explain a difference of one loop at each; more is a standstill or a clock that stepped.
-	if between := last - first; math.Abs(between-s.seconds()) <= 2.5*between/hashes {
-		r.PerS, r.Method = hashes/between, byCompletions
-	}
-	return r
-}
-
-// spread is the standard error of the summed rate: the larger of what the differences between the workers say and what the
-// differences between successive parts of the window say, as far as there are several. A stall of the machine hits all workers at once,
-// so that only the parts show it.
-func (w *Window) spread(spans []span) *float64 {
-	var rates []float64
-	for _, r := range w.Workers {
-		rates = append(rates, r.PerS)
-	}
-	between, ok := deviation(rates)
-	between *= math.Sqrt(float64(len(rates))) // of a sum
-	var parts []float64
-	for k := 1; k < len(spans[0].inner); k++ {
-		total, n := 0.0, 0
-		for _, s := range spans {
-			if k >= len(s.inner) {
-				continue
-			}
-			part := span{task: s.task, first: s.inner[k-1], last: s.inner[k]}
-			first, last := part.first.Values[history.LastHash], part.last.Values[history.LastHash]
-			if hashes := part.delta(history.Hashes); hashes > 0 && first > 0 && last > first {
-				total, n = total+hashes/(last-first), n+1
-			}
-		}
-		if 2*n > len(spans) {
-			parts = append(parts, total/float64(n)*float64(len(spans)))
-		}
-	}
-	if along, several := deviation(parts); several {
-		ok = true
-		between = max(between, along/math.Sqrt(float64(len(parts)))) // of a mean
-	}
-	if !ok {
-		return nil
-	}
-	return ptr(between)
 }
 
 // deviation is the standard deviation of a sample; false when there are not two values.

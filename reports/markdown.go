@@ -47,7 +47,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		rows = append(rows, []string{w.Name, w.Config.String(), estimate(w.HashRate), figures(k.BoundPerS), "**" + windowLimit(w) + "**: " + k.Evidence, next, k.Try})
 	}
 	if len(rows) > 1 {
-		b.WriteString(markdownTable(rows) + "\n" + upperFirst(marginNote) + "\n")
+		b.WriteString(markdownTable(rows) + "\n" + marginNote + "\n")
 	} else {
 		b.WriteString("No window measured the workers.\n")
 	}

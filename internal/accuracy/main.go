@@ -1,0 +1,109 @@
+// Command accuracy makes docs/accuracy.md: what coinbench's estimates, intervals and tests are worth, each played many times on the
+// simulator and held against what is true there.
+//
+//	go run ./internal/accuracy                          all tables, to standard output
+//	go run ./internal/accuracy -into docs/accuracy.md rate-bias rate-coverage    these alone, in the page as it is
+//
+// A table is a file here with one line in tables.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+)
+
+// table is a section of the page.
+type table struct {
+	name  string // on the command line and in the page's marks
+	title string
+	text  string // what was done and what the columns are, in Markdown
+	rows  func() ([][]string, error)
+}
+
+// tables are the page's sections in their order.
+func tables() []table {
+	return []table{rateBias(), rateCoverage()}
+}
+
+const preface = `# Accuracy
+
+What the estimates, intervals and tests of coinbench are worth: each was played many times on the simulator and held against what is
+true there. Made by
+
+    go run ./internal/accuracy > docs/accuracy.md
+`
+
+func main() {
+	into := flag.String("into", "", "replace the named tables in this `page`, instead of printing")
+	flag.Parse()
+	if err := run(os.Stdout, *into, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "accuracy:", err)
+		os.Exit(1)
+	}
+}
+
+func run(w io.Writer, into string, names []string) error {
+	page := ""
+	if into != "" {
+		b, err := os.ReadFile(into)
+		if err != nil {
+			return fmt.Errorf("read the page: %w", err)
+		}
+		page = string(b)
+	}
+	var known []string
+	var sections strings.Builder
+	for _, t := range tables() {
+		known = append(known, t.name)
+		if len(names) > 0 && !slices.Contains(names, t.name) {
+			if old := section(page, t.name); old != "" {
+				sections.WriteString(old)
+			}
+			continue
+		}
+		rows, err := t.rows()
+		if err != nil {
+			return fmt.Errorf("table %s: %w", t.name, err)
+		}
+		sections.WriteString(begin(t.name) + "\n## " + t.title + "\n\n" + strings.TrimSpace(t.text) + "\n\n" + markdown(rows) + end(t.name))
+	}
+	for _, n := range names {
+		if !slices.Contains(known, n) {
+			return fmt.Errorf("unknown table %q; accepted: %s", n, strings.Join(known, ", "))
+		}
+	}
+	if into == "" {
+		_, err := io.WriteString(w, preface+sections.String())
+		return err
+	}
+	return os.WriteFile(into, []byte(preface+sections.String()), 0o644)
+}
+
+func begin(name string) string { return "\n<!-- " + name + " -->\n" }
+func end(name string) string   { return "<!-- end of " + name + " -->\n" }
+
+// section is a table as it is in the page, with its marks; "" where it is not.
+func section(page, name string) string {
+	_, rest, ok := strings.Cut(page, begin(name))
+	body, _, whole := strings.Cut(rest, end(name))
+	if !ok || !whole {
+		return ""
+	}
+	return begin(name) + body + end(name)
+}
+
+// markdown writes rows, the header first.
+func markdown(rows [][]string) string {
+	var b strings.Builder
+	for i, r := range rows {
+		b.WriteString("| " + strings.Join(r, " | ") + " |\n")
+		if i == 0 {
+			b.WriteString("|" + strings.Repeat("---|", len(r)) + "\n")
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"coinbench/capacity"
+	"coinbench/capacity/des"
+	"coinbench/history"
+	"coinbench/services/settings"
+)
+
+// setting is one state of the app with windows, as a scenario's steps deploy and measure play it on the simulator.
+type setting struct {
+	workers, rng, hasher int // hasher 0: 1
+	balance              des.Balance
+	env                  map[string]string // by "service/VARIABLE"
+	settle, window       time.Duration
+	windows              int // one after the other, at most a second and a half apart; 0: 1
+}
+
+// deployed is a simulation of the setting at its beginning, and the events that say what is in force.
+func (s setting) deployed(seed uint64) (*des.Sim, []history.Event, error) {
+	sim := des.New(des.Config{Seed: seed, Start: epoch()})
+	if err := sim.AddService(des.Service{Name: des.Redis}); err != nil {
+		return nil, nil, err
+	}
+	if err := sim.Scale(des.Redis, 1, des.Stop{}); err != nil {
+		return nil, nil, err
+	}
+	var events []history.Event
+	for _, v := range s.services() {
+		env, inForce := map[string]string{}, map[string]string{"replicas": fmt.Sprint(v.replicas)}
+		for name, value := range s.env {
+			if service, variable, _ := strings.Cut(name, "/"); service == v.name {
+				env[variable], inForce["env."+variable] = value, value
+			}
+		}
+		c, err := settings.Parse(v.name, env)
+		if err != nil {
+			return nil, nil, err
+		}
+		spec := des.Service{Settings: c}
+		if v.name == settings.RNG {
+			spec.Balance, inForce["balance"] = s.balance, string(s.balance)
+		}
+		if err := sim.AddService(spec); err != nil {
+			return nil, nil, err
+		}
+		if err := sim.Scale(v.name, v.replicas, des.Stop{}); err != nil {
+			return nil, nil, err
+		}
+		events = append(events, history.Event{Kind: history.ServiceDeployed, Service: v.name, Detail: inForce})
+	}
+	return sim, events, nil
+}
+
+type replicas struct {
+	name     string
+	replicas int
+}
+
+func (s setting) services() []replicas {
+	return []replicas{{settings.RNG, s.rng}, {settings.Hasher, max(1, s.hasher)}, {settings.Worker, s.workers}}
+}
+
+func epoch() time.Time { return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// play plays the setting and returns its history, with readings once a second and at the windows' edges. Windows begin at instants that
+// the seed draws.
+func (s setting) play(seed uint64) (*history.Run, error) {
+	sim, events, err := s.deployed(seed)
+	if err != nil {
+		return nil, err
+	}
+	run := &history.Run{Status: history.Finished, Events: events,
+		Manifest: history.Manifest{Version: history.Version, Scenario: "accuracy", Cluster: "sim", Simulated: true, Start: epoch(), Seed: seed}}
+	random := rand.New(rand.NewPCG(seed, 1))
+	var instants []time.Duration
+	end := s.settle
+	for i := range max(1, s.windows) {
+		begin := end + time.Duration((.5+random.Float64())*float64(time.Second))
+		end = begin + s.window
+		open := map[string]string{"name": fmt.Sprint("w", i)}
+		for _, v := range s.services() {
+			open["replicas."+v.name] = fmt.Sprint(v.replicas)
+		}
+		run.Events = append(run.Events, history.Event{At: begin, Kind: history.WindowOpen, Detail: open},
+			history.Event{At: end, Kind: history.WindowEnd, Detail: map[string]string{"name": fmt.Sprint("w", i)}})
+		instants = append(instants, begin, end)
+	}
+	for at := s.settle; at < end; at += time.Second {
+		instants = append(instants, at)
+	}
+	slices.Sort(instants)
+	for _, at := range instants {
+		sim.RunUntil(at)
+		run.Readings = append(run.Readings, sim.Readings()...)
+	}
+	run.End = end
+	return run, nil
+}
+
+// measure plays the setting and returns its windows.
+func (s setting) measure(seed uint64) ([]capacity.Window, error) {
+	run, err := s.play(seed)
+	if err != nil {
+		return nil, err
+	}
+	return capacity.Analyse(run).Windows, nil
+}
+
+// truth is the hash rate in the long run: of four simulations, for length each after a minute.
+func (s setting) truth(length time.Duration) (float64, error) {
+	const runs, warm = 4, time.Minute
+	rate := 0.0
+	for seed := range uint64(runs) {
+		sim, _, err := s.deployed(1e6 + seed)
+		if err != nil {
+			return 0, err
+		}
+		sim.RunUntil(warm)
+		before := sim.Totals(settings.Worker).Hashes
+		sim.RunUntil(warm + length)
+		rate += float64(sim.Totals(settings.Worker).Hashes-before) / length.Seconds() / runs
+	}
+	return rate, nil
+}
