@@ -46,6 +46,10 @@ type intervalJSON struct {
 	GivenUp  string           `json:"given_up,omitempty"`
 	Lag      string           `json:"lag,omitempty"`
 	MaxGap   time.Duration    `json:"max_gap"`
+	Epoch    time.Duration    `json:"epoch,omitempty"`
+	Until    time.Duration    `json:"until,omitempty"`
+	Served   []time.Duration  `json:"served,omitempty"` // since at: begin and length of the first span; since its end: of the next one
+	LastFail time.Duration    `json:"last_failure,omitempty"`
 	Parts    []partJSON       `json:"parts,omitempty"`
 }
 
@@ -61,7 +65,12 @@ type partJSON struct {
 // MarshalJSON writes the interval as one line of intervals.jsonl.
 func (i Interval) MarshalJSON() ([]byte, error) {
 	j := intervalJSON{At: i.At, Length: i.Length, Due: i.Due, OK: i.OK, Failures: i.Failures, Bytes: i.Bytes, Received: i.Received,
-		Replicas: i.Replicas, Versions: i.Versions, MaxGap: i.MaxGap}
+		Replicas: i.Replicas, Versions: i.Versions, MaxGap: i.MaxGap, Epoch: i.Epoch, Until: i.Until, LastFail: i.LastFail}
+	from := i.At
+	for _, s := range i.Served {
+		j.Served = append(j.Served, s.Begin-from, s.End-s.Begin)
+		from = s.End
+	}
 	var errs [4]error
 	j.Response, errs[0] = encodeHistogram(i.Response)
 	j.Service, errs[1] = encodeHistogram(i.Service)
@@ -87,7 +96,14 @@ func (i *Interval) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	*i = Interval{At: j.At, Length: j.Length, Due: j.Due, OK: j.OK, Failures: j.Failures, Bytes: j.Bytes, Received: j.Received,
-		Replicas: j.Replicas, Versions: j.Versions, MaxGap: j.MaxGap}
+		Replicas: j.Replicas, Versions: j.Versions, MaxGap: j.MaxGap, Epoch: j.Epoch, Until: j.Until, LastFail: j.LastFail}
+	from := i.At
+	for n := 0; n+1 < len(j.Served); n += 2 {
+		s := Span{Begin: from + j.Served[n]}
+		s.End = s.Begin + j.Served[n+1]
+		i.Served = append(i.Served, s)
+		from = s.End
+	}
 	var errs [4]error
 	i.Response, errs[0] = decodeHistogram(j.Response)
 	i.Service, errs[1] = decodeHistogram(j.Service)
@@ -126,53 +142,4 @@ func decodeHistogram(encoded string) (*Histogram, error) {
 		return nil, fmt.Errorf("decode histogram: %w", err)
 	}
 	return h, nil
-}
-
-// Merge adds the requests of other to i, as if one generator had made both: counts add up, histograms merge, the longer
-// gap stays. Percentiles of the result are those of all the requests together, within the histogram's precision.
-func (i *Interval) Merge(other Interval) {
-	end := max(i.At+i.Length, other.At+other.Length)
-	if i.Length == 0 && i.Due == 0 {
-		i.At = other.At
-	}
-	i.At = min(i.At, other.At)
-	i.Length = end - i.At
-	i.Due += other.Due
-	i.OK += other.OK
-	i.Bytes += other.Bytes
-	i.Received += other.Received
-	i.Failures = addCounts(i.Failures, other.Failures)
-	i.Replicas = addCounts(i.Replicas, other.Replicas)
-	i.Versions = addCounts(i.Versions, other.Versions)
-	i.Response = mergeHistogram(i.Response, other.Response)
-	i.Service = mergeHistogram(i.Service, other.Service)
-	i.Lag = mergeHistogram(i.Lag, other.Lag)
-	i.GivenUp = mergeHistogram(i.GivenUp, other.GivenUp)
-	i.MaxGap = max(i.MaxGap, other.MaxGap)
-	for _, p := range other.Parts {
-		i.Part(p.Replica, p.Version).Merge(p)
-	}
-}
-
-// Failed is the number of requests that did not succeed, the dropped ones among them.
-func (i Interval) Failed() int64 { return sumOf(i.Failures) }
-
-func addCounts[K comparable](to, from map[K]int64) map[K]int64 {
-	if to == nil && len(from) > 0 {
-		to = make(map[K]int64, len(from))
-	}
-	for k, n := range from {
-		to[k] += n
-	}
-	return to
-}
-
-func mergeHistogram(to, from *Histogram) *Histogram {
-	if to == nil {
-		to = NewHistogram()
-	}
-	if from != nil {
-		to.Merge(from)
-	}
-	return to
 }

@@ -67,7 +67,8 @@ type Sample struct {
 	Version string        `json:"version,omitempty"` // from X-Coinbench-Version
 }
 
-// Interval is one second (or the rest of one) of a load. A request counts in the interval in which it ended.
+// Interval is one second (or the rest of one) of a load. A request counts in the interval in which it ended. A second has an interval
+// for each Epoch of its requests, of which there are several only where something happened to the service.
 // Histograms are in nanoseconds, three significant digits, and merge by addition.
 type Interval struct {
 	At       time.Duration    // begin, since Manifest.Start
@@ -84,6 +85,10 @@ type Interval struct {
 	GivenUp  *Histogram       // of requests whose class is GivenUp: done - due, which their response time exceeds
 	Lag      *Histogram       // of every request that was sent: sent - due
 	MaxGap   time.Duration    // the longest time without a success that ended here
+	Epoch    time.Duration    // the requests fell due at this edge (see Edges) or later; 0: no edge was before them
+	Until    time.Duration    // and before this one; 0: none had come yet
+	Served   []Span           // when requests succeeded, which tells where the gaps of GapResolution and more are; nil: nothing did, or it is not known
+	LastFail time.Duration    // when the last request that failed ended, Cancelled ones left aside; 0: none failed, or it is not known
 	Parts    []Part           // what is known of single replicas and versions, by replica and version
 }
 

@@ -62,6 +62,7 @@ type engine struct {
 	patience                time.Duration // see Workload.Patience
 	maxSamples, maxFailures int64
 	failuresKept            atomic.Int64
+	edges                   *history.Edges
 	lastOK                  atomic.Int64 // instant of the latest success
 	seq                     atomic.Int64 // requests begun or due
 	stopped                 atomic.Bool  // what is in flight is cancelled
@@ -137,7 +138,7 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 		}
 	}
 	for range runtime.GOMAXPROCS(0) * 2 {
-		e.shards = append(e.shards, &shard{e: e, current: new(tally)})
+		e.shards = append(e.shards, &shard{e: e})
 	}
 	return e, nil
 }
@@ -148,11 +149,14 @@ func (e *engine) run(ctx context.Context, rec Recorder) (history.LoadEndRecord, 
 	if e.client != nil {
 		defer e.client.CloseIdleConnections()
 	}
+	if r, ok := rec.(Edged); ok {
+		e.edges = r.Edges()
+	}
 	before := usage()
 	e.begin = e.now()
 	e.lastOK.Store(int64(e.begin))
 
-	c := &collector{e: e, rec: rec, pending: map[int64]*history.Interval{}}
+	c := &collector{e: e, rec: rec, pending: map[int64][]*history.Interval{}}
 	c.totals = totals{replicas: map[string]int64{}, lag: history.NewHistogram(), service: history.NewHistogram()}
 	var end atomic.Int64
 	done := make(chan struct{})

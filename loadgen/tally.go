@@ -1,6 +1,8 @@
 package loadgen
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +15,8 @@ const window = time.Second
 
 // tally sums up the requests of one window in one shard. Its histograms are made when they are first needed.
 type tally struct {
-	window   int64 // number of the window
+	window   int64         // number of the window
+	epoch    time.Duration // see history.Edges
 	ok       int64
 	bytes    int64
 	received int64
@@ -27,6 +30,8 @@ type tally struct {
 	waited   *history.Histogram // of requests that had to wait for a connection
 	parts    []*tallyPart       // by number of a pair of names; nil: not met yet
 	maxGap   time.Duration
+	served   []history.Span
+	lastFail time.Duration
 }
 
 // tallyPart is what is known of a replica of a version.
@@ -36,7 +41,7 @@ type tallyPart struct {
 	response *history.Histogram
 }
 
-func (t *tally) reset(window int64) {
+func (t *tally) reset(window int64, epoch time.Duration) {
 	clear(t.replicas)
 	clear(t.versions)
 	for _, h := range []*history.Histogram{t.response, t.service, t.givenUp, t.lag, t.waited} {
@@ -52,7 +57,7 @@ func (t *tally) reset(window int64) {
 			}
 		}
 	}
-	*t = tally{window: window, replicas: t.replicas, versions: t.versions, parts: t.parts,
+	*t = tally{window: window, epoch: epoch, served: t.served[:0], replicas: t.replicas, versions: t.versions, parts: t.parts,
 		response: t.response, service: t.service, givenUp: t.givenUp, lag: t.lag, waited: t.waited}
 }
 
@@ -72,10 +77,14 @@ func (t *tally) add(o *outcome, part int) {
 		t.ok++
 		history.Observe(&t.response, o.done-o.due)
 		history.Observe(&t.service, o.done-o.sent)
+		t.served = history.Succeeded(t.served, o.done)
 	} else {
 		t.failures[o.class]++
 		if o.class.class().GivenUp() {
 			history.Observe(&t.givenUp, o.done-o.due)
+		}
+		if o.class != cancelled {
+			t.lastFail = max(t.lastFail, o.done)
 		}
 	}
 	if o.class != dropped {
@@ -119,7 +128,8 @@ func (p *tallyPart) add(o *outcome) {
 type shard struct {
 	e       *engine
 	mu      sync.Mutex
-	current *tally
+	window  int64    // the one that is counted in
+	current []*tally // of this window, by epoch; mostly one
 	aside   []*tally
 	spare   []*tally
 	chunk   []outcome // requests to be kept one by one
@@ -142,14 +152,18 @@ func (s *shard) record(o *outcome) {
 		}
 	}
 	win := int64((o.done - e.begin) / window)
+	epoch := e.edges.Epoch(o.due)
 	keep := o.seq < e.maxSamples
 	if !keep && o.class != ok && e.failuresKept.Load() < e.maxFailures {
 		keep = e.failuresKept.Add(1) <= e.maxFailures
 	}
 	s.mu.Lock()
-	t := s.current
-	if win > t.window { // an older one counts in the current window: it was late for its own
-		t = s.rotate(win)
+	if win > s.window { // an older one counts in the current window: it was late for its own
+		s.rotate(win)
+	}
+	t := s.tally(epoch)
+	if o.class != ok && o.class != cancelled {
+		e.edges.Fail(o.done)
 	}
 	t.add(o, s.pairs.id(e, o.replica, o.version))
 	t.maxGap = max(t.maxGap, gap)
@@ -162,16 +176,26 @@ func (s *shard) record(o *outcome) {
 	s.mu.Unlock()
 }
 
-// rotate puts the current tally aside and begins one for the window. The lock is held.
-func (s *shard) rotate(win int64) *tally {
-	s.aside = append(s.aside, s.current)
-	if n := len(s.spare); n > 0 {
-		s.current, s.spare = s.spare[n-1], s.spare[:n-1]
-	} else {
-		s.current = new(tally)
+// rotate puts the tallies of the current window aside and begins another. The lock is held.
+func (s *shard) rotate(win int64) {
+	s.aside = append(s.aside, s.current...)
+	s.current, s.window = s.current[:0], win
+}
+
+// tally is the one of an epoch in the current window. The lock is held.
+func (s *shard) tally(epoch time.Duration) *tally {
+	for n := len(s.current) - 1; n >= 0; n-- {
+		if s.current[n].epoch == epoch {
+			return s.current[n]
+		}
 	}
-	s.current.reset(win)
-	return s.current
+	t := new(tally)
+	if n := len(s.spare); n > 0 {
+		t, s.spare = s.spare[n-1], s.spare[:n-1]
+	}
+	t.reset(s.window, epoch)
+	s.current = append(s.current, t)
+	return t
 }
 
 // kept passes full chunks of outcomes to the collector, and empty ones back. What waits here is bounded by
@@ -235,8 +259,8 @@ type totals struct {
 type collector struct {
 	e       *engine
 	rec     Recorder
-	next    int64 // window to be written next
-	pending map[int64]*history.Interval
+	next    int64                         // window to be written next
+	pending map[int64][]*history.Interval // by window: one for each epoch, in their order
 	totals  totals
 	sample  history.Sample
 }
@@ -260,7 +284,7 @@ func (c *collector) writeKept() error {
 func (c *collector) gather(win int64) {
 	for _, s := range c.e.shards {
 		s.mu.Lock()
-		if s.current.window < win {
+		if s.window < win {
 			s.rotate(win)
 		}
 		aside := s.aside
@@ -282,28 +306,32 @@ func (c *collector) gather(win int64) {
 	}
 }
 
-// interval returns the interval that is being put together for a window.
-func (c *collector) interval(win int64) *history.Interval {
+// interval returns the interval that is being put together for a window and an epoch.
+func (c *collector) interval(win int64, epoch time.Duration) *history.Interval {
 	win = max(win, c.next)
-	iv := c.pending[win]
-	if iv == nil {
-		iv = &history.Interval{
-			At: c.e.begin + time.Duration(win)*window, Length: window,
-			Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{},
-			Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram(),
-		}
-		c.pending[win] = iv
+	all := c.pending[win]
+	at, known := slices.BinarySearchFunc(all, epoch, func(i *history.Interval, epoch time.Duration) int { return cmp.Compare(i.Epoch, epoch) })
+	if known {
+		return all[at]
 	}
+	iv := &history.Interval{
+		At: c.e.begin + time.Duration(win)*window, Length: window, Epoch: epoch,
+		Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{},
+		Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram(),
+	}
+	c.pending[win] = slices.Insert(all, at, iv)
 	return iv
 }
 
 func (c *collector) merge(t *tally) {
-	iv := c.interval(t.window)
+	iv := c.interval(t.window, t.epoch)
 	iv.OK += t.ok
 	iv.Due += t.ok
 	iv.Bytes += t.bytes
 	iv.Received += t.received
 	iv.MaxGap = max(iv.MaxGap, t.maxGap)
+	iv.Served = history.Unite(iv.Served, t.served)
+	iv.LastFail = max(iv.LastFail, t.lastFail)
 	c.totals.ok += t.ok
 	c.totals.received += t.received
 	c.totals.maxGap = max(c.totals.maxGap, t.maxGap)
@@ -372,12 +400,27 @@ func (c *collector) write(win int64) error {
 		return err
 	}
 	for ; c.next < win; c.next++ {
-		iv := c.interval(c.next)
-		delete(c.pending, c.next)
+		if err := c.record(c.next); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// record hands the intervals of a window to the recorder, an empty one where there is none.
+func (c *collector) record(win int64) error {
+	if len(c.pending[win]) == 0 {
+		c.interval(win, c.e.edges.Epoch(c.e.begin+time.Duration(win)*window))
+	}
+	for _, iv := range c.pending[win] {
+		if iv.Until = c.e.edges.Until(iv.Epoch); iv.Until > iv.At+iv.Length {
+			iv.Until = 0 // as if it were written at its end
+		}
 		if err := c.rec.Interval(*iv); err != nil {
 			return err
 		}
 	}
+	delete(c.pending, win)
 	return nil
 }
 
@@ -413,21 +456,26 @@ func (c *collector) run(done <-chan struct{}, end *atomic.Int64) error {
 func (c *collector) finish(end time.Duration) error {
 	last := int64(max(end-c.e.begin, 0) / window)
 	c.gather(last + 2) // whatever was stamped later than the end counts in the last interval
-	if iv := c.pending[last+1]; iv != nil {
-		end = max(end, iv.At+time.Millisecond)
+	if late := c.pending[last+1]; len(late) > 0 {
+		end = max(end, late[0].At+time.Millisecond)
 		last++
 	}
 	if err := c.write(last); err != nil {
 		return err
 	}
-	iv := c.interval(last)
-	iv.Length = end - iv.At
-	if gap := end - time.Duration(c.e.lastOK.Load()); gap > iv.MaxGap {
-		iv.MaxGap = gap // no success until the very end
-	}
-	c.totals.maxGap = max(c.totals.maxGap, iv.MaxGap)
-	if iv.Length <= 0 && iv.Due == 0 {
+	gap := end - time.Duration(c.e.lastOK.Load()) // no success until the very end
+	c.totals.maxGap = max(c.totals.maxGap, gap)
+	at := c.e.begin + time.Duration(last)*window
+	if end <= at && len(c.pending[last]) == 0 {
 		return nil
 	}
-	return c.rec.Interval(*iv)
+	if len(c.pending[last]) == 0 {
+		c.interval(last, c.e.edges.Epoch(at))
+	}
+	for _, iv := range c.pending[last] {
+		iv.Length = end - iv.At
+	}
+	final := c.pending[last][len(c.pending[last])-1]
+	final.MaxGap = max(final.MaxGap, gap)
+	return c.record(last)
 }

@@ -89,3 +89,8 @@ type Recorder interface {
 	Interval(history.Interval) error
 	Sample(history.Sample) error // the first MaxSamples requests, and failures up to MaxFailures beyond
 }
+
+// Edged is a Recorder that knows at which instants something happens to the service: requests are counted apart by them.
+type Edged interface {
+	Edges() *history.Edges
+}

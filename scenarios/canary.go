@@ -11,7 +11,6 @@ import (
 	"coinbench/capacity"
 	"coinbench/cluster"
 	"coinbench/history"
-	"coinbench/loadgen"
 )
 
 // canary replaces one replica, compares it with the rest by the requests of the loads in the background, and goes on or back.
@@ -139,18 +138,4 @@ func (st *stage) watching(service string) *watch {
 		return nil
 	}
 	return st.watch
-}
-
-// seen is a recorder that shows requests to whoever watches.
-type seen struct {
-	loadgen.Recorder
-	st      *stage
-	service string
-}
-
-func (r seen) Sample(s history.Sample) error {
-	if w := r.st.watching(r.service); w != nil {
-		w.sample(s)
-	}
-	return r.Recorder.Sample(s)
 }

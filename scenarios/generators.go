@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -128,6 +129,7 @@ type merger struct {
 	recorded int64 // requests in the intervals that were recorded
 	told     int64 // requests that the generators counted
 	last     time.Duration
+	gaps     *history.Gaps // nil: no interval was recorded yet
 }
 
 type copyRecord struct {
@@ -170,27 +172,16 @@ func (m *merger) take(copy int, node string, message []byte) error {
 // merge records every interval that all generators have told, or that no one can tell any more.
 func (m *merger) merge(final bool) error {
 	for {
-		var merged *history.Interval
+		var second []history.Interval
 		for i := range m.copies {
-			c := &m.copies[i]
-			if len(c.intervals) == 0 {
-				if !c.ended && !final {
-					return nil
-				}
-				continue
+			switch c := &m.copies[i]; {
+			case len(c.intervals) > 0:
+				second = append(second, c.intervals[0])
+			case !c.ended && !final:
+				return nil
 			}
-			if merged == nil {
-				first := c.intervals[0]
-				merged = &first
-				continue
-			}
-			x := c.intervals[0]
-			end := max(merged.At+merged.Length, x.At+x.Length)
-			merged.At = min(merged.At, x.At)
-			merged.Length = end - merged.At
-			merged.Merge(x)
 		}
-		if merged == nil {
+		if len(second) == 0 {
 			return nil
 		}
 		for i := range m.copies {
@@ -198,10 +189,18 @@ func (m *merger) merge(final bool) error {
 				c.intervals = c.intervals[1:]
 			}
 		}
+		if m.gaps == nil {
+			m.gaps = history.NewGaps(slices.MinFunc(second, func(a, b history.Interval) int { return cmp.Compare(a.At, b.At) }).At)
+		}
+		var merged history.Interval
+		for _, i := range second {
+			merged.Merge(i)
+		}
+		merged.MaxGap = m.gaps.Add(second...)
 		m.next++
 		m.recorded += merged.Due
 		m.last = max(m.last, merged.At+merged.Length)
-		if err := m.rec.Interval(*merged); err != nil {
+		if err := m.rec.Interval(merged); err != nil {
 			return err
 		}
 	}
@@ -212,23 +211,14 @@ const lateStart = 50 * time.Millisecond
 
 func (m *merger) end(copy int, node string, e history.LoadEndRecord, late, off time.Duration) {
 	t := &m.total
-	t.End = max(t.End, e.End)
-	t.Due += e.Due
-	t.OK += e.OK
-	t.Failed += e.Failed
-	t.InFlight += e.InFlight
-	t.MaxGap = max(t.MaxGap, e.MaxGap)
-	t.CPUSeconds += e.CPUSeconds
-	t.SamplesKept += e.SamplesKept
-	t.FailuresKept += e.FailuresKept
 	m.told += e.Due
 	who := fmt.Sprintf("generator %d on %s: ", copy, node)
-	for _, text := range e.Invalid {
-		t.Invalid = append(t.Invalid, who+text)
+	for _, texts := range [][]string{e.Invalid, e.Warnings} {
+		for i := range texts {
+			texts[i] = who + texts[i]
+		}
 	}
-	for _, text := range e.Warnings {
-		t.Warnings = append(t.Warnings, who+text)
-	}
+	t.Merge(e)
 	if late > lateStart {
 		t.Warnings = append(t.Warnings, fmt.Sprintf("%sit began %s late", who, late.Round(time.Millisecond)))
 	}
@@ -245,5 +235,8 @@ func (m *merger) finish() (history.LoadEndRecord, error) {
 		m.total.Invalid = append(m.total.Invalid, fmt.Sprintf("the generators counted %d requests, and %d came over: the record is not complete", m.told, m.recorded))
 	}
 	m.total.End = max(m.total.End, m.last)
+	if m.gaps != nil {
+		m.total.MaxGap = m.gaps.End(m.total.End)
+	}
 	return m.total, err
 }

@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -33,11 +32,14 @@ type stage struct {
 	progress progress
 	warned   map[string]bool
 	watch    *watch // who is shown requests; nil: nobody
+	playing  map[*recording]bool
+
+	disturbed map[string]bool // services to which a step has done something
 }
 
 func newStage(s Scenario, cfg Config) *stage {
 	st := &stage{scenario: s, cluster: cfg.Cluster, writer: cfg.Writer, start: cfg.Start, playLoad: cfg.Play, app: copied(s.App), step: -1,
-		warned: map[string]bool{}, previous: map[string]cluster.Service{}, progress: newProgress(s, cfg.Progress)}
+		warned: map[string]bool{}, previous: map[string]cluster.Service{}, playing: map[*recording]bool{}, disturbed: map[string]bool{}, progress: newProgress(s, cfg.Progress)}
 	if st.playLoad == nil {
 		st.playLoad = loadgen.Run
 	}
@@ -60,6 +62,7 @@ func (st *stage) event(e history.Event) {
 		e.Step = st.step + 1
 	}
 	st.mu.Unlock()
+	st.divide(e)
 	st.recorded(st.writer.Event(e))
 }
 
@@ -224,33 +227,14 @@ func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) e
 
 // loadFrom is load, and calls begun when the load's begin is recorded.
 func (st *stage) loadFrom(ctx context.Context, service string, w loadgen.Workload, begun func()) (err error) {
-	st.mu.Lock()
-	step := st.step + 1
-	st.mu.Unlock()
-	spec, err := w.Spec(st.now())
-	if err != nil {
-		return fmt.Errorf("load %s: %w", w.Name, err)
-	}
-	spec.Step, spec.Service = step, service
-	record, err := st.writer.Load(spec)
+	r, err := st.record(service, w)
 	if err != nil {
 		return err
 	}
-	st.event(history.Event{Kind: history.LoadBegin, Service: service, Detail: map[string]string{"name": w.Name}})
 	begun()
-	defer func() {
-		detail := map[string]string{"name": w.Name}
-		if err != nil {
-			detail["error"] = err.Error()
-		}
-		st.event(history.Event{Kind: history.LoadEnd, Service: service, Detail: detail})
-	}()
+	defer func() { r.over(err) }()
 	_ = st.read(ctx) // the services' own counters at both ends of the load
-	end, err := st.send(ctx, w, seen{record, st, service})
-	if err != nil {
-		err = fmt.Errorf("load %s: %w", w.Name, err)
-	}
-	if err = errors.Join(err, record.End(end)); err != nil {
+	if _, err := r.play(ctx, r); err != nil {
 		return err
 	}
 	_ = st.read(ctx)

@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -152,35 +151,24 @@ func (s *Search) level(v float64) string {
 
 // block plays and records a load of a search, and sums it up.
 func (st *stage) block(ctx context.Context, service string, w loadgen.Workload) (total history.Interval, end history.LoadEndRecord, err error) {
-	spec, err := w.Spec(st.now())
+	r, err := st.record(service, w)
 	if err != nil {
 		return total, end, err
 	}
-	st.mu.Lock()
-	spec.Step = st.step + 1
-	st.mu.Unlock()
-	spec.Service = service
-	record, err := st.writer.Load(spec)
-	if err != nil {
-		return total, end, err
-	}
-	detail := map[string]string{"name": w.Name}
-	st.event(history.Event{Kind: history.LoadBegin, Service: service, Detail: detail})
-	sum := &summing{Recorder: record}
-	sum.total.Merge(history.Interval{At: spec.Begin})
-	end, err = st.send(ctx, w, sum)
-	err = errors.Join(err, record.End(end))
-	st.event(history.Event{Kind: history.LoadEnd, Service: service, Detail: detail})
+	sum := &summing{recording: r}
+	sum.total.Merge(history.Interval{At: st.now()})
+	end, err = r.play(ctx, sum)
+	r.over(err)
 	return sum.total, end, err
 }
 
 // summing passes a record on and sums it up.
 type summing struct {
-	loadgen.Recorder
+	*recording
 	total history.Interval
 }
 
 func (s *summing) Interval(i history.Interval) error {
 	s.total.Merge(i)
-	return s.Recorder.Interval(i)
+	return s.recording.Interval(i)
 }

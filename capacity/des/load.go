@@ -1,6 +1,7 @@
 package des
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -46,8 +47,8 @@ type Target struct {
 	Root    bool // GET /, which works for no delay
 }
 
-// Recorder takes the record of a load in the order in which requests end. The histograms and maps of an Interval are used
-// again: a Recorder that keeps them copies them.
+// Recorder takes the record of a load in the order in which requests end. The histograms, maps and spans of an Interval are used
+// again: a Recorder that keeps them copies them. One with a method Edges() *history.Edges has its requests counted apart by those.
 type Recorder interface {
 	Interval(history.Interval) error
 	Sample(history.Sample) error
@@ -79,7 +80,10 @@ type load struct {
 	samplesKept     int64
 	lastOK          int64
 	maxGap          int64
-	part            history.Interval
+	edges           *history.Edges
+	intervals       []*history.Interval // of the present second, by epoch; mostly one
+	spare           []*history.Interval
+	partBegins      int64
 	parts           history.PartNames
 	partEnds        int64
 	end             int64
@@ -129,6 +133,9 @@ func (s *Sim) StartLoad(l Load) (int, error) {
 		w.Patience = history.DefaultPatience
 	}
 	w.timeouts = timeouts{int64(l.Connect), int64(l.Response), s.lane(int64(l.Response))}
+	if r, ok := l.Recorder.(interface{ Edges() *history.Edges }); ok {
+		w.edges = r.Edges()
+	}
 	w.newPart(s.now)
 	s.keeping = s.keeping || !l.PerRequest
 	s.loads = append(s.loads, w)
@@ -358,7 +365,7 @@ func (s *Sim) loadGraceEnds(index int32) {
 // finish closes the record.
 func (s *Sim) finish(w *load) {
 	w.over, w.ending, w.end = true, true, s.now
-	w.gap(s.now)
+	w.gap(s.now, w.part(w.edges.Epoch(time.Duration(s.now))))
 	w.give(s.now)
 	for _, id := range w.clients {
 		c := &s.clients[id]
@@ -371,37 +378,57 @@ func (s *Sim) finish(w *load) {
 	s.changed = true
 }
 
+// newPart begins a second of the record.
 func (w *load) newPart(at int64) {
-	p := w.part
-	if p.Failures == nil {
-		p.Failures, p.Replicas, p.Versions = map[history.Class]int64{}, map[string]int64{}, map[string]int64{}
-		p.Response, p.Service, p.GivenUp, p.Lag = history.NewHistogram(), history.NewHistogram(), history.NewHistogram(), history.NewHistogram()
+	w.spare = append(w.spare, w.intervals...)
+	w.intervals = w.intervals[:0]
+	w.partBegins, w.partEnds = at, at+interval
+}
+
+// part is the present second's interval of the requests that fell due in an epoch.
+func (w *load) part(epoch time.Duration) *history.Interval {
+	at, known := slices.BinarySearchFunc(w.intervals, epoch, func(i *history.Interval, epoch time.Duration) int { return cmp.Compare(i.Epoch, epoch) })
+	if known {
+		return w.intervals[at]
 	}
-	for _, h := range []*history.Histogram{p.Response, p.Service, p.GivenUp, p.Lag} {
-		if h.TotalCount() > 0 {
-			h.Reset()
+	p := &history.Interval{Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{}}
+	if n := len(w.spare); n > 0 {
+		p, w.spare = w.spare[n-1], w.spare[:n-1]
+	}
+	for _, h := range []**history.Histogram{&p.Response, &p.Service, &p.GivenUp, &p.Lag} {
+		if *h == nil {
+			*h = history.NewHistogram()
 		}
+		(*h).Reset()
 	}
 	clear(p.Failures)
 	clear(p.Replicas)
 	clear(p.Versions)
-	w.part = history.Interval{At: time.Duration(at), Failures: p.Failures, Replicas: p.Replicas, Versions: p.Versions,
-		Response: p.Response, Service: p.Service, GivenUp: p.GivenUp, Lag: p.Lag}
-	w.partEnds = at + interval
+	*p = history.Interval{At: time.Duration(w.partBegins), Epoch: epoch, Failures: p.Failures, Replicas: p.Replicas, Versions: p.Versions,
+		Response: p.Response, Service: p.Service, GivenUp: p.GivenUp, Lag: p.Lag, Served: p.Served[:0]}
+	w.intervals = slices.Insert(w.intervals, at, p)
+	return p
 }
 
-func (w *load) gap(now int64) {
+// gap notes that there was no success since the last one; p is where that ends.
+func (w *load) gap(now int64, p *history.Interval) {
 	g := now - w.lastOK
 	w.maxGap = max(w.maxGap, g)
-	w.part.MaxGap = max(w.part.MaxGap, time.Duration(g))
+	p.MaxGap = max(p.MaxGap, time.Duration(g))
 }
 
-// give hands the present interval over, cut at an instant.
+// give hands the present second over, cut at an instant.
 func (w *load) give(at int64) {
-	w.part.Length = time.Duration(at) - w.part.At
-	if w.part.Length > 0 || w.part.Due > 0 {
-		if w.Recorder != nil && w.err == nil {
-			w.err = w.Recorder.Interval(w.part)
+	if len(w.intervals) == 0 {
+		w.part(w.edges.Epoch(time.Duration(w.partBegins)))
+	}
+	for _, p := range w.intervals {
+		p.Length = time.Duration(at) - p.At
+		if p.Until = w.edges.Until(p.Epoch); p.Until > time.Duration(at) {
+			p.Until = 0
+		}
+		if (p.Length > 0 || p.Due > 0) && w.Recorder != nil && w.err == nil {
+			w.err = w.Recorder.Interval(*p)
 		}
 	}
 }
@@ -412,13 +439,14 @@ func (s *Sim) record(w *load, sample history.Sample) {
 		w.give(ends)
 		w.newPart(ends)
 	}
-	p := &w.part
+	p := w.part(w.edges.Epoch(sample.Due))
 	p.Due++
 	if sample.Class == history.OK {
 		w.ok++
 		p.OK++
-		w.gap(s.now)
+		w.gap(s.now, p)
 		w.lastOK = s.now
+		p.Served = history.Succeeded(p.Served, time.Duration(s.now))
 		history.Observe(&p.Response, sample.Done-sample.Due)
 		history.Observe(&p.Service, sample.Done-sample.Sent)
 	} else {
@@ -426,6 +454,10 @@ func (s *Sim) record(w *load, sample history.Sample) {
 		p.Failures[sample.Class]++
 		if sample.Class.GivenUp() {
 			history.Observe(&p.GivenUp, sample.Done-sample.Due)
+		}
+		if sample.Class != history.Cancelled {
+			p.LastFail = sample.Done
+			w.edges.Fail(sample.Done)
 		}
 	}
 	if sample.Class != history.Dropped {
