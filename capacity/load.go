@@ -37,7 +37,10 @@ type LoadResult struct {
 	MeanTurnS   float64                 `json:"mean_turn_s,omitempty"`  // clients x length / OK: what ab calls "Time per request (mean)"; closed loads only
 	Waves       []Wave                  `json:"waves,omitempty"`
 	Sorted      []float64               `json:"sorted_s,omitempty"` // response times, ascending, where at most 2,000 requests were made
-	Replicas    map[string]int64        `json:"replicas,omitempty"` // answers by replica
+	OverTime    []LoadPoint             `json:"over_time,omitempty"`
+	Quantiles   []Quantile              `json:"quantiles,omitempty"` // of Response, towards 1 as far as there are requests
+	Histogram   []HistogramBin          `json:"histogram,omitempty"` // of Response
+	Replicas    map[string]int64        `json:"replicas,omitempty"`  // answers by replica
 	Versions    map[string]int64        `json:"versions,omitempty"`
 	CPUS        float64                 `json:"generator_cpu_s,omitempty"`
 	Invalid     []string                `json:"invalid,omitempty"` // why the numbers must not be used
@@ -106,6 +109,7 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 	if l.Closed && r.OK > 0 {
 		r.MeanTurnS = float64(l.Clients) * r.LengthS / float64(r.OK)
 	}
+	r.OverTime, r.Quantiles, r.Histogram = overTime(l), quantiles(total.Response), bins(total.Response)
 	return r
 }
 

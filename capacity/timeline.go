@@ -69,9 +69,10 @@ func timeline(run *history.Run, s series) Timeline {
 			bins[i] += hashes * max(0, overlap) / (to - from)
 		}
 	}
-	known, read := 0.0, 0.0 // the last completed loop and the last reading of a worker
 	wall := float64(run.Manifest.Start.UnixNano()) / 1e9
+	known := math.Inf(1) // until here it is known of every worker that is there at the end what it did
 	for _, w := range s.of(settings.Worker) {
+		last, read := 0.0, 0.0 // the last completed loop and the last reading
 		for i := 1; i < len(w.readings); i++ {
 			a, b := w.readings[i-1], w.readings[i]
 			hashes := b.Values[history.Hashes] - a.Values[history.Hashes]
@@ -81,20 +82,22 @@ func timeline(run *history.Run, s series) Timeline {
 				from, to = a.At.Seconds(), b.At.Seconds()
 			}
 			spread(from, to, hashes)
-			known, read = max(known, to), max(read, b.At.Seconds())
+			last, read = max(last, to), max(read, b.At.Seconds())
 		}
-	}
-	if read-known > 2 {
-		known = end // the workers stand still: that is known, too
+		switch {
+		case read < end-2: // it went before the end
+		case read-last > 2: // it stands still: that is known, too
+			known = min(known, end)
+		default:
+			known = min(known, last)
+		}
 	}
 	if len(s.of(settings.Worker)) > 0 {
 		for i := range n {
-			if float64(i+1)*t.BinS > known+t.BinS/2 {
-				break // loops that were under way at the end are in no reading
-			}
+			// Loops that were under way at the end are in no reading: a bin that they reach into would be too low.
 			width := min(t.BinS, end-float64(i)*t.BinS)
-			if width < t.BinS/2 {
-				break // the rest of a bin says little
+			if width < t.BinS/2 || float64(i)*t.BinS+width > known+.05*t.BinS {
+				break
 			}
 			t.Rate = append(t.Rate, Point{AtS: float64(i)*t.BinS + width/2, Value: bins[i] / width})
 		}

@@ -157,7 +157,7 @@ func newABRow(name string, values []float64) ABRow {
 
 // ABText writes a closed load as ab does, with a word beside each number that misleads, and below it what ab hides.
 func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	s := NewABSummary(l, ab)
 	for _, why := range l.End.Invalid {
 		t.line("%s  the numbers must not be used: %s", t.style("1;31", "INVALID"), why)

@@ -101,6 +101,9 @@ func pictures() []picture {
 		{"timeline", "hash rate over time, with the steps", timelineChart},
 		{"rollouts", "requests over time, by version and failure, with rollouts and faults", rolloutChart},
 		{"latency", "latency percentiles against concurrency", latencyChart},
+		{"course", "the response time of a load over time", courseChart},
+		{"percentiles", "the response time of loads by percentile", percentileChart},
+		{"histogram", "the distribution of a load's response times", histogramChart},
 		{"waves", "answers over time: the waves of a pool", shareChart},
 	}
 }

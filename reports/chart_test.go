@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"coinbench/capacity"
 	"coinbench/capacity/capacitytest"
@@ -38,8 +39,8 @@ func (p *textPen) path(style string, points []pt, _ bool, _ string) {
 func (p *textPen) rect(style string, q pt, w, h float64, _ string) {
 	p.add("%s rect %s, %.0f by %.0f", style, place(q), w, h)
 }
-func (p *textPen) dot(style string, q pt, _ float64, tip string) {
-	p.add("%s %s at %s: %s", p.own, style, place(q), tip)
+func (p *textPen) dot(style string, q pt, _ float64, _ string) {
+	p.add("%s %s at %s", p.own, style, place(q))
 }
 func (p *textPen) text(style string, q pt, _ anchor, s string) {
 	p.add("%s %q at %s", style, s, place(q))
@@ -84,7 +85,51 @@ func chartsOfTests(t *testing.T) []chart {
 		t.Fatal("no chart of rollouts")
 	}
 	r.id = "rollouts"
-	return append(all, r, heatmapOfTests())
+	return append(append(all, r, heatmapOfTests()), charts(aLoad())...)
+}
+
+// aLoad is a run of one load alone: 1,000 requests in ten seconds, of which the i-th takes i milliseconds, and 20 failures in the fifth.
+func aLoad() *capacity.Analysis {
+	l := history.Load{LoadSpec: history.LoadSpec{Name: "users", Method: "GET", URL: "http://127.0.0.1:8001/", Schedule: "100/s", Duration: 10 * time.Second}}
+	for k := range 10 {
+		i := history.Interval{At: time.Duration(k) * time.Second, Length: time.Second}
+		for n := range 100 {
+			i.Due, i.OK = i.Due+1, i.OK+1
+			history.Observe(&i.Response, time.Duration(100*k+n+1)*time.Millisecond)
+		}
+		if k == 5 {
+			i.Due, i.Failures = i.Due+20, map[history.Class]int64{history.Refused: 20}
+		}
+		l.Intervals = append(l.Intervals, i)
+	}
+	l.Closing = &history.LoadEndRecord{End: 10 * time.Second, Due: 1020, OK: 1000, Failed: 20}
+	return analysisOfTests(&history.Run{Status: history.Finished, End: 10 * time.Second, Manifest: history.Manifest{Cluster: "none"}, Loads: []history.Load{l}})
+}
+
+func TestLoadChartsShowItsTimes(t *testing.T) {
+	d := chartNamed(t, "course")
+	median := d.dots(t, "median")
+	if len(median) != 11 || math.Abs(d.value(median[0].y)-50) > 2 || math.Abs(d.value(median[9].y)-950) > 5 {
+		t.Errorf("medians of the first and the tenth second: %d points, %.0f and %.0f ms", len(median), d.value(median[0].y), d.value(median[9].y))
+	}
+	if n := len(d.lanes); n != 2 || len(d.lanes[1].parts) != 1 || math.Abs(d.px(d.lanes[1].parts[0].from)-d.px(5)) > 1 {
+		t.Errorf("failures belong at 5 s: %+v", d.lanes)
+	}
+	d = chartNamed(t, "percentiles")
+	for _, p := range d.dots(t, "users") {
+		nines := d.x.min + (p.x-d.left)/(d.width-d.left-d.right)*(d.x.max-d.x.min)
+		if want := 1000 * (1 - math.Pow(10, -nines)); math.Abs(d.value(p.y)-want) > 6 {
+			t.Errorf("within %.0f ms lie %.2f %%", d.value(p.y), want/10)
+		}
+	}
+	d = chartNamed(t, "histogram")
+	sum := 0.0
+	for _, p := range d.series[0].xy {
+		sum += p.y
+	}
+	if sum != 1000 {
+		t.Errorf("the columns count %.0f requests", sum)
+	}
 }
 
 func heatmapOfTests() chart {

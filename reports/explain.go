@@ -10,7 +10,7 @@ import (
 
 // ExplainText writes an explanation for a terminal: for each window and load the limit, its evidence and the one change to try.
 func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	if x.Run.Simulated {
 		t.line("This is a prediction: the run was simulated, nothing was measured.")
 	}
@@ -58,7 +58,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 				interval(s.QueueS, ms), interval(s.Headroom, percent)})
 		}
 		if len(rows) > 1 {
-			t.b.WriteString(columns(rows, "    "))
+			t.table(rows, "    ")
 		}
 		t.line("")
 	}

@@ -126,36 +126,3 @@ func upperFirst(s string) string {
 	}
 	return string(unicode.ToUpper(r)) + s[n:]
 }
-
-// columns lays rows out as a table; the first row is the header. A column whose name ends in a space is set left, others right.
-func columns(rows [][]string, indent string) string {
-	if len(rows) == 0 {
-		return ""
-	}
-	width := make([]int, len(rows[0]))
-	for _, r := range rows {
-		for i, c := range r {
-			width[i] = max(width[i], utf8.RuneCountInString(strings.TrimSuffix(c, " ")))
-		}
-	}
-	var b strings.Builder
-	for _, r := range rows {
-		var line strings.Builder
-		line.WriteString(indent)
-		for i, c := range r {
-			left := strings.HasSuffix(rows[0][i], " ")
-			c = strings.TrimSuffix(c, " ")
-			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(c))
-			if i > 0 {
-				line.WriteString("  ")
-			}
-			if left {
-				line.WriteString(c + pad)
-			} else {
-				line.WriteString(pad + c)
-			}
-		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-	}
-	return b.String()
-}

@@ -42,6 +42,7 @@ type page struct {
 	Start         string
 	ValidityFacts string
 	Windows       []pageWindow
+	Tiles         []tile // of the loads, where no window measured the workers
 	MarginNote    string
 	Comparison    template.HTML
 	Notes         []string
@@ -76,6 +77,33 @@ type stage struct {
 	Flex               string
 }
 
+// tile is a load in a few words.
+type tile struct {
+	Name, Value, Unit, Text, Sub string
+	Failed                       bool
+}
+
+func loadTiles(a *capacity.Analysis) (all []tile) {
+	for _, l := range a.Loads {
+		if len(all) == maxDrawnLoads {
+			break
+		}
+		t := tile{Name: l.Name + ": " + l.Method + " " + l.URL, Value: figures(l.PerS), Unit: "answered per second", Failed: l.Failed > 0,
+			Sub: fmt.Sprintf("%d requests in %s, %s", l.Requests, duration(l.LengthS), clients(l))}
+		switch {
+		case l.Failed > 0 && l.Requests > 0:
+			t.Text = fmt.Sprintf("%d of %d failed (%s)", l.Failed, l.Requests, share(l.Failed, l.Requests))
+		default:
+			t.Text = "none failed"
+		}
+		if r := l.Response; r != nil {
+			t.Text += fmt.Sprintf("; half within %s, 99 %% within %s, all within %s", ms(r.P50S), ms(r.P99S), ms(r.MaxS))
+		}
+		all = append(all, t)
+	}
+	return all
+}
+
 type next struct{ Change, Limit, Bound string }
 
 type pageChart struct {
@@ -99,12 +127,16 @@ func newPage(a *capacity.Analysis) page {
 		p.Title = fmt.Sprintf("%s: incomplete, %s", a.Run.Scenario, a.Overall.Outcome)
 	}
 	v := a.Validity
-	p.ValidityFacts = fmt.Sprintf("%s of %s", plural(v.Readings, "reading"), plural(v.Tasks, "task"))
-	if v.GapS > 0 {
-		p.ValidityFacts += fmt.Sprintf(", at most %s s apart within a window", figures(v.GapS))
+	if v.Readings > 0 {
+		p.ValidityFacts = fmt.Sprintf("%s of %s", plural(v.Readings, "reading"), plural(v.Tasks, "task"))
+		if v.GapS > 0 {
+			p.ValidityFacts += fmt.Sprintf(", at most %s s apart within a window", figures(v.GapS))
+		}
+		p.ValidityFacts += "; "
 	}
 	p.MarginNote = marginNote
-	p.ValidityFacts += fmt.Sprintf("; %d requests by the generator%s.", v.Requests, lag(v))
+	p.Tiles = loadTiles(a)
+	p.ValidityFacts += fmt.Sprintf("%d requests by the generator%s.", v.Requests, lag(v))
 	for _, w := range a.Key() {
 		p.Windows = append(p.Windows, newPageWindow(w))
 	}
@@ -125,7 +157,7 @@ func newPage(a *capacity.Analysis) page {
 		p.Events = template.HTML(htmlTable(rows, nil))
 	}
 	if len(a.Loads) > 0 {
-		rows := [][]string{{"load ", "request ", "clients", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
+		rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
 		for _, l := range a.Loads {
 			rows = append(rows, loadCells(l))
 		}
@@ -143,6 +175,9 @@ func newPage(a *capacity.Analysis) page {
 	i := a.Run
 	p.Facts = []fact{{"Scenario", i.Scenario}, {"Cluster", i.Cluster}, {"Began", i.Start.UTC().Format("2006-01-02 15:04:05 UTC")}, {"Lasted", fmt.Sprintf("%.1f s", i.LengthS)},
 		{"Ended", string(i.Status)}, {"Seed", fmt.Sprint(i.Seed)}, {"Profile", i.Profile}}
+	if len(a.Windows) == 0 && i.Cluster == "none" { // a load on something that is not the app
+		p.Facts = slices.DeleteFunc(p.Facts, func(f fact) bool { return f.Name == "Profile" })
+	}
 	var keys []string
 	for k := range i.Settings {
 		keys = append(keys, k)

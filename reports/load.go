@@ -48,7 +48,7 @@ func (l PlayedLoad) Answered() bool { return l.answered() > 0 }
 // LoadText writes the report of a load for a terminal: whether its numbers may be used, then what became of the requests,
 // their times side by side, the failures and the replicas' shares.
 func LoadText(w io.Writer, l PlayedLoad, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	t.loadValidity(l)
 	t.line("%s", asked(l))
 	t.balance(l)
@@ -183,7 +183,7 @@ func (t *textWriter) times(l PlayedLoad) {
 		}
 		rows = append(rows, row)
 	}
-	t.b.WriteString(columns(rows, "  "))
+	t.table(rows, "  ")
 }
 
 // failures lists the classes that occurred, in the order in which a request meets them.
@@ -198,7 +198,7 @@ func (t *textWriter) failures(l PlayedLoad) {
 			rows = append(rows, []string{string(c), strconv.FormatInt(n, 10), share(n, l.Total.Due), l.Errors[c]})
 		}
 	}
-	t.b.WriteString(columns(rows, "  "))
+	t.table(rows, "  ")
 }
 
 // mostShares is how many replicas are worth a line each.
@@ -227,7 +227,7 @@ func (t *textWriter) shares(l PlayedLoad) {
 			}
 			rows = append(rows, []string{name, strconv.FormatInt(s.by[name], 10), share(s.by[name], sum)})
 		}
-		t.b.WriteString(columns(rows, "  "))
+		t.table(rows, "  ")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 // PlanText writes a plan for a terminal: the answer, the runner-up and why it is second, what one dead replica costs, and Theodolite's
 // two tables.
 func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	best := p.Best
 	goal := fmt.Sprintf("%s hashes/s", figures(p.Goal.PerS))
 	if p.Goal.Headroom > 0 {
@@ -42,13 +42,13 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 	for _, d := range p.Demand {
 		rows = append(rows, []string{figures(d.PerS), whole(float64(d.Setting.Workers)), whole(float64(d.Setting.RNG)), whole(float64(d.Setting.Hasher)), price(d.Cost)})
 	}
-	t.b.WriteString(columns(rows, "  "))
+	t.table(rows, "  ")
 	t.heading("capacity(replicas): the most that so many rng carry")
 	rows = [][]string{{"rng", "hashes/s", "with workers"}}
 	for _, c := range p.Capacity {
 		rows = append(rows, []string{whole(float64(c.RNG)), figures(c.PerS), whole(float64(c.Workers))})
 	}
-	t.b.WriteString(columns(rows, "  "))
+	t.table(rows, "  ")
 	return t.flush(w)
 }
 
@@ -76,7 +76,7 @@ func (v Verified) Meets() bool { return v.Row.Measured >= v.Target && (v.SLO == 
 
 // VerifiedText writes the end of the loop: predicted against measured.
 func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	t.heading("Verified on " + cluster)
 	r := v.Row
 	t.line("  predicted %s hashes/s, measured %s: error %s", figures(r.Predicted), t.style("1", plusMinus(r.Measured, r.Margin)), t.style("1", signed(r.Error)))

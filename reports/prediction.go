@@ -12,7 +12,7 @@ import (
 
 // ModelText writes a calibrated model for a terminal.
 func ModelText(w io.Writer, m model.Model, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	t.line("Model of %s on %s, %s", m.Scenario, m.Cluster, m.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
 	rows := [][]string{{"cost beside the settings ", "at 0 h/s", "at 10 h/s", "at 40 h/s", "residual", "windows"}}
 	for _, c := range []struct {
@@ -21,7 +21,7 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 	}{{"rng, each request", m.RNG}, {"hasher, each request", m.Hasher}, {"worker, each loop", m.Client}} {
 		rows = append(rows, []string{c.name, ms(c.cost.At(0)), ms(c.cost.At(10)), ms(c.cost.At(40)), ms(c.cost.StdErrS), whole(float64(c.cost.Points))})
 	}
-	t.b.WriteString(columns(rows, "  "))
+	t.table(rows, "  ")
 	t.line("  a visitor's connection %s; Redis %s a command; service times vary by %s; workers start %s apart", ms(m.VisitS), ms(m.RedisS), ms(m.JitterS), ms(m.StartS))
 	for _, f := range m.Found {
 		t.line("  %s serves %d at once: %s", f.Service, f.Concurrency, f.How)
@@ -35,7 +35,7 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 		worst = math.Max(worst, math.Abs(r.Error))
 		sum += math.Abs(r.Error)
 	}
-	t.b.WriteString(columns(rows, "  "))
+	t.table(rows, "  ")
 	if n := len(m.Residuals); n > 0 {
 		t.line("  mean %s, worst %s", tenths(sum/float64(n)), tenths(worst))
 	}
@@ -52,9 +52,9 @@ func signed(ratio float64) string { return fmt.Sprintf("%+.1f %%", 100*ratio) }
 
 // PredictionText writes a prediction for a terminal: the simulator's number first, the models beside it, and why they differ.
 func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	t.line("%s: %s hashes/s", p.Setting, t.style("1", plusMinus(p.HashRate, capacity.Margin(p.Spread, p.Runs))))
-	t.line("This is a prediction: the setting was simulated with a calibrated model, nothing was measured. " + runNote)
+	t.line("This is a prediction: the setting was simulated with a calibrated model, nothing was measured. %s", runNote)
 	rows := [][]string{{"model ", "hashes/s", "against the simulator", "assumes "}}
 	row := func(name string, v float64, assumes string) {
 		rows = append(rows, []string{name, figures(v), signed(v/p.HashRate - 1), assumes})
@@ -63,7 +63,7 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	row("bound", p.Bounds.UpperPerS, "nobody ever waits below the limit")
 	row("exact MVA", p.MVA, "exponential service times")
 	row("lower bound", p.Bounds.LowerPerS, "everybody else is always ahead in the queue")
-	t.b.WriteString(columns(rows, "  "))
+	t.table(rows, "  ")
 	for _, s := range p.Why {
 		t.line("  %s", s)
 	}
@@ -171,8 +171,8 @@ func (p Proof) verdict() string {
 }
 
 // ProofText writes the table for a terminal.
-func ProofText(w io.Writer, p Proof, _ TextOptions) error {
-	_, err := io.WriteString(w, columns(p.cells(), "  ")+"\n"+p.verdict()+"\n")
+func ProofText(w io.Writer, p Proof, o TextOptions) error {
+	_, err := io.WriteString(w, columnsIn(p.cells(), "  ", o.Width)+"\n"+fold(p.verdict(), o.Width)+"\n")
 	return err
 }
 

@@ -144,7 +144,7 @@ func (t *textWriter) rollouts(a *capacity.Analysis) {
 		}
 	}
 	if rows := rolloutTable(a.Rollouts); len(rows) > 1 {
-		t.b.WriteString(columns(rows, "  "))
+		t.table(rows, "  ")
 	}
 	for _, s := range availabilities(a) {
 		t.line("  %s", s)

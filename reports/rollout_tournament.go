@@ -72,8 +72,8 @@ func tournamentNote(all []Contender) string {
 }
 
 // TournamentText writes the table for a terminal.
-func TournamentText(w io.Writer, all []Contender) error {
-	_, err := fmt.Fprintf(w, "%s\n%s\n", columns(tournamentRows(all), ""), tournamentNote(all))
+func TournamentText(w io.Writer, all []Contender, o TextOptions) error {
+	_, err := fmt.Fprintf(w, "%s\n%s\n", columnsIn(tournamentRows(all), "", o.Width), fold(tournamentNote(all), o.Width))
 	return err
 }
 

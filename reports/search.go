@@ -34,7 +34,7 @@ type Searched struct {
 
 // SearchText writes a search for a terminal: the answer, then the curve.
 func SearchText(w io.Writer, s Searched, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	t.line("%s", t.style("1", s.Answer()))
 	if len(s.Curve) > 0 {
 		t.heading("Curve")
@@ -51,7 +51,7 @@ func SearchText(w io.Writer, s Searched, o TextOptions) error {
 			}
 			rows = append(rows, row)
 		}
-		t.b.WriteString(columns(rows, "  "))
+		t.table(rows, "  ")
 		t.line("  Times are response times, from due to done, of all blocks of a level together; each block was judged on its own.")
 	}
 	if s.Repeated > 0 {

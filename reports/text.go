@@ -13,12 +13,16 @@ import (
 type TextOptions struct {
 	Color bool
 	Brief bool // the verdict, the validity and the bottleneck only
+	Width int  // the longest line, of a terminal; 0: lines are as long as they get, for grep
 }
 
 type textWriter struct {
 	b     strings.Builder
 	color bool
+	width int
 }
+
+func newTextWriter(o TextOptions) *textWriter { return &textWriter{color: o.Color, width: o.Width} }
 
 func (t *textWriter) style(code, s string) string {
 	if !t.color || s == "" {
@@ -39,7 +43,9 @@ func (t *textWriter) flush(w io.Writer) error {
 
 func (t *textWriter) heading(s string) { fmt.Fprintf(&t.b, "\n%s\n", t.style("1", s)) }
 
-func (t *textWriter) line(format string, args ...any) { fmt.Fprintf(&t.b, format+"\n", args...) }
+func (t *textWriter) line(format string, args ...any) {
+	t.b.WriteString(fold(fmt.Sprintf(format, args...), t.width) + "\n")
+}
 
 // outcomeColor is the terminal's colour of an outcome.
 func outcomeColor(o capacity.Outcome) string {
@@ -55,7 +61,7 @@ func outcomeColor(o capacity.Outcome) string {
 
 // Text writes the report for a terminal.
 func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
-	t := &textWriter{color: o.Color}
+	t := newTextWriter(o)
 	v := a.Overall
 	if v.Incomplete != "" {
 		t.line("%s", t.style("1;33", "INCOMPLETE: "+v.Incomplete))
@@ -71,14 +77,17 @@ func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 	t.heading("Validity")
 	t.validity(a)
 
-	t.heading("Bottleneck")
+	if len(a.Windows) > 0 {
+		t.heading("Bottleneck")
+	}
 	for _, w := range a.Key() {
 		t.bottleneck(w)
 	}
-	if len(a.Key()) == 0 {
-		t.line("  no window measured the workers")
-	} else {
+	switch {
+	case len(a.Key()) > 0:
 		t.line("  %s", marginNote)
+	case len(a.Windows) > 0:
+		t.line("  no window measured the workers")
 	}
 	if !o.Brief {
 		t.rest(a)
@@ -140,7 +149,7 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 		rows = append(rows, []string{"worker", whole(float64(w.Bounds.Workers)), "", "", "", ms(w.Bounds.LoopS), "", figures(w.Bounds.WorkerPerS),
 			percent(1 - w.HashRate.Value/w.Bounds.WorkerPerS)})
 	}
-	t.b.WriteString(columns(rows, "    "))
+	t.table(rows, "    ")
 }
 
 func (t *textWriter) rest(a *capacity.Analysis) {
@@ -150,7 +159,7 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 		for _, v := range a.Objectives {
 			rows = append(rows, []string{string(v.Result), v.Objective, v.Reason})
 		}
-		t.b.WriteString(columns(rows, "  "))
+		t.table(rows, "  ")
 	}
 	if len(a.Comparison) > 0 {
 		t.heading("Measured, published, bound")
@@ -160,29 +169,31 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 			rows = append(rows, []string{r.Name, r.Config, value(r, r.Measured), published(r, notes, "[%d]"), optional(r.Bound, func(v float64) string { return value(r, v) }),
 				optional(r.Attained, percent), unit(r)})
 		}
-		t.b.WriteString(columns(rows, "  "))
+		t.table(rows, "  ")
 		for i, n := range notes.texts {
 			t.line("  [%d] %s", i+1, n)
 		}
 	}
 	if len(a.Loads) > 0 {
 		t.heading("Loads")
-		rows := [][]string{{"load ", "request ", "clients", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
+		rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
 		for _, l := range a.Loads {
 			rows = append(rows, loadCells(l))
 		}
-		t.b.WriteString(columns(rows, "  "))
+		t.table(rows, "  ")
 	}
 	t.rollouts(a)
 	r := a.Reconciliation
-	t.heading("Books")
+	if r.Possible || len(a.Windows) > 0 {
+		t.heading("Books")
+	}
 	if r.Possible {
 		word := t.style("32", "balanced")
 		if !r.Balanced {
 			word = t.style("33", "not balanced")
 		}
 		t.line("  %s: %s", word, r.Why)
-	} else {
+	} else if len(a.Windows) > 0 {
 		t.line("  %s", r.Why)
 	}
 	t.heading("Run")

@@ -33,7 +33,7 @@ func TestTournament(t *testing.T) {
 		{Name: "nothing", Analysis: &capacity.Analysis{Overall: capacity.Overall{Outcome: capacity.OutcomeInconclusive}}},
 	}
 	var b strings.Builder
-	if err := reports.TournamentText(&b, all); err != nil {
+	if err := reports.TournamentText(&b, all, reports.TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(b.String(), "\n")

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"coinbench/capacity"
 	"coinbench/history"
@@ -88,8 +89,11 @@ func isReadOnly(err error) bool {
 func textOptions(p process) reports.TextOptions {
 	o := reports.TextOptions{}
 	_, plain := p.env("NO_COLOR")
-	if terminal(p.stdout) != nil {
+	if f := terminal(p.stdout); f != nil {
 		o.Color = !plain
+		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
+			o.Width = max(width, 60)
+		}
 	}
 	return o
 }

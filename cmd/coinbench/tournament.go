@@ -129,7 +129,7 @@ func tournament(p process, all []contender, sets []string, where clusterFlags, o
 		}
 		entries = append(entries, reports.Contender{Name: k.name, Analysis: a})
 	}
-	if err := reports.TournamentText(p.stdout, entries); err != nil {
+	if err := reports.TournamentText(p.stdout, entries, textOptions(p)); err != nil {
 		return unmeasured(fmt.Errorf("print the table: %w", err))
 	}
 	paths, err := reports.WriteTournament(out, entries)
