@@ -220,8 +220,6 @@ func (l *loop) flush() {
 	l.outbox = l.outbox[:0]
 }
 
-const never = time.Duration(1<<63 - 1)
-
 // holdWait is how long a greedy loop waits without telling Go's scheduler, which under load is nearly always long enough. A
 // loop that tells, before each wait, is followed by the scheduler's watchdog: a wake-up every 20 us, and some per cent of a CPU.
 // Go can do without this place for so long, because it has as many others; and to stop the world it sends a signal.

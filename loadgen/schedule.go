@@ -1,9 +1,10 @@
 package loadgen
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
-	"strconv"
+	"sort"
 	"strings"
 	"time"
 )
@@ -28,6 +29,10 @@ import (
 //
 // The last part of a schedule goes on at its final rate (a sine goes on swinging) until the load's Duration or Requests
 // end it.
+//
+// Rates are rational numbers and due instants whole nanoseconds, rounded down from the exact ones: so 9/7s makes exactly 9 requests in
+// each 7 s, as every schedule whose area is a whole number does. (A Poisson schedule, and a sine within a period, are computed in
+// floating point.)
 type Schedule struct {
 	parts   []part
 	poisson bool
@@ -36,8 +41,8 @@ type Schedule struct {
 // part is a curve for a length of time; length 0: for ever.
 type part struct {
 	curve  curve
-	length float64 // seconds
-	forLen bool    // the length was given by "for", not by the curve itself
+	length time.Duration
+	forLen bool // the length was given by "for", not by the curve itself
 }
 
 // curve is a rate over time. Times are seconds since its begin, rates are per second.
@@ -45,7 +50,8 @@ type curve interface {
 	rate(t float64) float64
 	area(t float64) float64    // integral of rate from 0 to t
 	instant(a float64) float64 // inverse of area
-	length() float64           // natural length; 0: none
+	length() time.Duration     // natural length; 0: none
+	exact                      // of the same
 	String() string
 }
 
@@ -54,13 +60,13 @@ type curve interface {
 //	|________
 //	|
 //	+--------> t
-type constant struct{ r float64 }
+type constant struct{ r rate }
 
-func (c constant) rate(float64) float64      { return c.r }
-func (c constant) area(t float64) float64    { return c.r * t }
-func (c constant) instant(a float64) float64 { return a / c.r }
-func (c constant) length() float64           { return 0 }
-func (c constant) String() string            { return rateText(c.r) }
+func (c constant) rate(float64) float64      { return c.r.f }
+func (c constant) area(t float64) float64    { return c.r.f * t }
+func (c constant) instant(a float64) float64 { return a / c.r.f }
+func (c constant) length() time.Duration     { return 0 }
+func (c constant) String() string            { return c.r.String() }
 
 // A rate that goes from a to b in a straight line within T, and stays at b.
 //
@@ -72,37 +78,40 @@ func (c constant) String() string            { return rateText(c.r) }
 //	      T
 //
 // Λ(t) = a t + k t²/2 with k = (b-a)/T; its inverse is written 2n / (a + √(a² + 2kn)), which does not cancel for small k.
-type ramp struct{ a, b, T float64 }
+type ramp struct {
+	a, b rate
+	T    time.Duration
+}
 
 func (r ramp) rate(t float64) float64 {
-	if t >= r.T {
-		return r.b
+	if T := r.T.Seconds(); t < T {
+		return r.a.f + (r.b.f-r.a.f)*t/T
 	}
-	return r.a + (r.b-r.a)*t/r.T
+	return r.b.f
 }
 
 func (r ramp) area(t float64) float64 {
-	if t <= r.T {
-		return r.a*t + (r.b-r.a)*t*t/(2*r.T)
+	T := r.T.Seconds()
+	if t <= T {
+		return r.a.f*t + (r.b.f-r.a.f)*t*t/(2*T)
 	}
-	return (r.a+r.b)/2*r.T + r.b*(t-r.T)
+	return (r.a.f+r.b.f)/2*T + r.b.f*(t-T)
 }
 
 func (r ramp) instant(n float64) float64 {
-	if whole := (r.a + r.b) / 2 * r.T; n > whole {
-		return r.T + (n-whole)/r.b
+	T := r.T.Seconds()
+	if whole := (r.a.f + r.b.f) / 2 * T; n > whole {
+		return T + (n-whole)/r.b.f
 	}
 	if n == 0 {
 		return 0
 	}
-	k := (r.b - r.a) / r.T
-	return min(2*n/(r.a+math.Sqrt(max(r.a*r.a+2*k*n, 0))), r.T)
+	k := (r.b.f - r.a.f) / T
+	return min(2*n/(r.a.f+math.Sqrt(max(r.a.f*r.a.f+2*k*n, 0))), T)
 }
 
-func (r ramp) length() float64 { return r.T }
-func (r ramp) String() string {
-	return "ramp(" + rateText(r.a) + ", " + rateText(r.b) + ", " + secondsText(r.T) + ")"
-}
+func (r ramp) length() time.Duration { return r.T }
+func (r ramp) String() string        { return fmt.Sprintf("ramp(%s, %s, %s)", r.a, r.b, r.T) }
 
 // Rates a, a+d, a+2d, ..., each for T, n of them; the last one stays.
 //
@@ -113,44 +122,40 @@ func (r ramp) String() string {
 //	+--+--+--+--> t
 //	   T 2T 3T
 type steps struct {
-	a, d, T float64
-	n       int
+	a, d rate
+	T    time.Duration
+	n    int
 }
 
 func (s steps) step(t float64) int {
-	return min(int(t/s.T), s.n-1)
+	return min(int(t/s.T.Seconds()), s.n-1)
 }
 
 // before is the area under the first i steps.
 func (s steps) before(i int) float64 {
 	f := float64(i)
-	return s.T * (f*s.a + s.d*f*(f-1)/2)
+	return s.T.Seconds() * (f*s.a.f + s.d.f*f*(f-1)/2)
 }
 
-func (s steps) rate(t float64) float64 { return s.a + s.d*float64(s.step(t)) }
+func (s steps) rate(t float64) float64 { return s.a.f + s.d.f*float64(s.step(t)) }
 
 func (s steps) area(t float64) float64 {
 	i := s.step(t)
-	return s.before(i) + (s.a+s.d*float64(i))*(t-float64(i)*s.T)
+	return s.before(i) + (s.a.f+s.d.f*float64(i))*(t-float64(i)*s.T.Seconds())
 }
 
 func (s steps) instant(a float64) float64 {
-	// The first step whose area, with those before it, reaches a: n is small, a binary search is enough.
-	lo, hi := 0, s.n-1
-	for lo < hi {
-		if mid := (lo + hi) / 2; s.before(mid+1) > a {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	return float64(lo)*s.T + (a-s.before(lo))/(s.a+s.d*float64(lo))
+	lo := s.at(func(i int) bool { return s.before(i) > a })
+	return float64(lo)*s.T.Seconds() + (a-s.before(lo))/(s.a.f+s.d.f*float64(lo))
 }
 
-func (s steps) length() float64 { return s.T * float64(s.n) }
-func (s steps) String() string {
-	return "steps(" + rateText(s.a) + ", " + rateText(s.d) + ", " + secondsText(s.T) + ", " + strconv.Itoa(s.n) + ")"
+// at is the last step that does not begin beyond an area.
+func (s steps) at(beyond func(i int) bool) int {
+	return sort.Search(s.n-1, func(i int) bool { return beyond(i + 1) })
 }
+
+func (s steps) length() time.Duration { return s.T * time.Duration(s.n) }
+func (s steps) String() string        { return fmt.Sprintf("steps(%s, %s, %s, %d)", s.a, s.d, s.T, s.n) }
 
 // A rate that swings around m by amplitude a, beginning at m and rising.
 //
@@ -164,21 +169,26 @@ func (s steps) String() string {
 //
 // Λ(t) = m t + a P/2π (1 - cos 2πt/P). It has no closed inverse; it is found within one period by Newton's method, kept
 // between bounds by bisection.
-type sine struct{ m, a, P float64 }
+type sine struct {
+	m, a rate
+	P    time.Duration
+}
 
-func (s sine) rate(t float64) float64 { return s.m + s.a*math.Sin(2*math.Pi*t/s.P) }
+func (s sine) rate(t float64) float64 { return s.m.f + s.a.f*math.Sin(2*math.Pi*t/s.P.Seconds()) }
 
 func (s sine) area(t float64) float64 {
-	x := math.Sin(math.Pi * t / s.P) // 1 - cos 2x = 2 sin² x, without cancellation
-	return s.m*t + s.a*s.P/math.Pi*x*x
+	P := s.P.Seconds()
+	x := math.Sin(math.Pi * t / P) // 1 - cos 2x = 2 sin² x, without cancellation
+	return s.m.f*t + s.a.f*P/math.Pi*x*x
 }
 
 func (s sine) instant(n float64) float64 {
-	whole := math.Floor(n / (s.m * s.P)) // periods; each has the area mP
-	base := whole * s.P
-	n -= whole * s.m * s.P
-	lo, hi := 0.0, s.P
-	t := n / s.m
+	P := s.P.Seconds()
+	whole := math.Floor(n / (s.m.f * P)) // periods; each has the area mP
+	base := whole * P
+	n -= whole * s.m.f * P
+	lo, hi := 0.0, P
+	t := n / s.m.f
 	for range 100 {
 		diff := s.area(t) - n
 		if diff > 0 {
@@ -190,7 +200,7 @@ func (s sine) instant(n float64) float64 {
 		if !(next > lo && next < hi) { // NaN too
 			next = (lo + hi) / 2
 		}
-		if math.Abs(next-t) <= 1e-12*s.P {
+		if math.Abs(next-t) <= 1e-12*P {
 			return base + next
 		}
 		t = next
@@ -198,9 +208,9 @@ func (s sine) instant(n float64) float64 {
 	return base + t
 }
 
-func (s sine) length() float64 { return 0 }
+func (s sine) length() time.Duration { return 0 }
 func (s sine) String() string {
-	return "sine(mean " + rateText(s.m) + ", amp " + rateText(s.a) + ", period " + secondsText(s.P) + ")"
+	return fmt.Sprintf("sine(mean %s, amp %s, period %s)", s.m, s.a, s.P)
 }
 
 func (s Schedule) String() string {
@@ -211,7 +221,7 @@ func (s Schedule) String() string {
 		}
 		b.WriteString(p.curve.String())
 		if p.forLen {
-			b.WriteString(" for " + secondsText(p.length))
+			b.WriteString(" for " + p.length.String())
 		}
 	}
 	if s.poisson {
@@ -222,12 +232,11 @@ func (s Schedule) String() string {
 
 // Rate is the rate that is asked for at t, in requests per second.
 func (s Schedule) Rate(t time.Duration) float64 {
-	at := t.Seconds()
 	for i, p := range s.parts {
-		if i == len(s.parts)-1 || at < p.length {
-			return p.curve.rate(at)
+		if i == len(s.parts)-1 || t < p.length {
+			return p.curve.rate(t.Seconds())
 		}
-		at -= p.length
+		t -= p.length
 	}
 	return 0
 }
@@ -235,54 +244,58 @@ func (s Schedule) Rate(t time.Duration) float64 {
 // Count is the area under the rate from 0 to t: how many requests fall due before t, within 1 (of a Poisson schedule: the
 // expected number).
 func (s Schedule) Count(t time.Duration) float64 {
-	at, n := t.Seconds(), 0.0
+	n := 0.0
 	for i, p := range s.parts {
-		if i == len(s.parts)-1 || at < p.length {
-			return n + p.curve.area(at)
+		if i == len(s.parts)-1 || t < p.length {
+			return n + p.curve.area(t.Seconds())
 		}
-		n += p.curve.area(p.length)
-		at -= p.length
+		n += p.curve.area(p.length.Seconds())
+		t -= p.length
 	}
 	return n
 }
 
 // Length is the time that the schedule's parts take; false if the last one has no end of its own.
 func (s Schedule) Length() (time.Duration, bool) {
-	var sum float64
+	var sum time.Duration
 	for _, p := range s.parts {
 		if p.length == 0 {
 			return 0, false
 		}
 		sum += p.length
 	}
-	return seconds(sum), len(s.parts) > 0
+	return sum, len(s.parts) > 0
 }
 
-// Due is the instant at which request n is due, since the begin of the load; of a Poisson schedule, its mean position.
-func (s Schedule) Due(n int64) time.Duration { return s.instant(float64(n)) }
-
+// instant is where the area is reached, in floating point.
 func (s Schedule) instant(area float64) time.Duration {
 	begin := 0.0
 	for i, p := range s.parts {
 		if i == len(s.parts)-1 {
 			return seconds(begin + p.curve.instant(area))
 		}
-		whole := p.curve.area(p.length)
+		length := p.length.Seconds()
+		whole := p.curve.area(length)
 		if area < whole {
-			return seconds(begin + min(p.curve.instant(area), p.length))
+			return seconds(begin + min(p.curve.instant(area), length))
 		}
 		area -= whole
-		begin += p.length
+		begin += length
 	}
 	return 0
 }
+
+// Due is the instant at which request n is due, since the begin of the load; of a Poisson schedule, its mean position.
+func (s Schedule) Due(n int64) time.Duration { return (&Dues{s: s, n: n}).next() }
 
 // Dues gives the due instants of requests 0, 1, 2, ... in order. The same seed gives the same instants.
 type Dues struct {
 	s    Schedule
 	n    int64
-	area float64
-	rng  *rand.Rand
+	area float64    // of a Poisson schedule
+	rng  *rand.Rand // of a Poisson schedule; nil: it is none
+
+	place
 }
 
 // Dues begins at request 0. The seed matters to Poisson schedules only.
@@ -301,7 +314,7 @@ func (d *Dues) Next() (time.Duration, bool) {
 		d.area += d.rng.ExpFloat64()
 		due = d.s.instant(d.area)
 	} else {
-		due = d.s.Due(d.n)
+		due = d.next()
 		d.n++
 	}
 	return due, due < math.MaxInt64
@@ -314,14 +327,3 @@ func seconds(s float64) time.Duration {
 	}
 	return math.MaxInt64
 }
-
-func rateText(r float64) string {
-	if r != math.Trunc(r) {
-		if m := r * 60; m == math.Trunc(m) && m/60 == r {
-			return strconv.FormatFloat(m, 'f', -1, 64) + "/m"
-		}
-	}
-	return strconv.FormatFloat(r, 'f', -1, 64) + "/s"
-}
-
-func secondsText(s float64) string { return time.Duration(math.Round(s * 1e9)).String() }

@@ -2,7 +2,7 @@ package loadgen
 
 import (
 	"fmt"
-	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -35,6 +35,9 @@ func ParseSchedule(text string) (Schedule, error) {
 	}
 	return s, nil
 }
+
+// longest is what the parts of a schedule may take together.
+const longest = 100 * 365 * 24 * time.Hour
 
 type scheduleParser struct {
 	text string
@@ -122,11 +125,18 @@ func (p *scheduleParser) schedule() (Schedule, error) {
 		return s, nil
 	}
 	var s Schedule
-	for {
+	for sum := time.Duration(0); ; {
+		p.space()
+		at := p.pos
 		pt, err := p.part()
 		if err != nil {
 			return s, err
 		}
+		if pt.length > longest-sum {
+			p.pos = at
+			return s, p.fail("parts that together take less than 100 years")
+		}
+		sum += pt.length
 		s.parts = append(s.parts, pt)
 		before := p.pos
 		if !p.word("then") {
@@ -175,13 +185,13 @@ func (p *scheduleParser) curve() (curve, error) {
 	var err error
 	switch name {
 	case "constant":
-		var r float64
+		var r rate
 		r, err = p.positive("a rate")
 		c = constant{r}
 	case "ramp":
 		var r ramp
 		r.a, r.b, r.T, err = p.args([3]string{})
-		if err == nil && r.a+r.b == 0 {
+		if err == nil && r.a.f+r.b.f == 0 {
 			p.pos = at
 			err = p.fail("a ramp that does not stay at 0/s")
 		}
@@ -201,7 +211,11 @@ func (p *scheduleParser) curve() (curve, error) {
 				err = p.fail("a number of steps, at least 1")
 			}
 		}
-		if err == nil && s.a <= 0 {
+		if err == nil && s.T > longest/time.Duration(s.n) {
+			p.pos = at
+			err = p.fail("steps that take less than 100 years")
+		}
+		if err == nil && s.a.f <= 0 {
 			p.pos = at
 			err = p.fail("a first rate above 0/s")
 		}
@@ -209,7 +223,7 @@ func (p *scheduleParser) curve() (curve, error) {
 	case "sine":
 		var s sine
 		s.m, s.a, s.P, err = p.args([3]string{"mean", "amp", "period"})
-		if err == nil && (s.m <= 0 || s.a > s.m) {
+		if err == nil && (s.m.f <= 0 || s.a.Cmp(s.m.Rat) > 0) {
 			p.pos = at
 			err = p.fail("a sine whose mean is above 0/s and whose amp is at most its mean")
 		}
@@ -225,8 +239,8 @@ func (p *scheduleParser) curve() (curve, error) {
 }
 
 // args reads two rates and a duration, each after its word, if it has one.
-func (p *scheduleParser) args(words [3]string) (a, b, d float64, err error) {
-	values := [3]*float64{&a, &b, &d}
+func (p *scheduleParser) args(words [3]string) (a, b rate, d time.Duration, err error) {
+	rates := [2]*rate{&a, &b}
 	for i, w := range words {
 		if i > 0 {
 			if err := p.expect(","); err != nil {
@@ -237,9 +251,9 @@ func (p *scheduleParser) args(words [3]string) (a, b, d float64, err error) {
 			return a, b, d, p.fail(strconv.Quote(w))
 		}
 		if i < 2 {
-			*values[i], err = p.rate("a rate like 500/s")
+			*rates[i], err = p.rate("a rate like 500/s")
 		} else {
-			*values[i], err = p.duration()
+			d, err = p.duration()
 		}
 		if err != nil {
 			return a, b, d, err
@@ -248,27 +262,34 @@ func (p *scheduleParser) args(words [3]string) (a, b, d float64, err error) {
 	return a, b, d, nil
 }
 
-func (p *scheduleParser) positive(want string) (float64, error) {
+func (p *scheduleParser) positive(want string) (rate, error) {
 	p.space()
 	at := p.pos
 	r, err := p.rate(want)
-	if err == nil && r <= 0 {
+	if err == nil && r.f <= 0 {
 		p.pos = at
 		err = p.fail("a rate above 0/s")
 	}
 	return r, err
 }
 
-func (p *scheduleParser) rate(want string) (float64, error) {
+func (p *scheduleParser) rate(want string) (rate, error) {
 	p.space()
 	at := p.pos
-	n, err := strconv.ParseFloat(p.token("0123456789.e+-"), 64)
-	if err != nil || !(n >= 0 && n <= 1e9) {
+	text := p.token("0123456789.e+-")
+	f, err := strconv.ParseFloat(text, 64)
+	exact := new(big.Rat)
+	if err == nil && f > 0 && f <= 1e9 {
+		if _, ok := exact.SetString(text); !ok {
+			f = -1
+		}
+	}
+	if err != nil || !(f >= 0 && f <= 1e9) {
 		p.pos = at
-		return 0, p.fail(want)
+		return rate{}, p.fail(want)
 	}
 	if !p.accept("/") {
-		return n, nil
+		return newRate(exact), nil
 	}
 	p.space()
 	at = p.pos
@@ -279,17 +300,17 @@ func (p *scheduleParser) rate(want string) (float64, error) {
 	d, err := time.ParseDuration(unit)
 	if err != nil || d <= 0 {
 		p.pos = at
-		return 0, p.fail("a unit of time: ms, s, m or h")
+		return rate{}, p.fail("a unit of time: ms, s, m or h")
 	}
-	r := n / d.Seconds()
-	if r > 1e9 || math.IsNaN(r) {
+	r := newRate(exact.Mul(exact, big.NewRat(int64(time.Second), int64(d))))
+	if r.f > 1e9 {
 		p.pos = at
-		return 0, p.fail("a rate of at most 1e9/s")
+		return rate{}, p.fail("a rate of at most 1e9/s")
 	}
 	return r, nil
 }
 
-func (p *scheduleParser) duration() (float64, error) {
+func (p *scheduleParser) duration() (time.Duration, error) {
 	p.space()
 	at := p.pos
 	d, err := time.ParseDuration(p.token("0123456789.smhnµu"))
@@ -297,5 +318,5 @@ func (p *scheduleParser) duration() (float64, error) {
 		p.pos = at
 		return 0, p.fail("a duration like 30s")
 	}
-	return d.Seconds(), nil
+	return d, nil
 }

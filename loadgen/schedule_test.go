@@ -1,7 +1,9 @@
 package loadgen
 
 import (
+	"fmt"
 	"math"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -84,24 +86,31 @@ func TestScheduleErrors(t *testing.T) {
 
 // anyCurve draws a part of a schedule.
 func anyCurve(t *rapid.T) part {
-	rate := rapid.Float64Range(0.1, 1e5)
-	length := rapid.Float64Range(0.05, 100)
-	round := func(s float64) float64 { return math.Round(s*1e9) / 1e9 }
+	anyRate := func(least, most int64) *rapid.Generator[rate] {
+		return rapid.Custom(func(t *rapid.T) rate {
+			d := rapid.Int64Range(1, 100).Draw(t, "denominator")
+			return newRate(big.NewRat(rapid.Int64Range(least*d, most*d).Draw(t, "numerator"), d))
+		})
+	}
+	length := rapid.Custom(func(t *rapid.T) time.Duration {
+		return time.Duration(rapid.Int64Range(5e7, 1e11).Draw(t, "ns"))
+	})
 	var c curve
 	switch rapid.IntRange(0, 3).Draw(t, "curve") {
 	case 0:
-		c = constant{rate.Draw(t, "rate")}
+		c = constant{anyRate(1, 1e5).Draw(t, "rate")}
 	case 1:
-		c = ramp{rapid.Float64Range(0, 1e5).Draw(t, "from"), rate.Draw(t, "to"), round(length.Draw(t, "T"))}
+		c = ramp{anyRate(0, 1e5).Draw(t, "from"), anyRate(1, 1e5).Draw(t, "to"), length.Draw(t, "T")}
 	case 2:
-		c = steps{rate.Draw(t, "first"), rapid.Float64Range(0, 1e4).Draw(t, "by"), round(length.Draw(t, "T")), rapid.IntRange(1, 20).Draw(t, "n")}
+		c = steps{anyRate(1, 1e5).Draw(t, "first"), anyRate(0, 1e4).Draw(t, "by"), length.Draw(t, "T"), rapid.IntRange(1, 20).Draw(t, "n")}
 	case 3:
-		m := rate.Draw(t, "mean")
-		c = sine{m, m * rapid.Float64Range(0, 1).Draw(t, "amp"), round(length.Draw(t, "P"))}
+		m := anyRate(1, 1e5).Draw(t, "mean")
+		amp := new(big.Rat).Mul(m.Rat, big.NewRat(rapid.Int64Range(0, 10).Draw(t, "amp"), 10))
+		c = sine{m, newRate(amp), length.Draw(t, "P")}
 	}
 	p := part{curve: c, length: c.length()}
 	if p.length == 0 || rapid.Bool().Draw(t, "for") {
-		p.length, p.forLen = round(length.Draw(t, "for length")), true
+		p.length, p.forLen = length.Draw(t, "for length"), true
 	}
 	return p
 }
@@ -207,5 +216,81 @@ func TestPoissonDispersion(t *testing.T) {
 	}
 	if math.Abs(mean-10) > 0.25 || math.Abs(squares/windows/mean-1) > 0.11 {
 		t.Errorf("mean %v (want 10), dispersion %v (want 1)", mean, squares/windows/mean)
+	}
+}
+
+// makes checks how many requests of a schedule fall due before an instant.
+func makes(t *testing.T, text string, before time.Duration, want int64) {
+	t.Helper()
+	s := mustSchedule(t, text)
+	if last, next := s.Due(want-1), s.Due(want); last >= before || next < before {
+		t.Fatalf("%s: before %v, where %d requests fall due, the last of them is at %v, and the next at %v", text, before, want, last, next)
+	}
+}
+
+// A rate of n in m seconds makes n requests in m seconds, and one of n in a minute half of them in 30 s: in floating point some made one more.
+func TestWholeAreasMakeWholeNumbersOfRequests(t *testing.T) {
+	for n := int64(1); n <= 200; n++ {
+		for m := int64(1); m <= 40; m++ {
+			length := time.Duration(m) * time.Second
+			r := fmt.Sprintf("%d/%ds", n, m)
+			for _, text := range []string{
+				r,
+				fmt.Sprintf("steps(%s, 0/s, %ds, 2)", r, m),
+				fmt.Sprintf("sine(mean %s, amp 0/s, period 77s)", r),
+			} {
+				makes(t, text, length, n)
+			}
+			if m > 10 {
+				continue
+			}
+			for _, text := range []string{
+				fmt.Sprintf("ramp(%s, %s, 7s)", r, r),
+				fmt.Sprintf("ramp(0/s, %d/%ds, %ds)", 2*n, m, m),
+				fmt.Sprintf("ramp(%d/%ds, 0/s, %ds) then 1/s", 2*n, m, m),
+				fmt.Sprintf("steps(%s, %s, %ds, 3) then 1/s", r, r, m), // n, then 2n, 3n
+				fmt.Sprintf("sine(mean %s, amp %s, period %ds)", r, r, m),
+				fmt.Sprintf("3/7s for 7s then %s", r),
+			} {
+				want, until := n, length
+				if strings.HasPrefix(text, "steps") {
+					want, until = 6*n, 3*length
+				} else if strings.HasPrefix(text, "3/7s") {
+					want, until = n+3, length+7*time.Second
+				}
+				makes(t, text, until, want)
+			}
+		}
+	}
+	for n := int64(1); n <= 8000; n++ {
+		makes(t, fmt.Sprintf("%d/m", n), 30*time.Second, (n+1)/2)
+	}
+}
+
+// Each due instant is the last whole nanosecond at which the exact area is not beyond the request's number.
+func TestDueInstantsAreExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := rapid.Custom(anyCurve).Draw(t, "part")
+		if s, ok := p.curve.(sine); ok && s.a.Sign() > 0 {
+			return // in floating point
+		}
+		s := Schedule{parts: []part{p}}
+		n := rapid.Int64Range(0, 1e6).Draw(t, "n")
+		due := s.Due(n)
+		number := new(big.Rat).SetInt64(n)
+		if due == never || due > 1<<55 {
+			return
+		}
+		if p.curve.areaTo(due).Cmp(number) > 0 || p.curve.areaTo(due+1).Cmp(number) <= 0 && p.curve.rate((due+1).Seconds()) > 0 {
+			t.Fatalf("%v: request %d is due at %d ns", s, n, due)
+		}
+	})
+}
+
+func TestRatesKeepTheirText(t *testing.T) {
+	for text, want := range map[string]string{"500/s": "500/s", "30000/m": "500/s", "46/m": "46/m", "9/7s": "9/7s", "1/10s": "0.1/s", "250": "250/s", "1/ms": "1000/s", "1/3s": "20/m"} {
+		if got := mustSchedule(t, text).String(); got != want {
+			t.Errorf("%s is written %s, want %s", text, got, want)
+		}
 	}
 }

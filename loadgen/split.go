@@ -1,6 +1,9 @@
 package loadgen
 
-import "fmt"
+import (
+	"fmt"
+	"math/big"
+)
 
 // Split shares a workload among n generators, so that together they send what one would: clients, connections, numbers of
 // requests and rates add up to those of w. A closed workload with fewer clients than n is shared among as many generators as
@@ -38,7 +41,7 @@ func (w Workload) Split(n int) ([]Workload, error) {
 		if err != nil {
 			return nil, err
 		}
-		schedule = s.Scaled(1 / float64(n)).String()
+		schedule = s.Scaled(big.NewRat(1, int64(n))).String()
 	}
 	keep := func(kept, byDefault int64, i int) int64 {
 		if kept == 0 {
@@ -63,7 +66,7 @@ func (w Workload) Split(n int) ([]Workload, error) {
 }
 
 // Scaled is the schedule with every rate times f: over any time, f times as many requests fall due.
-func (s Schedule) Scaled(f float64) Schedule {
+func (s Schedule) Scaled(f *big.Rat) Schedule {
 	scaled := Schedule{poisson: s.poisson}
 	for _, p := range s.parts {
 		p.curve = timesRate(p.curve, f)
@@ -72,16 +75,17 @@ func (s Schedule) Scaled(f float64) Schedule {
 	return scaled
 }
 
-func timesRate(c curve, f float64) curve {
+func timesRate(c curve, f *big.Rat) curve {
+	times := func(r rate) rate { return newRate(new(big.Rat).Mul(r.Rat, f)) }
 	switch c := c.(type) {
 	case constant:
-		return constant{c.r * f}
+		return constant{times(c.r)}
 	case ramp:
-		return ramp{c.a * f, c.b * f, c.T}
+		return ramp{times(c.a), times(c.b), c.T}
 	case steps:
-		return steps{c.a * f, c.d * f, c.T, c.n}
+		return steps{times(c.a), times(c.d), c.T, c.n}
 	case sine:
-		return sine{c.m * f, c.a * f, c.P}
+		return sine{times(c.m), times(c.a), c.P}
 	}
 	panic(fmt.Sprintf("a curve of type %T", c)) // a fault of ours
 }
