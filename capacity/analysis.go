@@ -48,6 +48,14 @@ type RunInfo struct {
 // Analyse computes everything that can be said of a run. The objectives are those of its scenario; without any, nothing is
 // judged but whether the run is whole.
 func Analyse(run *history.Run, objectives ...Objective) Analysis {
+	return analyse(run, true, objectives)
+}
+
+// Measure is Analyse without the changes that are played on the simulator: for a caller that has the numbers in mind, and not the advice. What limits
+// a window is then told from the workers' waits alone.
+func Measure(run *history.Run) Analysis { return analyse(run, false, nil) }
+
+func analyse(run *history.Run, play bool, objectives []Objective) Analysis {
 	a := Analysis{
 		Version: Version,
 		Run: RunInfo{
@@ -62,6 +70,7 @@ func Analyse(run *history.Run, objectives ...Objective) Analysis {
 	a.Windows = windows(run, s, settings)
 	a.Sweeps = sweeps(a.Windows)
 	a.Loads = loads(run, settings)
+	attribute(run, s, &a, play)
 	a.Comparison = compareWithPublished(a.Windows, a.Loads)
 	a.Reconciliation = reconcile(run, s, a.Windows)
 	a.Timeline = timeline(run, s)

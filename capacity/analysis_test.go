@@ -103,7 +103,7 @@ func TestPinnedConnections(t *testing.T) {
 	a := capacity.Analyse(m.Finish())
 	within(t, "rate", rate(t, &a, "pinned"), 10, .01)
 	b := a.Window("pinned").Bottleneck
-	if b.Limit != "rng" || b.Task != "rng.1#1" {
+	if b.Limit != string(capacity.CausePinned) || b.Task != "rng.1#1" {
 		t.Errorf("limit %q, task %q: one replica is saturated and four are idle", b.Limit, b.Task)
 	}
 	for _, r := range a.Comparison {
@@ -159,7 +159,7 @@ func TestRandomBalancing(t *testing.T) {
 		t.Errorf("rate %.2f, want 27 to 30", x)
 	}
 	b := a.Window("random").Bottleneck
-	if b.Limit != capacity.WorkerLimit || !strings.Contains(b.Evidence, "random balancing") {
+	if b.Limit != string(capacity.CauseBalancing) || !strings.Contains(b.Evidence, "random balancing") {
 		t.Errorf("%s: %s", b.Limit, b.Evidence)
 	}
 }

@@ -12,8 +12,8 @@ import (
 //	X(N) <= min( N/D, slots_k/D_k for every service k )     D = Z + the sum of D_k
 //	X(N) >= N / (Z + N x the sum of D_k)                    every other worker is always ahead in the queue
 //
-// Z is what a worker does without a server (think time, client overheads, Redis), D_k the occupied time of service k for each
-// hash. The knee N* is where the two upper bounds meet: below it the workers limit, above it a service does.
+// Z is what a worker does without a server (think time, client overheads, Redis, the network), D_k the occupied time of service k for each
+// hash and what it takes a request in, slots_k those that requests of others than the workers leave. The knee N* is where the two upper bounds meet: below it the workers limit, above it a service does.
 type Bounds struct {
 	Source      string   `json:"source"` // measured or configured
 	Workers     int      `json:"workers"`
@@ -33,8 +33,24 @@ type Demand struct {
 	Service   string   `json:"service"`
 	DemandS   float64  `json:"demand_s"`
 	Replicas  int      `json:"replicas"`
-	Slots     int      `json:"slots"`                 // 0: unlimited
-	BoundPerS *float64 `json:"bound_per_s,omitempty"` // slots/demand; absent: it does not limit
+	Slots     int      `json:"slots"`                  // 0: unlimited
+	ForeignS  float64  `json:"foreign_busy,omitempty"` // slots that requests of others than the workers occupy
+	IntakeS   float64  `json:"intake_s,omitempty"`     // of a request by a replica, one after the other
+	BoundPerS *float64 `json:"bound_per_s,omitempty"`  // min((slots - foreign)/demand, replicas/intake); absent: it does not limit
+}
+
+func (d Demand) bound() *float64 {
+	bound := math.Inf(1)
+	if d.Slots > 0 && d.DemandS > 0 {
+		bound = max(0, float64(d.Slots)-d.ForeignS) / d.DemandS
+	}
+	if d.IntakeS > 0 {
+		bound = min(bound, float64(d.Replicas)/d.IntakeS)
+	}
+	if math.IsInf(bound, 1) {
+		return nil
+	}
+	return ptr(bound)
 }
 
 // WorkerLimit is the name of the limit N/D: the workers' own loop.
@@ -44,10 +60,8 @@ const WorkerLimit = "worker"
 func NewBounds(source string, n int, thinkS, overheadS float64, demands []Demand) Bounds {
 	b := Bounds{Source: source, ThinkS: thinkS, OverheadS: overheadS, Demands: demands, LoopS: thinkS + overheadS}
 	for i, d := range demands {
-		b.LoopS += d.DemandS
-		if d.Slots > 0 && d.DemandS > 0 {
-			demands[i].BoundPerS = ptr(float64(d.Slots) / d.DemandS)
-		}
+		b.LoopS += d.DemandS + d.IntakeS
+		demands[i].BoundPerS = d.bound()
 	}
 	return b.At(n)
 }
@@ -60,7 +74,7 @@ func (b Bounds) At(n int) Bounds {
 	saturation := math.Inf(1)
 	service := ""
 	for _, d := range b.Demands {
-		queued += d.DemandS
+		queued += d.DemandS + d.IntakeS
 		if d.BoundPerS != nil && *d.BoundPerS < saturation {
 			saturation, service = *d.BoundPerS, d.Service
 		}
@@ -97,9 +111,10 @@ func (b Bounds) With(service string, replicas int) Bounds {
 	demands := append([]Demand(nil), b.Demands...)
 	for i, d := range demands {
 		if d.Service == service && d.Replicas > 0 && d.Slots > 0 {
-			demands[i].Slots = d.Slots / d.Replicas * replicas
+			each := max(1, int(math.Round(float64(d.Slots)/float64(d.Replicas))))
+			demands[i].Slots = max(1, d.Slots+each*(replicas-d.Replicas))
 			demands[i].Replicas = replicas
-			demands[i].BoundPerS = ptr(float64(demands[i].Slots) / d.DemandS)
+			demands[i].BoundPerS = demands[i].bound()
 		}
 	}
 	b.Demands = demands
@@ -109,8 +124,8 @@ func (b Bounds) With(service string, replicas int) Bounds {
 // Bounds are the bounds that the settings alone give.
 func (c Config) Bounds() Bounds {
 	return NewBounds("configured", c.Replicas[settings.Worker], c.ThinkS, 2*c.CallOverheadS, []Demand{
-		{Service: settings.RNG, DemandS: c.RNGServiceS * (1 - c.RNGErrorRate), Replicas: c.Replicas[settings.RNG], Slots: c.RNGConcurrency * c.Replicas[settings.RNG]},
-		{Service: settings.Hasher, DemandS: c.HasherServiceS, Replicas: c.Replicas[settings.Hasher], Slots: c.HasherConcurrency * c.Replicas[settings.Hasher]},
+		{Service: settings.RNG, DemandS: c.RNGServiceS * (1 - c.RNGErrorRate), Replicas: c.Replicas[settings.RNG], Slots: c.RNGConcurrency * c.Replicas[settings.RNG], IntakeS: intake(c.told[settings.RNG])},
+		{Service: settings.Hasher, DemandS: c.HasherServiceS - c.told[settings.Hasher].Delay.Seconds()*c.told[settings.Hasher].ErrorRate, Replicas: c.Replicas[settings.Hasher], Slots: c.HasherConcurrency * c.Replicas[settings.Hasher], IntakeS: intake(c.told[settings.Hasher])},
 	})
 }
 
@@ -139,9 +154,10 @@ func (w *Window) findBounds() {
 	var demands []Demand
 	for _, u := range w.Services {
 		if u.DemandS != nil {
-			demands = append(demands, Demand{Service: u.Service, DemandS: *u.DemandS, Replicas: u.Replicas, Slots: u.Slots})
+			demands = append(demands, Demand{Service: u.Service, DemandS: *u.DemandS, Replicas: u.Replicas, Slots: u.Slots, ForeignS: u.ForeignBusy, IntakeS: intake(w.Config.told[u.Service])})
 		}
 	}
+	overhead += 2 * w.decompose().network
 	if len(demands) > 0 {
 		w.Bounds = ptr(NewBounds("measured", n, think, overhead, demands))
 	}

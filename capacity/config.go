@@ -1,7 +1,10 @@
 package capacity
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"strconv"
 	"strings"
@@ -27,7 +30,13 @@ type Config struct {
 	RNGErrorRate      float64        `json:"rng_error_rate"`     //
 	ConstantDelays    bool           `json:"constant_delays"`    // rng's and hasher's delays do not vary
 	Updating          bool           `json:"updating"`           // an update was under way
+
+	told     map[string]settings.Settings // by service: all that is in force, whatever it came from
+	balances map[string]string            // by service
 }
+
+// Told is what a service is told: its defaults, what its image's tag carries, and its environment, which has the last word.
+func (c Config) Told(service string) settings.Settings { return c.told[service] }
 
 // String is the configuration in one line: "10 workers, 1 rng, think 100 ms".
 func (c Config) String() string {
@@ -67,46 +76,68 @@ type configLog struct {
 	at      []time.Duration
 	configs []Config
 	profile string
-
-	defaults map[string]map[string]string // by service and variable
 }
 
-// configurations follows the events that deploy, scale, update and remove services. The history carries whole environments
-// where a service is deployed, and changes where it is updated; names it does not carry have the service's defaults.
-func configurations(run *history.Run) configLog {
-	l := configLog{profile: run.Manifest.Settings["profile"], defaults: map[string]map[string]string{}}
-	for _, service := range settings.Services() {
-		l.defaults[service] = map[string]string{}
-		for _, v := range settings.Variables(service) {
-			l.defaults[service][v.Name] = v.DefaultFor(service)
+// deployed is what the history says of one service.
+type deployed struct {
+	image, balance string
+	env            map[string]string
+}
+
+// told are the settings of a service: those that its image's tag carries below those of its environment. What the service does not know or cannot
+// read has no say: with it no task would have started.
+func (d deployed) told(service string) settings.Settings {
+	name := d.image[strings.LastIndex(d.image, "/")+1:]
+	name, _, _ = strings.Cut(name, "@")
+	_, tag, _ := strings.Cut(name, ":")
+	env := map[string]string{}
+	maps.Copy(env, settings.TagDefaults(service, tag))
+	maps.Copy(env, d.env)
+	for {
+		s, err := settings.Parse(service, env)
+		faults, joined := err.(interface{ Unwrap() []error })
+		if !joined {
+			return s
+		}
+		for _, f := range faults.Unwrap() {
+			var fault *settings.Fault
+			if errors.As(f, &fault) {
+				delete(env, fault.Variable)
+			}
 		}
 	}
-	env := map[string]map[string]string{}
-	balance := map[string]string{}
+}
+
+// configurations follows the events that deploy, scale, update and remove services. The history carries images and whole environments where
+// a service is deployed, and changes where it is updated; what it does not carry has the service's default.
+func configurations(run *history.Run) configLog {
+	l := configLog{profile: run.Manifest.Settings["profile"]}
+	services := map[string]*deployed{}
 	replicas := map[string]int{}
 	updating := map[string]bool{}
-	l.add(-1, env, balance, replicas, false)
+	l.add(-1, services, replicas, false)
 	for _, e := range run.Events {
 		switch e.Kind {
 		case history.ServiceDeployed:
-			env[e.Service] = map[string]string{}
+			services[e.Service] = &deployed{env: map[string]string{}}
 			fallthrough
 		case history.ServiceUpdated:
-			if env[e.Service] == nil {
-				env[e.Service] = map[string]string{}
+			d := services[e.Service]
+			if d == nil {
+				d = &deployed{env: map[string]string{}}
+				services[e.Service] = d
 			}
 			for k, v := range e.Detail {
 				if name, ok := strings.CutPrefix(k, "env."); ok {
 					if v == "" {
-						delete(env[e.Service], name)
+						delete(d.env, name)
 					} else {
-						env[e.Service][name] = v
+						d.env[name] = v
 					}
 				}
 			}
-			if b := e.Detail["balance"]; b != "" {
-				balance[e.Service] = b
-			}
+			d.image = cmp.Or(e.Detail["image"], d.image)
+			d.balance = cmp.Or(e.Detail["balance"], d.balance)
 			if n, err := strconv.Atoi(e.Detail["replicas"]); err == nil {
 				replicas[e.Service] = n
 			}
@@ -115,7 +146,7 @@ func configurations(run *history.Run) configLog {
 				replicas[e.Service] = n
 			}
 		case history.ServiceRemoved:
-			delete(env, e.Service)
+			delete(services, e.Service)
 			delete(replicas, e.Service)
 		case history.RolloutBegin:
 			updating[e.Service] = true
@@ -124,61 +155,38 @@ func configurations(run *history.Run) configLog {
 		default:
 			continue
 		}
-		l.add(e.At, env, balance, replicas, len(updating) > 0)
+		l.add(e.At, services, replicas, len(updating) > 0)
 	}
 	return l
 }
 
-func (l *configLog) add(at time.Duration, env map[string]map[string]string, balance map[string]string, replicas map[string]int, updating bool) {
-	c := Config{Replicas: map[string]int{}, Balance: balance[settings.RNG], Updating: updating}
-	if c.Balance == "" {
-		c.Balance = "round-robin"
-	}
-	for k, v := range replicas {
-		c.Replicas[k] = v
-	}
-	value := func(service, name string) string {
-		if v, ok := env[service][name]; ok {
-			return v
+func (l *configLog) add(at time.Duration, services map[string]*deployed, replicas map[string]int, updating bool) {
+	c := Config{Replicas: maps.Clone(replicas), Updating: updating, told: map[string]settings.Settings{}, balances: map[string]string{}}
+	for _, service := range []string{settings.RNG, settings.Hasher, settings.Worker} {
+		d := services[service]
+		if d == nil {
+			d = &deployed{}
 		}
-		return l.defaults[service][name]
+		c.told[service] = d.told(service)
+		c.balances[service] = cmp.Or(d.balance, "round-robin")
 	}
-	seconds := func(service, name string) float64 {
-		d, err := time.ParseDuration(value(service, name))
-		if err != nil {
-			return 0
-		}
-		return d.Seconds()
-	}
-	number := func(service, name string) float64 {
-		f, err := strconv.ParseFloat(value(service, name), 64)
-		if err != nil {
-			return 0
-		}
-		return f
-	}
-	c.ThinkS = seconds(settings.Worker, "COIN_THINK")
-	c.CallOverheadS = seconds(settings.Worker, "COIN_CALL_OVERHEAD")
-	c.BackoffS = seconds(settings.Worker, "COIN_BACKOFF")
-	c.KeepAlive, _ = strconv.ParseBool(value(settings.Worker, "COIN_KEEP_ALIVE"))
-	rngOccupancy, hasherOccupancy := seconds(settings.RNG, "COIN_OCCUPANCY"), seconds(settings.Hasher, "COIN_OCCUPANCY")
-	c.RNGServiceS = seconds(settings.RNG, "COIN_DELAY") + rngOccupancy
-	c.HasherServiceS = seconds(settings.Hasher, "COIN_DELAY") + hasherOccupancy
-	c.RNGConcurrency = int(number(settings.RNG, "COIN_CONCURRENCY"))
-	c.HasherConcurrency = int(number(settings.Hasher, "COIN_CONCURRENCY"))
-	c.RNGErrorRate = number(settings.RNG, "COIN_ERROR_RATE")
-	c.ConstantDelays = true
-	for _, s := range []string{settings.RNG, settings.Hasher} {
-		if d := value(s, "COIN_DELAY_DISTRIBUTION"); d != "" && d != string(settings.Constant) {
-			c.ConstantDelays = false
-		}
-	}
+	rng, hasher, worker := c.told[settings.RNG], c.told[settings.Hasher], c.told[settings.Worker]
+	c.Balance = c.balances[settings.RNG]
+	c.ThinkS = worker.Think.Seconds()
+	c.CallOverheadS = worker.CallOverhead.Seconds()
+	c.BackoffS = worker.Backoff.Seconds()
+	c.KeepAlive = worker.KeepAlive
+	c.RNGServiceS = (rng.Delay + rng.Occupancy).Seconds()
+	c.HasherServiceS = (hasher.Delay + hasher.Occupancy).Seconds()
+	c.RNGConcurrency, c.HasherConcurrency = rng.Concurrency, hasher.Concurrency
+	c.RNGErrorRate = rng.ErrorRate
+	c.ConstantDelays = rng.Distribution == settings.Constant && hasher.Distribution == settings.Constant
 	switch {
 	case l.profile != "" && l.profile != "none" && l.profile != "default":
 		c.Profile = l.profile
-	case rngOccupancy == 0 && hasherOccupancy == 0 && c.CallOverheadS == 0:
+	case rng.Occupancy == 0 && hasher.Occupancy == 0 && c.CallOverheadS == 0:
 		c.Profile = "bare"
-	case near(rngOccupancy, .007) && near(hasherOccupancy+seconds(settings.Hasher, "COIN_INTAKE"), .005) && near(c.CallOverheadS, .003):
+	case near(rng.Occupancy.Seconds(), .007) && near((hasher.Occupancy+hasher.Intake).Seconds(), .005) && near(c.CallOverheadS, .003):
 		c.Profile = "workshop"
 	default:
 		c.Profile = "custom"
@@ -198,11 +206,7 @@ func (l configLog) in(t time.Duration) Config {
 		}
 		c = l.configs[i]
 	}
-	replicas := make(map[string]int, len(c.Replicas))
-	for k, v := range c.Replicas {
-		replicas[k] = v
-	}
-	c.Replicas = replicas
+	c.Replicas = maps.Clone(c.Replicas)
 	return c
 }
 

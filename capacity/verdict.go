@@ -275,18 +275,16 @@ func (a *Analysis) Key() []*Window {
 
 // headline tells how the limit moved from window to window.
 func headline(a *Analysis) string {
-	name := func(limit string) string {
-		if limit == WorkerLimit {
-			return "the workers' own loop"
-		}
-		return limit
-	}
 	var parts []string
 	for _, w := range a.Key() {
 		if len(parts) == 3 {
 			break
 		}
-		text := fmt.Sprintf("%s: %s limits at %s", w.Config, name(w.Bottleneck.Limit), perSecond(w.HashRate.Value))
+		verb, limit := "limits", strings.ReplaceAll(strings.ReplaceAll(w.Bottleneck.Limit, WorkerLimit, "the workers' own loop"), "+", " and ")
+		if len(w.Bottleneck.Tied) > 0 {
+			verb = "limit"
+		}
+		text := fmt.Sprintf("%s: %s %s at %s", w.Config, limit, verb, perSecond(w.HashRate.Value))
 		if w.Errors > 0 {
 			text = fmt.Sprintf("%s, %s: %s", w.Config, count(int(w.Errors), "error"), perSecond(w.HashRate.Value))
 		}

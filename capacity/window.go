@@ -38,6 +38,8 @@ type Window struct {
 	Services  []ServiceUse       `json:"services,omitempty"`
 	Host      *HostUse           `json:"host,omitempty"`
 
+	WithoutProbe *Played `json:"without_probe,omitempty"` // the hash rate that the window would have had without its probe, where that costs more than 1 %
+
 	Bounds     *Bounds     `json:"bounds,omitempty"`            // from what was measured in this window
 	Configured *Bounds     `json:"configured_bounds,omitempty"` // from the settings alone
 	Bottleneck *Bottleneck `json:"bottleneck,omitempty"`
@@ -48,7 +50,10 @@ type Window struct {
 	SilentS       float64  `json:"silent_s"`                  // for which the workers, all together, waited after errors
 	LostToBackoff *float64 `json:"lost_to_backoff,omitempty"` // hashes that they would have made in that time at the baseline's hash rate
 
-	edges []edges // of each worker
+	edges    []edges // of each worker
+	filled   float64 // seconds that the stages of a loop account for, over all workers
+	workerS  float64 // seconds that the workers were there, all together
+	visitors map[string]visits
 }
 
 // edges are how far a worker was at the window's begin and at its end.
@@ -93,7 +98,9 @@ type ServiceUse struct {
 	Failed      float64  `json:"failed"` // of them, answered with a status of 400 or more
 	PerS        float64  `json:"per_s"`
 	ServiceS    *float64 `json:"service_s,omitempty"`       // occupied time for each request
-	DemandS     *float64 `json:"demand_s,omitempty"`        // occupied time for each hash
+	DemandS     *float64 `json:"demand_s,omitempty"`        // occupied time for each hash: that of a worker's own request
+	Foreign     float64  `json:"foreign,omitempty"`         // requests of others than the workers
+	ForeignBusy float64  `json:"foreign_busy,omitempty"`    // slots that those occupied, on average
 	QueueS      *float64 `json:"queue_s,omitempty"`         // mean wait for a slot, as the service saw it
 	WaitS       *float64 `json:"wait_s,omitempty"`          // mean wait as the workers saw it: their stage less the demand, so queue, connection and transfer
 	Utilisation *float64 `json:"utilisation,omitempty"`     // occupied share of the slots, 0..1
@@ -141,6 +148,7 @@ func windows(run *history.Run, s series, configs configLog) []Window {
 	}
 	for i := range all {
 		all[i].LengthS = all[i].EndS - all[i].BeginS
+		all[i].visitors = visitorsOf(run, all[i].BeginS, all[i].EndS)
 		all[i].measure(s)
 		if i > 0 && all[i-1].HashRate != nil && all[i].HashRate != nil {
 			all[i].Baseline = all[i-1].Name
@@ -173,7 +181,6 @@ func (w *Window) measure(s series) {
 		}
 	}
 	w.findBounds()
-	w.findBottleneck()
 }
 
 // measureWorkers finds the hash rate, the coins and the loop from the workers' counters.
@@ -196,6 +203,7 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		w.Errors += sp.delta(history.WorkerErrors)
 		w.Backoffs += sp.delta(history.Backoffs)
 		w.SilentS += sp.delta(history.Silence)
+		w.workerS += sp.seconds()
 		sampled = max(sampled, sp.seconds())
 		before := byLabel(sp.first.Values, history.WorkerErrors, "class")
 		for class, n := range byLabel(sp.last.Values, history.WorkerErrors, "class") {
@@ -339,19 +347,35 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 	if taken > 0 {
 		u.QueueS = ptr(queued / taken)
 	}
+	// A loop makes one request to each service. What is above that came from somebody else: a probe, a bench, a client that nothing else tells of.
+	// Theirs is no part of the workers' loop, and what they occupy is not there for the workers.
+	own := min(u.Requests, w.Hashes)
+	if u.Requests > w.Hashes+float64(w.workers())+2 || w.visitors[service].all() > 0 {
+		u.Foreign = u.Requests - own
+	}
 	if w.Hashes > 0 && u.ServiceS != nil {
-		// A loop makes one request to each service. More requests than that came from somebody else (a probe, a bench): then the
-		// occupied time is spread over the hashes (demand = utilisation / throughput, Denning and Buzen 1978).
 		d := *u.ServiceS
-		if u.Requests > w.Hashes+float64(w.workers())+2 || u.Requests < w.Hashes-float64(w.workers())-2 {
-			if d = busy / w.Hashes; w.HashRate != nil && w.HashRate.Value > 0 {
-				d = busyRate / w.HashRate.Value
+		if answers == 0 && u.Foreign > 0 { // no time of single requests: the occupied time spread over the hashes (Denning and Buzen 1978)
+			d = busy / w.Hashes
+		}
+		if root := min(w.visitors[service].root, answers-1); root > 0 && answers > root {
+			idle := max(w.Config.told[service].Occupancy.Seconds(), leastVisit)
+			d = max(0, (served-root*idle)/(answers-root))
+			// Requests that the edges cut make it a little wrong; the settings know better where they explain it.
+			if mean := meanService(w.Config.told[service]); math.Abs(d-mean)*(answers-root) <= 2*mean*float64(max(1, u.Slots)) {
+				d = mean
 			}
 		}
 		u.DemandS = ptr(d)
+		if u.Foreign > 0 && w.HashRate != nil {
+			u.ForeignBusy = max(0, busyRate-w.HashRate.Value*d)
+		}
 		if u.Slots > 0 && d > 0 {
-			u.BoundPerS = ptr(float64(u.Slots) / d)
-			if w.HashRate != nil {
+			u.BoundPerS = ptr(max(0, float64(u.Slots)-u.ForeignBusy) / d)
+			if in := intake(w.Config.told[service]); in > 0 {
+				*u.BoundPerS = min(*u.BoundPerS, float64(u.Replicas)/in)
+			}
+			if w.HashRate != nil && *u.BoundPerS > 0 {
 				u.Headroom = ptr(1 - w.HashRate.Value / *u.BoundPerS)
 			}
 		}
@@ -364,4 +388,15 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 		}
 	}
 	return u, true
+}
+
+// leastVisit is what a request costs a server that has no work with it, in seconds.
+const leastVisit = 50e-6
+
+// intake is how long a server takes a request in, in which it begins none, in seconds.
+func intake(s settings.Settings) float64 {
+	if s.Accept != settings.Pool {
+		return 0
+	}
+	return s.Intake.Seconds()
 }

@@ -1,9 +1,13 @@
 package reports
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"coinbench/capacity"
 )
@@ -27,7 +31,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 			rate = interval(p.Rate, figures)
 		}
 		t.line("%s  %s; %s %s", t.style("1", p.Name), p.Config, rate, unit)
-		limit := string(p.Limit)
+		limit := limitName(string(p.Limit))
 		if p.Task != "" {
 			limit += " (" + p.Task + ")"
 		}
@@ -38,6 +42,9 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 		for _, e := range p.Also {
 			t.line("    also    %s", e)
 		}
+		if text := shares(p.Shares); text != "" {
+			t.line("    loop    %s", text)
+		}
 		for i, n := range p.Next {
 			word := "then"
 			if i == 0 {
@@ -47,6 +54,15 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 		}
 		if p.Try != "" {
 			t.line("    Try: %s", p.Try)
+		}
+		if len(p.Advice) > 0 {
+			advice := [][]string{{"change that was played ", "hashes/s", "95 % of runs", "gain"}}
+			for _, a := range p.Advice {
+				advice = append(advice, []string{a.Text, figures(a.PerS), figures(a.Low) + " to " + figures(a.High), "+" + percent(a.Gain)})
+			}
+			t.b.WriteString(columns(advice, "    "))
+		} else if p.Reason != "" && !p.Load {
+			t.line("    no advice: %s", p.Reason)
 		}
 		rows := [][]string{{"service ", "replicas", "slots", "demand per hash", "busy", "queue", "headroom"}}
 		for _, s := range p.Services {
@@ -63,6 +79,18 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 		t.line("")
 	}
 	return t.flush(w)
+}
+
+// shares writes the parts of a loop, the largest first; what is below a percent is left out.
+func shares(parts map[string]float64) string {
+	names := slices.SortedFunc(maps.Keys(parts), func(a, b string) int { return cmp.Or(cmp.Compare(parts[b], parts[a]), cmp.Compare(a, b)) })
+	var all []string
+	for _, name := range names {
+		if parts[name] >= .01 {
+			all = append(all, name+" "+percent(parts[name]))
+		}
+	}
+	return strings.Join(all, ", ")
 }
 
 // interval writes a value with its 95 % interval.

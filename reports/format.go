@@ -99,24 +99,32 @@ func plural(n int, word string) string {
 	return strconv.Itoa(n) + " " + word + "s"
 }
 
-// limitName is a limit in words.
+// limitName is a limit in words; a tie is its causes.
 func limitName(limit string) string {
-	if limit == capacity.WorkerLimit {
-		return "the workers' own loop"
+	causes := strings.Split(limit, "+")
+	for i, c := range causes {
+		if c == capacity.WorkerLimit {
+			causes[i] = "the workers' own loop"
+		}
 	}
-	return limit
+	return strings.Join(causes, " and ")
 }
 
-// windowLimit is what limits a window, in words.
+// windowLimit is what limits a window, in words, with the replica that is to blame.
 func windowLimit(w *capacity.Window) string {
-	switch k := w.Bottleneck; {
-	case k.Task != "":
-		return k.Task
-	case k.Limit == capacity.WorkerLimit && w.Backoffs > 0:
-		return "the workers' back-off"
-	default:
-		return limitName(k.Limit)
+	name := limitName(w.Bottleneck.Limit)
+	if task := w.Bottleneck.Task; task != "" {
+		name += " (" + task + ")"
 	}
+	return name
+}
+
+// limitVerb is the verb that goes with a limit.
+func limitVerb(b *capacity.Bottleneck) string {
+	if len(b.Tied) > 0 {
+		return "limit together"
+	}
+	return "limits"
 }
 
 func upperFirst(s string) string {

@@ -122,7 +122,13 @@ func lag(v capacity.Validity) string {
 func (t *textWriter) bottleneck(w *capacity.Window) {
 	b := w.Bottleneck
 	t.line("  %s: %s; %s hashes/s (%s coins/s), %s of the bound %s", t.style("1", w.Name), w.Config, estimate(w.HashRate), estimate(w.CoinRate), percent(b.Attained), figures(b.BoundPerS))
-	t.line("    %s limits: %s.", t.style("1", windowLimit(w)), b.Evidence)
+	t.line("    %s %s: %s.", t.style("1", windowLimit(w)), limitVerb(b), b.Evidence)
+	for _, s := range b.Also {
+		t.line("    also %s", s)
+	}
+	if text := shares(b.Shares); text != "" {
+		t.line("    loop: %s", text)
+	}
 	if w.Errors > 0 && w.HashesLost != nil {
 		t.line("    %s", missing(w))
 	}

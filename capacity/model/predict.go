@@ -87,7 +87,7 @@ func (m Model) Predict(s Setting, o Options) (Prediction, error) {
 		if err != nil {
 			return p, fmt.Errorf("predict: %w", err)
 		}
-		a := capacity.Analyse(run)
+		a := capacity.Measure(run)
 		w := a.Window(steady)
 		if w == nil || w.HashRate == nil {
 			return p, fmt.Errorf("predict %s: no hash is made in %s", s, o.Length)

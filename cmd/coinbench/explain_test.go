@@ -65,7 +65,7 @@ func TestExplain(t *testing.T) {
 		{name: "queue limit", source: app("20", "{replicas: 4, balance: random, environment: {COIN_QUEUE_LIMIT: 1}}", "1", "{name: w, settle: 10s, for: 20s}"), want: capacity.CauseQueueLimit, evidence: "tried again after 1, 2, 4 s", try: "COIN_QUEUE_LIMIT"},
 		{name: "queue limit of a load", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 1, hasher: 1}\n  - bench: {service: rng, path: /10, clients: 400, for: 45s}\n",
 			part: "rng/c400", want: capacity.CauseQueueLimit, evidence: "turned away", try: "Scale rng"},
-		{name: "redis", source: app("10", "5", "1", steady), costs: sim.Costs{Redis: 200 * time.Millisecond}, want: capacity.CauseRedis, evidence: "of each loop in Redis", try: "Look at Redis"},
+		{name: "redis", source: app("10", "5", "1", steady), costs: sim.Costs{Redis: 300 * time.Millisecond}, want: capacity.CauseRedis, evidence: "of each loop in Redis", try: "Look at Redis"},
 		{name: "unhealthy replica", source: "name: case\nsteps:\n  - deploy: {worker: {replicas: 15, environment: {COIN_BACKOFF: 100ms}}, rng: 3, hasher: 1}\n  - wait: {for: 2s}\n  - kill: {service: rng, replica: 2, down: 60s}\n  - measure: " + steady + "\n",
 			want: capacity.CauseReplica, evidence: "rng.2#1 was killed", task: "rng.2#1", try: "out of rotation"},
 		{name: "none", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 1, hasher: 1}\n  - measure: {name: w, for: 10s, probe: {service: rng, path: /10, every: 400ms}}\n",

@@ -1,0 +1,455 @@
+package capacity
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"gonum.org/v1/gonum/stat"
+
+	"coinbench/capacity/des"
+	"coinbench/services/settings"
+)
+
+// Advice is a change that was played, and what it makes of the hash rate.
+type Advice struct {
+	Set       map[string]any `json:"set"` // what is other than now: replicas of worker, rng, hasher; think; balance; SERVICE.COIN_NAME; probe
+	Played                   // with the change
+	Gain      float64        `json:"gain"` // predicted/present - 1
+	Text      string         `json:"text"` // the change in words
+	cause     Cause
+	alone     bool
+	simulated []float64
+}
+
+// Played is a hash rate of the simulator: the mean of its runs, and the interval in which one more run of the window's length lies with 95 %.
+type Played struct {
+	PerS float64 `json:"predicted_per_s"`
+	Low  float64 `json:"low"`
+	High float64 `json:"high"`
+}
+
+// change is a candidate: what it eases, and how.
+type change struct {
+	cause Cause          // that it eases
+	set   map[string]any // nil: nothing that can be set
+	text  string
+	make  func(*twin)
+	more  bool // a larger step than the others: it has no say in what limits
+}
+
+// plays is what playing a window's changes says.
+type plays struct {
+	limits       []Cause // what gains most when it is eased; several: within 2 % of each other
+	because      []string
+	advice       []Advice
+	reason       string // why there is no advice
+	also         []string
+	cures        bool // the replica that is to blame was played well
+	withoutProbe *Played
+	probeCost    float64
+}
+
+const (
+	worthGain  = .02 // of the hash rate: less is no advice
+	playedRuns = 6   // seeds of each change
+	mostEvents = 1.5e6
+)
+
+// play calibrates a twin on the window, eases one thing after the other in it, and sees what that makes of the hash rate. One step of each is the same
+// small change: a replica of a service (a twentieth of them, where there are many), a worker, half the think time, another way to balance.
+// What gains most is the limit; where nothing does alone, the pair that does is a tie.
+func (e explainer) play(w *Window, found []finding) plays {
+	p := plays{advice: []Advice{}}
+	if w.HashRate == nil || w.HashRate.Value <= 0 || w.Bounds == nil && w.SilentS == 0 {
+		p.reason = "no hash was made in the window: there is nothing to play forward from"
+		return p
+	}
+	t, why := e.newTwin(w)
+	if why != "" {
+		p.reason = "nothing could be played: " + why
+		return p
+	}
+	t.last(w)
+	now := t.runs()
+	if len(now) < 2 {
+		p.reason = "the simulator makes no hash with these settings"
+		return p
+	}
+	present := w.HashRate.Value
+	base, spread := stat.MeanStdDev(now, nil)
+	// Where the twin misses what was measured by more than chance, its predictions are put right by the same ratio.
+	fit := 1.0
+	if miss := present/base - 1; math.Abs(miss) > .01 && math.Abs(miss)*base > 3*spread*math.Sqrt(1+1/float64(len(now))) {
+		fit = present / base
+		if math.Abs(miss) > .05 {
+			p.also = append(p.also, fmt.Sprintf("the simulator makes %s of what was measured here, %s: predictions are put right by the ratio", perSecond(base), perSecond(present)))
+		}
+	}
+	playing := func(c change) Advice {
+		changed := t.copied()
+		c.make(&changed)
+		rates := changed.runs()
+		a := Advice{Set: c.set, Text: c.text, cause: c.cause, alone: !c.more, simulated: rates}
+		if len(rates) > 1 {
+			a.Played = interval(rates, fit, w.LengthS/t.length.Seconds())
+			mean := stat.Mean(rates, nil)
+			a.Gain = mean/base - 1
+		}
+		return a
+	}
+	p.probe(t, w, now, fit)
+	var all []Advice
+	gains := map[Cause]float64{}
+	steps := e.steps(w, t, found)
+	for _, c := range steps {
+		a := playing(c)
+		p.cures = p.cures || c.cause == CauseReplica
+		if !c.more {
+			gains[c.cause] = max(gains[c.cause], a.Gain)
+		}
+		all = append(all, a)
+	}
+	causes := ordered(gains)
+	best := gains[causes[0]]
+	switch {
+	case best >= worthGain:
+		for _, c := range causes {
+			if gains[c] >= max(worthGain, best-.02) {
+				p.limits = append(p.limits, c)
+			}
+		}
+		if len(p.limits) > 1 {
+			all = append(all, e.together(steps, p.limits, playing)...)
+		}
+		for _, c := range e.strides(w, t, p.limits) {
+			all = append(all, playing(c))
+		}
+	default:
+		// One alone gains nothing: two or three that hold each other back?
+		var pairs []Advice
+		for i, a := range causes {
+			for _, b := range causes[i+1:] {
+				pairs = append(pairs, e.together(steps, []Cause{a, b}, playing)...)
+			}
+		}
+		if len(pairs) == 0 || slices.MaxFunc(pairs, byRate).Gain < worthGain && len(causes) > 2 {
+			pairs = append(pairs, e.together(steps, causes, playing)...)
+		}
+		if len(pairs) > 0 {
+			if pair := slices.MaxFunc(pairs, byRate); pair.Gain >= worthGain {
+				for _, c := range strings.Split(string(pair.cause), "+") {
+					p.limits = append(p.limits, Cause(c))
+				}
+				p.because = append(p.because, "one of them alone gains nothing")
+				for _, a := range pairs {
+					if a.cause == pair.cause {
+						all = append(all, a)
+					}
+				}
+			}
+		}
+	}
+	for _, a := range all {
+		if a.Set != nil && a.Gain >= worthGain && a.PerS > present {
+			p.advice = append(p.advice, a)
+		}
+	}
+	slices.SortStableFunc(p.advice, func(a, b Advice) int { return byRate(b, a) })
+	p.advice = distinct(p.advice)
+	if len(p.advice) > mostAdvice {
+		p.advice = p.advice[:mostAdvice]
+	}
+	if len(p.advice) == 0 {
+		p.reason = "of the changes that were played none gains 2 %"
+		if best >= worthGain {
+			p.reason = fmt.Sprintf("what gains most, %s, is nothing that can be set", causes[0])
+		}
+	}
+	return p
+}
+
+const mostAdvice = 6
+
+func byRate(a, b Advice) int { return cmp.Compare(a.PerS, b.PerS) }
+
+// distinct leaves out what is told twice.
+func distinct(all []Advice) []Advice {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(all, func(a Advice) bool {
+		key := fmt.Sprint(a.Set)
+		again := seen[key]
+		seen[key] = true
+		return again
+	})
+}
+
+func ordered(gains map[Cause]float64) []Cause {
+	var all []Cause
+	for _, c := range Causes() {
+		if _, ok := gains[c]; ok {
+			all = append(all, c)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Cause) int { return cmp.Compare(gains[b], gains[a]) })
+	return all
+}
+
+// interval is the mean of some runs, put right by fit, and where one more run lies with 95 %, which is longer than they are by a factor (Student's t; the
+// variance of a rate falls with the length). A tenth of a percent is what two runs of constant delays differ by at their edges.
+func interval(rates []float64, fit, longer float64) Played {
+	mean, sd := stat.MeanStdDev(rates, nil)
+	n := float64(len(rates))
+	half := studentT(n-1) * sd * math.Sqrt(1/n+1/max(.1, min(1, longer)))
+	half = max(half, .002*mean)
+	return Played{PerS: fit * mean, Low: max(0, fit*(mean-half)), High: fit * (mean + half)}
+}
+
+// runs are the hash rates of some seeds.
+func (t twin) runs() []float64 {
+	var all []float64
+	for seed := range t.seeds {
+		if rate, ok := t.play(uint64(seed) + 1); ok {
+			all = append(all, rate)
+		}
+	}
+	return all
+}
+
+// last sets how long the twin is played: as long as the window, but no less than thirty loops and no more than a report can wait for.
+func (t *twin) last(w *Window) {
+	loop := float64(w.workers()) / w.HashRate.Value
+	length := max(20, min(w.LengthS, 30), 30*loop)
+	settle := max(3, 3*loop)
+	t.seeds = playedRuns
+	if events := w.HashRate.Value * 9 * (length + settle) * playedRuns; events > mostEvents {
+		length = max(2, 5*loop, length*mostEvents/events)
+		settle = max(1, 2*loop, settle*mostEvents/events)
+		if w.HashRate.Value*9*(length+settle)*playedRuns > 4*mostEvents {
+			t.seeds = 3
+		}
+	}
+	if len(t.kills) > 0 {
+		length = w.LengthS
+		settle = max(settle, 3-slices.MinFunc(t.kills, func(a, b kill) int { return cmp.Compare(a.at, b.at) }).at.Seconds())
+	}
+	t.settle, t.length = nanos(settle), nanos(length)
+}
+
+// steps are the changes of one step each.
+func (e explainer) steps(w *Window, t twin, found []finding) []change {
+	var all []change
+	for _, name := range []string{settings.RNG, settings.Hasher, settings.Worker} {
+		from := t.replicas[name]
+		all = append(all, scaled(name, from, from+max(1, from/20)))
+	}
+	if think := t.told[settings.Worker].Think; w.Config.ThinkS >= .001 {
+		half := nanos(w.Config.ThinkS / 2)
+		all = append(all, change{cause: CauseLoop, set: map[string]any{"think": half.String()},
+			text: fmt.Sprintf("Halve the think time (%s → %s)", milliseconds(w.Config.ThinkS), milliseconds(half.Seconds())),
+			make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Think = think - half }) }})
+	}
+	for _, name := range []string{settings.RNG, settings.Hasher} {
+		if t.replicas[name] < 2 || w.Config.KeepAlive {
+			continue
+		}
+		for _, to := range []des.Balance{des.RoundRobin, des.LeastConnections} {
+			if from := t.balances[name]; from != string(to) {
+				c := balanced(name, to)
+				if !atRandom(from) {
+					c.cause, c.more = Cause(name), true // nothing is wrong with the way to balance, and there is a better one
+				}
+				all = append(all, c)
+			}
+		}
+	}
+	if t.redis > 0 {
+		all = append(all, change{cause: CauseRedis, text: "Make Redis as fast as it is elsewhere", make: func(t *twin) { t.redis = 0 }})
+	}
+	for i, v := range t.loads {
+		if v.probe {
+			all = append(all, change{cause: Cause(v.service), more: true, set: map[string]any{"probe": "none"}, text: "Measure without the probe",
+				make: func(t *twin) { t.loads = slices.Delete(t.loads, i, i+1) }})
+		}
+	}
+	for _, f := range found {
+		switch f.cause {
+		case CausePinned:
+			all = append(all, change{cause: CausePinned, set: map[string]any{"worker.COIN_KEEP_ALIVE": "false"}, text: "Open a new connection for each call (COIN_KEEP_ALIVE=false)",
+				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.KeepAlive = false }) }})
+		case CauseBackoff:
+			half := nanos(w.Config.BackoffS / 2)
+			all = append(all, change{cause: CauseBackoff, set: map[string]any{"worker.COIN_BACKOFF": half.String()}, text: fmt.Sprintf("Halve the back-off (COIN_BACKOFF, %s → %s)", seconds(w.Config.BackoffS), seconds(half.Seconds())),
+				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = half }) }})
+		case CauseQueueLimit:
+			for _, name := range []string{settings.RNG, settings.Hasher} {
+				if limit := t.told[name].QueueLimit; limit > 0 && limit < 2*t.replicas[settings.Worker] {
+					to := 2 * t.replicas[settings.Worker]
+					all = append(all, change{cause: CauseQueueLimit, set: map[string]any{name + ".COIN_QUEUE_LIMIT": fmt.Sprint(to)}, text: fmt.Sprintf("Raise the limit of the queue of %s (COIN_QUEUE_LIMIT, %d → %d)", name, limit, to),
+						make: func(t *twin) { t.tell(name, func(s *settings.Settings) { s.QueueLimit = to }) }})
+				}
+			}
+		case CauseReplica:
+			if len(t.apart) > 0 {
+				all = append(all, change{cause: CauseReplica, text: "Take the slow replica out and start one that is well", make: func(t *twin) { clear(t.apart) }})
+			}
+		}
+	}
+	return all
+}
+
+// scaled is another number of replicas.
+func scaled(name string, from, to int) change {
+	text := fmt.Sprintf("Scale %s %d → %d", name, from, to)
+	if name == settings.Worker {
+		text = fmt.Sprintf("Add workers (%d → %d)", from, to)
+	}
+	return change{cause: Cause(name), set: map[string]any{name: to}, text: text, make: func(t *twin) {
+		t.replicas[name] = to
+	}}
+}
+
+func balanced(name string, to des.Balance) change {
+	key, how := "balance", "round robin"
+	if name != settings.RNG {
+		key = name + ".balance"
+	}
+	if to == des.LeastConnections {
+		how = "by the fewest connections"
+	}
+	return change{cause: CauseBalancing, set: map[string]any{key: string(to)}, text: fmt.Sprintf("Balance %s %s", name, how), make: func(t *twin) { t.balances[name] = string(to) }}
+}
+
+// strides are larger changes of what limits: as many replicas as the next limit has use for, as many workers as the services can feed.
+func (e explainer) strides(w *Window, t twin, limits []Cause) []change {
+	var all []change
+	if w.Bounds == nil {
+		return nil
+	}
+	for _, c := range limits {
+		switch c {
+		case CauseRNG, CauseHasher:
+			if from, to := w.Bounds.needed(string(c)); from > 0 && to > from+1 && to <= mostPlayed {
+				all = append(all, more(scaled(string(c), t.replicas[string(c)], to)))
+			}
+		case CauseLoop:
+			if to := w.Bounds.knee(); to > t.replicas[settings.Worker]+1 && to <= 4*t.replicas[settings.Worker]+4 {
+				all = append(all, more(scaled(settings.Worker, t.replicas[settings.Worker], to)))
+			}
+		case CauseBackoff:
+			all = append(all, change{cause: CauseBackoff, more: true, set: map[string]any{"worker.COIN_BACKOFF": "1s"}, text: "Shorten the back-off to a second (COIN_BACKOFF)",
+				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = time.Second }) }})
+		}
+	}
+	return all
+}
+
+func more(c change) change {
+	c.more = true
+	return c
+}
+
+// together plays the steps of several causes at once: each way to ease the one with each way to ease the other.
+func (e explainer) together(steps []change, causes []Cause, playing func(change) Advice) []Advice {
+	combined := []change{{make: func(*twin) {}, set: map[string]any{}}}
+	var names []string
+	for _, cause := range causes {
+		var next []change
+		for _, c := range combined {
+			for _, s := range steps {
+				if s.cause != cause || s.more || s.set == nil {
+					continue
+				}
+				both := change{cause: s.cause, set: map[string]any{}, text: s.text, more: true, make: func(t *twin) { c.make(t); s.make(t) }}
+				for _, m := range []map[string]any{c.set, s.set} {
+					for k, v := range m {
+						both.set[k] = v
+					}
+				}
+				if c.text != "" {
+					both.text = c.text + " and " + lowerFirst(s.text)
+				}
+				next = append(next, both)
+			}
+		}
+		if len(next) > 0 {
+			combined = next
+			names = append(names, string(cause))
+		}
+	}
+	if len(names) < 2 {
+		return nil
+	}
+	var all []Advice
+	for _, c := range combined {
+		c.cause = Cause(strings.Join(names, "+"))
+		all = append(all, playing(c))
+	}
+	return all
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
+}
+
+// probe is what the window's probe costs: the same runs with it and without.
+func (p *plays) probe(t twin, w *Window, now []float64, fit float64) {
+	without := t.copied()
+	without.loads = slices.DeleteFunc(without.loads, func(v visitor) bool { return v.probe })
+	if len(without.loads) == len(t.loads) {
+		return
+	}
+	rates := without.runs()
+	if len(rates) < 2 {
+		return
+	}
+	if cost := 1 - stat.Mean(now, nil)/stat.Mean(rates, nil); cost > .01 {
+		played := interval(rates, fit, w.LengthS/t.length.Seconds())
+		p.probeCost, p.withoutProbe = cost, &played
+	}
+}
+
+// trying is the advice as a sentence.
+func trying(limits []finding, k *Bottleneck, p plays) string {
+	first := ""
+	for _, f := range limits {
+		first = cmp.Or(first, f.try)
+	}
+	if len(k.Advice) == 0 {
+		if first == "" && k.Reason != "" {
+			return "Nothing: " + k.Reason + "."
+		}
+		return first
+	}
+	say := func(a Advice) string {
+		return fmt.Sprintf("%s: %s predicted [%s, %s]", a.Text, perSecond(a.PerS), significant(a.Low), significant(a.High))
+	}
+	text := say(k.Advice[0])
+	for _, a := range k.Advice[1:] { // another way
+		if !related(a.Set, k.Advice[0].Set) {
+			text += ". Or " + lowerFirst(say(a))
+			break
+		}
+	}
+	text += "."
+	if first != "" {
+		return first + " " + text
+	}
+	return text
+}
+
+// related says whether two changes set something in common.
+func related(a, b map[string]any) bool {
+	for k := range a {
+		if _, ok := b[k]; ok {
+			return true
+		}
+	}
+	return false
+}

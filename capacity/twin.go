@@ -1,0 +1,370 @@
+package capacity
+
+import (
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"coinbench/capacity/des"
+	"coinbench/history"
+	"coinbench/internal/seeded"
+	"coinbench/services/settings"
+)
+
+// twin is the app of one window as the simulator plays it: what was in force, and what was measured of what the settings do not say.
+type twin struct {
+	told     map[string]settings.Settings // with the machine's costs
+	replicas map[string]int
+	balances map[string]string
+	apart    map[string][]settings.Settings // by service: those of each replica, where they differ
+	absent   map[string]int                 // replicas that were not there
+	idle     map[string]int                 // replicas that came after the workers had connected, of those who keep their connections
+
+	network time.Duration // of each new connection
+	redis   time.Duration // of a command
+	spread  time.Duration // of the starts of a service's tasks
+	loads   []visitor
+	kills   []kill
+
+	settle, length time.Duration
+	seeds          int
+}
+
+// visitor is a load from outside.
+type visitor struct {
+	name, service string
+	root          bool // GET /, which is no work
+	kept          bool // its connections
+	clients       int  // closed; otherwise open
+	think         time.Duration
+	perS          float64
+	random        bool // its requests fall due at random
+	probe         bool // of a step measure
+}
+
+// kill is a fault that the scenario asked for, by its time since the window began.
+type kill struct {
+	at      time.Duration
+	service string
+	slot    int
+	how     des.Kill
+}
+
+// copied is a twin that can be changed.
+func (t twin) copied() twin {
+	t.told, t.replicas, t.balances, t.apart = maps.Clone(t.told), maps.Clone(t.replicas), maps.Clone(t.balances), maps.Clone(t.apart)
+	t.loads = slices.Clone(t.loads)
+	return t
+}
+
+func (t *twin) tell(service string, change func(*settings.Settings)) {
+	s := t.told[service]
+	change(&s)
+	t.told[service] = s
+	for i := range t.apart[service] {
+		change(&t.apart[service][i])
+	}
+}
+
+// play is the hash rate of one run; false where none was made. From completed loop to completed loop of each worker, so that a window of
+// few loops is exact.
+func (t twin) play(seed uint64) (float64, bool) {
+	sim := des.New(des.Config{Seed: seed, Start: time.Unix(0, 0)})
+	services := []string{settings.RNG, settings.Hasher, settings.Worker}
+	add := func(s des.Service) bool { return sim.AddService(s) == nil }
+	if !add(des.Service{Name: des.Redis, Delay: t.redis}) || sim.Scale(des.Redis, 1, des.Stop{}) != nil {
+		return 0, false
+	}
+	for _, name := range services {
+		spec := des.Service{Name: name, Settings: t.told[name], Balance: des.Balance(t.balances[name]), Network: t.network, StartSpread: t.spread}
+		if len(t.kills) > 0 && name != settings.Worker {
+			spec.Health = time.Second // a successor is not in rotation at once
+		}
+		if !add(spec) {
+			return 0, false
+		}
+		for slot := 1; slot <= t.replicas[name]-t.absent[name]-t.idle[name]; slot++ {
+			if apart := t.apart[name]; slot <= len(apart) {
+				spec.Settings = apart[slot-1]
+				if sim.ChangeService(spec) != nil {
+					return 0, false
+				}
+			}
+			if _, err := sim.StartTask(name, slot); err != nil {
+				return 0, false
+			}
+		}
+		spec.Settings = t.told[name]
+		if sim.ChangeService(spec) != nil {
+			return 0, false
+		}
+	}
+	for _, v := range t.loads {
+		if _, err := sim.StartLoad(v.load(t.settle+t.length, seed)); err != nil {
+			return 0, false
+		}
+	}
+	// The window must not begin at one place of the app's rhythm in every run.
+	begin := t.settle + time.Duration(seed%7)*43*time.Millisecond
+	if len(t.idle) > 0 {
+		sim.RunUntil(begin / 2)
+		for name := range t.idle {
+			if sim.Scale(name, t.replicas[name]-t.absent[name], des.Stop{}) != nil {
+				return 0, false
+			}
+		}
+	}
+	end := begin + t.length
+	before, opened := map[string]float64{}, false
+	open := func() {
+		sim.RunUntil(begin)
+		opened = true
+		for _, r := range sim.Readings() {
+			if r.Service == settings.Worker {
+				before[r.Task] = r.Values[history.Hashes]
+				before[r.Task+" at"] = r.Values[history.LastHash]
+			}
+		}
+	}
+	for _, k := range t.kills {
+		if !opened && k.at > 0 {
+			open()
+		}
+		sim.RunUntil(begin + k.at)
+		if id, ok := sim.Current(k.service, k.slot); ok {
+			_ = sim.KillTask(id, k.how) // one that is gone already needs no killing
+		}
+	}
+	if !opened {
+		open()
+	}
+	sim.RunUntil(end)
+	hashes, worked, n, all := 0.0, 0.0, 0, 0.0
+	for _, r := range sim.Readings() {
+		if r.Service != settings.Worker {
+			continue
+		}
+		n++
+		h := r.Values[history.Hashes] - before[r.Task]
+		all += h
+		if first := before[r.Task+" at"]; first > 0 && h > 0 {
+			hashes += h
+			worked += r.Values[history.LastHash] - first
+		}
+	}
+	if len(t.kills) > 0 { // workers stand still: what counts is the time
+		return all / t.length.Seconds(), n > 0
+	}
+	if worked <= 0 {
+		return 0, false
+	}
+	return float64(n) * hashes / worked, true
+}
+
+// load is the visitor's for a time.
+func (v visitor) load(length time.Duration, seed uint64) des.Load {
+	l := des.Load{Name: v.name, Targets: []des.Target{{Service: v.service, Root: v.root}}, Duration: length, PerRequest: !v.kept, Clients: v.clients, Think: v.think}
+	if v.clients > 0 {
+		return l
+	}
+	stream := seeded.Stream(seed, seeded.Word("due"), seeded.Word(v.name))
+	random := rand.New(&stream)
+	at := 0.0
+	l.Due = func(n int64) (time.Duration, bool) {
+		if v.random {
+			at += random.ExpFloat64() / v.perS
+		} else {
+			at = float64(n) / v.perS
+		}
+		return time.Duration(at * 1e9), at < length.Seconds()
+	}
+	return l
+}
+
+// newTwin makes the twin of a window, or says why there is none.
+func (e explainer) newTwin(w *Window) (twin, string) {
+	c := w.Config
+	t := twin{told: maps.Clone(c.told), replicas: map[string]int{}, balances: maps.Clone(c.balances), apart: map[string][]settings.Settings{}, idle: map[string]int{}, absent: map[string]int{},
+		spread: 20 * time.Millisecond}
+	for _, name := range []string{settings.RNG, settings.Hasher} {
+		u := w.Service(name)
+		if u == nil || u.ServiceS == nil || u.Replicas == 0 {
+			return t, "no counters of " + name + " were read"
+		}
+		if t.replicas[name] = u.Replicas; u.Replicas > mostPlayed {
+			return t, "the app is too large to be played beside a report"
+		}
+		if there := len(e.replicasOf(w, name)); there < u.Replicas && !c.Updating && len(w.Workers) > 0 && w.SilentS == 0 {
+			t.absent[name] = u.Replicas - max(1, there)
+		}
+		if e.calibrate(w, &t, name); c.KeepAlive {
+			if idle := e.idle(w, name); idle > 0 {
+				t.idle[name] = idle
+			}
+		}
+	}
+	n := w.workers()
+	if t.replicas[settings.Worker] = n; n > mostPlayed {
+		return t, "the app is too large to be played beside a report"
+	}
+	t.tell(settings.Worker, func(s *settings.Settings) { s.OnSIGTERM, s.BootDelay = settings.Exit, 0 })
+	if !e.a.Run.Simulated {
+		t.spread = max(t.spread, time.Duration(n)*3500*time.Microsecond) // processes start one after the other
+	}
+	if w.Loop != nil {
+		d := w.decompose()
+		t.network = nanos(d.network)
+		if d.redis > 0 {
+			// A coin in sixteen hashes, and a flush when a second has passed.
+			t.redis = nanos(d.redis / (1./16 + 1/math.Max(1, math.Ceil(1/w.Loop.TotalS))))
+		}
+		// What a call costs its client beside its settings.
+		if own := (d.overhead - 2*c.CallOverheadS) / 2; own > 1e-5 {
+			t.tell(settings.Worker, func(s *settings.Settings) { s.CallOverhead += nanos(own) })
+		}
+		if late := d.think - c.ThinkS; late > 1e-5 && w.SilentS == 0 {
+			t.tell(settings.Worker, func(s *settings.Settings) { s.Think += nanos(late) })
+		}
+	}
+	e.visitors(w, &t)
+	e.faults(w, &t)
+	return t, ""
+}
+
+// mostPlayed are the replicas of a service that are played: beyond, a report would have to wait for its advice.
+const mostPlayed = 5000
+
+func nanos(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
+
+// calibrate gives a service's replicas the service times that were measured, where chance does not explain that they are not those of the settings.
+func (e explainer) calibrate(w *Window, t *twin, service string) {
+	told := t.told[service]
+	told.BootDelay = 0
+	t.told[service] = told
+	mean := meanService(told)
+	fitted := func(measured, n float64) settings.Settings {
+		s := told
+		if differs(measured, mean, n, told) {
+			if extra := nanos(measured - mean); extra >= 0 || s.Delay+extra <= 0 {
+				s.Occupancy = max(0, s.Occupancy+extra)
+			} else {
+				s.Delay += extra
+			}
+		}
+		return s
+	}
+	u := w.Service(service)
+	own := *u.ServiceS
+	if u.DemandS != nil {
+		own = *u.DemandS
+	}
+	t.told[service] = fitted(own, u.Requests)
+	replicas := e.replicasOf(w, service)
+	if !uneven(replicas, told) || len(replicas) != u.Replicas {
+		return
+	}
+	for _, r := range replicas {
+		s := t.told[service]
+		if r.requests > 0 && differs(r.service, mean, r.requests, told) {
+			// Whatever makes it slow varies as its delay does.
+			s = told
+			s.Delay = max(0, s.Delay+nanos(r.service-mean))
+		}
+		t.apart[service] = append(t.apart[service], s)
+	}
+}
+
+// meanService is the mean occupied time of a request, by the settings, in seconds.
+func meanService(s settings.Settings) float64 {
+	return s.Delay.Seconds()*(1-s.ErrorRate) + s.Occupancy.Seconds()
+}
+
+// differs says whether a mean of n service times is another than what the settings say, beyond four standard errors of chance.
+func differs(measured, mean, n float64, s settings.Settings) bool {
+	if n < 1 {
+		return false
+	}
+	sd := 0.0
+	switch d := s.Delay.Seconds(); s.Distribution {
+	case settings.Exponential:
+		sd = d
+	case settings.Normal:
+		sd = s.Jitter.Seconds()
+	case settings.Uniform:
+		sd = s.Jitter.Seconds() / math.Sqrt(3)
+	}
+	if p := s.ErrorRate; p > 0 {
+		sd = math.Hypot(sd, s.Delay.Seconds()*math.Sqrt(p*(1-p)))
+	}
+	return math.Abs(measured-mean) > 4*sd/math.Sqrt(n)+1e-5
+}
+
+// uneven says whether a replica serves in another time than the others.
+func uneven(replicas []replicaUse, told settings.Settings) bool {
+	for _, r := range replicas {
+		others, n := 0.0, 0.0
+		for _, o := range replicas {
+			if o.task != r.task {
+				others, n = others+o.service*o.requests, n+o.requests
+			}
+		}
+		if r.requests > 0 && n > 0 && r.service > 1.1*others/n && differs(r.service, others/n, r.requests, told) {
+			return true
+		}
+	}
+	return false
+}
+
+// visitors are the loads from outside that met the window, and requests of others that only the counters saw.
+func (e explainer) visitors(w *Window, t *twin) {
+	known := map[string]float64{}
+	for _, l := range e.run.Loads {
+		if l.Service != settings.RNG && l.Service != settings.Hasher {
+			continue
+		}
+		n := answeredIn(l, w.BeginS, w.EndS)
+		if n == 0 {
+			continue
+		}
+		known[l.Service] += n
+		v := visitor{name: l.Name, service: l.Service, root: isRoot(l.LoadSpec), kept: !strings.HasPrefix(l.Reuse, "a new connection"),
+			clients: l.Clients, think: l.Think, probe: strings.HasPrefix(l.Name, "probe-")}
+		if !l.Closed {
+			due := 0.0
+			for _, s := range l.Samples {
+				if at := s.Due.Seconds(); at >= w.BeginS && at < w.EndS {
+					due++
+				}
+			}
+			v.clients, v.perS, v.random = 0, max(n, due)/w.LengthS, strings.Contains(l.Schedule, "poisson")
+		}
+		t.loads = append(t.loads, v)
+	}
+	for _, u := range w.Services {
+		if rest := u.Foreign - known[u.Service]; rest > .02*w.Hashes+float64(w.workers())+2 {
+			t.loads = append(t.loads, visitor{name: "others", service: u.Service, perS: rest / w.LengthS, random: true})
+		}
+	}
+}
+
+// faults are the replicas that the scenario killed before and in the window.
+func (e explainer) faults(w *Window, t *twin) {
+	if w.Backoffs == 0 && w.SilentS == 0 {
+		return
+	}
+	for _, ev := range e.run.Events {
+		at := ev.At - duration(w.BeginS)
+		if ev.Kind != history.TaskKilled || ev.At.Seconds() > w.EndS || at < -time.Minute {
+			continue
+		}
+		slot, ok := slotOf(ev.Task)
+		if !ok {
+			continue
+		}
+		down, _ := time.ParseDuration(ev.Detail["down"])
+		t.kills = append(t.kills, kill{at, ev.Service, slot, des.Kill{Restart: true, Down: down, InRotation: ev.Detail["in_rotation"] == "true"}})
+	}
+}
