@@ -100,7 +100,7 @@ func (a *answer) feed(b []byte) (used int, done bool, err error) {
 			n, err = a.line(rest)
 		}
 		if err == nil && n == 0 && len(rest) >= maxHead {
-			err = errTooBig
+			err = a.tooLong(rest)
 		}
 		if err != nil {
 			a.o.class = malformed
@@ -158,12 +158,18 @@ func (a *answer) head(b []byte) (int, error) {
 		a.e.server.CompareAndSwap(nil, &name)
 	}
 	switch {
+	case h.status == 101, a.p.connect && h.status < 300: // what follows is another protocol, which is not spoken here
+		a.at, h.close = whole, true
 	case a.p.head || h.status == 204 || h.status == 304:
 		a.at = whole
 	case h.chunked:
 		a.at = atChunk
+	case h.coded:
+		a.at, h.close = tillClose, true
 	case h.length >= 0:
 		a.at, a.left = inBody, h.length
+	case h.status == 205: // has no body (RFC 9110, section 15.3.6), though some servers do not say so
+		a.at = whole
 	default:
 		a.at, h.close = tillClose, true
 	}
@@ -191,14 +197,14 @@ func (a *answer) line(b []byte) (int, error) {
 	case atChunk:
 		n, valid := chunkLength(line)
 		if !valid {
-			return 0, errChunk
+			return 0, &malformedError{what: "the body's chunk has no hexadecimal length", text: quoted(line)}
 		}
 		if a.at, a.left = inChunk, n; n == 0 {
 			a.at = atTrailer
 		}
 	case afterChunk:
 		if len(line) != 0 {
-			return 0, errChunk
+			return 0, &malformedError{what: "the body's chunk does not end where it should", text: quoted(line)}
 		}
 		a.at = atChunk
 	case atTrailer:
@@ -249,12 +255,21 @@ func (l *lastName) lookup(n *names, b []byte) nameID {
 	return l.id
 }
 
+// tooLong words what has no end.
+func (a *answer) tooLong(b []byte) error {
+	what := "a line of the body's chunks is longer than 64 KiB"
+	if a.at == atHead {
+		what = "the header is longer than 64 KiB"
+	}
+	return &malformedError{what: what, text: quoted(b)}
+}
+
 func chunkLength(l []byte) (int64, bool) {
 	if i := bytes.IndexByte(l, ';'); i >= 0 {
 		l = l[:i]
 	}
 	l = trimSpace(l)
-	if len(l) == 0 || len(l) > 15 {
+	if len(l) == 0 || len(l) > 16 {
 		return 0, false
 	}
 	var n int64
@@ -270,5 +285,5 @@ func chunkLength(l []byte) (int64, bool) {
 			return 0, false
 		}
 	}
-	return n, true
+	return n, n >= 0
 }

@@ -30,7 +30,8 @@ type client struct {
 	busy      bool          // a request is in flight
 	reused    bool          // on a connection that has carried others
 	connected bool
-	over      bool // the server has sent all that it will
+	over      bool          // the server has sent all that it will
+	refusal   syscall.Errno // why it takes no more of the request; 0: it may
 
 	until          time.Duration // how long it waits,
 	waits          *deadlines    // for what; nil: for nothing that has a limit
@@ -67,7 +68,7 @@ func (l *loop) request(c *client, due, now time.Duration) {
 	c.o = outcome{seq: seq, due: due, sent: now}
 	c.p = e.target(seq)
 	c.busy = true
-	c.unsent, c.rest = c.p.wire, c.rest[:0]
+	c.unsent, c.rest, c.refusal = c.p.wire, c.rest[:0], 0
 	c.a.begin(e, c.p, &c.o)
 	if c.fd >= 0 && (c.addr != c.p.addr || (e.w.Reuse.MaxAge > 0 && now-c.born >= e.w.Reuse.MaxAge)) {
 		l.hangUp(c)
@@ -171,7 +172,13 @@ func (l *loop) send(c *client) {
 	case errno == unix.EAGAIN:
 		watch |= unix.EPOLLOUT
 	case errno != 0:
-		l.failExchange(c, e.now(), os.NewSyscallError("write", errno))
+		// It may have answered before; not so on a kept connection of which nothing was taken: what came there was for nobody.
+		if c.refusal = errno; c.reused && len(c.unsent) == len(c.p.wire) {
+			l.failExchange(c, e.now(), errno)
+			return
+		}
+		c.unsent, c.over = nil, true
+		l.receive(c)
 		return
 	default:
 		if c.unsent = c.unsent[n:]; len(c.unsent) > 0 {
@@ -205,14 +212,18 @@ func (l *loop) happened(c *client, events uint32) {
 		}
 		return
 	}
-	if len(c.unsent) > 0 {
-		if l.send(c); !c.busy || len(c.unsent) > 0 {
+	if !c.connected {
+		if l.send(c); !c.connected || !c.busy {
 			return
 		}
-	} else if events&(ends|unix.EPOLLIN) == 0 {
-		return
 	}
-	l.receive(c)
+	seq := c.o.seq
+	if events&(ends|unix.EPOLLIN) != 0 {
+		l.receive(c) // before more is written: a server may answer before it has read the whole body
+	}
+	if c.busy && c.o.seq == seq && len(c.unsent) > 0 {
+		l.send(c)
+	}
 }
 
 // receive reads what has come of the answer.
@@ -220,7 +231,7 @@ func (l *loop) receive(c *client) {
 	for {
 		w := copy(l.buf, c.rest)
 		n, errno := rawRead(uintptr(c.fd), l.buf[w:])
-		if errno == unix.EAGAIN {
+		if errno == unix.EAGAIN && c.refusal == 0 {
 			return
 		}
 		now := l.e.now()
@@ -266,7 +277,7 @@ func (l *loop) receive(c *client) {
 // settle ends a request whose answer is whole.
 func (l *loop) settle(c *client, now time.Duration) {
 	reuse := &l.e.w.Reuse
-	if c.a.h.close || c.over || reuse.PerRequest || (reuse.MaxRequests > 0 && c.used >= reuse.MaxRequests) {
+	if c.a.h.close || c.p.close || c.over || len(c.unsent) > 0 || reuse.PerRequest || (reuse.MaxRequests > 0 && c.used >= reuse.MaxRequests) {
 		l.hangUp(c)
 	}
 	l.record(c, now, c.o.class, c.o.err)
@@ -281,6 +292,9 @@ func (l *loop) failConnect(c *client, err error) {
 
 // failExchange ends a request whose connection or answer is bad.
 func (l *loop) failExchange(c *client, now time.Duration, err error) {
+	if c.refusal != 0 && c.o.class != malformed {
+		err = os.NewSyscallError("write", c.refusal) // the cause of whatever reading says
+	}
 	l.fail(c, now, classifyExchange(err, &c.o, c.reused), err)
 }
 

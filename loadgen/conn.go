@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -26,6 +27,39 @@ type slot struct {
 	buf   []byte
 	r, w  int // unread bytes of buf
 	a     answer
+	rest  sending // the part of the request that did not go out at once; nil: all of it did
+}
+
+// sending is a part of a request that is written while its answer may already be read: a server may answer before it has read the
+// whole body, and then read no more of it.
+type sending chan error
+
+// send writes wire beside the goroutine that reads. What cannot be written shows to the reader too, when there is no answer.
+func send(conn net.Conn, wire []byte) sending {
+	s := make(sending, 1)
+	go func() {
+		_, err := conn.Write(wire)
+		s <- err
+	}()
+	return s
+}
+
+// sendingEnds is how long a whole answer waits for the end of its request, before the connection is given up instead.
+const sendingEnds = 50 * time.Millisecond
+
+// sent tells whether all of the request has gone out.
+func (s sending) sent() bool {
+	if s == nil {
+		return true
+	}
+	t := time.NewTimer(sendingEnds)
+	defer t.Stop()
+	select {
+	case err := <-s:
+		return err == nil
+	case <-t.C:
+		return false
+	}
 }
 
 // do makes one request and fills in everything of o but seq and due. o.sent is set by the caller.
@@ -36,7 +70,7 @@ func (s *slot) do(ctx context.Context, p *prepared, o *outcome) {
 		return
 	}
 	reused := s.conn != nil
-	if reused && (!s.fit(p, o.sent) || (e.w.Think > 0 && s.raw != nil && s.raw.stale())) {
+	if reused && (!s.fit(p, o.sent) || (e.w.Think > 0 && s.stale())) {
 		s.close()
 		reused = false
 	}
@@ -54,18 +88,20 @@ func (s *slot) do(ctx context.Context, p *prepared, o *outcome) {
 		s.born = now
 	}
 	s.used++
-	s.settle(o, s.exchange(p, o), reused)
+	s.settle(p, o, s.exchange(p, o, reused), reused)
 }
 
 // settle judges how an exchange ended and gives the connection up if it must be.
-func (s *slot) settle(o *outcome, err error, reused bool) {
+func (s *slot) settle(p *prepared, o *outcome, err error, reused bool) {
 	e := s.e
+	rest := s.rest
+	s.rest = nil
 	if err != nil {
 		s.fail(o, e.now(), classifyExchange(err, o, reused), err)
 		s.close()
 		return
 	}
-	if s.a.h.close || (e.w.Reuse.MaxRequests > 0 && s.used >= e.w.Reuse.MaxRequests) || e.w.Reuse.PerRequest {
+	if s.a.h.close || p.close || (e.w.Reuse.MaxRequests > 0 && s.used >= e.w.Reuse.MaxRequests) || e.w.Reuse.PerRequest || !rest.sent() {
 		s.hangUp()
 	}
 }
@@ -81,6 +117,15 @@ func (s *slot) fail(o *outcome, now time.Duration, class classID, err error) {
 func (s *slot) fit(p *prepared, now time.Duration) bool {
 	reuse := &s.e.w.Reuse
 	return s.addr == p.addr && (reuse.MaxAge <= 0 || now-s.born < reuse.MaxAge)
+}
+
+// stale tells whether the server has closed the idle connection.
+func (s *slot) stale() bool {
+	if c, secure := s.conn.(*tls.Conn); secure {
+		raw := newRaw(c.NetConn())
+		return raw != nil && raw.stale()
+	}
+	return s.raw != nil && s.raw.stale()
 }
 
 func (s *slot) dial(ctx context.Context, addr int) (classID, error) {
@@ -115,7 +160,7 @@ func (s *slot) close() {
 }
 
 // exchange sends the request and reads the whole answer.
-func (s *slot) exchange(p *prepared, o *outcome) error {
+func (s *slot) exchange(p *prepared, o *outcome, reused bool) error {
 	limit := s.e.headerLimit(o)
 	wire := p.wire
 	if s.raw != nil {
@@ -128,10 +173,10 @@ func (s *slot) exchange(p *prepared, o *outcome) error {
 				s.got(o, n)
 				return s.receive(p, o, limit)
 			}
-			wire = unsent
 			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
-				return err
+				return s.refused(p, o, limit, err, reused && len(unsent) == len(p.wire))
 			}
+			wire = unsent
 			if err == nil || len(unsent) == 0 {
 				break
 			}
@@ -142,18 +187,34 @@ func (s *slot) exchange(p *prepared, o *outcome) error {
 			s.armed = 0
 		}
 	}
-	if len(wire) > 0 {
+	switch {
+	case len(wire) > largeRequest:
+		s.rest = send(s.conn, wire)
+	case len(wire) > 0:
 		if limit > 0 {
 			_ = s.conn.SetWriteDeadline(s.e.origin.Add(limit))
 			if s.e.stopped.Load() {
 				return context.Canceled
 			}
 		}
-		if _, err := s.conn.Write(wire); err != nil {
-			return err
+		if n, err := s.conn.Write(wire); err != nil {
+			return s.refused(p, o, limit, err, reused && n == 0 && len(wire) == len(p.wire))
 		}
 	}
 	return s.receive(p, o, limit)
+}
+
+// refused is called when the server takes no more of a request: it may have answered before, which is then the answer. Not so on a
+// kept connection of which nothing was taken: what came there was for nobody.
+func (s *slot) refused(p *prepared, o *outcome, limit time.Duration, cause error, kept bool) error {
+	if kept || isTimeout(cause) {
+		return cause
+	}
+	if err := s.receive(p, o, limit); err == nil || o.class == malformed {
+		s.a.h.close = true
+		return err
+	}
+	return cause
 }
 
 // headerLimit is the instant by which the header must have come; 0: any.

@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +15,7 @@ type address struct {
 	hostPort string
 	pinned   string         // what hostPort was resolved to at the start, with Reuse.PinDNS
 	direct   netip.AddrPort // the address, if it is known without a lookup
+	tls      *tls.Config    // nil: in the clear
 }
 
 func (e *engine) resolvePinned(ctx context.Context) error {
@@ -28,7 +30,7 @@ func (e *engine) resolvePinned(ctx context.Context) error {
 		if _, err := netip.ParseAddr(host); err == nil {
 			continue
 		}
-		ips, err := net.DefaultResolver.LookupHost(ctx, host)
+		ips, err := e.player.resolver().LookupHost(ctx, host)
 		if err != nil {
 			return fmt.Errorf("pin the name %s: %w", host, err)
 		}
@@ -48,31 +50,54 @@ func (e *engine) pinned(hostPort string) string {
 	return hostPort
 }
 
-// dial opens a connection to the place in engine.addrs.
+// dial opens a connection to the place in engine.addrs, with TLS where it is wanted.
 func (e *engine) dial(ctx context.Context, addr int) (net.Conn, classID, error) {
 	a := &e.addrs[addr]
-	to := a.hostPort
-	if a.pinned != "" {
-		to = a.pinned
+	conn, err := e.connect(ctx, a)
+	if err == nil && a.tls != nil {
+		conn, err = e.secured(ctx, conn, a.tls)
 	}
-	if a.direct.IsValid() && e.player.Dial == nil {
-		if conn, can, err := dialDirect(ctx, a.direct, e.w.Timeouts.Connect); can {
-			if err != nil {
-				e.noteDial(err)
-				return nil, classifyDial(err), err
-			}
-			e.opened.Add(1)
-			return conn, ok, nil
-		}
-	}
-	conn, err := e.dialTo(ctx, to)
 	if err != nil {
 		return nil, classifyDial(err), err
 	}
 	return conn, ok, nil
 }
 
-func (e *engine) dialTo(ctx context.Context, to string) (conn net.Conn, err error) {
+func (e *engine) connect(ctx context.Context, a *address) (net.Conn, error) {
+	if a.direct.IsValid() && e.player.Dial == nil {
+		if err := e.player.Guard.address(a.hostPort, a.direct.Addr()); err != nil {
+			return nil, err
+		}
+		if conn, can, err := dialDirect(ctx, a.direct, e.w.Timeouts.Connect); can {
+			if err != nil {
+				e.noteDial(err)
+				return nil, err
+			}
+			e.opened.Add(1)
+			return conn, nil
+		}
+	}
+	return e.dialTo(ctx, a.hostPort)
+}
+
+// secured makes a connection one with TLS.
+func (e *engine) secured(ctx context.Context, conn net.Conn, config *tls.Config) (net.Conn, error) {
+	if t := e.w.Timeouts.Connect; t > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t)
+		defer cancel()
+	}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("TLS: %w", err)
+	}
+	return secure, nil
+}
+
+// dialTo connects to a host and port, or to what the name was resolved to at the start.
+func (e *engine) dialTo(ctx context.Context, hostPort string) (conn net.Conn, err error) {
+	to := e.pinned(hostPort)
 	if e.player.Dial != nil {
 		if t := e.w.Timeouts.Connect; t > 0 {
 			var cancel context.CancelFunc
@@ -82,9 +107,7 @@ func (e *engine) dialTo(ctx context.Context, to string) (conn net.Conn, err erro
 		conn, err = e.player.Dial(ctx, "tcp", to)
 	} else {
 		// Keep-alive probes are off: a load generator's connections are busy, and each costs system calls to set up.
-		// The resolver is the connection's own: a shared one answers all who ask at the same time with one answer, and so would send
-		// clients that begin together to one replica of a service that is spread by DNS.
-		d := net.Dialer{Timeout: e.w.Timeouts.Connect, KeepAlive: -1, Resolver: new(net.Resolver)}
+		d := net.Dialer{Timeout: e.w.Timeouts.Connect, KeepAlive: -1, Resolver: e.player.resolver(), ControlContext: e.player.Guard.control(hostPort)}
 		conn, err = d.DialContext(ctx, "tcp", to)
 	}
 	if err != nil {
@@ -93,6 +116,15 @@ func (e *engine) dialTo(ctx context.Context, to string) (conn net.Conn, err erro
 	}
 	e.opened.Add(1)
 	return conn, nil
+}
+
+// resolver is a new one for each connection: a shared one answers all who ask at the same time with one answer, and so would send
+// clients that begin together to one replica of a service that is spread by DNS.
+func (p Player) resolver() *net.Resolver {
+	if p.Resolver == nil {
+		return new(net.Resolver)
+	}
+	return &net.Resolver{PreferGo: p.Resolver.PreferGo, StrictErrors: p.Resolver.StrictErrors, Dial: p.Resolver.Dial}
 }
 
 // noteDial counts the failures that are this machine's own.

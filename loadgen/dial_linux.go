@@ -2,6 +2,7 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"os"
@@ -115,6 +116,8 @@ func reset(c net.Conn) {
 		rc, _ = c.SyscallConn()
 	case *net.TCPConn:
 		_ = c.SetLinger(0)
+	case *tls.Conn:
+		reset(c.NetConn())
 	}
 	if rc != nil {
 		_ = rc.Control(func(fd uintptr) {

@@ -4,6 +4,7 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/netip"
 	"time"
@@ -15,7 +16,10 @@ func dialDirect(context.Context, netip.AddrPort, time.Duration) (net.Conn, bool,
 
 // reset makes Close send a reset.
 func reset(c net.Conn) {
-	if tcp, isTCP := c.(*net.TCPConn); isTCP {
-		_ = tcp.SetLinger(0)
+	switch c := c.(type) {
+	case *net.TCPConn:
+		_ = c.SetLinger(0)
+	case *tls.Conn:
+		reset(c.NetConn())
 	}
 }

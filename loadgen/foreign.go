@@ -9,21 +9,21 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// What our own loop does not speak (https, HTTP/2, redirects, proxies) goes through net/http, with the same record: connect
-// time and first byte come from httptrace, and nothing is repeated behind our back.
+// What our own code does not speak (HTTP/2, redirects, proxies) goes through net/http, with the same record: connect time and first
+// byte come from httptrace, and nothing that a server may have processed is repeated behind our back.
 
 // newClient makes the client that all connections of a foreign load share.
 func (e *engine) newClient() (*http.Client, error) {
 	w := &e.w
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			conn, err := e.dialTo(ctx, e.pinned(address))
-			return conn, err
+			return e.dialTo(ctx, address)
 		},
 		TLSClientConfig:        &tls.Config{InsecureSkipVerify: w.Transport.Insecure},
 		TLSHandshakeTimeout:    w.Timeouts.Connect,
@@ -52,28 +52,47 @@ func (e *engine) newClient() (*http.Client, error) {
 		tr.Proxy = http.ProxyURL(u)
 	}
 	return &http.Client{
-		Transport: once{tr},
-		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+		Transport: once{tr, e},
+		CheckRedirect: func(r *http.Request, via []*http.Request) error {
 			if len(via) > w.Transport.Redirects {
 				return http.ErrUseLastResponse
 			}
-			return nil
+			// Before it is dialled: a proxy would dial it for us.
+			return e.player.Guard.redirect(r.Context(), r.URL.Hostname())
 		},
 	}, nil
 }
 
-// once keeps net/http from sending a request again by itself when a kept connection fails: a body that cannot be had a
-// second time forbids it.
-type once struct{ *http.Transport }
+// once keeps net/http from sending a request again by itself. Over HTTP/1.1 it repeats those that it thinks harmless when a kept
+// connection fails: a body that cannot be had a second time forbids it. Over HTTP/2 it repeats only what the server says that it has
+// not processed (GOAWAY, REFUSED_STREAM), on a new connection, as it should.
+type once struct {
+	*http.Transport
+	e *engine
+}
 
 func (o once) RoundTrip(r *http.Request) (*http.Response, error) {
+	if o.e.speaksHTTP2() {
+		return o.Transport.RoundTrip(r)
+	}
 	c := *r
 	c.GetBody = nil
-	if c.Body == nil || c.Body == http.NoBody {
-		c.Body = io.NopCloser(strings.NewReader(""))
-		c.ContentLength = 0
+	if c.Body == nil && repeatable(r) {
+		c.Body = io.NopCloser(strings.NewReader("")) // net/http looks and finds it empty: no length and no chunk is sent
 	}
 	return o.Transport.RoundTrip(&c)
+}
+
+// speaksHTTP2 tells whether connections are HTTP/2; before the first one has been made, whether they are meant to be.
+func (e *engine) speaksHTTP2() bool { return e.w.Transport.HTTP2 && !e.oldTLS.Load() }
+
+// repeatable tells whether net/http would send a request without a body twice.
+func repeatable(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return true
+	}
+	return false
 }
 
 // hooks is what httptrace tells, from goroutines of its own that may outlive the request. Of a request that was redirected
@@ -119,6 +138,11 @@ func (s *slot) doForeign(ctx context.Context, p *prepared, o *outcome) {
 	trace := httptrace.ClientTrace{
 		GotConn:              func(i httptrace.GotConnInfo) { h.connected(e.now(), i.Reused) },
 		GotFirstResponseByte: func() { h.firstByte(e.now()) },
+		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
+			if err == nil && state.NegotiatedProtocol != "h2" {
+				e.oldTLS.Store(true)
+			}
+		},
 	}
 	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, &trace), p.target.Method, p.target.URL, nil)
 	if err != nil {
@@ -130,15 +154,7 @@ func (s *slot) doForeign(ctx context.Context, p *prepared, o *outcome) {
 		req.Body, req.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil } // for redirects
 	}
-	if p.target.Header != nil {
-		req.Header = p.target.Header.Clone()
-	}
-	if h := req.Header.Get("Host"); h != "" {
-		req.Host = h
-	}
-	if req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", "coinbench")
-	}
+	e.setHeader(req, p.target.Header)
 	resp, err := e.client.Do(req)
 	got, reused := h.report(o)
 	if o.connect > 0 && retransmitted(o.connect) {
@@ -148,6 +164,12 @@ func (s *slot) doForeign(ctx context.Context, p *prepared, o *outcome) {
 		class := classifyForeign(err, o, got, reused)
 		s.fail(o, e.now(), class, unwrapURL(err))
 		return
+	}
+	// The body of 101 is another protocol, and 205 has none, though some servers do not say so (RFC 9110, section 15.3.6).
+	if resp.StatusCode == http.StatusSwitchingProtocols ||
+		(resp.StatusCode == http.StatusResetContent && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0) {
+		resp.Body.Close()
+		resp.Body = http.NoBody
 	}
 	defer resp.Body.Close()
 	o.done = e.now()
@@ -192,10 +214,37 @@ func (s *slot) doForeign(ctx context.Context, p *prepared, o *outcome) {
 	}
 }
 
+// setHeader gives a request the headers of its target, as they are spelled.
+func (e *engine) setHeader(req *http.Request, header http.Header) {
+	for k, vs := range header {
+		name := http.CanonicalHeaderKey(k)
+		if slices.Contains(framing, name) || name == "Host" || (e.w.Transport.HTTP2 && slices.Contains(hopByHop, name)) {
+			continue
+		}
+		req.Header[k] = append(req.Header[k], vs...)
+	}
+	if _, host := headerOf(header, "Host"); host != "" {
+		req.Host = host
+	}
+	switch name, _ := headerOf(header, "User-Agent"); name {
+	case "":
+		req.Header.Set("User-Agent", "coinbench")
+	case "User-Agent":
+	default:
+		req.Header["User-Agent"] = []string{""} // net/http would add its own one
+	}
+	if name, _ := headerOf(header, "Authorization"); name != "" {
+		req.URL.User = nil // of which net/http would make another one
+	}
+	if saysClose(header) && !e.w.Transport.HTTP2 {
+		req.Close = true
+	}
+}
+
 // classifyForeign is classifyDial and classifyExchange for net/http's errors.
 func classifyForeign(err error, o *outcome, got, reused bool) classID {
 	switch {
-	case !got:
+	case !got, errors.As(err, new(*ForeignError)):
 		return classifyDial(err)
 	case isMalformed(err):
 		return malformed
@@ -212,7 +261,7 @@ func classifyForeign(err error, o *outcome, got, reused bool) classID {
 // isMalformed knows net/http's answers to what is not HTTP, which have no types.
 func isMalformed(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "malformed") || strings.Contains(text, "invalid byte in chunk length") ||
+	return strings.Contains(text, "malformed") || strings.Contains(text, "unsupported transfer encoding") || strings.Contains(text, "invalid byte in chunk length") ||
 		strings.Contains(text, "bad Content-Length") || strings.Contains(text, "server response headers exceeded")
 }
 

@@ -1,11 +1,16 @@
 package loadgen
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -114,6 +119,205 @@ func TestForeignFaultsHaveTheSameClass(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A request is the same with and without TLS, in HTTP/1.1 and HTTP/2: a POST without a body says so with its length, a GET sends no
+// frame for a body that it has not, and headers keep their values however their names are spelled.
+func TestRequestsAreTheSameInEveryProtocol(t *testing.T) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		length := r.Header.Get("Content-Length")
+		fmt.Fprintf(w, "%s %d %q %d %v host %s agent %q auth %q", r.Method, r.ContentLength, length, len(b), r.TransferEncoding,
+			r.Host, r.Header["User-Agent"], r.Header["Authorization"])
+	})
+	secure := httptest.NewUnstartedServer(handler)
+	secure.EnableHTTP2 = true
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	plain := httptest.NewUnstartedServer(handler)
+	plain.Config.Protocols = new(http.Protocols)
+	plain.Config.Protocols.SetHTTP1(true)
+	plain.Config.Protocols.SetUnencryptedHTTP2(true)
+	plain.Start()
+	defer plain.Close()
+	header := http.Header{"host": {"shop.test"}, "user-agent": {"p"}, "AUTHORIZATION": {"Bearer x"}}
+	for body, want := range map[string]string{
+		"GET":      `GET 0 "" 0 [] host shop.test agent ["p"] auth ["Bearer x"]`,
+		"POST":     `POST 0 "0" 0 [] host shop.test agent ["p"] auth ["Bearer x"]`,
+		"PUT":      `PUT 0 "0" 0 [] host shop.test agent ["p"] auth ["Bearer x"]`,
+		"POST abc": `POST 3 "3" 3 [] host shop.test agent ["p"] auth ["Bearer x"]`,
+	} {
+		method, text, _ := strings.Cut(body, " ")
+		for _, url := range []string{plain.URL, secure.URL} {
+			for _, transport := range []Transport{{}, {HTTP2: true}, {Redirects: 1}} {
+				transport.Insecure = true
+				var m memory
+				w := Workload{Targets: []Target{{Method: method, URL: strings.Replace(url, "//", "//u:p@", 1), Header: header, Body: []byte(text)}},
+					Clients: 1, Requests: 2, Transport: transport, Expect: Expect{Body: []byte(want)}, MaxSamples: 9}
+				if _, err := Run(t.Context(), w, time.Now(), &m); err != nil {
+					t.Fatal(err)
+				}
+				if n := m.total().OK; n != 2 {
+					t.Errorf("%s to %s, %+v: %d of 2 OK: %s", body, url[:5], transport, n, m.samples[0].Error)
+				}
+			}
+		}
+	}
+}
+
+// Streams that a server says it has not processed go on a new connection.
+func TestGoAway(t *testing.T) {
+	var n atomic.Int64
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1)%20 == 0 {
+			w.Header().Set("Connection", "close") // net/http's server says GOAWAY then
+		}
+	}))
+	server.EnableHTTP2 = true
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+	for _, w := range []Workload{{Schedule: "2000/s"}, {Clients: 10}} {
+		w.Targets, w.Requests, w.MaxSamples = []Target{{URL: server.URL}}, 500, 500
+		w.Transport = Transport{HTTP2: true, Insecure: true}
+		var m memory
+		end, err := Run(t.Context(), w, time.Now(), &m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		allOK(500)(t, end, &m)
+	}
+}
+
+// The guard is asked for every connection, wherever it comes from.
+func TestTheGuardIsAtTheDial(t *testing.T) {
+	var to atomic.Pointer[string]
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if to.Load() != nil && r.URL.Path == "/" {
+			http.Redirect(w, r, *to.Load(), http.StatusFound)
+		}
+	})
+	plain := httptest.NewServer(handler)
+	defer plain.Close()
+	secure := httptest.NewUnstartedServer(handler)
+	secure.EnableHTTP2 = true
+	secure.StartTLS()
+	defer secure.Close()
+	proxy := httptest.NewServer(handler)
+	defer proxy.Close()
+	own := "/here"
+	to.Store(&own)
+	play := func(g *Guard, resolver *net.Resolver, url string, transport Transport) history.Sample {
+		t.Helper()
+		transport.Insecure = true
+		var m memory
+		w := Workload{Targets: []Target{{URL: url}}, Clients: 1, Requests: 1, Transport: transport, MaxSamples: 1, Timeouts: Timeouts{Connect: 2 * time.Second}}
+		if _, err := (Player{Guard: g, Resolver: resolver}).Run(t.Context(), w, time.Now(), &m); err != nil {
+			t.Fatal(err)
+		}
+		return m.samples[0]
+	}
+	refused := func(name string, g *Guard, s history.Sample, host string) {
+		t.Helper()
+		if s.Class != history.ConnectFailed || !strings.Contains(s.Error, "refuse to send load to "+host) || g.Refused() == nil {
+			t.Errorf("%s: %q %s, guard says %v", name, s.Class, s.Error, g.Refused())
+		}
+	}
+	for _, base := range []string{plain.URL, secure.URL} {
+		g := NewGuard(nil, nil)
+		if s := play(g, nil, base, Transport{Redirects: 2}); s.Class != history.OK || g.Refused() != nil {
+			t.Errorf("a redirect to the same host: %q %s", s.Class, s.Error)
+		}
+		for _, http2 := range []bool{false, true} {
+			if http2 && base == plain.URL {
+				continue
+			}
+			away := "http://192.0.2.7/"
+			to.Store(&away)
+			g = NewGuard(nil, nil)
+			refused("redirect", g, play(g, nil, base, Transport{Redirects: 2, HTTP2: http2}), "192.0.2.7")
+			to.Store(&own)
+		}
+		if g := NewGuard([]string{"192.0.2.7"}, nil); g.redirect(t.Context(), "192.0.2.7") != nil {
+			t.Error("a redirect to a host that is allowed is refused")
+		}
+	}
+	g := NewGuard(nil, nil)
+	away := "http://192.0.2.7/"
+	to.Store(&away)
+	refused("redirect by way of a proxy", g, play(g, nil, "http://127.0.0.1:1/", Transport{Redirects: 2, Proxy: proxy.URL}), "192.0.2.7")
+	to.Store(&own)
+	for _, url := range []string{"http://192.0.2.1:1/", "https://192.0.2.1:1/"} {
+		for _, transport := range []Transport{{}, {HTTP2: true}, {Redirects: 1}} {
+			g := NewGuard(nil, nil)
+			refused(url, g, play(g, nil, url, transport), "192.0.2.1")
+		}
+	}
+
+	// A name whose address was loopback when it was checked, and is another one when it is dialled.
+	names := flippingDNS(t)
+	flipped := 0
+	for _, transport := range []Transport{{}, {HTTP2: true}, {Redirects: 1}} {
+		for _, scheme := range []string{"http", "https"} {
+			local, foreign := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.9")
+			names.address.Store(&local)
+			g := NewGuard(nil, names.resolver.LookupHost)
+			w := Workload{Targets: []Target{{URL: scheme + "://flips.test:1/"}}}
+			if err := g.Check(t.Context(), w); err != nil {
+				t.Fatal(err)
+			}
+			names.address.Store(&foreign)
+			refused(scheme+" after the name changed", g, play(g, names.resolver, w.Targets[0].URL, transport), "flips.test")
+			flipped++
+		}
+	}
+	if flipped != 6 {
+		t.Errorf("%d ways", flipped)
+	}
+}
+
+// flipping is a resolver whose answer to any question is one address, which can be changed.
+type flipping struct {
+	address  atomic.Pointer[netip.Addr]
+	resolver *net.Resolver
+}
+
+func flippingDNS(t *testing.T) *flipping {
+	t.Helper()
+	f := &flipping{}
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	go func() {
+		b := make([]byte, 512)
+		for {
+			n, from, err := server.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			// The question again, and, if it is for an IPv4 address (type 1), the answer: name by reference, type, class, no time to live, address.
+			end := 12
+			for end < n && b[end] != 0 {
+				end += 1 + int(b[end])
+			}
+			end += 5
+			out := append([]byte(nil), b[:end]...)
+			copy(out[2:], []byte{0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0})
+			if b[end-3] == 1 {
+				out[7] = 1
+				a := f.address.Load().As4()
+				out = append(append(out, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4), a[:]...)
+			}
+			_, _ = server.WriteTo(out, from)
+		}
+	}()
+	f.resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
+	return f
 }
 
 func TestHTTPSPort(t *testing.T) {

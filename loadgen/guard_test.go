@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCheckTargets(t *testing.T) {
+func TestGuardChecksWorkloads(t *testing.T) {
 	names := map[string][]string{
 		"localhost": {"127.0.0.1", "::1"}, "rng": {"10.0.1.5"}, "mixed": {"127.0.0.1", "192.0.2.1"}, "nothing": {}, "mapped": {"::ffff:127.0.0.1"},
 	}
@@ -39,13 +39,13 @@ func TestCheckTargets(t *testing.T) {
 		{url: "http://127.0.0.1.example/", want: "cannot be resolved"},
 		{url: "ftp://127.0.0.1/", want: "not an http or https URL"},
 	} {
-		err := CheckTargets(t.Context(), Workload{Targets: []Target{{URL: "http://127.0.0.1/"}, {URL: c.url}}}, c.allowed, lookup)
+		err := NewGuard(c.allowed, lookup).Check(t.Context(), Workload{Targets: []Target{{URL: "http://127.0.0.1/"}, {URL: c.url}}})
 		if (err == nil) != (c.want == "") || (err != nil && !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%s, allowed %v: error %v, want %q", c.url, c.allowed, err, c.want)
 		}
 	}
 	w := Workload{Targets: []Target{{URL: "http://127.0.0.1/"}}, Transport: Transport{Proxy: "http://192.0.2.1:3128"}}
-	if err := CheckTargets(t.Context(), w, nil, lookup); err == nil {
+	if err := NewGuard(nil, lookup).Check(t.Context(), w); err == nil {
 		t.Error("a foreign proxy was not refused")
 	}
 }

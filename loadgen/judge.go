@@ -205,5 +205,6 @@ func (e *engine) endRecord(c *collector, end time.Duration, before resources) hi
 		r.Server = *name
 	}
 	r.Invalid, r.Warnings = judgement(f)
+	r.Warnings = append(r.Warnings, e.notes...)
 	return r
 }

@@ -53,7 +53,7 @@ const maxEvents = 128
 
 // loopable tells whether event loops can play the load: plain HTTP/1.1 over the machine's own network and clock.
 func (e *engine) loopable() bool {
-	return !e.foreign && e.player.Dial == nil && e.player.Sleep == nil
+	return !e.foreign && !e.secure && e.player.Dial == nil && e.player.Sleep == nil
 }
 
 // loops plays a closed workload on event loops; false: it cannot, and nothing was played.
@@ -108,7 +108,12 @@ func newLoop(e *engine, s *shard, clients int) (*loop, error) {
 		l.end = e.begin + e.w.Duration
 	}
 	for i := range e.addrs {
-		l.addrs = append(l.addrs, sockaddr(e.addrs[i].direct))
+		a := &e.addrs[i]
+		sa := sockaddr(a.direct)
+		if e.player.Guard.address(a.hostPort, a.direct.Addr()) != nil {
+			sa = nil // whoever dials says why not
+		}
+		l.addrs = append(l.addrs, sa)
 	}
 	for i := range e.targets {
 		l.large = l.large || len(e.targets[i].wire) > smallRequest

@@ -119,8 +119,12 @@ func (p *pool) release(j job, now time.Duration) {
 		w.claimed = true
 		err := w.slot.arm(e.headerLimit(&w.o))
 		conn, raw := w.slot.conn, w.slot.raw // after the unlock they are its goroutine's
+		small := raw != nil && len(t.wire) <= largeRequest
+		if !small && err == nil {
+			w.slot.rest = send(conn, t.wire)
+		}
 		p.mu.Unlock()
-		if err == nil {
+		if small && err == nil {
 			err = post(conn, raw, t.wire)
 		}
 		if err != nil {
@@ -221,7 +225,7 @@ func (p *pool) serve(w *worker, j job) {
 			}
 			t := e.target(w.o.seq)
 			s.used++
-			s.settle(&w.o, s.receive(t, &w.o, e.headerLimit(&w.o)), true)
+			s.settle(t, &w.o, s.receive(t, &w.o, e.headerLimit(&w.o)), true)
 			s.shard.record(&w.o)
 		}
 	}
@@ -270,24 +274,16 @@ func (p *pool) remove(w *worker) bool {
 	return false
 }
 
-// largeRequest is what the pacer does not write itself, since the socket's buffer might not take it at once.
+// largeRequest is what is written beside the goroutine that reads, since the socket's buffer might not take it at once.
 const largeRequest = 16 << 10
 
-// post writes a request from the pacer, beside the goroutine that reads, without waiting.
+// post writes a small request from the pacer, beside the goroutine that reads, without waiting.
 func post(conn net.Conn, raw *raw, wire []byte) error {
-	if raw != nil && len(wire) <= largeRequest {
-		unsent, err := raw.write(wire)
-		if err != nil || len(unsent) == 0 {
-			return err
-		}
-		wire = unsent
+	unsent, err := raw.write(wire)
+	if err == nil && len(unsent) > 0 { // a server that takes so little at a time
+		send(conn, unsent)
 	}
-	go func() {
-		if _, err := conn.Write(wire); err != nil {
-			conn.Close()
-		}
-	}()
-	return nil
+	return err
 }
 
 // finish lets what waits be sent and what is in flight end, until the grace is over; what still waits then is dropped.

@@ -2,13 +2,14 @@ package loadgen
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
 	"runtime"
-	"strings"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +33,10 @@ type Player struct {
 	// Sleep sleeps until an instant that is a few milliseconds away at most, instead of the machine's most precise sleep,
 	// which virtual time does not see.
 	Sleep func(until time.Time)
+	// Guard refuses connections that lead where no load may go; nil: none is refused.
+	Guard *Guard
+	// Resolver looks up names instead of the system's.
+	Resolver *net.Resolver
 }
 
 // Run plays the load until it ends or ctx is done, which ends it early and still records everything.
@@ -51,7 +56,10 @@ type engine struct {
 	addrs    []address
 	procs    int             // CPUs that it can use
 	foreign  bool            // something here needs net/http
+	secure   bool            // a target is https
+	notes    []string        // what is not sent as the targets say
 	client   *http.Client    // which is this
+	oldTLS   atomic.Bool     // a server that was offered HTTP/2 speaks HTTP/1.1
 	ctx      context.Context // of the load: what is in flight when it is done is cancelled
 	shards   []*shard
 	kept     kept
@@ -115,22 +123,28 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 		if err != nil {
 			return nil, err
 		}
-		if u.Scheme != "http" {
-			e.foreign = true
+		a := address{hostPort: hostPort(u)}
+		a.direct, _ = netip.ParseAddrPort(a.hostPort)
+		if u.Scheme == "https" {
+			a.tls = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: w.Transport.Insecure, NextProtos: []string{"http/1.1"}}
+			e.secure = true
 		}
-		hp := hostPort(u)
-		place, known := places[hp]
+		key := u.Scheme + " " + a.hostPort
+		place, known := places[key]
 		if !known {
 			place = len(e.addrs)
-			places[hp] = place
-			direct, _ := netip.ParseAddrPort(hp)
-			e.addrs = append(e.addrs, address{hostPort: hp, direct: direct})
+			places[key] = place
+			e.addrs = append(e.addrs, a)
 		}
-		e.targets = append(e.targets, prepared{target: t, url: u, wire: wireRequest(t, u, w.Reuse.PerRequest), addr: place, head: t.Method == "HEAD"})
+		e.targets = append(e.targets, prepared{target: t, url: u, wire: wireRequest(t, u, w.Reuse.PerRequest), addr: place,
+			head: t.Method == "HEAD", connect: t.Method == "CONNECT", close: saysClose(t.Header)})
+		for _, note := range notSent(t, u, w.Reuse.PerRequest, w.Transport.HTTP2) {
+			if !slices.Contains(e.notes, note) {
+				e.notes = append(e.notes, note)
+			}
+		}
 	}
-	if w.Transport != (Transport{}) {
-		e.foreign = true
-	}
+	e.foreign = w.Transport.foreign()
 	if e.foreign {
 		var err error
 		if e.client, err = e.newClient(); err != nil {
@@ -292,12 +306,8 @@ func (w Workload) Validate() error {
 			bad("%s is negative", name)
 		}
 	}
-	foreign := w.Transport != (Transport{})
-	for _, t := range w.Targets {
-		foreign = foreign || strings.HasPrefix(strings.ToLower(t.URL), "https:")
-	}
-	if foreign && (w.Reuse.MaxRequests > 0 || w.Reuse.MaxAge > 0) {
-		bad("a bound on the requests or the age of a connection works with plain HTTP/1.1 only")
+	if w.Transport.foreign() && (w.Reuse.MaxRequests > 0 || w.Reuse.MaxAge > 0) {
+		bad("a bound on the requests or the age of a connection works with HTTP/1.1 only, without redirects and proxies")
 	}
 	if w.Transport.Redirects < 0 {
 		bad("redirects is negative")

@@ -3,6 +3,7 @@ package loadgen
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,6 +19,9 @@ type prepared struct {
 	wire   []byte // HTTP/1.1 in the clear: the whole request
 	addr   int    // place in engine.addrs
 	head   bool   // HEAD: the answer has no body, whatever its header says
+
+	connect bool // CONNECT: behind the header of a good answer comes another protocol
+	close   bool // the request says that it is the last one of its connection
 }
 
 // parseURL accepts absolute http and https URLs with a host.
@@ -67,46 +71,99 @@ func validMethod(m string) bool {
 	})
 }
 
+// headerOf is the first value of a header, however its name is spelled, with that spelling.
+func headerOf(h http.Header, name string) (spelled, value string) {
+	for _, k := range sortedNames(h) {
+		if strings.EqualFold(k, name) && len(h[k]) > 0 {
+			return k, h[k][0]
+		}
+	}
+	return "", ""
+}
+
+// sortedNames makes the order of a target's headers always the same.
+func sortedNames(h http.Header) []string { return slices.Sorted(maps.Keys(h)) }
+
+// connectionOptions are the elements of a target's Connection headers.
+func connectionOptions(h http.Header) (options []string) {
+	for _, k := range sortedNames(h) {
+		if !strings.EqualFold(k, "Connection") {
+			continue
+		}
+		for _, v := range h[k] {
+			for option := range elements([]byte(v)) {
+				options = append(options, string(option))
+			}
+		}
+	}
+	return options
+}
+
+// saysClose tells whether a target's own headers make its request the last one of its connection.
+func saysClose(h http.Header) bool {
+	return slices.ContainsFunc(connectionOptions(h), func(o string) bool { return strings.EqualFold(o, "close") })
+}
+
+// framing are the headers that the generator writes itself, because how a request ends depends on them.
+var framing = []string{"Content-Length", "Transfer-Encoding"}
+
+// notSent says which of a target's headers are not sent as they are given, and why.
+func notSent(t Target, u *url.URL, perRequest, http2 bool) (notes []string) {
+	for _, k := range sortedNames(t.Header) {
+		switch {
+		case slices.ContainsFunc(framing, func(f string) bool { return strings.EqualFold(k, f) }):
+			notes = append(notes, fmt.Sprintf("the header %s is not sent as given: it follows from the body", k))
+		case http2 && slices.ContainsFunc(hopByHop, func(f string) bool { return strings.EqualFold(k, f) }):
+			notes = append(notes, fmt.Sprintf("the header %s is not sent over HTTP/2, which has no such header", k))
+		case strings.EqualFold(k, "Connection") && perRequest && !saysClose(t.Header):
+			notes = append(notes, fmt.Sprintf("the header %s is sent with close: every request has a new connection", k))
+		case strings.EqualFold(k, "Authorization") && u.User != nil:
+			notes = append(notes, "the URL's user and password are not sent: there is an "+k+" header")
+		}
+	}
+	return notes
+}
+
+// hopByHop are headers of a connection, which HTTP/2 must not have (RFC 9113, section 8.2.2).
+var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Upgrade"}
+
 // wireRequest is the request as it goes over an HTTP/1.1 connection. Headers are sorted, so that it is always the same.
 func wireRequest(t Target, u *url.URL, closeAfter bool) []byte {
 	var b bytes.Buffer
-	host := u.Host
-	if h := t.Header.Get("Host"); h != "" {
-		host = h
+	name, host := headerOf(t.Header, "Host")
+	if host == "" {
+		name, host = "Host", u.Host
 	}
-	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\n", t.Method, u.RequestURI(), host)
-	if t.Header.Get("User-Agent") == "" {
+	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\n%s: %s\r\n", t.Method, u.RequestURI(), name, host)
+	if name, _ := headerOf(t.Header, "User-Agent"); name == "" {
 		b.WriteString("User-Agent: coinbench\r\n")
 	}
-	keys := make([]string, 0, len(t.Header))
-	for k := range t.Header {
+	own := closeAfter && !saysClose(t.Header) // our own Connection: close
+	for _, k := range sortedNames(t.Header) {
 		switch http.CanonicalHeaderKey(k) {
 		case "Host", "Content-Length", "Transfer-Encoding":
+			continue
 		case "Connection":
-			if !closeAfter {
-				keys = append(keys, k)
+			if own {
+				continue
 			}
-		default:
-			keys = append(keys, k)
 		}
-	}
-	slices.Sort(keys)
-	for _, k := range keys {
 		for _, v := range t.Header[k] {
 			fmt.Fprintf(&b, "%s: %s\r\n", k, v)
 		}
 	}
-	if user := u.User; user != nil && t.Header.Get("Authorization") == "" {
+	if name, _ := headerOf(t.Header, "Authorization"); u.User != nil && name == "" {
 		r := http.Request{Header: http.Header{}}
-		pass, _ := user.Password()
-		r.SetBasicAuth(user.Username(), pass)
+		pass, _ := u.User.Password()
+		r.SetBasicAuth(u.User.Username(), pass)
 		fmt.Fprintf(&b, "Authorization: %s\r\n", r.Header.Get("Authorization"))
 	}
 	if len(t.Body) > 0 || t.Method == "POST" || t.Method == "PUT" || t.Method == "PATCH" {
 		fmt.Fprintf(&b, "Content-Length: %d\r\n", len(t.Body))
 	}
-	if closeAfter {
-		b.WriteString("Connection: close\r\n")
+	if own {
+		options := slices.DeleteFunc(connectionOptions(t.Header), func(o string) bool { return strings.EqualFold(o, "keep-alive") })
+		fmt.Fprintf(&b, "Connection: %s\r\n", strings.Join(append(options, "close"), ", "))
 	}
 	b.WriteString("\r\n")
 	b.Write(t.Body)

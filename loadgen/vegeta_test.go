@@ -199,22 +199,22 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	for want, change := range map[string]func(*Workload){
-		"no target":                      func(w *Workload) { w.Targets = nil },
-		"target 1: \"x\"":                func(w *Workload) { w.Targets = []Target{{URL: "x"}} },
-		"names no host":                  func(w *Workload) { w.Targets = []Target{{URL: "http:///x"}} },
-		"the port must be":               func(w *Workload) { w.Targets = []Target{{URL: "http://a:99999/"}} },
-		"is not an HTTP method":          func(w *Workload) { w.Targets[0].Method = "GE T" },
-		"holds a line break":             func(w *Workload) { w.Targets[0].Header = http.Header{"A": {"b\r\nC: d"}} },
-		"is not a header's name":         func(w *Workload) { w.Targets[0].Header = http.Header{"A B": {"b"}} },
-		"neither clients":                func(w *Workload) { w.Clients = 0 },
-		"clients is -1":                  func(w *Workload) { w.Clients = -1 },
-		"are both set":                   func(w *Workload) { w.Schedule = "5/s" },
-		"schedule \"x\"":                 func(w *Workload) { w.Clients, w.Schedule = 0, "x" },
-		"think time belongs":             func(w *Workload) { w.Clients, w.Schedule, w.Think = 0, "5/s", 1 },
-		"would never end":                func(w *Workload) { w.Requests = 0 },
-		"backlog is negative":            func(w *Workload) { w.Backlog = -1 },
-		"works with plain HTTP/1.1 only": func(w *Workload) { w.Transport.HTTP2, w.Reuse.MaxRequests = true, 1 },
-		"proxy:":                         func(w *Workload) { w.Transport.Proxy = "x" },
+		"no target":                func(w *Workload) { w.Targets = nil },
+		"target 1: \"x\"":          func(w *Workload) { w.Targets = []Target{{URL: "x"}} },
+		"names no host":            func(w *Workload) { w.Targets = []Target{{URL: "http:///x"}} },
+		"the port must be":         func(w *Workload) { w.Targets = []Target{{URL: "http://a:99999/"}} },
+		"is not an HTTP method":    func(w *Workload) { w.Targets[0].Method = "GE T" },
+		"holds a line break":       func(w *Workload) { w.Targets[0].Header = http.Header{"A": {"b\r\nC: d"}} },
+		"is not a header's name":   func(w *Workload) { w.Targets[0].Header = http.Header{"A B": {"b"}} },
+		"neither clients":          func(w *Workload) { w.Clients = 0 },
+		"clients is -1":            func(w *Workload) { w.Clients = -1 },
+		"are both set":             func(w *Workload) { w.Schedule = "5/s" },
+		"schedule \"x\"":           func(w *Workload) { w.Clients, w.Schedule = 0, "x" },
+		"think time belongs":       func(w *Workload) { w.Clients, w.Schedule, w.Think = 0, "5/s", 1 },
+		"would never end":          func(w *Workload) { w.Requests = 0 },
+		"backlog is negative":      func(w *Workload) { w.Backlog = -1 },
+		"works with HTTP/1.1 only": func(w *Workload) { w.Transport.HTTP2, w.Reuse.MaxRequests = true, 1 },
+		"proxy:":                   func(w *Workload) { w.Transport.Proxy = "x" },
 	} {
 		w := good
 		w.Targets = []Target{good.Targets[0]}

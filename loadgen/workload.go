@@ -61,7 +61,7 @@ type Reuse struct {
 	PinDNS      bool          `json:"pin_dns,omitempty"`      // resolve once, at the start; otherwise once a connection
 }
 
-// Transport asks for more than HTTP/1.1; anything set here, and https, goes through net/http instead of our own loop.
+// Transport asks for more than HTTP/1.1: HTTP/2, redirects and proxies go through net/http instead of our own code.
 // Proxies that the environment names are never used.
 type Transport struct {
 	HTTP2     bool   `json:"http2,omitempty"`     // over TLS, when the server offers it; in the clear, with prior knowledge
@@ -69,6 +69,9 @@ type Transport struct {
 	Proxy     string `json:"proxy,omitempty"`     // URL of an HTTP or SOCKS5 proxy
 	Insecure  bool   `json:"insecure,omitempty"`  // accept any certificate
 }
+
+// foreign tells whether net/http has to play the load.
+func (t Transport) foreign() bool { return t.HTTP2 || t.Redirects > 0 || t.Proxy != "" }
 
 // Timeouts; zero means none.
 type Timeouts struct {

@@ -142,7 +142,7 @@ func attack(p process, f attackFlags, w loadgen.Workload) error {
 	if err := l.close(); err != nil {
 		return err
 	}
-	return verdict(played)
+	return l.verdict(played)
 }
 
 func writePercentiles(name string, l reports.PlayedLoad) error {

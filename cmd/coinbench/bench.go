@@ -157,5 +157,5 @@ func bench(p process, f benchFlags, w loadgen.Workload) error {
 	if err := l.close(); err != nil {
 		return err
 	}
-	return verdict(played)
+	return l.verdict(played)
 }

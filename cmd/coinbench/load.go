@@ -202,6 +202,7 @@ func (f *recordFlags) add(c *cobra.Command) {
 type loading struct {
 	p       process
 	ctx     context.Context // done at Ctrl-C
+	guard   *loadgen.Guard
 	start   time.Time
 	writer  *history.Writer // nil: no --out
 	metrics *loadgen.Metrics
@@ -215,8 +216,8 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload) (*l
 		return nil, usage(err)
 	}
 	ctx, stop := interruptible()
-	l := &loading{p: p, ctx: ctx, start: time.Now(), live: newLiveLine(p.stderr), closers: []func(){stop}}
-	if err := loadgen.CheckTargets(ctx, w, f.allow, nil); err != nil {
+	l := &loading{p: p, ctx: ctx, guard: loadgen.NewGuard(f.allow, nil), start: time.Now(), live: newLiveLine(p.stderr), closers: []func(){stop}}
+	if err := l.guard.Check(ctx, w); err != nil {
 		l.close()
 		return nil, usage(err)
 	}
@@ -299,7 +300,7 @@ func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (r
 	if err != nil {
 		return reports.PlayedLoad{}, err
 	}
-	record, err := loadgen.Run(ctx, w, l.start, sum)
+	record, err := loadgen.Player{Guard: l.guard}.Run(ctx, w, l.start, sum)
 	l.live.clear()
 	if err = errors.Join(err, end(record)); err != nil {
 		return reports.PlayedLoad{}, err
@@ -332,8 +333,10 @@ func (l *loading) begin(w loadgen.Workload) (loadgen.Recorder, func(history.Load
 }
 
 // verdict is the exit code of a load: what has no answer, or must not be used, was not measured.
-func verdict(l reports.PlayedLoad) error {
-	switch {
+func (ld *loading) verdict(l reports.PlayedLoad) error {
+	switch refused := ld.guard.Refused(); {
+	case refused != nil:
+		return usage(refused)
 	case !l.Answered() && !l.Interrupted:
 		return unmeasured(nothingAnswered(l))
 	case len(l.End.Invalid) > 0:
