@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"time"
 
 	"coinbench/capacity"
 	"coinbench/capacity/model"
@@ -43,8 +44,8 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 		rows = append(rows, []string{figures(d.PerS), whole(float64(d.Setting.Workers)), whole(float64(d.Setting.RNG)), whole(float64(d.Setting.Hasher)), price(d.Cost)})
 	}
 	t.table(rows, "  ")
-	t.heading("capacity(replicas): the most that so many rng carry")
-	rows = [][]string{{"rng", "hashes/s", "with workers"}}
+	t.heading("capacity(replicas): the most that so many rng carry, with up to twice the workers of the knee")
+	rows = [][]string{{"rng", "hashes/s", "from workers"}}
 	for _, c := range p.Capacity {
 		rows = append(rows, []string{whole(float64(c.RNG)), figures(c.PerS), whole(float64(c.Workers))})
 	}
@@ -64,15 +65,46 @@ func price(v float64) string { return fmt.Sprintf("%.4g", v) }
 
 // Verified is a plan that was deployed and measured.
 type Verified struct {
-	Row    ProofRow `json:"row"`
-	Target float64  `json:"target_per_s"`
-	SLO    string   `json:"slo,omitempty"`
-	SLOMet bool     `json:"slo_met"`
-	SLOS   float64  `json:"slo_measured_s,omitempty"`
+	Row    ProofRow      `json:"row"`
+	Target float64       `json:"target_per_s"`
+	Length time.Duration `json:"-"` // of the measurement
+
+	Invalid string  `json:"invalid,omitempty"` // why the measurement must not be used
+	SLO     string  `json:"slo,omitempty"`
+	SLOMet  bool    `json:"slo_met"`
+	SLOS    float64 `json:"slo_measured_s,omitempty"`
 }
 
-// Meets says whether the target was met: the rate, and the objective where there is one.
-func (v Verified) Meets() bool { return v.Row.Measured >= v.Target && (v.SLO == "" || v.SLOMet) }
+// Verdict is PASS where the target was met: the rate, and the objective where there is one. It is INCONCLUSIVE where the target lies within
+// the error of the measurement, unless that is small: a plan that is exactly on its bound makes neither more nor less.
+func (v Verified) Verdict() capacity.Outcome {
+	switch r := v.Row; {
+	case v.Invalid != "":
+		return capacity.OutcomeInvalid
+	case v.SLO != "" && !v.SLOMet:
+		return capacity.OutcomeFail
+	case r.Margin == nil:
+		return capacity.OutcomeInconclusive
+	case r.Measured+*r.Margin < v.Target*(1-model.Tie):
+		return capacity.OutcomeFail
+	case r.Measured-*r.Margin >= v.Target*(1-model.Tie), r.Measured >= v.Target*(1-model.Tie) && *r.Margin <= smallMargin*v.Target:
+		return capacity.OutcomePass
+	}
+	return capacity.OutcomeInconclusive
+}
+
+// smallMargin is the error, as a share of the target, that is as good as none.
+const smallMargin = .005
+
+// decides is about how long a measurement has to be for its error to be smaller than the distance to the target.
+func (v Verified) decides() time.Duration {
+	if v.Row.Margin == nil {
+		return 2 * v.Length
+	}
+	apart := math.Max(math.Abs(v.Row.Measured-v.Target), smallMargin*v.Target)
+	times := *v.Row.Margin / apart
+	return time.Duration(math.Ceil(1.2*times*times*v.Length.Seconds()/10)) * 10 * time.Second
+}
 
 // VerifiedText writes the end of the loop: predicted against measured.
 func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error {
@@ -93,10 +125,17 @@ func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error 
 	if r.Doubt != "" {
 		t.line("  %s: %s", t.style("33", "doubt"), r.Doubt)
 	}
-	if v.Meets() {
-		t.line("  The target of %s hashes/s is %s.", figures(v.Target), t.style("1;32", "met"))
-	} else {
-		t.line("  The target of %s hashes/s is %s: %s short.", figures(v.Target), t.style("1;31", "not met"), percent(math.Max(0, 1-r.Measured/v.Target)))
+	if v.Invalid != "" {
+		t.line("  %s: %s", t.style("1;31", "INVALID"), v.Invalid)
+	}
+	target := fmt.Sprintf("  The target of %s hashes/s", figures(v.Target))
+	switch rate := (Verified{Row: r, Target: v.Target}); rate.Verdict() {
+	case capacity.OutcomePass:
+		t.line("%s is %s.", target, t.style("1;32", "met"))
+	case capacity.OutcomeFail:
+		t.line("%s is %s: %s short.", target, t.style("1;31", "not met"), tenths(1-r.Measured/v.Target))
+	default:
+		t.line("%s lies within the error of the measurement: %s. To decide it, measure for longer: --for %s.", target, t.style("33", "INCONCLUSIVE"), v.decides())
 	}
 	return t.flush(w)
 }

@@ -61,7 +61,8 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	}
 	row("simulator", p.HashRate, "the app's rules, delays as they are set, the machine's costs")
 	row("bound", p.Bounds.UpperPerS, "nobody ever waits below the limit")
-	row("exact MVA", p.MVA, "exponential service times")
+	row("MVA, common queues", p.MVA.CommonPerS, "exponential service times; nobody waits at one replica while another is free")
+	row("MVA, a queue each", p.MVA.EachPerS, "exponential service times; a queue for each replica, joined at random")
 	row("lower bound", p.Bounds.LowerPerS, "everybody else is always ahead in the queue")
 	t.table(rows, "  ")
 	for _, s := range p.Why {
@@ -75,6 +76,15 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 		t.line("  %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
 	}
 	return t.flush(w)
+}
+
+// theory is the range of the two networks of mean value analysis.
+func theory(v model.MVA) string {
+	low, high := figures(v.EachPerS), figures(v.CommonPerS)
+	if low == high {
+		return low
+	}
+	return low + "–" + high
 }
 
 // Proof is a table of settings, predicted and measured.
@@ -102,7 +112,7 @@ type ProofRow struct {
 	Spread    float64       `json:"spread_per_s"` // standard deviation of a single simulated run
 	Runs      int           `json:"runs"`         // that Spread and ProbeSD are of
 	Bound     float64       `json:"bound_per_s"`
-	MVA       float64       `json:"mva_per_s"`
+	MVA       model.MVA     `json:"mva"`
 	Measured  float64       `json:"measured_per_s"`
 	Margin    *float64      `json:"margin_per_s,omitempty"` // half the width of the 95 % interval of Measured
 	Error     float64       `json:"error"`                  // predicted/measured - 1
@@ -156,7 +166,7 @@ func (p Proof) cells() [][]string {
 	rows[0][13], rows[0][14] = "probe measured", "probe error"
 	for i, r := range p.Rows {
 		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Workers)), whole(float64(r.Setting.RNG)), whole(float64(r.Setting.Hasher)), r.Setting.Think.String(), r.Setting.Balance,
-			r.Limit, figures(r.Bound), figures(r.MVA), plusMinus(r.Predicted, capacity.Margin(r.Spread, r.Runs)), plusMinus(r.Measured, r.Margin), signed(r.Error), plusMinus(1000*r.ProbedS, capacity.Margin(1000*r.ProbeSD, r.Runs)) + " ms", ms(r.ProbeS), signed(r.ProbeErr), r.Doubt})
+			r.Limit, figures(r.Bound), theory(r.MVA), plusMinus(r.Predicted, capacity.Margin(r.Spread, r.Runs)), plusMinus(r.Measured, r.Margin), signed(r.Error), plusMinus(1000*r.ProbedS, capacity.Margin(1000*r.ProbeSD, r.Runs)) + " ms", ms(r.ProbeS), signed(r.ProbeErr), r.Doubt})
 	}
 	return rows
 }

@@ -1,15 +1,13 @@
 package model
 
 import (
-	"cmp"
-	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"coinbench/capacity"
 	"coinbench/services/settings"
@@ -82,22 +80,23 @@ func (s SLO) Met(l *capacity.Latency) bool {
 	return v <= s.AtMostS
 }
 
-// ParseTarget reads "40 hashes/s", "40/s" or "40".
+// ParseTarget reads "40 hashes/s", "40/s", "40" or "1e3".
 func ParseTarget(text string) (float64, error) {
-	number := strings.TrimSpace(text)
-	if i := strings.IndexFunc(number, func(r rune) bool { return unicode.IsLetter(r) || r == '/' || unicode.IsSpace(r) }); i >= 0 {
-		unit := strings.ReplaceAll(number[i:], " ", "")
-		number = number[:i]
-		if unit != "hashes/s" && unit != "/s" && unit != "h/s" {
-			return 0, fmt.Errorf("%q: unit %q; accepted: hashes/s (a coin is one hash in sixteen)", text, unit)
-		}
+	number, unit := strings.TrimSpace(text), ""
+	if end := numberRE.FindString(number); end != "" {
+		number, unit = end, strings.Join(strings.Fields(number[len(end):]), "")
+	}
+	if !slices.Contains([]string{"", "hashes/s", "h/s", "/s"}, unit) {
+		return 0, fmt.Errorf("%q: unit %q; accepted: hashes/s (a coin is one hash in sixteen)", text, unit)
 	}
 	v, err := strconv.ParseFloat(number, 64)
 	if err != nil || !(v > 0) || v > 1e6 {
-		return 0, fmt.Errorf("%q is no rate; accepted: a number such as 40 hashes/s", text)
+		return 0, fmt.Errorf("%q is no rate; accepted: a number such as 40 hashes/s, at most 1e6", text)
 	}
 	return v, nil
 }
+
+var numberRE = regexp.MustCompile(`^[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?`)
 
 // ParseCost reads "rng=1,worker=0.5".
 func ParseCost(text string) (map[string]float64, error) {
@@ -155,7 +154,7 @@ type Demand struct {
 // CapacityRow is the metric capacity(resources) of the same: the greatest load that the resources carry within their objectives.
 type CapacityRow struct {
 	RNG     int     `json:"rng"`
-	Workers int     `json:"workers"` // from how many on there is no more
+	Workers int     `json:"workers"` // the fewest that make it
 	PerS    float64 `json:"hashes_per_s"`
 }
 
@@ -163,53 +162,55 @@ type CapacityRow struct {
 const (
 	mostReplicas = 200
 	mostWorkers  = 2000
+	mostBeyond   = 60 // workers of a load beyond the target, for the table of demand
 )
 
-// Search finds the cheapest replicas that meet a goal. from holds what is not searched: think time, balancing, environment.
-//
-// It assumes that more workers never make fewer hashes, and more servers never either (both hold for the app); so for each number
-// of rng and hashers it finds the least number of workers by bisection, between the asymptotic bound, below which it cannot be, and
-// where the servers are full. Combinations whose bound costs more than the best so far are not tried.
-func (m Model) Search(goal Goal, from Setting) (Plan, error) {
-	p := Plan{Goal: goal}
+// Search finds the cheapest replicas that meet a goal. from holds what is not searched: think time, balancing, environment. What is predicted
+// is what the scenario setting measures, in runs as long as o says.
+func (m Model) Search(goal Goal, from Setting, o Options) (Plan, error) {
 	if goal.Cost == nil {
 		goal.Cost, _ = ParseCost("")
-		p.Goal.Cost = goal.Cost
 	}
-	all, err := m.candidates(goal, from, &p.Tried)
+	p := Plan{Goal: goal}
+	if o.Probe == 0 {
+		o.Probe = probe
+	}
+	x := searcher{model: m, goal: goal, from: from, options: o, samples: map[replicas]*sample{}}
+	found, err := x.cheapest(goal.Required(), 2)
 	if err != nil {
 		return p, err
 	}
-	p.Best = all[0]
-	if len(all) > 1 {
-		p.RunnerUp = &all[1]
-		p.Why = why(all[0], all[1])
+	p.Tried = len(x.samples)
+	if p.Best, err = x.candidate(found[0]); err != nil {
+		return p, err
 	}
-	for i, c := range append([]Candidate{p.Best}, all[1:min(2, len(all))]...) { // to the precision of a proof
-		better, err := m.Predict(c.Setting, Options{Probe: probe, Runs: 12})
+	if len(found) > 1 {
+		second, err := x.candidate(found[1])
 		if err != nil {
 			return p, err
 		}
-		if i == 0 {
-			p.Best.Prediction = better
-		} else {
-			p.RunnerUp.Prediction = better
-		}
+		p.RunnerUp, p.Why = &second, why(p.Best, second)
 	}
-	if p.Risks, err = m.risks(goal, p.Best.Setting); err != nil {
+	if p.Risks, err = x.risks(found[0]); err != nil {
 		return p, err
 	}
 	for _, share := range []float64{.25, .5, .75, 1, 1.25, 1.5, 2} {
-		g := goal
-		g.PerS, g.Headroom = goal.Required()*share, 0
-		c, err := m.candidates(g, from, nil)
-		if err != nil {
-			break // beyond what can be had
+		need := goal.Required() * share
+		if least, err := x.least(need); err != nil || share > 1 && least.workers > mostBeyond {
+			break // beyond what can be had, or what is quick
 		}
-		p.Demand = append(p.Demand, Demand{PerS: g.PerS, Setting: c[0].Setting, Cost: c[0].Cost})
+		found, err := x.cheapest(need, 1)
+		if err != nil {
+			break // nothing meets the objective
+		}
+		s := x.setting(found[0])
+		p.Demand = append(p.Demand, Demand{PerS: need, Setting: s, Cost: goal.price(s)})
 	}
-	for r := 1; r <= p.Best.Setting.RNG+2; r++ {
-		row, err := m.capacity(goal, from, r, p.Best.Setting.Hasher)
+	for r := 1; r <= found[0].rng+2; r++ {
+		if r < found[0].rng-2 && r%(1+found[0].rng/8) != 0 {
+			continue // enough to see the shape
+		}
+		row, err := x.capacity(r, found[0].hasher)
 		if err != nil {
 			return p, err
 		}
@@ -223,116 +224,6 @@ const probe = 47 * time.Millisecond
 
 func (g Goal) price(s Setting) float64 {
 	return float64(s.Workers)*g.Cost[settings.Worker] + float64(s.RNG)*g.Cost[settings.RNG] + float64(s.Hasher)*g.Cost[settings.Hasher]
-}
-
-// candidates are for each number of rng and hashers the fewest workers that do, the cheapest first.
-func (m Model) candidates(goal Goal, from Setting, tried *int) ([]Candidate, error) {
-	need := goal.Required()
-	s := from
-	s.Workers, s.RNG, s.Hasher = 1, 1, 1
-	b, err := m.Bounds(s, need)
-	if err != nil {
-		return nil, err
-	}
-	least := func(d capacity.Demand) int {
-		if d.Slots == 0 || d.DemandS <= 0 {
-			return 1
-		}
-		return max(1, int(math.Ceil(need*d.DemandS/float64(d.Slots)-1e-9)))
-	}
-	rng, hasher := least(b.Demands[0]), least(b.Demands[1])
-	workers := max(1, int(math.Ceil(need*b.LoopS-1e-9)))
-	if rng > mostReplicas || hasher > mostReplicas || workers > mostWorkers {
-		return nil, fmt.Errorf("plan: %.4g hashes/s need at least %d workers, %d rng and %d hashers, more than a plan may have (%d, %d and %d)",
-			need, workers, rng, hasher, mostWorkers, mostReplicas, mostReplicas)
-	}
-	var all []Candidate
-	cheapest := math.Inf(1)
-	missed := ""
-	for h := hasher; h <= hasher+1; h++ {
-		for r := rng; r <= rng+max(8, rng/2); r++ {
-			s := from
-			s.Workers, s.RNG, s.Hasher = workers, r, h
-			if goal.price(s) > 2*cheapest+1 {
-				break // even without a queue it is no runner-up
-			}
-			c, ok, err := m.fewest(goal, s, tried)
-			if err != nil {
-				return nil, err
-			}
-			if !ok {
-				missed = fmt.Sprintf("with %d rng and %s: %.3g hashes/s", r, plural(h, "hasher"), c.Prediction.HashRate)
-				if goal.SLO != nil && c.Prediction.Probe != nil {
-					v, _ := goal.SLO.Of(c.Prediction.Probe)
-					missed += fmt.Sprintf(", %s %.0f ms", goal.SLO.Statistic, 1000*v)
-				}
-				continue
-			}
-			c.Cost = goal.price(c.Setting)
-			cheapest = min(cheapest, c.Cost)
-			all = append(all, c)
-		}
-	}
-	if len(all) == 0 {
-		return nil, errors.New("plan: nothing that was tried meets it; the last was " + missed)
-	}
-	slices.SortStableFunc(all, func(a, b Candidate) int {
-		return cmp.Or(cmp.Compare(a.Cost, b.Cost), cmp.Compare(b.Prediction.HashRate, a.Prediction.HashRate))
-	})
-	return all, nil
-}
-
-// fewest finds the fewest workers that meet a goal with the servers of s; s.Workers is a lower bound. ok is false when no number does.
-func (m Model) fewest(goal Goal, s Setting, tried *int) (Candidate, bool, error) {
-	o := Options{Runs: 3, Length: 15 * time.Second}
-	if goal.SLO != nil {
-		o.Probe = probe
-	}
-	at := func(n int) (Candidate, bool, error) {
-		if tried != nil {
-			*tried++
-		}
-		s.Workers = n
-		p, err := m.Predict(s, o)
-		meets := err == nil && p.HashRate >= goal.Required() && (goal.SLO == nil || goal.SLO.Met(p.Probe))
-		return Candidate{Setting: s, Prediction: p}, meets, err
-	}
-	low := s.Workers
-	c, ok, err := at(low)
-	if ok || err != nil {
-		return c, ok, err
-	}
-	// More workers make more hashes and longer queues: an objective of latency that is missed here stays missed.
-	if goal.SLO != nil && !goal.SLO.Met(c.Prediction.Probe) {
-		return c, false, nil
-	}
-	high := low
-	for {
-		high = min(high+max(2, high/8), mostWorkers)
-		if c, ok, err = at(high); err != nil {
-			return c, false, err
-		} else if ok {
-			break
-		}
-		full := c.Prediction.Bounds.Limit != capacity.WorkerLimit && float64(high) > 1.6**c.Prediction.Bounds.KneeWorkers
-		if full || high == mostWorkers || goal.SLO != nil && !goal.SLO.Met(c.Prediction.Probe) {
-			return c, false, nil
-		}
-	}
-	best := c
-	for low+1 < high {
-		middle := (low + high) / 2
-		c, ok, err := at(middle)
-		if err != nil {
-			return c, false, err
-		}
-		if ok {
-			high, best = middle, c
-		} else {
-			low = middle
-		}
-	}
-	return best, true, nil
 }
 
 func why(best, second Candidate) string {
@@ -349,51 +240,17 @@ func why(best, second Candidate) string {
 		}
 	}
 	text := strings.Join(append(more, fewer...), ", ")
-	if second.Cost == best.Cost {
-		return fmt.Sprintf("it costs the same (%s) and makes less: %.1f against %.1f hashes/s", text, second.Prediction.HashRate, best.Prediction.HashRate)
+	if second.Cost > best.Cost {
+		return fmt.Sprintf("it costs %.3g more (%s)", second.Cost-best.Cost, text)
 	}
-	return fmt.Sprintf("it costs %.3g more (%s)", second.Cost-best.Cost, text)
-}
-
-// risks are what is left when one replica dies.
-func (m Model) risks(goal Goal, s Setting) ([]Risk, error) {
-	var all []Risk
-	for _, service := range []string{settings.RNG, settings.Hasher, settings.Worker} {
-		left := s
-		n := 0
-		switch service {
-		case settings.RNG:
-			left.RNG--
-			n = left.RNG
-		case settings.Hasher:
-			left.Hasher--
-			n = left.Hasher
-		default:
-			left.Workers--
-			n = left.Workers
-		}
-		r := Risk{Service: service, Left: left}
-		if n == 0 {
-			r.Text = fmt.Sprintf("the only %s dies: nothing is made until another runs, and each worker that met its absence stays silent for its back-off", service)
-			all = append(all, r)
-			continue
-		}
-		p, err := m.Predict(left, Options{Runs: 4})
-		if err != nil {
-			return nil, err
-		}
-		r.HashRate, r.Meets = p.HashRate, p.HashRate >= goal.PerS
-		word := "which still meets the target"
-		if !r.Meets {
-			word = fmt.Sprintf("%.0f %% short of the target", 100*(1-p.HashRate/goal.PerS))
-		}
-		r.Text = fmt.Sprintf("one of %s dies and is out of rotation: %.1f hashes/s, %s", pluralOf(n+1, service), p.HashRate, word)
-		if service == settings.RNG {
-			r.Text += "; while it is dead in rotation, every worker meets it within " + plural(s.RNG, "loop") + " and is silent for its back-off"
-		}
-		all = append(all, r)
+	a, b := best.Prediction, second.Prediction
+	switch d := a.HashRate - b.HashRate; {
+	case math.Abs(d) <= max(Tie*a.HashRate, 2*math.Hypot(a.Spread/math.Sqrt(float64(a.Runs)), b.Spread/math.Sqrt(float64(b.Runs)))):
+		return fmt.Sprintf("it costs and makes the same, with more replicas or no fewer (%s)", text)
+	case d < 0:
+		return fmt.Sprintf("it costs the same and makes more, with more replicas (%s)", text)
 	}
-	return all, nil
+	return fmt.Sprintf("it costs the same (%s) and makes less", text)
 }
 
 // pluralOf is "5 rng", "2 hashers".
@@ -402,39 +259,6 @@ func pluralOf(n int, service string) string {
 		return strconv.Itoa(n) + " rng"
 	}
 	return plural(n, service)
-}
-
-// capacity is the most that so many rng and hashers make, whatever the workers.
-func (m Model) capacity(goal Goal, from Setting, rng, hasher int) (CapacityRow, error) {
-	s := from
-	s.RNG, s.Hasher, s.Workers = rng, hasher, 1
-	o := Options{Runs: 3}
-	if goal.SLO != nil {
-		o.Probe = probe
-	}
-	b, err := m.Bounds(s, 0)
-	if err != nil {
-		return CapacityRow{}, err
-	}
-	most := 1
-	if saturation, service := b.Saturation(); service != "" {
-		most = min(mostWorkers, int(math.Ceil(2*saturation*b.LoopS)))
-	}
-	row := CapacityRow{RNG: rng}
-	for n := 1; n <= most; n += max(1, most/24) {
-		s.Workers = n
-		p, err := m.Predict(s, o)
-		if err != nil {
-			return row, err
-		}
-		if goal.SLO != nil && !goal.SLO.Met(p.Probe) {
-			break
-		}
-		if p.HashRate > row.PerS*1.005 {
-			row.PerS, row.Workers = p.HashRate, n
-		}
-	}
-	return row, nil
 }
 
 // Grid is a what-if sweep: hash rates over workers and rng.

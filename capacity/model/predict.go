@@ -1,11 +1,14 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
 	"strings"
 	"time"
+
+	"gonum.org/v1/gonum/stat"
 
 	"coinbench/capacity"
 	"coinbench/capacity/des"
@@ -43,106 +46,149 @@ func (o Options) defaults() Options {
 type Prediction struct {
 	Setting  Setting           `json:"setting"`
 	HashRate float64           `json:"hash_rate_per_s"` // simulated: mean of the runs
-	Spread   float64           `json:"spread_per_s"`    // standard deviation of a single run
+	Spread   float64           `json:"spread_per_s"`    // standard deviation of a single run: of chance, and of who began when
 	Runs     int               `json:"runs"`            // that Spread is of
 	Probe    *capacity.Latency `json:"probe,omitempty"` // of rng's /, all runs together
 	ProbeSD  float64           `json:"probe_mean_spread_s,omitempty"`
 
 	Limit  string             `json:"limit"` // worker, rng or hasher
 	Bounds capacity.Bounds    `json:"bounds"`
-	MVA    float64            `json:"mva_per_s"` // exact, for exponential service times
+	MVA    MVA                `json:"mva"`
 	Loop   *capacity.Loop     `json:"loop,omitempty"`
 	Use    map[string]float64 `json:"utilisation"`
 	Why    []string           `json:"why"` // where the models disagree
 	Beyond []string           `json:"beyond,omitempty"`
 }
 
-// Predict plays a setting with the model's costs and puts the bounds and exact MVA beside it.
+// Predict plays a setting with the model's costs and puts the bounds and mean value analysis beside it.
 func (m Model) Predict(s Setting, o Options) (Prediction, error) {
-	o = o.defaults()
-	p := Prediction{Setting: s, Use: map[string]float64{}}
-	if s.Workers == 0 || s.RNG == 0 || s.Hasher == 0 {
-		return p, fmt.Errorf("predict %s: accepted: at least one of each service", s)
+	x, err := m.sample(s, o)
+	for err == nil && len(x.trials) < x.options.Runs {
+		err = x.run()
 	}
-	rate := 0.0
-	for range 3 { // costs depend on the rate, and the rate hardly on the costs
-		b, err := m.Bounds(s, rate)
-		if err != nil {
-			return p, fmt.Errorf("predict: %w", err)
-		}
-		p.Bounds, rate = b, b.UpperPerS
+	if err != nil {
+		return Prediction{Setting: s}, fmt.Errorf("predict %s: %w", s, err)
 	}
-	var rates, means []float64
-	var all []float64
-	for k := range o.Runs {
-		if k == 1 { // the rate is known now
-			rate = rates[0]
-			b, err := m.Bounds(s, rate)
-			if err != nil {
-				return p, fmt.Errorf("predict: %w", err)
-			}
-			p.Bounds = b
-		}
-		run, err := m.Play(s, rate, o, o.Seed+uint64(k)+1)
-		if err != nil {
-			return p, fmt.Errorf("predict: %w", err)
-		}
-		a := capacity.Measure(run)
-		w := a.Window(steady)
-		if w == nil || w.HashRate == nil {
-			return p, fmt.Errorf("predict %s: no hash is made in %s", s, o.Length)
-		}
-		rates = append(rates, w.HashRate.Value)
-		p.Loop = w.Loop
-		for _, u := range w.Services {
-			if u.Utilisation != nil {
-				p.Use[u.Service] += *u.Utilisation / float64(o.Runs)
-			}
-		}
-		if w.Bottleneck != nil {
-			p.Limit = w.Bottleneck.Limit
-		}
-		for _, l := range run.Loads {
-			sum, n := 0.0, 0
-			for _, x := range l.Samples {
-				if x.Class == history.OK {
-					d := (x.Done - x.Due).Seconds()
-					all = append(all, d)
-					sum += d
-					n++
-				}
-			}
-			if n > 0 {
-				means = append(means, sum/float64(n))
-			}
-		}
+	p := x.prediction()
+	if p.MVA, err = mva(p.Bounds, s.Workers); err != nil {
+		return p, fmt.Errorf("predict %s: %w", s, err)
 	}
-	p.HashRate, p.Spread = meanAndSpread(rates)
-	p.Runs = len(rates)
-	if len(all) > 0 {
-		p.Probe = capacity.NewLatency(all)
-		_, p.ProbeSD = meanAndSpread(means)
-	}
-	var err error
-	if p.MVA, err = mva(p.Bounds, s); err != nil {
-		return p, fmt.Errorf("predict: %w", err)
-	}
-	p.Why = p.disagreement(m)
+	p.Why = p.disagreement(m.variation(s))
 	p.Beyond = m.beyond(p)
 	return p, nil
 }
 
-func meanAndSpread(values []float64) (mean, sd float64) {
-	for _, v := range values {
-		mean += v / float64(len(values))
+// sample is a setting and the simulated runs of it so far.
+type sample struct {
+	model   Model
+	setting Setting
+	options Options
+	rate    float64 // at which the machine's costs are taken
+	bounds  capacity.Bounds
+	trials  []trial
+}
+
+// trial is one simulated run.
+type trial struct {
+	rate  float64
+	waits []float64 // of visitors
+	loop  *capacity.Loop
+	limit string
+	use   map[string]float64
+}
+
+func (m Model) sample(s Setting, o Options) (*sample, error) {
+	if s.Workers == 0 || s.RNG == 0 || s.Hasher == 0 {
+		return nil, errors.New("accepted: at least one of each service")
 	}
-	if len(values) < 2 {
-		return mean, 0
+	x := &sample{model: m, setting: s, options: o.defaults()}
+	for range 3 { // costs depend on the rate, and the rate hardly on the costs
+		if err := x.cost(x.bounds.UpperPerS); err != nil {
+			return nil, err
+		}
 	}
-	for _, v := range values {
-		sd += (v - mean) * (v - mean)
+	return x, nil
+}
+
+func (x *sample) cost(rate float64) (err error) {
+	x.rate = rate
+	x.bounds, err = x.model.Bounds(x.setting, rate)
+	return err
+}
+
+// run adds one run, of the next seed.
+func (x *sample) run() error {
+	run, err := x.model.Play(x.setting, x.rate, x.options, x.options.Seed+uint64(len(x.trials))+1)
+	if err != nil {
+		return err
 	}
-	return mean, math.Sqrt(sd / float64(len(values)-1))
+	a := capacity.Measure(run)
+	w := a.Window(steady)
+	if w == nil || w.HashRate == nil {
+		return fmt.Errorf("no hash is made in %s", x.options.Length)
+	}
+	t := trial{rate: w.HashRate.Value, loop: w.Loop, use: map[string]float64{}}
+	for _, u := range w.Services {
+		if u.Utilisation != nil {
+			t.use[u.Service] = *u.Utilisation
+		}
+	}
+	if w.Bottleneck != nil {
+		t.limit = w.Bottleneck.Limit
+	}
+	for _, l := range run.Loads {
+		for _, v := range l.Samples {
+			if v.Class == history.OK {
+				t.waits = append(t.waits, (v.Done - v.Due).Seconds())
+			}
+		}
+	}
+	if len(x.trials) == 0 { // the rate is known now
+		if err := x.cost(t.rate); err != nil {
+			return err
+		}
+	}
+	x.trials = append(x.trials, t)
+	return nil
+}
+
+// values takes one number of each run.
+func (x *sample) values(of func(trial) float64) []float64 {
+	all := make([]float64, len(x.trials))
+	for i, t := range x.trials {
+		all[i] = of(t)
+	}
+	return all
+}
+
+func (x *sample) rates() []float64 { return x.values(func(t trial) float64 { return t.rate }) }
+
+// visitors is what all runs together say of a visitor; nil without a probe.
+func (x *sample) visitors() *capacity.Latency {
+	var all []float64
+	for _, t := range x.trials {
+		all = append(all, t.waits...)
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return capacity.NewLatency(all)
+}
+
+func (x *sample) prediction() Prediction {
+	last := x.trials[len(x.trials)-1]
+	p := Prediction{Setting: x.setting, Runs: len(x.trials), Limit: last.limit, Loop: last.loop, Bounds: x.bounds, Probe: x.visitors(), Use: map[string]float64{}}
+	p.HashRate, p.Spread = stat.MeanStdDev(x.rates(), nil)
+	for service := range last.use {
+		p.Use[service] = stat.Mean(x.values(func(t trial) float64 { return t.use[service] }), nil)
+	}
+	if p.Probe != nil {
+		p.ProbeSD = stat.StdDev(x.values(func(t trial) float64 { return stat.Mean(t.waits, nil) }), nil)
+	}
+	if p.Runs < 2 { // a single run has no spread
+		p.Spread, p.ProbeSD = 0, 0
+	}
+	return p
 }
 
 // The windows of a played setting, as of the scenario setting: the hash rate is measured without a visitor, what a visitor waits after it.
@@ -266,56 +312,70 @@ func (k *keeper) Sample(s history.Sample) error {
 	return nil
 }
 
-// mva is the exact solution for exponential service times: routed at random, rng is a station for each replica; otherwise it is one with
-// a common queue.
-func mva(b capacity.Bounds, s Setting) (float64, error) {
-	n := queueing.Network{ThinkS: b.ThinkS + b.OverheadS}
-	for _, d := range b.Demands {
-		if d.Slots == 0 {
-			n.Stations = append(n.Stations, queueing.Station{Name: d.Service, DemandS: d.DemandS, Servers: queueing.Delay})
-			continue
-		}
-		st := queueing.Station{Name: d.Service, DemandS: d.DemandS, Servers: d.Slots}
-		if d.Service == settings.RNG && s.Balance == string(des.Random) && d.Slots == d.Replicas {
-			st.Servers = 1
-			n.Stations = append(n.Stations, st.Split(d.Replicas)...)
-			continue
-		}
-		n.Stations = append(n.Stations, st)
-	}
-	sol, err := n.Solve(s.Workers)
-	return sol.RatePerS, err
+// MVA is what mean value analysis says of a setting if the service times of rng and hasher were exponential: the exact solutions of two
+// networks. Where they are exponential, the app lies between the two, whatever balances its requests.
+type MVA struct {
+	CommonPerS float64 `json:"common_queue_per_s"` // one queue for all replicas of a service: no request waits while one is free
+	EachPerS   float64 `json:"queue_each_per_s"`   // a queue for each replica, which requests join at random
 }
 
-// disagreement says where the models differ by more than 2 %, and why.
-func (p Prediction) disagreement(m Model) []string {
+func mva(b capacity.Bounds, workers int) (MVA, error) {
+	common := queueing.Network{ThinkS: b.ThinkS + b.OverheadS}
+	each := common
+	for _, d := range b.Demands {
+		servers := queueing.Delay // a service of unlimited concurrency
+		if d.Slots > 0 {
+			servers = d.Slots / d.Replicas
+		}
+		common.Stations = append(common.Stations, queueing.Station{Name: d.Service, DemandS: d.DemandS, Servers: d.Slots})
+		each.Stations = append(each.Stations, queueing.Station{Name: d.Service, DemandS: d.DemandS, Servers: servers}.Split(d.Replicas)...)
+	}
+	one, err := common.Solve(workers)
+	if err != nil {
+		return MVA{}, err
+	}
+	many, err := each.Solve(workers)
+	return MVA{CommonPerS: one.RatePerS, EachPerS: many.RatePerS}, err
+}
+
+// disagreement says where the models differ by more than 2 %, and why; cv is the coefficient of variation of rng's service times.
+func (p Prediction) disagreement(cv float64) []string {
+	const apart = .02
 	var why []string
-	bound := p.Bounds.UpperPerS
-	if lost := 1 - p.HashRate/bound; lost > .02 {
+	if lost := 1 - p.HashRate/p.Bounds.UpperPerS; lost > apart {
 		reason := "requests wait for each other although no server is always busy"
 		if p.Setting.Balance == string(des.Random) {
 			reason = "random balancing leaves a queue at one replica while another is free"
 		}
-		why = append(why, fmt.Sprintf("The bound of %.4g hashes/s is missed by %.1f %%: %s.", bound, 100*lost, reason))
+		why = append(why, fmt.Sprintf("The bound of %.4g hashes/s is missed by %.1f %%: %s.", p.Bounds.UpperPerS, 100*lost, reason))
 	}
-	if d := p.MVA/p.HashRate - 1; math.Abs(d) > .02 {
-		word := "less"
-		if d > 0 {
-			word = "more"
-		}
-		why = append(why, fmt.Sprintf("MVA says %.1f %% %s: it assumes exponential service times (coefficient of variation 1), and queues that such times make. "+
-			"The delays here are nearly constant (about %.2g), so that the workers fall into step.", 100*math.Abs(d), word, m.cv()))
+	off, word := 0.0, ""
+	if d := p.MVA.CommonPerS/p.HashRate - 1; d < -apart {
+		off, word = -d, "less at most"
+	} else if d := p.MVA.EachPerS/p.HashRate - 1; d > apart {
+		off, word = d, "more at least"
+	}
+	if off > 0 {
+		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% %s: it assumes exponential service times (coefficient of variation 1), and queues that such times make. "+
+			"Here the coefficient is %.2g%s.", 100*off, word, cv, map[bool]string{true: ", so that the workers fall into step"}[cv < .3]))
 	}
 	return why
 }
 
-// cv is the coefficient of variation of rng's service time.
-func (m Model) cv() float64 {
-	c, err := m.parsed(settings.RNG, Setting{})
-	if err != nil || c.Delay == 0 {
+// variation is the coefficient of variation of rng's service times, in a setting.
+func (m Model) variation(s Setting) float64 {
+	c, err := m.parsed(settings.RNG, s)
+	if err != nil {
 		return 0
 	}
-	return m.JitterS / c.Delay.Seconds()
+	delay, jitter := c.Delay.Seconds(), c.Jitter.Seconds()
+	sd := map[settings.Distribution]float64{settings.Constant: m.JitterS, settings.Normal: jitter, settings.Uniform: jitter / math.Sqrt(3), settings.Exponential: delay}[c.Distribution]
+	ok := 1 - c.ErrorRate // an error has no delay
+	mean := ok*delay + c.Occupancy.Seconds() + m.RNG.At(0)
+	if mean == 0 {
+		return 0
+	}
+	return math.Sqrt(ok*(sd*sd+delay*delay)-ok*delay*ok*delay) / mean
 }
 
 func (m Model) beyond(p Prediction) []string {

@@ -20,8 +20,9 @@ type Station struct {
 //
 // Its exact solutions assume product form: routing without memory, and at first-come-first-served stations exponential
 // service times. Delay stations and the think time may have any distribution. How a balancer spreads requests
-// is part of the stations: round robin and least connections are best approximated by one station with many
-// servers, random routing to R replicas is exactly R stations of D/R each (see Split).
+// is part of the stations: random routing to R replicas is exactly R stations of D/R each (see Split). Round robin and least connections
+// feed R queues, too, but remember: they have no product form, and lie between that and one station with R servers, in whose common queue
+// no request waits while a server is free.
 type Network struct {
 	ThinkS   float64
 	Stations []Station

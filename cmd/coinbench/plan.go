@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coinbench/capacity"
 	"coinbench/capacity/model"
 	"coinbench/reports"
 )
@@ -34,7 +35,8 @@ Theodolite defines them. --verify deploys the plan, measures it, and prints pred
 plays bottleneck first and calibrates.
 
 The model's run gives what is not searched; --set changes it: think, balance, SERVICE.COIN_NAME.
-Exit codes: 0 planned, and with --verify met; 1 verified and not met; 2 bad input; 3 it could not be measured.`,
+Exit codes: 0 planned, and with --verify met; 1 verified and not met; 2 bad input; 3 it could not be measured, or the target lies within
+the error of the measurement.`,
 		Example: `  coinbench plan --model model.json --target '40 hashes/s'
   coinbench plan --model model.json --target 40 --slo 'p99 <= 300ms' --cost rng=1,worker=0.5 --headroom 20%
   coinbench plan --target '40 hashes/s' --verify
@@ -56,7 +58,7 @@ Exit codes: 0 planned, and with --verify met; 1 verified and not met; 2 bad inpu
 			if err != nil {
 				return err
 			}
-			plan, err := m.Search(goal, from)
+			plan, err := m.Search(goal, from, model.Options{Length: length, Probe: probeEvery})
 			if err != nil {
 				return usage(err)
 			}
@@ -92,8 +94,8 @@ Exit codes: 0 planned, and with --verify met; 1 verified and not met; 2 bad inpu
 			default:
 				err = unmeasured(reports.VerifiedText(p.stdout, *verified, where.name, textOptions(p)))
 			}
-			if err == nil && verified != nil && !verified.Meets() {
-				return exit(exitFail)
+			if err == nil && verified != nil {
+				return exit(verified.Verdict().ExitCode())
 			}
 			return err
 		},
@@ -168,16 +170,17 @@ func modelOf(p process, path, out string, where clusterFlags) (model.Model, erro
 
 // verifyPlan deploys a plan and measures it.
 func verifyPlan(p process, m model.Model, plan model.Plan, length time.Duration, where clusterFlags, dir string) (*reports.Verified, error) {
-	v := &reports.Verified{Row: reports.ProofRow{Setting: plan.Best.Setting, Dir: dir}, Target: plan.Goal.PerS}
-	if err := predictRow(m, &v.Row, length, 0); err != nil {
-		return v, usage(err)
-	}
+	v := &reports.Verified{Row: reports.ProofRow{Setting: plan.Best.Setting, Dir: dir}, Target: plan.Goal.PerS, Length: length}
+	predictedRow(plan.Best.Prediction, &v.Row)
 	a, err := measureSetting(p, m, plan.Best.Setting, length, where, dir)
 	if err != nil {
 		return v, err
 	}
 	if err := measuredRow(a, &v.Row); err != nil {
 		return v, unmeasured(err)
+	}
+	if a.Overall.Outcome == capacity.OutcomeInvalid {
+		v.Invalid = a.Overall.Why
 	}
 	v.Row.Error = v.Row.Predicted/v.Row.Measured - 1
 	v.Row.ProbeErr = v.Row.ProbedS/v.Row.ProbeS - 1

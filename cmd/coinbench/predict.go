@@ -23,7 +23,9 @@ func predictCommand(p process) *cobra.Command {
 		Use:   "predict --model FILE --set KEY=VALUE...",
 		Short: "Predict the hash rate and the latency of a setting that was never measured",
 		Long: `predict plays a setting on the simulator with the costs of a model that 'coinbench calibrate' made, and puts the
-asymptotic bounds and exact mean value analysis beside it; where they disagree it says why. It takes milliseconds.
+asymptotic bounds and mean value analysis beside it; where they disagree it says why. It takes milliseconds. Mean value analysis is exact
+for two networks with exponential service times: one queue for all replicas of a service, and a queue for each that requests join at
+random. With such times the app lies between the two.
 
 Keys: worker, rng, hasher (replicas), think, balance, and SERVICE.COIN_NAME for any other setting of rng, hasher or worker.
 What is not set is as it was when the model's run began.`,
@@ -49,7 +51,7 @@ What is not set is as it was when the model's run began.`,
 	}
 	c.Flags().StringVar(&path, "model", "", "`file` of the model, or the folder of a calibrated run")
 	c.Flags().StringArrayVar(&sets, "set", nil, "change the setting, as `key=value`; may be repeated")
-	c.Flags().DurationVar(&o.Length, "for", 20*time.Second, "virtual time that is played, in each of six runs")
+	c.Flags().DurationVar(&o.Length, "for", 20*time.Second, "length of the window that is played, in each of six runs")
 	c.Flags().StringVar(&format, "format", format, "text or json")
 	return c
 }

@@ -171,9 +171,13 @@ func predictRow(m model.Model, r *reports.ProofRow, length time.Duration, seed u
 	if err != nil {
 		return err
 	}
-	r.Predicted, r.Spread, r.Runs, r.Bound, r.MVA, r.Limit = prediction.HashRate, prediction.Spread, prediction.Runs, prediction.Bounds.UpperPerS, prediction.MVA, prediction.Limit
-	r.ProbedS, r.ProbeSD = prediction.Probe.MeanS, prediction.ProbeSD
+	predictedRow(prediction, r)
 	return nil
+}
+
+func predictedRow(p model.Prediction, r *reports.ProofRow) {
+	r.Predicted, r.Spread, r.Runs, r.Bound, r.MVA, r.Limit = p.HashRate, p.Spread, p.Runs, p.Bounds.UpperPerS, p.MVA, p.Limit
+	r.ProbedS, r.ProbeSD = p.Probe.MeanS, p.ProbeSD
 }
 
 func measuredRow(a *capacity.Analysis, r *reports.ProofRow) error {
