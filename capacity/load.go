@@ -20,7 +20,7 @@ type LoadResult struct {
 	Schedule    string                  `json:"schedule,omitempty"`
 	Config      Config                  `json:"config"` // in force when it began
 	BeginS      float64                 `json:"begin_s"`
-	LengthS     float64                 `json:"length_s"` // to the last answer
+	LengthS     float64                 `json:"length_s"` // in which requests fell due, as was asked for, and to the last answer if that is later; of a load of a number of requests from the first one to the last answer
 	Complete    bool                    `json:"complete"` // false: the load was cut off
 	Requests    int64                   `json:"requests"`
 	OK          int64                   `json:"ok"`
@@ -66,22 +66,21 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 		Failed: total.Failed() - total.Failures[history.Cancelled], LeftOut: total.Failures[history.Cancelled], PatienceS: l.Patience.Seconds(),
 	}
 	r.Available = NewAvailability(total.Due-r.LeftOut, r.Failed)
-	end := l.Begin
+	begin, last := l.Begin, l.Begin // of the requests; of the answers
 	for _, i := range l.Intervals {
-		end = max(end, i.At+i.Length)
+		if i.OK > 0 {
+			last = i.At + i.Length
+		}
 	}
 	if l.Closing != nil {
-		end = l.Closing.End
 		r.CPUS, r.Invalid, r.Warnings = l.Closing.CPUSeconds, l.Closing.Invalid, l.Closing.Warnings
 	}
 	r.Warnings = append(slices.Clip(r.Warnings), unanswered(total.Failures, l.Patience)...)
-	begin := l.Begin
 	if kept := int64(len(l.Samples)); kept > 0 && kept == total.Due {
-		// The load lasts from its first request to its last answer, as ab counts it.
 		var response, givenUp, service, lag []float64
-		begin, end = l.Samples[0].Due, 0
+		begin, last = l.Samples[0].Due, l.Begin
 		for _, s := range l.Samples {
-			begin, end = min(begin, s.Due), max(end, s.Done)
+			begin = min(begin, s.Due)
 			if s.Class != history.Dropped {
 				lag = append(lag, (s.Sent - s.Due).Seconds())
 			}
@@ -89,6 +88,7 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 				givenUp = append(givenUp, (s.Done - s.Due).Seconds())
 			}
 			if s.Class == history.OK {
+				last = max(last, s.Done)
 				response = append(response, (s.Done - s.Due).Seconds())
 				service = append(service, (s.Done - s.Sent).Seconds())
 			}
@@ -103,7 +103,10 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 	} else {
 		r.Response, r.ServiceTime, r.Lag = HistogramLatency(total.Response, total.GivenUp), HistogramLatency(total.Service, nil), HistogramLatency(total.Lag, nil)
 	}
-	if r.LengthS = (end - begin).Seconds(); r.LengthS > 0 {
+	if l.Closing != nil && l.Closing.Ceased > 0 {
+		begin, last = l.Begin, max(last, l.Closing.Ceased)
+	}
+	if r.LengthS = max(last-begin, 0).Seconds(); r.LengthS > 0 {
 		r.PerS = float64(r.OK) / r.LengthS
 	}
 	if l.Closed && r.OK > 0 {

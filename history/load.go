@@ -125,6 +125,9 @@ type LoadSpec struct {
 // LoadEndRecord closes a load: what can only be said at its end.
 type LoadEndRecord struct {
 	End        time.Duration `json:"end"` // since Manifest.Start
+	// Ceased is the first instant at which no request would have fallen due: when the time that was asked for was over, or the load was
+	// stopped before. Zero: a closed load that made all requests that were asked for.
+	Ceased     time.Duration `json:"ceased,omitempty"`
 	Due        int64         `json:"due"`
 	OK         int64         `json:"ok"`
 	Failed     int64         `json:"failed"`              // Dropped, NoAnswer and Cancelled included

@@ -39,6 +39,7 @@ func (i *Interval) Merge(other Interval) {
 // stays as it is.
 func (e *LoadEndRecord) Merge(other LoadEndRecord) {
 	e.End = max(e.End, other.End)
+	e.Ceased = max(e.Ceased, other.Ceased)
 	e.Due += other.Due
 	e.OK += other.OK
 	e.Failed += other.Failed
@@ -52,6 +53,14 @@ func (e *LoadEndRecord) Merge(other LoadEndRecord) {
 	if e.Server == "" {
 		e.Server = other.Server
 	}
+}
+
+// Quiet is the instant from which on the absence of successes is no gap: none was due any more.
+func (e LoadEndRecord) Quiet() time.Duration {
+	if e.Ceased > 0 {
+		return min(e.End, e.Ceased)
+	}
+	return e.End
 }
 
 // Failed is the number of requests that did not succeed, the dropped ones among them.

@@ -196,7 +196,7 @@ func (e *engine) endRecord(c *collector, end time.Duration, before resources) hi
 		f.max = defaultConnections
 	}
 	r := history.LoadEndRecord{
-		End: end, Due: due, OK: t.ok, Failed: due - t.ok, InFlight: t.failures[noAnswer] + t.failures[cancelled], MaxGap: t.maxGap,
+		End: end, Ceased: e.cease(end), Due: due, OK: t.ok, Failed: due - t.ok, InFlight: t.failures[noAnswer] + t.failures[cancelled], MaxGap: t.maxGap,
 		CPUSeconds: f.used.cpu.Seconds(), SamplesKept: t.samples,
 		FailuresKept: min(e.failuresKept.Load(), max(e.maxFailures, 0)),
 	}

@@ -50,6 +50,10 @@ func (e *engine) open() {
 		history.Observe(&e.paceLag, now-due)
 		p.release(job{seq, due}, now)
 	}
+	e.seq.Store(seq)
+	if after, more := dues.Next(); more && e.exhausted() {
+		e.nextDue = e.begin + after
+	}
 	p.finish()
 }
 

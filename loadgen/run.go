@@ -77,6 +77,8 @@ type engine struct {
 
 	opened, retried, noPorts, noFiles atomic.Int64 // connections; see facts
 
+	nextDue time.Duration // open workloads: of the request after the last that was asked for; 0: there is none
+
 	paceLag *history.Histogram // open workloads: how late the pacer released requests; its own until it ends
 
 	mu    sync.Mutex
@@ -190,6 +192,7 @@ func (e *engine) run(ctx context.Context, rec Recorder) (history.LoadEndRecord, 
 	} else {
 		e.open()
 	}
+	e.sitOut()
 	end.Store(int64(e.now()))
 	unhook()
 	close(done)
@@ -198,6 +201,26 @@ func (e *engine) run(ctx context.Context, rec Recorder) (history.LoadEndRecord, 
 		err = fmt.Errorf("load %q: record: %w", e.w.Name, err)
 	}
 	return e.endRecord(c, time.Duration(end.Load()), before), err
+}
+
+// sitOut waits until the time that was asked for is over: a load of 10 s lasts 10 s, whenever its last request ended.
+func (e *engine) sitOut() {
+	if !e.exhausted() {
+		wait(e.ctx, e.begin+e.w.Duration-e.now())
+	}
+}
+
+// exhausted says whether all requests that were asked for have been made, so that no time had to be over.
+func (e *engine) exhausted() bool {
+	return e.w.Duration == 0 || e.w.Requests > 0 && e.seq.Load() >= e.w.Requests
+}
+
+// cease is the first instant at which no request would have fallen due, of a load that ended at an instant; see history.LoadEndRecord.
+func (e *engine) cease(end time.Duration) time.Duration {
+	if e.exhausted() {
+		return e.nextDue
+	}
+	return min(end, e.begin+e.w.Duration)
 }
 
 // cancel makes every exchange that is in flight fail at once.

@@ -463,7 +463,8 @@ func (c *collector) finish(end time.Duration) error {
 	if err := c.write(last); err != nil {
 		return err
 	}
-	gap := end - time.Duration(c.e.lastOK.Load()) // no success until the very end
+	quiet := history.LoadEndRecord{End: end, Ceased: c.e.cease(end)}.Quiet()
+	gap := quiet - time.Duration(c.e.lastOK.Load()) // no success as long as requests fell due
 	c.totals.maxGap = max(c.totals.maxGap, gap)
 	at := c.e.begin + time.Duration(last)*window
 	if end <= at && len(c.pending[last]) == 0 {

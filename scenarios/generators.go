@@ -236,7 +236,7 @@ func (m *merger) finish() (history.LoadEndRecord, error) {
 	}
 	m.total.End = max(m.total.End, m.last)
 	if m.gaps != nil {
-		m.total.MaxGap = m.gaps.End(m.total.End)
+		m.total.MaxGap = m.gaps.End(m.total.Quiet())
 	}
 	return m.total, err
 }

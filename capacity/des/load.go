@@ -86,6 +86,7 @@ type load struct {
 	partBegins      int64
 	parts           history.PartNames
 	partEnds        int64
+	ceased          int64 // see history.LoadEndRecord
 	end             int64
 	err             error
 }
@@ -159,7 +160,7 @@ func (s *Sim) LoadEnd(number int) (history.LoadEndRecord, bool, error) {
 		return history.LoadEndRecord{}, false, fmt.Errorf("load %d; accepted: what StartLoad returned", number)
 	}
 	w := s.loads[number]
-	return history.LoadEndRecord{End: time.Duration(w.end), Due: w.due, OK: w.ok, Failed: w.failed, InFlight: w.inFlight,
+	return history.LoadEndRecord{End: time.Duration(w.end), Ceased: time.Duration(w.ceased), Due: w.due, OK: w.ok, Failed: w.failed, InFlight: w.inFlight,
 		MaxGap: time.Duration(w.maxGap), SamplesKept: w.samplesKept, FailuresKept: w.failuresKept}, w.over, w.err
 }
 
@@ -188,7 +189,7 @@ func (s *Sim) clientSends(id int32, gen uint32) {
 	if c.gen != gen || w.ending {
 		return
 	}
-	if w.Requests > 0 && w.next == w.Requests {
+	if w.exhausted() {
 		return
 	}
 	s.send(w, id, arrival{w.next, s.now})
@@ -206,12 +207,14 @@ func (s *Sim) send(w *load, id int32, a arrival) {
 
 // nextDue plans the next request of an open load.
 func (s *Sim) nextDue(w *load) {
-	if w.Requests > 0 && w.next == w.Requests {
-		w.ending = true
+	at, more := w.Due(w.next)
+	if w.exhausted() {
+		if w.ending = true; more {
+			w.ceased = w.begin + int64(at)
+		}
 		s.maybeOver(w)
 		return
 	}
-	at, more := w.Due(w.next)
 	if !more || w.Duration > 0 && at >= w.Duration {
 		w.ending = true
 		s.maybeOver(w)
@@ -292,7 +295,7 @@ func (s *Sim) finished(id int32, q *call, class history.Class, status int) {
 	s.record(w, sample)
 	if w.Due == nil {
 		switch {
-		case w.ending || w.Requests > 0 && w.next == w.Requests:
+		case w.ending || w.exhausted():
 			s.maybeOver(w)
 		case w.Think == 0: // at once, for the queue's order is that of the answers
 			s.clientSends(id, c.gen)
@@ -311,9 +314,15 @@ func (s *Sim) finished(id int32, q *call, class history.Class, status int) {
 	s.maybeOver(w)
 }
 
-// maybeOver ends a load that makes no more requests and has none left.
+// exhausted says whether all requests that were asked for have been made.
+func (w *load) exhausted() bool { return w.Requests > 0 && w.next == w.Requests }
+
+// maybeOver ends a load that makes no more requests and has none left, when the time that was asked for is over.
 func (s *Sim) maybeOver(w *load) {
-	made := w.ending || w.Due == nil && w.Requests > 0 && w.next == w.Requests
+	made := w.ending || w.Due == nil && w.exhausted()
+	if w.Duration > 0 && !w.exhausted() && s.now < w.begin+int64(w.Duration) {
+		return
+	}
 	if made && w.open == 0 && w.head == len(w.waiting) && !w.over {
 		s.finish(w)
 	}
@@ -365,7 +374,16 @@ func (s *Sim) loadGraceEnds(index int32) {
 // finish closes the record.
 func (s *Sim) finish(w *load) {
 	w.over, w.ending, w.end = true, true, s.now
-	w.gap(s.now, w.part(w.edges.Epoch(time.Duration(s.now))))
+	for s.now > w.partEnds {
+		ends := w.partEnds
+		w.give(ends)
+		w.newPart(ends)
+	}
+	if w.Duration > 0 && !w.exhausted() {
+		w.ceased = min(s.now, w.begin+int64(w.Duration))
+	}
+	quiet := history.LoadEndRecord{End: time.Duration(s.now), Ceased: time.Duration(w.ceased)}.Quiet()
+	w.gap(int64(quiet), w.part(w.edges.Epoch(time.Duration(s.now))))
 	w.give(s.now)
 	for _, id := range w.clients {
 		c := &s.clients[id]
