@@ -200,3 +200,39 @@ func TestLoadWithoutARequestProvesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A generator that is late for a few of its requests is not taken for a slow service at the percentiles, the longest gap and the failures that
+// it may have made itself; what it cannot have made stays judged.
+func TestLateGeneratorIsNotTakenForTheService(t *testing.T) {
+	l := history.Load{LoadSpec: history.LoadSpec{Name: "x", Schedule: "100/s", Patience: 5 * time.Second}}
+	i := history.Interval{Length: 10 * time.Second, Due: 1005, OK: 1000, Failures: map[history.Class]int64{history.HeaderTimeout: 5}, MaxGap: 820 * time.Millisecond}
+	for n := range 1000 {
+		late := time.Duration(0)
+		if n < 5 {
+			late = 800 * time.Millisecond
+		}
+		history.Observe(&i.Late, late)
+		history.Observe(&i.Lag, late)
+		history.Observe(&i.Service, 10*time.Millisecond)
+		history.Observe(&i.Response, 10*time.Millisecond+late)
+	}
+	for range 5 {
+		history.Observe(&i.GivenUp, 500*time.Millisecond)
+	}
+	l.Intervals = []history.Interval{i}
+	l.Closing = &history.LoadEndRecord{End: 10 * time.Second, Ceased: 10 * time.Second, Due: 1005, OK: 1000}
+	a := capacity.Analyse(&history.Run{Loads: []history.Load{l}, Status: history.Finished})
+	for text, want := range map[string]capacity.Result{
+		"p50(x) < 50ms": capacity.Pass, "p99.9(x) < 50ms": capacity.Unknown, "p99.9(x) < 5ms": capacity.Fail, "p99.9(x) < 2s": capacity.Pass, "max(x) < 50ms": capacity.Unknown,
+		"max_gap(x) < 100ms": capacity.Unknown, "max_gap(x) < 10ms": capacity.Fail, "max_gap(x) < 1s": capacity.Pass,
+		"failures(x) == 0": capacity.Unknown, "failures(x) < 10": capacity.Pass, "availability(x) >= 0.995": capacity.Unknown, "availability(x) >= 0.999": capacity.Fail,
+	} {
+		o, err := capacity.ParseObjective(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v := o.Judge(&a); v.Result != want {
+			t.Errorf("%s: %s (%s), want %s", text, v.Result, v.Reason, want)
+		}
+	}
+}

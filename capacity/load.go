@@ -34,6 +34,7 @@ type LoadResult struct {
 	Response    *Latency                `json:"response,omitempty"`     // done - due, of OK requests and of those that were given up: what a user felt
 	ServiceTime *Latency                `json:"service_time,omitempty"` // done - sent: what the server took
 	Lag         *Latency                `json:"lag,omitempty"`          // sent - due: the generator's own delay
+	Late        *Latency                `json:"late,omitempty"`         // the generator's own part of Lag, without the waiting for a connection; nil: not known
 	MeanTurnS   float64                 `json:"mean_turn_s,omitempty"`  // clients x length / OK: what ab calls "Time per request (mean)"; closed loads only
 	Waves       []Wave                  `json:"waves,omitempty"`
 	Sorted      []float64               `json:"sorted_s,omitempty"` // response times, ascending, where at most 2,000 requests were made
@@ -45,6 +46,8 @@ type LoadResult struct {
 	CPUS        float64                 `json:"generator_cpu_s,omitempty"`
 	Invalid     []string                `json:"invalid,omitempty"` // why the numbers must not be used
 	Warnings    []string                `json:"warnings,omitempty"`
+
+	sooner int64 // failures of which an answer might have come in time, had the generator not been late itself
 }
 
 func loads(run *history.Run, configs configLog) []LoadResult {
@@ -103,6 +106,8 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 	} else {
 		r.Response, r.ServiceTime, r.Lag = HistogramLatency(total.Response, total.GivenUp), HistogramLatency(total.Service, nil), HistogramLatency(total.Lag, nil)
 	}
+	r.Late = HistogramLatency(total.Late, nil)
+	r.sooner = sooner(total, r.Late, r.ServiceTime)
 	if l.Closing != nil && l.Closing.Ceased > 0 {
 		begin, last = l.Begin, max(last, l.Closing.Ceased)
 	}

@@ -70,8 +70,9 @@ type metric struct {
 	value func(a *Analysis, args []string) (float64, error)
 	word  func(a *Analysis, args []string) (string, error)
 	words []string // what the word may be, where unit is "word"
-	// atLeast says whether what was measured is only a lower bound, of a load that was found; nil: it never is.
-	atLeast func(r *LoadResult) bool
+	// between are the bounds of what would have been measured by a generator that was never late, with requests whose answers were all waited
+	// for; why says what the difference is due to. nil: there is none.
+	between func(r *LoadResult, o Objective, measured float64) (low, high float64, why string)
 	whole   bool // about the whole run: only a whole run can pass
 }
 
@@ -151,8 +152,14 @@ func metrics() []metric {
 	}
 	latency := func(name, what string, percentile float64, get func(*Latency) float64) metric {
 		return metric{name: name, args: []argument{loadArg}, unit: "s",
-			doc:     what + " of the response times (from due to done) of a load's good requests; one that was given up counts as at least its age.",
-			atLeast: func(r *LoadResult) bool { return r.Response.AtLeast(percentile) },
+			doc: what + " of the response times (from due to done) of a load's good requests; one that was given up counts as at least its age.",
+			between: func(r *LoadResult, _ Objective, x float64) (float64, float64, string) {
+				if r.Response.AtLeast(percentile) {
+					return x, math.Inf(1), "at least this, for some requests were given up without an answer"
+				}
+				late, why := r.late(percentile)
+				return x - late, x, why
+			},
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Response == nil {
 					return 0, errors.New("no request of the load succeeded")
@@ -230,9 +237,9 @@ func metrics() []metric {
 					return load.failed()
 				}
 				return 0, fmt.Errorf("the run has no window and no load %q", args[0])
-			}},
+			}, between: failuresBetween},
 		{name: "failures", args: []argument{loadArg}, doc: "Requests of a load that failed or were dropped, and those without an answer at its end that were older than its patience; younger ones are left out.",
-			value: l((*LoadResult).failed)},
+			value: l((*LoadResult).failed), between: failuresBetween},
 		{name: "lost", whole: true, doc: "Hashes that an exception took before they were counted, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if !a.Reconciliation.Possible {
@@ -261,13 +268,19 @@ func metrics() []metric {
 		latency("p90", "90th percentile", 90, func(l *Latency) float64 { return l.P90S }),
 		latency("p95", "95th percentile", 95, func(l *Latency) float64 { return l.P95S }),
 		latency("p99", "99th percentile", 99, func(l *Latency) float64 { return l.P99S }),
+		latency("p99.9", "99.9th percentile", 99.9, func(l *Latency) float64 { return l.P999S }),
+		latency("max", "Maximum", 100, func(l *Latency) float64 { return l.MaxS }),
 		{name: "availability", args: []argument{loadArg}, doc: "What the requests of a load prove of the share that is answered well: the lower bound at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N prove about 1 - 3/N.",
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Available.Requests == 0 {
 					return 0, errNoRequest
 				}
 				return r.Available.AtLeast, nil
-			})},
+			}),
+			between: func(r *LoadResult, _ Objective, x float64) (float64, float64, string) {
+				_, why := r.late(100)
+				return x, NewAvailability(r.Available.Requests, r.Failed-r.sooner).AtLeast, why
+			}},
 		{name: "rollout", args: []argument{rolloutArg}, unit: "word", words: []string{"completed", "paused", "rolled_back"}, doc: "How a rollout ended. One that did not complete fails the run unless an objective expects it.",
 			word: func(a *Analysis, args []string) (string, error) {
 				r, err := a.rollout(args[0])
@@ -304,7 +317,11 @@ func metrics() []metric {
 					return 0, errNoRequest
 				}
 				return r.MaxGapS, nil
-			})},
+			}),
+			between: func(r *LoadResult, _ Objective, x float64) (float64, float64, string) {
+				late, why := r.late(100)
+				return max(x-late, 0), x, why
+			}},
 	}
 }
 
@@ -345,6 +362,12 @@ func (a *Analysis) load(name string) (*LoadResult, error) {
 		return nil, fmt.Errorf("the numbers of load %s must not be used: %s", name, l.Invalid[0])
 	}
 	return l, nil
+}
+
+// failuresBetween leaves out the failures that the generator may have made itself.
+func failuresBetween(r *LoadResult, _ Objective, x float64) (low, high float64, why string) {
+	_, why = r.late(100)
+	return x - float64(r.sooner), x, why
 }
 
 func (a *Analysis) windowNames() []string {
@@ -406,7 +429,7 @@ func inWord(r rune) bool {
 func (p *parser) objective(o *Objective) error {
 	p.space()
 	at := p.pos
-	o.Metric = p.run(inWord)
+	o.Metric = p.run(func(r rune) bool { return inWord(r) || r == '.' })
 	var named []metric
 	for _, m := range metrics() {
 		if m.name == o.Metric {
@@ -653,11 +676,13 @@ func (o Objective) Judge(a *Analysis) Verdict {
 	}
 	v.Value, v.Unit = ptr(x), m.unit
 	v.Reason, v.Result = "measured "+o.format(m, x), Fail
-	if m.atLeast != nil && m.atLeast(a.Load(o.Args[0])) {
-		v.Reason = fmt.Sprintf("measured at least %s: some requests were given up without an answer", o.format(m, x))
-		if x <= max(o.Low, o.High) { // a greater one may fall on the other side
-			v.Result = Unknown
-			return v
+	if load := a.Load(strings.Join(o.Args, "")); m.between != nil && load != nil {
+		if low, high, why := m.between(load, o, x); low < high {
+			v.Reason += ": " + why
+			if !o.decided(low, high) {
+				v.Result = Unknown
+				return v
+			}
 		}
 	}
 	if o.holds(x) {
@@ -679,6 +704,17 @@ func (o Objective) format(m metric, x float64) string {
 		return strconv.FormatFloat(x, 'f', 0, 64)
 	}
 	return strconv.FormatFloat(x, 'g', 4, 64)
+}
+
+// decided says whether the objective has one answer for all values from low to high.
+func (o Objective) decided(low, high float64) bool {
+	switch o.Op {
+	case "==", "!=":
+		return o.Low < low || o.Low > high
+	case "within":
+		return o.Low <= low && high <= o.High || high < o.Low || low > o.High
+	}
+	return o.holds(low) == o.holds(high)
 }
 
 func (o Objective) holds(x float64) bool {

@@ -45,6 +45,7 @@ type intervalJSON struct {
 	Service  string           `json:"service,omitempty"`
 	GivenUp  string           `json:"given_up,omitempty"`
 	Lag      string           `json:"lag,omitempty"`
+	Late     string           `json:"late,omitempty"`
 	MaxGap   time.Duration    `json:"max_gap"`
 	Epoch    time.Duration    `json:"epoch,omitempty"`
 	Until    time.Duration    `json:"until,omitempty"`
@@ -71,11 +72,12 @@ func (i Interval) MarshalJSON() ([]byte, error) {
 		j.Served = append(j.Served, s.Begin-from, s.End-s.Begin)
 		from = s.End
 	}
-	var errs [4]error
+	var errs [5]error
 	j.Response, errs[0] = encodeHistogram(i.Response)
 	j.Service, errs[1] = encodeHistogram(i.Service)
 	j.GivenUp, errs[2] = encodeHistogram(i.GivenUp)
 	j.Lag, errs[3] = encodeHistogram(i.Lag)
+	j.Late, errs[4] = encodeHistogram(i.Late)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -104,11 +106,12 @@ func (i *Interval) UnmarshalJSON(data []byte) error {
 		i.Served = append(i.Served, s)
 		from = s.End
 	}
-	var errs [4]error
+	var errs [5]error
 	i.Response, errs[0] = decodeHistogram(j.Response)
 	i.Service, errs[1] = decodeHistogram(j.Service)
 	i.GivenUp, errs[2] = decodeHistogram(j.GivenUp)
 	i.Lag, errs[3] = decodeHistogram(j.Lag)
+	i.Late, errs[4] = decodeHistogram(j.Late)
 	if err := errors.Join(errs[:]...); err != nil {
 		return err
 	}

@@ -84,6 +84,7 @@ type Interval struct {
 	Service  *Histogram       // of OK requests: done - sent
 	GivenUp  *Histogram       // of requests whose class is GivenUp: done - due, which their response time exceeds
 	Lag      *Histogram       // of every request that was sent: sent - due
+	Late     *Histogram       // the generator's own part of it, of every request: sent - due, or until it began to wait for a connection
 	MaxGap   time.Duration    // the longest time without a success that ended here
 	Epoch    time.Duration    // the requests fell due at this edge (see Edges) or later; 0: no edge was before them
 	Until    time.Duration    // and before this one; 0: none had come yet
@@ -124,7 +125,7 @@ type LoadSpec struct {
 
 // LoadEndRecord closes a load: what can only be said at its end.
 type LoadEndRecord struct {
-	End        time.Duration `json:"end"` // since Manifest.Start
+	End time.Duration `json:"end"` // since Manifest.Start
 	// Ceased is the first instant at which no request would have fallen due: when the time that was asked for was over, or the load was
 	// stopped before. Zero: a closed load that made all requests that were asked for.
 	Ceased     time.Duration `json:"ceased,omitempty"`

@@ -26,6 +26,7 @@ func (i *Interval) Merge(other Interval) {
 	i.Service = mergeHistogram(i.Service, other.Service)
 	i.GivenUp = mergeHistogram(i.GivenUp, other.GivenUp)
 	i.Lag = mergeHistogram(i.Lag, other.Lag)
+	i.Late = mergeHistogram(i.Late, other.Late)
 	i.MaxGap = max(i.MaxGap, other.MaxGap)
 	i.Epoch, i.Until = min(i.Epoch, other.Epoch), laterEdge(i.Until, other.Until)
 	i.Served = Unite(i.Served, other.Served)

@@ -39,10 +39,9 @@ const (
 type facts struct {
 	w        Workload
 	elapsed  time.Duration
-	procs    int       // CPUs that the generator could use
-	used     resources // by this process during the load
-	pace     *history.Histogram
-	lag      *history.Histogram
+	procs    int                // CPUs that the generator could use
+	used     resources          // by this process during the load
+	late     *history.Histogram // see history.Interval
 	service  *history.Histogram
 	totals   *totals
 	max      int   // connections that were allowed
@@ -65,12 +64,16 @@ func judgement(f facts) (invalid, warnings []string) {
 		if f.service != nil && f.service.TotalCount() > 0 {
 			limit = max(limit, time.Duration(InvalidLagShare*float64(f.service.ValueAtPercentile(50))))
 		}
-		lag := max(quantile(f.pace, 99), quantile(f.lag, 99))
+		lag := quantile(f.late, 99)
 		switch {
 		case lag > limit:
 			bad("the generator sent late: lag p99 is %v, the limit %v: lower the rate, free the machine's CPUs, or run the generator on a machine of its own", round(lag), round(limit))
 		case lag > WarnLag:
 			warn("lag p99 is %v: on an idle machine it is under %v", round(lag), WarnLag)
+		}
+		if n, most := above(f.late, limit); n > 0 && lag <= limit {
+			warn("the generator itself sent %d of %d requests (%.2g %%) more than %v late, up to %v: percentiles beyond p%.4g, the maximum and the longest time without a success include that",
+				n, t.due(), 100*float64(n)/float64(t.due()), round(limit), round(most), 100-100*float64(n)/float64(t.due()))
 		}
 		if t.waited > 0 {
 			warn("%d of %d requests waited because all %d connections were busy: response time includes the waiting, service time does not", t.waited, t.due(), f.max)
@@ -157,6 +160,19 @@ func (t *totals) due() int64 {
 	return n
 }
 
+// above is how many of a histogram's times are longer than a limit, and the longest.
+func above(h *history.Histogram, limit time.Duration) (n int64, longest time.Duration) {
+	if h == nil {
+		return 0, 0
+	}
+	for v, k := range h.ForEachBucket {
+		if time.Duration(v) > limit {
+			n += k
+		}
+	}
+	return n, time.Duration(h.Max())
+}
+
 func quantile(h *history.Histogram, q float64) time.Duration {
 	if h == nil || h.TotalCount() == 0 {
 		return 0
@@ -188,7 +204,7 @@ func (e *engine) endRecord(c *collector, end time.Duration, before resources) hi
 	due := t.due()
 	after := usage()
 	f := facts{
-		w: e.w, elapsed: end - e.begin, procs: e.procs, used: after.minus(before), pace: e.paceLag, lag: t.lag, service: t.service,
+		w: e.w, elapsed: end - e.begin, procs: e.procs, used: after.minus(before), late: t.late, service: t.service,
 		totals: t, max: e.w.Connections, opened: e.opened.Load(), retried: e.retried.Load(), noPorts: e.noPorts.Load(),
 		noFiles: e.noFiles.Load(), ports: ephemeralPorts(), loopback: e.toLoopback(),
 	}

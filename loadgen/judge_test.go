@@ -27,12 +27,19 @@ func TestJudgement(t *testing.T) {
 		invalid, warn string // in the texts; "": no such text at all
 	}{
 		{"nothing wrong", func(*facts) {}, "", ""},
-		{"open, nothing wrong", func(f *facts) { f.w, f.lag = open, histogramOf(500*time.Microsecond) }, "", ""},
-		{"some lag", func(f *facts) { f.w, f.lag = open, histogramOf(2*time.Millisecond) }, "", "lag p99 is 2"},
-		{"lag", func(f *facts) { f.w, f.lag = open, histogramOf(8*time.Millisecond) }, "lag p99 is 8", ""},
-		{"lag of the pacer", func(f *facts) { f.w, f.pace = open, histogramOf(8*time.Millisecond) }, "lag p99 is 8", ""},
-		{"lag that does not matter", func(f *facts) { f.w, f.lag, f.service = open, histogramOf(8*time.Millisecond), slow }, "", "lag p99"},
-		{"lag of a closed load is think time's", func(f *facts) { f.w, f.lag = closed, histogramOf(time.Second) }, "", ""},
+		{"open, nothing wrong", func(f *facts) { f.w, f.late = open, histogramOf(500*time.Microsecond) }, "", ""},
+		{"some lag", func(f *facts) { f.w, f.late = open, histogramOf(2*time.Millisecond) }, "", "lag p99 is 2"},
+		{"lag", func(f *facts) { f.w, f.late = open, histogramOf(8*time.Millisecond) }, "lag p99 is 8", ""},
+		{"lag of the pacer", func(f *facts) { f.w, f.late = open, histogramOf(8*time.Millisecond) }, "lag p99 is 8", ""},
+		{"lag of a few", func(f *facts) {
+			f.w, f.late = open, histogramOf(500*time.Microsecond)
+			for range 2 {
+				history.Observe(&f.late, 800*time.Millisecond)
+			}
+			_ = f.late.RecordValues(int64(500*time.Microsecond), 998)
+		}, "", "sent 2 of 1000 requests (0.2 %) more than 5ms late, up to 800ms"},
+		{"lag that does not matter", func(f *facts) { f.w, f.late, f.service = open, histogramOf(8*time.Millisecond), slow }, "", "lag p99"},
+		{"lag of a closed load is think time's", func(f *facts) { f.w, f.late = closed, histogramOf(time.Second) }, "", ""},
 		{"waited", func(f *facts) { f.w, f.totals.waited = open, 7 }, "", "7 of 1000 requests waited because all 10 connections"},
 		{"dropped", func(f *facts) { f.w, f.totals.failures[dropped] = open, 5 }, "", "5 of 1005 requests were dropped"},
 		{"CPU", func(f *facts) { f.used.cpu = 19500 * time.Millisecond }, "98 % of its 2 CPUs", ""},

@@ -7,8 +7,6 @@ import (
 	"os"
 	"sync"
 	"time"
-
-	"coinbench/history"
 )
 
 // open plays an open workload: request n is sent at its due instant, whatever became of the ones before.
@@ -47,8 +45,7 @@ func (e *engine) open() {
 		if ctx.Err() != nil {
 			break
 		}
-		history.Observe(&e.paceLag, now-due)
-		p.release(job{seq, due}, now)
+		p.release(job{seq, due, now - due}, now)
 	}
 	e.seq.Store(seq)
 	if after, more := dues.Next(); more && e.exhausted() {
@@ -59,8 +56,9 @@ func (e *engine) open() {
 
 // job is a request that has fallen due.
 type job struct {
-	seq int64
-	due time.Duration
+	seq  int64
+	due  time.Duration
+	late time.Duration // how late the pacer released it
 }
 
 // pool is the connections of an open workload and the requests that wait for one.
@@ -215,7 +213,7 @@ func (p *pool) serve(w *worker, j job) {
 	defer s.close()
 	waited := false
 	for {
-		w.o = outcome{seq: j.seq, due: j.due, sent: e.now(), waited: waited}
+		w.o = outcome{seq: j.seq, due: j.due, sent: e.now(), waited: waited, late: j.late}
 		s.do(p.ctx, e.target(j.seq), &w.o)
 		s.shard.record(&w.o)
 		for {
@@ -309,6 +307,6 @@ func (p *pool) finish() {
 
 // drop records a request that fell due and is never sent.
 func (e *engine) drop(j job) {
-	o := outcome{seq: j.seq, due: j.due, done: e.now(), class: dropped}
+	o := outcome{seq: j.seq, due: j.due, done: e.now(), class: dropped, late: j.late}
 	e.shards[int(j.seq%int64(len(e.shards)))].record(&o)
 }

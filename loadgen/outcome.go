@@ -52,5 +52,6 @@ type outcome struct {
 	version         nameID
 	status          int16
 	class           classID
-	waited          bool // open workloads: every connection was busy when the request fell due
+	waited          bool          // open workloads: every connection was busy when the request fell due
+	late            time.Duration // of one that waited or was dropped: from due until it did, which is the generator's own delay
 }

@@ -79,8 +79,6 @@ type engine struct {
 
 	nextDue time.Duration // open workloads: of the request after the last that was asked for; 0: there is none
 
-	paceLag *history.Histogram // open workloads: how late the pacer released requests; its own until it ends
-
 	mu    sync.Mutex
 	conns map[net.Conn]struct{}
 	parts history.PartNames
@@ -173,7 +171,7 @@ func (e *engine) run(ctx context.Context, rec Recorder) (history.LoadEndRecord, 
 	e.lastOK.Store(int64(e.begin))
 
 	c := &collector{e: e, rec: rec, pending: map[int64][]*history.Interval{}}
-	c.totals = totals{replicas: map[string]int64{}, lag: history.NewHistogram(), service: history.NewHistogram()}
+	c.totals = totals{replicas: map[string]int64{}, late: history.NewHistogram(), service: history.NewHistogram()}
 	var end atomic.Int64
 	done := make(chan struct{})
 	collected := make(chan error, 1)

@@ -28,6 +28,7 @@ type tally struct {
 	givenUp  *history.Histogram // of requests whose answer was waited for no longer
 	lag      *history.Histogram // of requests that a connection was free for: what they are late is the generator's fault
 	waited   *history.Histogram // of requests that had to wait for a connection
+	late     *history.Histogram // of those that had to wait or were dropped: when they began to wait - due, which is the generator's fault
 	parts    []*tallyPart       // by number of a pair of names; nil: not met yet
 	maxGap   time.Duration
 	served   []history.Span
@@ -44,7 +45,7 @@ type tallyPart struct {
 func (t *tally) reset(window int64, epoch time.Duration) {
 	clear(t.replicas)
 	clear(t.versions)
-	for _, h := range []*history.Histogram{t.response, t.service, t.givenUp, t.lag, t.waited} {
+	for _, h := range []*history.Histogram{t.response, t.service, t.givenUp, t.lag, t.waited, t.late} {
 		if h != nil && h.TotalCount() > 0 {
 			h.Reset()
 		}
@@ -58,7 +59,7 @@ func (t *tally) reset(window int64, epoch time.Duration) {
 		}
 	}
 	*t = tally{window: window, epoch: epoch, served: t.served[:0], replicas: t.replicas, versions: t.versions, parts: t.parts,
-		response: t.response, service: t.service, givenUp: t.givenUp, lag: t.lag, waited: t.waited}
+		response: t.response, service: t.service, givenUp: t.givenUp, lag: t.lag, waited: t.waited, late: t.late}
 }
 
 func count(list *[]int64, id nameID) {
@@ -87,12 +88,14 @@ func (t *tally) add(o *outcome, part int) {
 			t.lastFail = max(t.lastFail, o.done)
 		}
 	}
-	if o.class != dropped {
-		if o.waited {
-			history.Observe(&t.waited, o.sent-o.due)
-		} else {
-			history.Observe(&t.lag, o.sent-o.due)
-		}
+	switch {
+	case o.class == dropped:
+		history.Observe(&t.late, o.late)
+	case o.waited:
+		history.Observe(&t.waited, o.sent-o.due)
+		history.Observe(&t.late, o.late)
+	default:
+		history.Observe(&t.lag, o.sent-o.due)
 	}
 	t.bytes += o.bytes
 	t.received += o.received
@@ -248,7 +251,7 @@ type totals struct {
 	received int64 // bytes, with headers
 	failures [classCount]int64
 	waited   int64              // requests that had to wait for a connection
-	lag      *history.Histogram // sent - due of those that had not
+	late     *history.Histogram // see history.Interval
 	service  *history.Histogram
 	maxGap   time.Duration
 	samples  int64
@@ -317,7 +320,7 @@ func (c *collector) interval(win int64, epoch time.Duration) *history.Interval {
 	iv := &history.Interval{
 		At: c.e.begin + time.Duration(win)*window, Length: window, Epoch: epoch,
 		Failures: map[history.Class]int64{}, Replicas: map[string]int64{}, Versions: map[string]int64{},
-		Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram(),
+		Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram(), Late: history.NewHistogram(),
 	}
 	c.pending[win] = slices.Insert(all, at, iv)
 	return iv
@@ -387,7 +390,10 @@ func (c *collector) merge(t *tally) {
 	}
 	add(iv.Lag, t.lag)
 	add(iv.Lag, t.waited)
-	add(c.totals.lag, t.lag)
+	for _, h := range []*history.Histogram{t.lag, t.late} {
+		add(iv.Late, h)
+		add(c.totals.late, h)
+	}
 	add(c.totals.service, t.service)
 	if t.waited != nil {
 		c.totals.waited += t.waited.TotalCount()
