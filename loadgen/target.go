@@ -35,6 +35,14 @@ func parseURL(text string) (*url.URL, error) {
 
 // parseAnyURL accepts what a proxy may have as well: socks5.
 func parseAnyURL(text string) (*url.URL, error) {
+	for i, c := range []byte(text) {
+		switch {
+		case c == ' ' || c == '\t':
+			return nil, fmt.Errorf("%q has a blank in it, at its byte %d: write it as %%20", text, i+1)
+		case c < ' ' || c == 0x7f:
+			return nil, fmt.Errorf("%q has a control character in it, at its byte %d", text, i+1)
+		}
+	}
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, err
@@ -73,7 +81,7 @@ func validMethod(m string) bool {
 
 // headerOf is the first value of a header, however its name is spelled, with that spelling.
 func headerOf(h http.Header, name string) (spelled, value string) {
-	for _, k := range sortedNames(h) {
+	for _, k := range sortedKeys(h) {
 		if strings.EqualFold(k, name) && len(h[k]) > 0 {
 			return k, h[k][0]
 		}
@@ -81,12 +89,12 @@ func headerOf(h http.Header, name string) (spelled, value string) {
 	return "", ""
 }
 
-// sortedNames makes the order of a target's headers always the same.
-func sortedNames(h http.Header) []string { return slices.Sorted(maps.Keys(h)) }
+// sortedKeys makes the order of a map's entries always the same.
+func sortedKeys[M ~map[string]V, V any](m M) []string { return slices.Sorted(maps.Keys(m)) }
 
 // connectionOptions are the elements of a target's Connection headers.
 func connectionOptions(h http.Header) (options []string) {
-	for _, k := range sortedNames(h) {
+	for _, k := range sortedKeys(h) {
 		if !strings.EqualFold(k, "Connection") {
 			continue
 		}
@@ -109,7 +117,7 @@ var framing = []string{"Content-Length", "Transfer-Encoding"}
 
 // notSent says which of a target's headers are not sent as they are given, and why.
 func notSent(t Target, u *url.URL, perRequest, http2 bool) (notes []string) {
-	for _, k := range sortedNames(t.Header) {
+	for _, k := range sortedKeys(t.Header) {
 		switch {
 		case slices.ContainsFunc(framing, func(f string) bool { return strings.EqualFold(k, f) }):
 			notes = append(notes, fmt.Sprintf("the header %s is not sent as given: it follows from the body", k))
@@ -139,7 +147,7 @@ func wireRequest(t Target, u *url.URL, closeAfter bool) []byte {
 		b.WriteString("User-Agent: coinbench\r\n")
 	}
 	own := closeAfter && !saysClose(t.Header) // our own Connection: close
-	for _, k := range sortedNames(t.Header) {
+	for _, k := range sortedKeys(t.Header) {
 		switch http.CanonicalHeaderKey(k) {
 		case "Host", "Content-Length", "Transfer-Encoding":
 			continue

@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 	"pgregory.net/rapid"
 
 	"coinbench/history"
@@ -33,7 +36,7 @@ POST http://127.0.0.1:8002/
 @body.bin
 GET https://localhost/
 HEAD http://127.0.0.1/`
-	got, err := ReadHTTPTargets(strings.NewReader(text), files)
+	got, err := ReadHTTPTargets("f.http", strings.NewReader(text), files)
 	want := []Target{
 		{Method: "GET", URL: "http://127.0.0.1:8001/32", Header: http.Header{"X-Trace": {"a: b"}, "x-trace": {"c"}}},
 		{Method: "POST", URL: "http://127.0.0.1:8002/", Body: []byte("coins")},
@@ -44,25 +47,32 @@ HEAD http://127.0.0.1/`
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 	}
 	for text, want := range map[string]string{
-		"":                                       "there are none",
-		"# nothing":                              "there are none",
-		"get http://127.0.0.1/":                  "line 1: expected a method and a URL",
-		"\n\nGET /path":                          "line 3:",
-		"GET http://127.0.0.1/\nno colon":        "line 2: expected a header",
-		"GET http://127.0.0.1/\n@missing":        "line 2: read the body: no such file",
-		"X: y":                                   "line 1: expected a method",
-		"GET http://127.0.0.1/\nX:":              "line 2: expected a header",
-		"GET ftp://127.0.0.1/":                   "not an http or https URL",
-		"GET http://127.0.0.1/\n@body.bin\nX: y": "line 3: expected a method",
+		"":                                        "there are no targets",
+		"# nothing":                               "there are no targets",
+		"get http://127.0.0.1/":                   "f.http:1:1: expected a method and a URL, found \"get http://127.0.0.1/\"; accepted:",
+		"\n\nGET /path":                           "f.http:3:5: \"/path\" is not an http or https URL",
+		"GET http://127.0.0.1/\nno colon":         "f.http:2:1: expected a header",
+		"GET http://127.0.0.1/\n @missing":        "f.http:2:3: read the body: no such file",
+		"X: y":                                    "f.http:1:1: expected a method",
+		"GET http://127.0.0.1/\nX:":               "f.http:2:3: the header X has no value",
+		"GET http://127.0.0.1/\nx y: z":           "f.http:2:1: \"x y\" is not a header's name",
+		"GET http://127.0.0.1/\nX: a\x00":         "f.http:2:5: the header X holds \"\\x00\"",
+		"GET ftp://127.0.0.1/":                    "not an http or https URL",
+		"GET http://127.0.0.1/\n@body.bin\nX: y":  "f.http:3:1: expected a method",
+		"GET http://127.0.0.1/ HTTP/1.1\nHost: a": "f.http:1:22: a blank in the URL; accepted: a method and a URL, like GET http://127.0.0.1:8001/: without the HTTP version",
+		"\tGET\thttp://127.0.0.1/?q=a b":          "f.http:1:27: a blank in the URL;",
+		"GET http://127.0.0.1/\nX: y\nGET http://127.0.0.1/2":   "f.http:3:1: a target right behind the headers of another one; accepted: an empty line",
+		"GET http://127.0.0.1/" + strings.Repeat("x", 6<<20):    "f.http:1:4194304: the line is longer than 4 MiB; accepted:",
+		strings.Repeat("GET http://127.0.0.1/\n", maxTargets+1): "f.http:100001:1: more than 100000 targets",
 	} {
-		if _, err := ReadHTTPTargets(strings.NewReader(text), files); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ReadHTTPTargets("f.http", strings.NewReader(text), files); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", text, err, want)
 		}
 	}
 }
 
 func TestReadJSONTargets(t *testing.T) {
-	got, err := ReadJSONTargets(strings.NewReader(`{"method":"POST","url":"http://127.0.0.1/","body":"Y29pbnM=","header":{"A":["b"]}}
+	got, err := ReadJSONTargets("f.json", strings.NewReader(`{"method":"POST","url":"http://127.0.0.1/","body":"Y29pbnM=","header":{"A":["b"]}}
 
 {"method":"GET","url":"http://127.0.0.1/2"}`))
 	want := []Target{{Method: "POST", URL: "http://127.0.0.1/", Body: []byte("coins"), Header: http.Header{"A": {"b"}}}, {Method: "GET", URL: "http://127.0.0.1/2"}}
@@ -70,13 +80,71 @@ func TestReadJSONTargets(t *testing.T) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 	}
 	for text, want := range map[string]string{
-		"": "there are none", "{}": "line 1: \"\" is not an HTTP method", `{"method":"GET","url":"x"}`: "line 1:", "\n[]": "line 2:",
-		`{"method":"GET","url":"http://127.0.0.1/","uri":1}`: "unknown field",
+		"": "there are no targets", "{}": "f.json:1:1: the method is missing; accepted:", `{"method":"GET","url":"x"}`: "f.json:1:17:",
+		"\n[]": "f.json:2:1: found a JSON array; accepted: an object a line",
+		`{"method":"GET","url":"http://127.0.0.1/","uri":1}`:          `f.json:1:43: unknown field "uri"`,
+		`{"METHOD":"GET","url":"http://127.0.0.1/"}`:                  `unknown field "METHOD"`,
+		`{"method":"GET","url":3}`:                                    "f.json:1:17: url must be a string",
+		`{"method":"GET","url":"http://127.0.0.1/","header":{"a":1}}`: "header must be an object of lists",
+		`{"method":"GET","url":"http://127.0.0.1/","body":"%"}`:       "body must be a string in base64",
+		`{"method":"GET" "url":"x"}`:                                  "f.json:1:17: the JSON is malformed",
+		`{"method":"GET","url":"http://127.0.0.1/"} {}`:               "f.json:1:44: the JSON is malformed",
 	} {
-		if _, err := ReadJSONTargets(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ReadJSONTargets("f.json", strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", text, err, want)
 		}
 	}
+}
+
+// A device without an end is no body.
+func TestABodyHasABound(t *testing.T) {
+	if _, err := ReadBody("/dev/zero"); err == nil || !strings.Contains(err.Error(), "longer than 64 MiB") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// What both our readers and vegeta's accept, they read alike.
+func FuzzTargets(f *testing.F) {
+	for _, s := range []string{
+		"# c\n\nPOST http://127.0.0.1:8001/32\nX-Trace: a: b\n# c\nx-trace: c\n\nGET http://127.0.0.1/\nGET http://127.0.0.1/2\n",
+		"GET http://127.0.0.1/\n \n  A :b\n\tHEAD https://localhost/?a=b#c\r\nHost: x\r\n", "GET\thttp://a/\nGET  http://a/\nGET http://a/ HTTP/1.1",
+		`{"method":"POST","url":"http://127.0.0.1/","body":"Y29pbnM=","header":{"A":["b","c"],"a":null}}` + "\n\n" + `{"url":"http://a/\u00e9","method":"GET","body":null}` + "\n",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "@") {
+			return // vegeta reads files itself
+		}
+		same := func(format string, ours []Target, err error, targeter vegeta.Targeter) {
+			theirs, refused := vegeta.ReadAllTargets(targeter)
+			if err != nil {
+				if text := err.Error(); len(text) < 20 || !strings.HasPrefix(text, "f:") {
+					t.Errorf("%s: %q is refused without saying where and why: %v", format, text, err)
+				}
+				return
+			}
+			if refused != nil {
+				return
+			}
+			if len(ours) != len(theirs) {
+				t.Fatalf("%s: %q: %d targets, vegeta reads %d: %v", format, text, len(ours), len(theirs), theirs)
+			}
+			for i, a := range ours {
+				b := theirs[i]
+				maps.DeleteFunc(a.Header, func(_ string, vs []string) bool { return len(vs) == 0 })
+				maps.DeleteFunc(b.Header, func(_ string, vs []string) bool { return len(vs) == 0 })
+				if a.Method != b.Method || a.URL != b.URL || !bytes.Equal(a.Body, b.Body) || !maps.EqualFunc(a.Header, b.Header, slices.Equal) {
+					t.Errorf("%s: %q: target %d is %+v, vegeta reads %+v", format, text, i+1, a, b)
+				}
+			}
+		}
+		ours, err := ReadHTTPTargets("f", strings.NewReader(text), ReadBody)
+		same("http", ours, err, vegeta.NewHTTPTargeter(strings.NewReader(text), nil, nil))
+		text = strings.TrimRight(text, "\n") + "\n" // vegeta does not read a last line without its end
+		ours, err = ReadJSONTargets("f", strings.NewReader(text))
+		same("json", ours, err, vegeta.NewJSONTargeter(strings.NewReader(text), nil, nil))
+	})
 }
 
 // What is written in either format is read back as it was.

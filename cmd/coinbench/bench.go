@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"runtime"
 	"strconv"
 	"time"
@@ -121,12 +120,10 @@ func (f benchFlags) workload(url string) (loadgen.Workload, error) {
 	}
 	t := loadgen.Target{Method: f.method, URL: url}
 	if f.post != "" {
-		if t.Body, err = os.ReadFile(f.post); err != nil {
+		if t.Body, err = loadgen.ReadBody(f.post); err != nil {
 			return w, fmt.Errorf("read the body: %w", err)
 		}
-		if header.Get("Content-Type") == "" {
-			header.Set("Content-Type", f.contentType)
-		}
+		header = withHeaders(header, http.Header{"Content-Type": {f.contentType}})
 	}
 	if t.Method == "" {
 		t.Method = http.MethodGet

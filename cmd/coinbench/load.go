@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +98,7 @@ func (f *targetFlags) workload(p process, name string, args []string) (loadgen.W
 	default:
 		t := loadgen.Target{Method: f.method, URL: args[0]}
 		if f.body != "" {
-			if t.Body, err = os.ReadFile(f.body); err != nil {
+			if t.Body, err = loadgen.ReadBody(f.body); err != nil {
 				return w, fmt.Errorf("read the body: %w", err)
 			}
 		}
@@ -128,7 +130,7 @@ func withHeaders(own, more http.Header) http.Header {
 		out = http.Header{}
 	}
 	for name, values := range more {
-		if out.Values(name) == nil {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(own)), func(k string) bool { return strings.EqualFold(k, name) }) {
 			out[name] = values
 		}
 	}
@@ -143,7 +145,7 @@ func parseHeaders(texts []string) (http.Header, error) {
 		if name = strings.TrimSpace(name); !ok || name == "" {
 			return nil, fmt.Errorf("-H %q: accepted: 'NAME: VALUE'", text)
 		}
-		header.Add(name, strings.TrimSpace(value))
+		header[name] = append(header[name], strings.TrimSpace(value)) // as it is spelled
 	}
 	return header, nil
 }
@@ -165,8 +167,9 @@ func parseReuse(text string) (loadgen.Reuse, error) {
 }
 
 func readTargets(p process, name, format string) ([]loadgen.Target, error) {
-	in := p.stdin
+	in, shown := p.stdin, "standard input"
 	if name != "-" {
+		shown = name
 		f, err := os.Open(name)
 		if err != nil {
 			return nil, fmt.Errorf("read targets: %w", err)
@@ -176,9 +179,9 @@ func readTargets(p process, name, format string) ([]loadgen.Target, error) {
 	}
 	switch format {
 	case "http":
-		return loadgen.ReadHTTPTargets(in, os.ReadFile)
+		return loadgen.ReadHTTPTargets(shown, in, loadgen.ReadBody)
 	case "json":
-		return loadgen.ReadJSONTargets(in)
+		return loadgen.ReadJSONTargets(shown, in)
 	}
 	return nil, fmt.Errorf("--targets-format %s: accepted: http, json", format)
 }
