@@ -209,10 +209,13 @@ func (m Model) Bounds(s Setting, rate float64) (capacity.Bounds, error) {
 	}
 	overhead := 2*worker.CallOverhead.Seconds() + m.Client.At(rate)
 	demands := []capacity.Demand{
-		{Service: settings.RNG, DemandS: demand(rng, m.RNG), Replicas: s.RNG, Slots: rng.Concurrency * s.RNG},
-		{Service: settings.Hasher, DemandS: demand(hasher, m.Hasher), Replicas: s.Hasher, Slots: hasher.Concurrency * s.Hasher},
+		{Service: settings.RNG, DemandS: demand(rng, m.RNG), Replicas: s.RNG, Slots: rng.Concurrency * s.RNG, IntakeS: rng.Intake.Seconds()},
+		{Service: settings.Hasher, DemandS: demand(hasher, m.Hasher), Replicas: s.Hasher, Slots: hasher.Concurrency * s.Hasher, IntakeS: hasher.Intake.Seconds()},
 	}
-	loop := worker.Think.Seconds() + overhead + demands[0].DemandS + demands[1].DemandS
+	loop := worker.Think.Seconds() + overhead
+	for _, d := range demands {
+		loop += d.DemandS + d.IntakeS
+	}
 	overhead += m.RedisS * commands(loop)
 	return capacity.NewBounds("model", s.Workers, worker.Think.Seconds(), overhead, demands), nil
 }

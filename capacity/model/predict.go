@@ -329,6 +329,12 @@ func mva(b capacity.Bounds, workers int) (MVA, error) {
 		}
 		common.Stations = append(common.Stations, queueing.Station{Name: d.Service, DemandS: d.DemandS, Servers: d.Slots})
 		each.Stations = append(each.Stations, queueing.Station{Name: d.Service, DemandS: d.DemandS, Servers: servers}.Split(d.Replicas)...)
+		if d.IntakeS > 0 { // one request after the other
+			intake := queueing.Station{Name: d.Service + " intake", DemandS: d.IntakeS, Servers: d.Replicas}
+			common.Stations = append(common.Stations, intake)
+			intake.Servers = 1
+			each.Stations = append(each.Stations, intake.Split(d.Replicas)...)
+		}
 	}
 	one, err := common.Solve(workers)
 	if err != nil {
@@ -349,15 +355,12 @@ func (p Prediction) disagreement(cv float64) []string {
 		}
 		why = append(why, fmt.Sprintf("The bound of %.4g hashes/s is missed by %.1f %%: %s.", p.Bounds.UpperPerS, 100*lost, reason))
 	}
-	off, word := 0.0, ""
-	if d := p.MVA.CommonPerS/p.HashRate - 1; d < -apart {
-		off, word = -d, "less at most"
-	} else if d := p.MVA.EachPerS/p.HashRate - 1; d > apart {
-		off, word = d, "more at least"
+	if less := 1 - p.MVA.CommonPerS/p.HashRate; less > apart {
+		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% less at most: it assumes exponential service times (coefficient of variation 1), and queues that such "+
+			"times make. Here the coefficient is %.2g%s.", 100*less, cv, map[bool]string{true: ", so that the workers fall into step"}[cv < .3]))
 	}
-	if off > 0 {
-		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% %s: it assumes exponential service times (coefficient of variation 1), and queues that such times make. "+
-			"Here the coefficient is %.2g%s.", 100*off, word, cv, map[bool]string{true: ", so that the workers fall into step"}[cv < .3]))
+	if more := p.MVA.EachPerS/p.HashRate - 1; more > apart {
+		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% more at least: its networks leave out something that requests wait for here.", 100*more))
 	}
 	return why
 }

@@ -342,7 +342,7 @@ func (x *searcher) ahead(at replicas, need, limit float64) error {
 	return nil
 }
 
-// capacity is the most that so many rng and hashers make, with up to twice the workers of the knee.
+// capacity is the most that so many rng and hashers make, with up to twice the workers of the knee, to the precision of a few runs.
 func (x *searcher) capacity(rng, hasher int) (CapacityRow, error) {
 	row := CapacityRow{RNG: rng}
 	b, err := x.model.Bounds(x.setting(replicas{1, rng, hasher}), 0)
@@ -353,25 +353,24 @@ func (x *searcher) capacity(rng, hasher int) (CapacityRow, error) {
 	if b.KneeWorkers != nil {
 		most = min(mostWorkers, max(1, int(math.Ceil(2**b.KneeWorkers))))
 	}
-	rate := func(n int) (float64, bool, error) {
-		at := replicas{n, rng, hasher}
-		v, err := x.play(at, fewRuns)
+	rate := func(n int) (float64, error) {
+		v, err := x.play(replicas{n, rng, hasher}, fewRuns)
 		if err != nil {
-			return 0, false, err
+			return 0, err
 		}
-		ok, err := x.serves(at)
-		return stat.Mean(v.rates(), nil), ok, err
+		return stat.Mean(v.rates(), nil), nil
 	}
-	// More workers make visitors wait longer.
-	most, err = last(1, most, func(n int) (bool, error) {
-		_, ok, err := rate(n)
-		return ok, err
-	})
-	if err != nil || most == 0 {
-		return row, err
+	if x.goal.SLO != nil { // more workers make visitors wait longer
+		most, err = last(1, most, func(n int) (bool, error) {
+			v, err := x.play(replicas{n, rng, hasher}, fewRuns)
+			return err == nil && x.goal.SLO.Met(v.visitors()), err
+		})
+		if err != nil || most == 0 {
+			return row, err
+		}
 	}
-	for _, n := range []int{most, (3*most + 3) / 4, (most + 1) / 2, 1} { // most of a plateau, and the knee
-		v, _, err := rate(n)
+	for _, n := range []int{most, (3*most + 3) / 4, (most + 1) / 2} {
+		v, err := rate(n)
 		if err != nil {
 			return row, err
 		}
@@ -383,7 +382,7 @@ func (x *searcher) capacity(rng, hasher int) (CapacityRow, error) {
 		}
 	}
 	fewer, err := last(1, most, func(n int) (bool, error) {
-		v, _, err := rate(n)
+		v, err := rate(n)
 		return v < row.PerS*(1-Tie), err
 	})
 	row.Workers = min(most, fewer+1)
