@@ -287,6 +287,9 @@ func metrics() []metric {
 				if err == nil && r.State == "" {
 					err = fmt.Errorf("%s was cut off, or is no rollout", args[0])
 				}
+				if err == nil && r.Inconclusive {
+					err = fmt.Errorf("the canary was taken back, since its watch was inconclusive: %s", r.Reason)
+				}
 				if err != nil {
 					return "", err
 				}

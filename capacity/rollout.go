@@ -20,6 +20,8 @@ type Rollout struct {
 	EndS   float64 `json:"end_s"`           // of the last that it did to a task, or of the last request that failed before the next one
 	State  string  `json:"state,omitempty"` // completed, paused, rolled_back; "" of a fault, and of a rollout that was cut off
 	Reason string  `json:"reason,omitempty"`
+	// Inconclusive: it was a canary, taken back because the requests of its watch said too little of it.
+	Inconclusive bool `json:"inconclusive,omitempty"`
 
 	DurationS     *float64       `json:"duration_s,omitempty"`     // of the rollout itself, from its begin to its end; nil: a fault
 	Replicas      int            `json:"replicas"`                 // in rotation when it began
@@ -227,7 +229,8 @@ func (r *Rollout) read(events []history.Event) {
 			judged = true
 			mark("canary " + e.Detail["verdict"])
 			r.Reason = e.Detail["reason"]
-			if r.Strategy = "canary"; e.Detail["verdict"] == "back" {
+			r.Strategy, r.Inconclusive = "canary", e.Detail["verdict"] == string(CanaryUnknown)
+			if e.Detail["verdict"] != string(CanaryOn) {
 				r.State = "rolled_back"
 			}
 		case history.RolloutEnd:
@@ -343,7 +346,7 @@ func (r *Rollout) back() {
 	}
 	for _, m := range r.Marks {
 		switch {
-		case m.Text == "canary back":
+		case m.Text == "canary "+string(CanaryBack), m.Text == "canary "+string(CanaryUnknown):
 			least(&b.DetectedS, m.AtS)
 		case m.Text == "back" || m.Text == "switch to blue":
 			least(&b.TriggeredS, m.AtS)
@@ -411,7 +414,11 @@ func expected(a *Analysis, objectives []Objective) (verdicts []Verdict) {
 		if first, _, _ := strings.Cut(r.Reason, "\n"); first != "" {
 			reason += ": " + strings.TrimSuffix(first, "; its last lines:")
 		}
-		verdicts = append(verdicts, Verdict{Objective: "rollout(" + r.Name + ") == completed", Result: Fail, Word: r.State, Reason: reason})
+		result := Fail
+		if r.Inconclusive {
+			result = Unknown
+		}
+		verdicts = append(verdicts, Verdict{Objective: "rollout(" + r.Name + ") == completed", Result: result, Word: r.State, Reason: reason})
 	}
 	return verdicts
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"gonum.org/v1/gonum/stat/combin"
 	"pgregory.net/rapid"
 
 	"coinbench/history"
@@ -41,7 +42,7 @@ func TestAvailabilityBound(t *testing.T) {
 		if p := 1 - a.AtLeast; k < n { // k failures or fewer have the probability 5 % at the bound
 			sum := 0.0
 			for i := int64(0); i <= k; i++ {
-				sum += math.Exp(logChoose(n, i) + float64(i)*math.Log(p) + float64(n-i)*math.Log1p(-p))
+				sum += math.Exp(combin.LogGeneralizedBinomial(float64(n), float64(i)) + float64(i)*math.Log(p) + float64(n-i)*math.Log1p(-p))
 			}
 			if math.Abs(sum-.05) > 1e-6 {
 				t.Fatalf("%d of %d: P = %g at the bound", k, n, sum)
@@ -245,48 +246,5 @@ func TestTooFewRequestsAreInconclusive(t *testing.T) {
 	tr.run.Status = history.Finished
 	if a := Analyse(tr.run); a.Overall.Outcome != OutcomeInconclusive {
 		t.Errorf("%v with %d requests for %d tasks", a.Overall, a.Rollouts[0].Loads[0].Requests, a.Rollouts[0].Replaced)
-	}
-}
-
-func TestJudgeCanary(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	side := func(n int, mean float64, failed int64) (s CanarySide) {
-		for range n {
-			s.TimesS = append(s.TimesS, mean*(.8+.4*random.Float64()))
-		}
-		s.Failed = failed
-		return s
-	}
-	for _, c := range []struct {
-		name         string
-		canary, rest CanarySide
-		back         bool
-	}{
-		{"the same", side(500, .01, 0), side(2000, .01, 0), false},
-		{"as bad as the rest", side(480, .01, 20), side(1920, .01, 80), false},
-		{"fails", side(450, .01, 50), side(2000, .01, 0), true},
-		{"fails now and then", side(495, .01, 5), side(2000, .01, 0), true},
-		{"fails altogether", side(0, .01, 500), side(2000, .01, 0), true},
-		{"slow", side(500, .02, 0), side(2000, .01, 0), true},
-		{"slower by less than matters", side(5000, .0104, 0), side(20000, .01, 0), false},
-		{"nobody came", side(10, .01, 0), side(2000, .01, 0), true},
-	} {
-		if v := JudgeCanary(c.canary, c.rest, .99); v.Back != c.back || v.Reason == "" {
-			t.Errorf("%s: %+v", c.name, v)
-		}
-	}
-	// Two sides that are the same are told apart no oftener than the confidence allows.
-	wrong := 0
-	for range 1000 {
-		if JudgeCanary(side(100, .01, 2), side(400, .01, 8), .95).Back {
-			wrong++
-		}
-	}
-	if wrong > 50 {
-		t.Errorf("%d of 1000 sound canaries were taken back at a confidence of 95 %%", wrong)
-	}
-	// Fisher's lady, who told three of four cups: 17 of 70.
-	if p := fisher(3, 4, 1, 4); math.Abs(p-17.0/70) > 1e-9 {
-		t.Errorf("p = %g, want 17/70", p)
 	}
 }

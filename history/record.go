@@ -54,7 +54,7 @@ const (
 	RolloutSlot   EventKind = "rollout.slot"   // slot: the rollout turns to it
 	RolloutSwitch EventKind = "rollout.switch" // to: green, or blue when it is undone: all connections go to the other set from here
 	RolloutEnd    EventKind = "rollout.end"    // state: completed, paused, rolled_back; reason
-	RolloutJudged EventKind = "rollout.judged" // verdict: on, back; reason: of a canary
+	RolloutJudged EventKind = "rollout.judged" // verdict: on, back, inconclusive; reason: of a canary
 
 	TaskPulled    EventKind = "task.pulled"    // its image is there
 	TaskStarted   EventKind = "task.started"   // version, image, pid, address

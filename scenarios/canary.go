@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
+	"time"
 
 	"coinbench/capacity"
 	"coinbench/cluster"
@@ -32,31 +32,33 @@ func (s *Update) canary(ctx context.Context, st *stage, change cluster.Change) e
 	if err != nil {
 		return err
 	}
-	slot := 0
+	replicas := []string{""} // the canary's name, then the others'
+	task := ""
 	for _, t := range after {
-		if t.State == cluster.Running && !slices.ContainsFunc(before, func(b cluster.Task) bool { return b.Name == t.Name }) {
-			slot = t.Slot
+		name := fmt.Sprintf("%s.%d", s.Service, t.Slot)
+		switch {
+		case t.State != cluster.Running:
+		case task == "" && !slices.ContainsFunc(before, func(b cluster.Task) bool { return b.Name == t.Name }):
+			task, replicas[0] = t.Name, name
+		default:
+			replicas = append(replicas, name)
 		}
 	}
-	if slot == 0 {
+	if task == "" {
 		return errors.New("no replica has become the canary")
 	}
-	w := &watch{service: s.Service, canary: fmt.Sprintf("%s.%d", s.Service, slot)}
-	st.doing("watching %s", w.canary)
+	st.doing("watching %s", replicas[0])
+	w := newWatch(s.Service, replicas, st.now(), s.Watch)
 	st.watched(w)
 	err = st.cluster.Sleep(ctx, s.Watch)
 	st.watched(nil)
 	if err != nil {
 		return err
 	}
-	v := capacity.JudgeCanary(w.sides[0], w.sides[1], s.Confidence)
-	verdict := "on"
-	if v.Back {
-		verdict = "back"
-	}
-	st.event(history.Event{Kind: history.RolloutJudged, Service: s.Service, Task: w.task, Detail: map[string]string{"verdict": verdict, "reason": v.Reason}})
-	if v.Back {
-		st.doing("taking %s back", w.canary)
+	v := capacity.JudgeCanary(w.seconds(), time.Second, s.Confidence)
+	st.event(history.Event{Kind: history.RolloutJudged, Service: s.Service, Task: task, Detail: map[string]string{"verdict": string(v.Result), "reason": v.Reason}})
+	if v.Result != capacity.CanaryOn {
+		st.doing("taking %s back", replicas[0])
 		if err := back.Rollback(ctx, s.Service); err != nil {
 			return err
 		}
@@ -78,53 +80,59 @@ func tasks(ctx context.Context, c cluster.Cluster, service string) ([]cluster.Ta
 	return nil, err
 }
 
-// watch collects what becomes of a service's requests.
+// watch collects what becomes of a service's requests, by second and replica, from the intervals of its loads: of them a load of any length
+// has all.
 type watch struct {
-	service string
-	canary  string // the replica, as answers name it
+	service    string
+	replicas   []string // as answers name them; the canary first
+	begin, end time.Duration
 
 	mu    sync.Mutex
-	task  string
-	sides [2]capacity.CanarySide // canary, rest
+	cells []capacity.CanaryCell
 }
 
-func (w *watch) side(replica string) *capacity.CanarySide {
-	if replica == w.canary {
-		return &w.sides[0]
-	}
-	return &w.sides[1]
+func newWatch(service string, replicas []string, begin, length time.Duration) *watch {
+	return &watch{service: service, replicas: replicas, begin: begin, end: begin + length}
 }
 
-// sample counts a request that a replica answered. One that nobody answered is counted by its connection.
-func (w *watch) sample(s history.Sample) {
-	if s.Replica == "" || s.Class == history.Cancelled {
+// add counts an interval that lies within the watch.
+func (w *watch) add(i history.Interval) {
+	if i.At < w.begin || i.At+i.Length > w.end || i.Length <= 0 {
 		return
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	side := w.side(s.Replica)
-	if s.Class == history.OK {
-		side.TimesS = append(side.TimesS, (s.Done - s.Sent).Seconds())
-	} else {
-		side.Failed++
+	second := int((i.At + i.Length/2 - w.begin) / time.Second)
+	for len(w.cells) <= second {
+		w.cells = append(w.cells, capacity.CanaryCell{Replicas: make([]capacity.Served, len(w.replicas))})
+	}
+	c := &w.cells[second]
+	known := int64(0)
+	for _, p := range i.Parts {
+		known += p.Failed()
+		if r := slices.Index(w.replicas, p.Replica); r >= 0 {
+			c.Replicas[r].Add(p)
+		}
+	}
+	for class, n := range i.Failures {
+		if class != history.Cancelled && class != history.Dropped { // of which no replica knows
+			c.Unanswered += n
+		}
+	}
+	c.Unanswered -= known
+	if i.GivenUp != nil {
+		c.WaitedS += i.GivenUp.Mean() / 1e9 * float64(i.GivenUp.TotalCount())
 	}
 }
 
-// event counts a connection that a replica refused or broke.
-func (w *watch) event(e history.Event) {
-	replica, _, _ := strings.Cut(e.Task, "#")
-	if e.Kind != history.ConnectionFailed || e.Service != w.service || replica == "" {
-		return
-	}
+// seconds are those of the watch of which the record has come.
+func (w *watch) seconds() []capacity.CanaryCell {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.side(replica).Failed++
-	if replica == w.canary {
-		w.task = e.Task
-	}
+	return w.cells
 }
 
-// watched makes a watch see all requests and events from here on; nil: none does.
+// watched makes a watch see what becomes of requests from here on; nil: none does.
 func (st *stage) watched(w *watch) {
 	st.mu.Lock()
 	defer st.mu.Unlock()

@@ -64,12 +64,12 @@ func (r *recording) over(err error) {
 // Edges are the instants at which something happened to the load's service.
 func (r *recording) Edges() *history.Edges { return &r.edges }
 
-// Sample shows the request to whoever watches the service.
-func (r *recording) Sample(s history.Sample) error {
+// Interval shows the record to the watch of the service, if there is one.
+func (r *recording) Interval(i history.Interval) error {
 	if w := r.st.watching(r.service); w != nil {
-		w.sample(s)
+		w.add(i)
 	}
-	return r.LoadWriter.Sample(s)
+	return r.LoadWriter.Interval(i)
 }
 
 // divide makes the loads of a service count apart what fell due before and after an event of a disturbance: its begin, what it did to

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -66,20 +67,34 @@ func TestRolledBackGoesOn(t *testing.T) {
 	})
 }
 
-// What a watch makes of requests and of connections.
+// What a watch makes of the record of a load: seconds that lie within it, by replica, and the failures of which no answer names one.
 func TestWatch(t *testing.T) {
-	w := &watch{service: "rng", canary: "rng.1"}
-	for i := range 10 {
-		w.sample(history.Sample{Replica: "rng.1", Sent: 0, Done: time.Duration(i) * time.Millisecond})
-		w.sample(history.Sample{Replica: "rng.2", Class: history.UnexpectedStatus})
+	w := newWatch("rng", []string{"rng.1", "rng.2"}, 10*time.Second, 3*time.Second)
+	second := func(at time.Duration) history.Interval {
+		i := history.Interval{At: at, Length: time.Second, Failures: map[history.Class]int64{history.Refused: 3, history.UnexpectedStatus: 2, history.HeaderTimeout: 1,
+			history.Cancelled: 7, history.Dropped: 9}}
+		history.Observe(&i.GivenUp, 4*time.Second)
+		for n, name := range []string{"rng.1", "rng.2", "rng.3"} {
+			p := i.Part(name, "v1")
+			p.OK = int64(10 + n)
+			history.Observe(&p.Response, time.Duration(n+1)*time.Second)
+		}
+		i.Part("rng.2", "v1").Failures = map[history.Class]int64{history.UnexpectedStatus: 2}
+		return i
 	}
-	w.sample(history.Sample{Class: history.Refused}) // by its connection, below
-	w.sample(history.Sample{Replica: "rng.1", Class: history.Cancelled})
-	w.event(history.Event{Kind: history.ConnectionFailed, Service: "rng", Task: "rng.1#2"})
-	w.event(history.Event{Kind: history.ConnectionFailed, Service: "hasher", Task: "hasher.1#2"})
-	w.event(history.Event{Kind: history.TaskGone, Service: "rng", Task: "rng.1#2"})
-	if c, r := w.sides[0], w.sides[1]; len(c.TimesS) != 10 || c.Failed != 1 || len(r.TimesS) != 0 || r.Failed != 10 || w.task != "rng.1#2" {
-		t.Errorf("canary %+v, rest %+v, %s", c, r, w.task)
+	for _, at := range []float64{9.4, 10.4, 11.4, 12.4} { // the first and the last lie partly outside
+		w.add(second(time.Duration(at * float64(time.Second))))
+	}
+	cells := w.seconds()
+	if len(cells) != 2 {
+		t.Fatalf("%d seconds; want 2", len(cells))
+	}
+	for _, c := range cells {
+		canary, other := c.Replicas[0], c.Replicas[1]
+		if canary.OK != 10 || canary.Failed != 0 || other.OK != 11 || other.Failed != 2 || c.Unanswered != 4 || math.Abs(c.WaitedS-4) > .01 ||
+			canary.Response.TotalCount() != 1 || math.Abs(canary.Response.Mean()-1e9) > 1e7 {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 

@@ -84,7 +84,7 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 	st := newStage(s, cfg)
 	run, cancel := context.WithCancelCause(ctx)
 	st.stop = cancel
-	cfg.Sink.connect(st.clusterEvent)
+	cfg.Sink.connect(st.event)
 	defer cfg.Sink.connect(nil)
 
 	st.event(history.Event{Kind: history.RunBegin, Detail: s.detail()})

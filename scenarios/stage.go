@@ -66,13 +66,6 @@ func (st *stage) event(e history.Event) {
 	st.recorded(st.writer.Event(e))
 }
 
-func (st *stage) clusterEvent(e history.Event) {
-	st.event(e)
-	if w := st.watching(e.Service); w != nil {
-		w.event(e)
-	}
-}
-
 func (st *stage) recorded(err error) {
 	if err != nil {
 		st.stop(fmt.Errorf("write the history: %w", err))

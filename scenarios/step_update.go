@@ -27,13 +27,13 @@ type Update struct {
 	MaxFailureRatio *float64       `json:"max_failure_ratio" jsonschema_description:"Share of the replicas that may fail, 0 to 1."`
 	FailureAction   string         `json:"failure_action" jsonschema:"enum=pause,enum=continue,enum=rollback" jsonschema_description:"What is done when too many replicas fail."`
 	Pull            time.Duration  `json:"pull" jsonschema_description:"Time that a node takes to pull the image, on a cluster that pulls none."`
-	Watch           time.Duration  `json:"watch" jsonschema:"default=10s" jsonschema_description:"How long a canary is compared with the rest."`
-	Confidence      float64        `json:"confidence" jsonschema:"default=0.99" jsonschema_description:"Confidence with which a canary must be worse to be taken back."`
+	Watch           time.Duration  `json:"watch" jsonschema:"default=30s" jsonschema_description:"How long a canary is compared with the other replicas. Seconds that the record has whole count."`
+	Confidence      float64        `json:"confidence" jsonschema:"default=0.99" jsonschema_description:"One minus the probability with which a canary that is like the other replicas is taken back as worse."`
 
 	gated bool // a gateway is in front of the service
 }
 
-func (s *Update) preset() { s.Watch, s.Confidence = 10*time.Second, 0.99 }
+func (s *Update) preset() { s.Watch, s.Confidence = 30*time.Second, 0.99 }
 
 func (s *Update) title() string {
 	var parts []string

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"coinbench/services/settings"
@@ -57,6 +58,7 @@ type server struct {
 	root                uint64 // requests for / answered 200
 	failed, unavailable uint64 // with the injected status, with 503
 	bootMode            settings.BootMode
+	deaf                bool // it listens on another port than the one at which clients ask
 }
 
 // call is one request, from the client's connect to its end.
@@ -128,7 +130,7 @@ func (s *Sim) call(service int32, c *caller, p *rand.PCG, owner int32, ofClient,
 	if keeps {
 		c.kept = q.server
 	}
-	if q.server < 0 || s.servers[q.server].refuses() {
+	if q.server < 0 || s.servers[q.server].deaf || s.servers[q.server].refuses() {
 		q.state, q.failure = failing, refused
 		s.schedule(refusal, callFails, id, q.gen)
 		return
@@ -157,6 +159,12 @@ func (s *Sim) newCall() int32 {
 type timeouts struct {
 	connect, response int64
 	lane              int8
+}
+
+// atPort says whether a server that listens there is asked at all: clients know port 80 only.
+func atPort(listen string) bool {
+	port := listen[strings.LastIndexByte(listen, ':')+1:]
+	return port == "80" || port == "0" || port == ""
 }
 
 func (v *server) refuses() bool {
@@ -480,7 +488,7 @@ func (s *Sim) dropKept(i int32) {
 }
 
 func newServer(task, service int32, c settings.Settings, p rand.PCG) server {
-	v := server{task: task, service: service, bootMode: c.BootMode, serial: c.Accept == settings.Serial,
+	v := server{task: task, service: service, bootMode: c.BootMode, deaf: !atPort(c.Listen), serial: c.Accept == settings.Serial,
 		slots: int32(c.Concurrency), first: none, last: none, limit: int32(c.QueueLimit),
 		occupancy: int64(c.Occupancy), intake: int64(c.Intake), delay: int64(c.Delay), jitter: int64(c.Jitter), distribution: distributionOf(c.Distribution),
 		lane: -1, errorRate: c.ErrorRate, random: p, before: none, after: none}

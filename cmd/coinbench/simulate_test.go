@@ -27,7 +27,7 @@ func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(), Play: simulatedLoad(c)}); err != nil {
+	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(), Play: scenarios.SimulatedLoads(c)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

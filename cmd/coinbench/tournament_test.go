@@ -11,7 +11,7 @@ import (
 func TestTournamentInVirtualTime(t *testing.T) {
 	took := map[string]float64{}
 	for _, k := range contenders() {
-		set := map[string]string{"watch": "6s"}
+		set := map[string]string{"watch": "10s"}
 		for name, value := range k.set {
 			set[name] = value
 		}

@@ -28,8 +28,8 @@ var may = map[string][]string{
 	"services":  {"history", "internal/precise"}, // of history the names of the series only
 	"internal":  {},
 
-	"internal/benchpeers": {"loadgen", "history"},                                                                     // a program
-	"internal/accuracy":   {"scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services/settings"}, // a program
+	"internal/benchpeers": {"loadgen", "history"},                                                                          // a program
+	"internal/accuracy":   {".", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services/settings"}, // a program
 }
 
 // besides are single packages that may import one thing more: the simulated cluster plays capacity's simulator.
