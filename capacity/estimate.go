@@ -13,17 +13,21 @@ const Confidence = .95
 type Estimate struct {
 	Value      float64  `json:"value"`
 	StdErr     *float64 `json:"std_err,omitempty"` // standard error
-	DF         *float64 `json:"df,omitempty"`      // degrees of freedom of StdErr; absent: a count, whose interval is exact
+	DF         *float64 `json:"df,omitempty"`      // degrees of freedom of StdErr; absent: it is known from a count, not estimated
 	Low        *float64 `json:"low,omitempty"`     // ends of the interval at Confidence
 	High       *float64 `json:"high,omitempty"`
 	Method     string   `json:"method"`
 	NoInterval string   `json:"no_interval,omitempty"` // why there is no interval, e.g. "a window of 1 s is too short for one"
 }
 
-// NewEstimate is a value with Student's interval from a standard error of df degrees of freedom.
+// NewEstimate is a value with Student's interval from a standard error of df degrees of freedom; infinitely many: the normal one.
 func NewEstimate(value, stdErr, df float64, method string) *Estimate {
 	half := studentT(df) * stdErr
-	return &Estimate{Value: value, StdErr: ptr(stdErr), DF: ptr(df), Low: ptr(value - half), High: ptr(value + half), Method: method}
+	e := &Estimate{Value: value, StdErr: ptr(stdErr), DF: ptr(df), Low: ptr(value - half), High: ptr(value + half), Method: method}
+	if math.IsInf(df, 1) {
+		e.DF = nil
+	}
+	return e
 }
 
 // Margin is half the width of the interval, which is what ± means in every report; nil where there is no interval.
@@ -41,6 +45,9 @@ func (e *Estimate) Symmetric() bool {
 
 // studentT is the factor by which a standard error of df degrees of freedom becomes half an interval.
 func studentT(df float64) float64 {
+	if math.IsInf(df, 1) {
+		return distuv.UnitNormal.Quantile((1 + Confidence) / 2)
+	}
 	return distuv.StudentsT{Sigma: 1, Nu: df}.Quantile((1 + Confidence) / 2)
 }
 
@@ -68,4 +75,38 @@ func garwood(n float64) (low, high float64) {
 		low = distuv.ChiSquared{K: 2 * n}.Quantile(tail) / 2
 	}
 	return low, distuv.ChiSquared{K: 2*n + 2}.Quantile(1-tail) / 2
+}
+
+// scaled is another value with the estimate's error, scaled.
+func (e *Estimate) scaled(value, by float64) *Estimate {
+	if e.StdErr == nil {
+		return &Estimate{Value: value, NoInterval: e.NoInterval}
+	}
+	df := math.Inf(1)
+	if e.DF != nil {
+		df = *e.DF
+	}
+	return NewEstimate(value, *e.StdErr*math.Abs(by), df, e.Method)
+}
+
+// longer is by how much longer one must measure, about, for the interval to end before the limit: its half towards the limit shrinks
+// with the root of time, and Student's factor with the degrees of freedom.
+func (e *Estimate) longer(limit float64) float64 {
+	half, distance := *e.High-e.Value, math.Abs(limit-e.Value)
+	if limit < e.Value {
+		half = e.Value - *e.Low
+	}
+	if distance == 0 || half == 0 {
+		return math.Inf(1)
+	}
+	df := math.Inf(1)
+	if e.DF != nil {
+		df = *e.DF
+	}
+	for k := 1.1; k < 1000; k *= 1.1 {
+		if half*studentT(df*k)/studentT(df)/math.Sqrt(k) < distance {
+			return k
+		}
+	}
+	return math.Inf(1)
 }

@@ -29,29 +29,26 @@ type progress struct{ at, hashes, age float64 }
 // done is the loops done: the completed ones, and of the one under way its part at the given pace (loops per second).
 func (p progress) done(pace float64) float64 { return p.hashes + min(1, p.age*pace) }
 
-// progress are the worker's at the span's readings.
-func (s span) progress(start float64) []progress {
-	var all []progress
-	for _, r := range s.inner {
-		p := progress{at: r.At.Seconds(), hashes: r.Values[history.Hashes]}
-		if last := r.Values[history.LastHash]; last > 0 && r.Values[history.BackingOff] == 0 {
-			p.age = max(0, start+p.at-last)
-		}
-		if n := len(all); n > 0 && p.at == all[n-1].at { // a poll at a window's edge
-			all[n-1] = p
-			continue
-		}
-		all = append(all, p)
+// progressAt is how far a worker was at a reading of a run that began at start (Unix seconds).
+func progressAt(r history.Reading, start float64) progress {
+	p := progress{at: r.At.Seconds(), hashes: r.Values[history.Hashes]}
+	if last := r.Values[history.LastHash]; last > 0 && r.Values[history.BackingOff] == 0 {
+		p.age = max(0, start+p.at-last)
 	}
-	return all
+	return p
+}
+
+// progress are the worker's at the span's ends.
+func (s span) progress(start float64) edges {
+	return edges{progressAt(s.first, start), progressAt(s.last, start)}
 }
 
 // paces are the loops per second that each worker's loops under way are measured with. A lone worker has alone.
-func paces(workers [][]progress, alone float64) []float64 {
+func paces(workers []edges, alone float64) []float64 {
 	loops, seconds, elapsed := make([]float64, len(workers)), make([]float64, len(workers)), 0.0
 	allLoops, allSeconds := 0.0, 0.0
 	for i, w := range workers {
-		first, last := w[0], w[len(w)-1]
+		first, last := w.begin, w.end
 		loops[i] = last.hashes - first.hashes
 		seconds[i] = last.at - first.at - last.age + first.age // from completion to completion
 		elapsed += last.at - first.at
@@ -79,51 +76,64 @@ func paces(workers [][]progress, alone float64) []float64 {
 // for that part.
 func (w *Window) estimateRate(s series, spans []span, alone float64) (*Estimate, []float64) {
 	start := float64(s.start.UnixNano()) / 1e9
-	var workers [][]progress
+	var workers []edges
 	for _, sp := range spans {
 		workers = append(workers, sp.progress(start))
 	}
 	pace := paces(workers, alone)
-	rates := make([]float64, len(workers))
-	total, longest, fastest := 0.0, 0, 0.0
+	rates, total := make([]float64, len(workers)), 0.0
 	for i, p := range workers {
-		first, last := p[0], p[len(p)-1]
+		first, last := p.begin, p.end
 		seconds := last.at - first.at
-		if seconds < w.LengthS-2*edge.Seconds() {
+		if w.partly(seconds) {
 			seconds = w.LengthS
-		} else if len(p) > len(workers[longest]) || workers[longest][len(workers[longest])-1].at-workers[longest][0].at < w.LengthS-2*edge.Seconds() {
-			longest = i
 		}
 		rates[i] = (last.done(pace[i]) - first.done(pace[i])) / seconds
 		total += rates[i]
-		fastest = max(fastest, pace[i])
 	}
-	var at, done []float64 // of all workers together, at the readings of one that was there all the time
-	for _, p := range workers[longest] {
-		if n := len(at); n > 0 && p.at <= at[n-1] {
-			continue
-		}
-		at, done = append(at, p.at), append(done, 0)
-	}
-	for i, p := range workers {
-		if len(p) < 2 {
-			continue
-		}
-		k := 0
-		for j, t := range at {
-			for k < len(p)-2 && p[k+1].at < t {
-				k++
-			}
-			a, b := p[k], p[k+1]
-			x := min(1, max(0, (t-a.at)/(b.at-a.at)))
-			done[j] += (1-x)*a.done(pace[i]) + x*b.done(pace[i])
-		}
-	}
+	at, done := w.together(spans, func(i, k int) float64 { return progressAt(spans[i].inner[k], start).done(pace[i]) })
 	loop := 0.0
 	if total > 0 {
 		loop = float64(len(workers)) / total
 	}
-	return slowEstimate(total, at, done, loop), rates
+	e := slowEstimate(total, at, done, loop)
+	e.Method = hashRateMethod
+	return e, rates
+}
+
+// partly says whether a task whose readings are so many seconds apart was there for a part of the window only.
+func (w *Window) partly(seconds float64) bool { return seconds < w.LengthS-2*edge.Seconds() }
+
+// together adds a cumulative value of several tasks, value(i, k) at reading k of span i, at the instants at which the one with the most
+// readings was read; those of others lie between two of their own readings.
+func (w *Window) together(spans []span, value func(i, k int) float64) (at, sum []float64) {
+	most := 0
+	for i, s := range spans {
+		if partly := w.partly(spans[most].seconds()); partly && !w.partly(s.seconds()) || partly == w.partly(s.seconds()) && len(s.inner) > len(spans[most].inner) {
+			most = i
+		}
+	}
+	for _, r := range spans[most].inner {
+		if n := len(at); n == 0 || r.At.Seconds() > at[n-1] {
+			at = append(at, r.At.Seconds())
+		}
+	}
+	sum = make([]float64, len(at))
+	for i, s := range spans {
+		k := 0
+		for j, t := range at {
+			for k < len(s.inner)-2 && s.inner[k+1].At.Seconds() < t {
+				k++
+			}
+			a, b := s.inner[k].At.Seconds(), s.inner[k+1].At.Seconds()
+			x := 1.0
+			if b > a {
+				x = min(1, max(0, (t-a)/(b-a)))
+			}
+			sum[j] += (1-x)*value(i, k) + x*value(i, k+1)
+		}
+	}
+	return at, sum
 }
 
 // The lengths on which an interval rests. Queues remember for about a second or a loop; what is slower than band is taken for
@@ -131,6 +141,7 @@ func (w *Window) estimateRate(s series, spans []span, alone float64) (*Estimate,
 const (
 	band      = 5.0 // seconds, or loops where they are longer
 	shortest  = 2.0 // seconds, and loops: a shorter window has no interval
+	memory    = .8  // seconds, or loops where they are longer: m of slowEstimate
 	mostWaves = 40
 	tick      = 1e-6 // seconds: what an instant in a reading resolves
 )
@@ -140,11 +151,12 @@ const (
 // of freedom (equal-weighted cosine estimator: Lazarus, Lewis, Stock and Watson, "HAR inference: recommendations for practice",
 // Journal of Business & Economic Statistics 36, 2018, equation 10):
 //
-//	L(j) = integral of cos(pi j t/T) dN(t)      variance of N(T) = mean over j = 1..B of  T L(j)^2 / integral of cos^2
+//	L(j) = integral of cos(pi j t/T) dN(t)      variance of N(T) = mean over j = 1..B of  T L(j)^2 / integral of cos^2 x (1 + (pi j m/T)^2)
 //
-// B grows with the window: one, and one more for each band.
+// The last factor is what a cosine misses of the slowest movements where the rate has a memory of m seconds, as a first-order
+// autoregression has it. B grows with the window: one, and one more for each band.
 func slowEstimate(value float64, at, count []float64, loop float64) *Estimate {
-	e := &Estimate{Value: value, Method: hashRateMethod}
+	e := &Estimate{Value: value}
 	n := len(at) - 1
 	length := 0.0
 	if n > 0 {
@@ -155,7 +167,7 @@ func slowEstimate(value float64, at, count []float64, loop float64) *Estimate {
 		return e
 	}
 	if n < 2 {
-		e.NoInterval = "the counters were read at the window's edges only"
+		e.NoInterval = "it was read at its two ends only"
 		return e
 	}
 	waves := min(1+int(length/(band*max(1, loop))), n-1, mostWaves)
@@ -168,7 +180,8 @@ func slowEstimate(value float64, at, count []float64, loop float64) *Estimate {
 			coefficient += mean * (count[k+1] - count[k])
 			weight += mean * mean * (at[k+1] - at[k])
 		}
-		variance += coefficient * coefficient / weight * length / float64(waves)
+		missed := math.Pi * float64(j) * memory * max(1, loop) / length
+		variance += coefficient * coefficient / weight * length / float64(waves) * (1 + missed*missed)
 	}
 	e = NewEstimate(value, max(math.Sqrt(variance)/length, value*tick/length), float64(waves), e.Method)
 	e.Low = ptr(max(0, *e.Low))

@@ -174,8 +174,8 @@ func TestLowerBoundIsJudgedOnlyBeyondTheLimit(t *testing.T) {
 	hung := slices.Repeat([]time.Duration{8 * time.Second}, 20)
 	a := &capacity.Analysis{Loads: []capacity.LoadResult{load(t, answered, hung, true)}}
 	for text, want := range map[string]capacity.Result{
-		"p50(x) < 300ms": capacity.Pass, "p99(x) < 300ms": capacity.Fail, "p99(x) < 10s": capacity.Unknown, "p99(x) > 1s": capacity.Pass,
-		"p99(x) > 9s": capacity.Unknown, "p99(x) within 1s..2s": capacity.Fail, "p99(x) within 7s..20s": capacity.Unknown,
+		"p50(x) < 300ms ±0": capacity.Pass, "p99(x) < 300ms ±0": capacity.Fail, "p99(x) < 10s ±0": capacity.Unknown, "p99(x) > 1s ±0": capacity.Pass,
+		"p99(x) > 9s ±0": capacity.Unknown, "p99(x) within 1s..2s ±0": capacity.Fail, "p99(x) within 7s..20s ±0": capacity.Unknown,
 		"failures(x) == 20": capacity.Pass, "availability(x) >= 0.98": capacity.Fail, "errors(x) == 0": capacity.Fail,
 	} {
 		o, err := capacity.ParseObjective(text)
@@ -223,7 +223,7 @@ func TestLateGeneratorIsNotTakenForTheService(t *testing.T) {
 	l.Closing = &history.LoadEndRecord{End: 10 * time.Second, Ceased: 10 * time.Second, Due: 1005, OK: 1000}
 	a := capacity.Analyse(&history.Run{Loads: []history.Load{l}, Status: history.Finished})
 	for text, want := range map[string]capacity.Result{
-		"p50(x) < 50ms": capacity.Pass, "p99.9(x) < 50ms": capacity.Unknown, "p99.9(x) < 5ms": capacity.Fail, "p99.9(x) < 2s": capacity.Pass, "max(x) < 50ms": capacity.Unknown,
+		"p50(x) < 50ms ±0": capacity.Pass, "p99.9(x) < 50ms ±0": capacity.Unknown, "p99.9(x) < 5ms ±0": capacity.Fail, "p99.9(x) < 2s ±0": capacity.Pass, "max(x) < 50ms": capacity.Unknown,
 		"max_gap(x) < 100ms": capacity.Unknown, "max_gap(x) < 10ms": capacity.Fail, "max_gap(x) < 1s": capacity.Pass,
 		"failures(x) == 0": capacity.Unknown, "failures(x) < 10": capacity.Pass, "availability(x) >= 0.995": capacity.Unknown, "availability(x) >= 0.999": capacity.Fail,
 	} {

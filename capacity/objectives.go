@@ -15,7 +15,7 @@ import (
 
 // Objective is one judgement of a history, as text:
 //
-//	objective = metric [ "(" [ name { "," name } ] ")" ] ( op value | "within" value ".." value )
+//	objective = metric [ "(" [ name { "," name } ] ")" ] ( op value | "within" value ".." value ) [ "±0" ]
 //	op        = "==" | "!=" | "<" | "<=" | ">" | ">="
 //	name      = a window's or a load's name, or a service's: letters, digits, "_", "-", ".", "/"
 //	value     = a number; for latencies a duration such as 800ms; for bottleneck a service's name
@@ -29,6 +29,7 @@ type Objective struct {
 	Low    float64 // the value; for within the lower end. Durations in seconds
 	High   float64 // for within the upper end
 	Word   string  // the value of bottleneck
+	Exact  bool    // "±0": what was measured is judged as if it had no error
 }
 
 // Result is how an objective was judged.
@@ -46,6 +47,8 @@ type Verdict struct {
 	Objective string   `json:"objective"`
 	Result    Result   `json:"result"`
 	Value     *float64 `json:"value,omitempty"` // what was measured, in the metric's base unit
+	Low       *float64 `json:"low,omitempty"`   // ends of its 95 % interval, where it has an error
+	High      *float64 `json:"high,omitempty"`  //
 	Word      string   `json:"word,omitempty"`  // what was found, where it is no number
 	Unit      string   `json:"unit,omitempty"`
 	Reason    string   `json:"reason"`
@@ -73,7 +76,9 @@ type metric struct {
 	// between are the bounds of what would have been measured by a generator that was never late, with requests whose answers were all waited
 	// for; why says what the difference is due to. nil: there is none.
 	between func(r *LoadResult, o Objective, measured float64) (low, high float64, why string)
-	whole   bool // about the whole run: only a whole run can pass
+	// estimate is the value with its error, of what was found; nil: the metric is a count or an observation, which has none.
+	estimate func(a *Analysis, args []string) *Estimate
+	whole    bool // about the whole run: only a whole run can pass
 }
 
 type argument string
@@ -150,6 +155,9 @@ func metrics() []metric {
 			return get(found)
 		}}
 	}
+	ofLoad := func(name string) func(*Analysis, []string) *Estimate {
+		return func(a *Analysis, args []string) *Estimate { return a.Load(args[0]).Estimates[name] }
+	}
 	latency := func(name, what string, percentile float64, get func(*Latency) float64) metric {
 		return metric{name: name, args: []argument{loadArg}, unit: "s",
 			doc: what + " of the response times (from due to done) of a load's good requests; one that was given up counts as at least its age.",
@@ -160,6 +168,7 @@ func metrics() []metric {
 				late, why := r.late(percentile)
 				return x - late, x, why
 			},
+			estimate: ofLoad(name),
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Response == nil {
 					return 0, errors.New("no request of the load succeeded")
@@ -167,19 +176,32 @@ func metrics() []metric {
 				return get(r.Response), nil
 			})}
 	}
-	estimate := func(what string, get func(*Window) *Estimate) func(*Analysis, []string) (float64, error) {
-		return w(func(win *Window) (float64, error) {
-			if e := get(win); e != nil {
-				return e.Value, nil
-			}
-			return 0, fmt.Errorf("no %s was measured in the window: the workers' counters were not read", what)
-		})
+	rate := func(name, what, doc string, get func(*Window) *Estimate) metric {
+		return metric{name: name, args: []argument{windowArg}, doc: doc,
+			value: w(func(win *Window) (float64, error) {
+				if e := get(win); e != nil {
+					return e.Value, nil
+				}
+				return 0, fmt.Errorf("no %s was measured in the window: the workers' counters were not read", what)
+			}),
+			estimate: func(a *Analysis, args []string) *Estimate { return get(a.Window(args[0])) }}
+	}
+	lost := func(name, doc string, value func(*Window) *float64, err func(w, before *Window) float64) metric {
+		return metric{name: name, args: []argument{windowArg}, doc: doc,
+			value: w(func(win *Window) (float64, error) {
+				if v := value(win); v != nil {
+					return *v, nil
+				}
+				return 0, errors.New("there is no window before it to compare with, or no counters were read")
+			}),
+			estimate: func(a *Analysis, args []string) *Estimate {
+				win := a.Window(args[0])
+				return a.Window(win.Baseline).HashRate.scaled(*value(win), err(win, a.Window(win.Baseline)))
+			}}
 	}
 	return []metric{
-		{name: "hash_rate", args: []argument{windowArg}, doc: "Hashes per second in a window, from the workers' own counters.",
-			value: estimate("hash rate", func(w *Window) *Estimate { return w.HashRate })},
-		{name: "coin_rate", args: []argument{windowArg}, doc: "Coins (hashes that begin with 0, one in sixteen) per second in a window.",
-			value: estimate("coin rate", func(w *Window) *Estimate { return w.CoinRate })},
+		rate("hash_rate", "hash rate", "Hashes per second in a window, from the workers' own counters.", func(w *Window) *Estimate { return w.HashRate }),
+		rate("coin_rate", "coin rate", "Coins (hashes that begin with 0, one in sixteen) per second in a window.", func(w *Window) *Estimate { return w.CoinRate }),
 		{name: "utilisation", args: []argument{windowArg, serviceArg}, doc: "Busy share of a service's slots in a window, 0 to 1.",
 			value: func(a *Analysis, args []string) (float64, error) {
 				win, err := a.window(args[0])
@@ -194,7 +216,8 @@ func metrics() []metric {
 					return 0, fmt.Errorf("%s has no limit of concurrency, so it has no utilisation", args[1])
 				}
 				return *u.Utilisation, nil
-			}},
+			},
+			estimate: func(a *Analysis, args []string) *Estimate { return a.Window(args[0]).Service(args[1]).Use }},
 		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: []string{WorkerLimit, "rng", "hasher"}, doc: "What limits the hash rate in a window: worker (the workers' own loop), rng or hasher.",
 			word: func(a *Analysis, args []string) (string, error) {
 				win, err := a.window(args[0])
@@ -247,22 +270,12 @@ func metrics() []metric {
 				}
 				return a.Reconciliation.Rows[0].Lost, nil
 			}},
-		{name: "hashes_lost", args: []argument{windowArg}, doc: "The hash rate of the window before x this window's length - the hashes done in it, those under way at its edges by their part.",
-			value: w(func(win *Window) (float64, error) {
-				if win.HashesLost == nil {
-					return 0, errors.New("there is no window before it to compare with, or no counters were read")
-				}
-				return *win.HashesLost, nil
-			})},
-		{name: "lost_to_backoff", args: []argument{windowArg}, doc: "The hashes that workers would have made, at the hash rate of the window before, in the time for which they waited after errors: what the back-off costs.",
-			value: w(func(win *Window) (float64, error) {
-				if win.LostToBackoff == nil {
-					return 0, errors.New("there is no window before it to compare with, or no counters were read")
-				}
-				return *win.LostToBackoff, nil
-			})},
+		lost("hashes_lost", "The hash rate of the window before x this window's length - the hashes done in it, those under way at its edges by their part.",
+			func(w *Window) *float64 { return w.HashesLost }, func(w, _ *Window) float64 { return w.LengthS }),
+		lost("lost_to_backoff", "The hashes that workers would have made, at the hash rate of the window before, in the time for which they waited after errors: what the back-off costs.",
+			func(w *Window) *float64 { return w.LostToBackoff }, func(w, before *Window) float64 { return w.SilentS / float64(max(1, before.workers())) }),
 		{name: "throughput", args: []argument{loadArg}, doc: "Good requests per second of a load, from its first request to its last answer.",
-			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil })},
+			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil }), estimate: ofLoad("throughput")},
 		latency("mean", "Mean", 100, func(l *Latency) float64 { return l.MeanS }),
 		latency("p50", "Median", 50, func(l *Latency) float64 { return l.P50S }),
 		latency("p90", "90th percentile", 90, func(l *Latency) float64 { return l.P90S }),
@@ -536,7 +549,20 @@ func (p *parser) objective(o *Objective) error {
 			return p.fail(at, "the range is empty: its upper end is below its lower end")
 		}
 	}
+	o.Exact = p.exact()
 	return p.end()
+}
+
+// exact reads ±0, which refuses that the measurement's error is taken into account.
+func (p *parser) exact() bool {
+	p.space()
+	for _, s := range []string{"±0", "+-0"} {
+		if r := []rune(s); len(p.text)-p.pos >= len(r) && string(p.text[p.pos:p.pos+len(r)]) == s {
+			p.pos += len(r)
+			return true
+		}
+	}
+	return false
 }
 
 func (p *parser) found() string {
@@ -548,7 +574,7 @@ func (p *parser) found() string {
 
 func (p *parser) end() error {
 	if p.space(); p.pos < len(p.text) {
-		return p.fail(p.pos, "unexpected %q; accepted: the end of the objective", string(p.text[p.pos:]))
+		return p.fail(p.pos, "unexpected %q; accepted: ±0 or the end of the objective", string(p.text[p.pos:]))
 	}
 	return nil
 }
@@ -691,12 +717,47 @@ func (o Objective) Judge(a *Analysis) Verdict {
 	if o.holds(x) {
 		v.Result = Pass
 	}
+	if m.estimate != nil && !o.Exact {
+		if e := m.estimate(a, o.Args); e != nil {
+			v.Low, v.High = e.Low, e.High
+			if open := o.undecided(m, e); open != "" {
+				v.Result = Unknown
+				v.Reason += open
+			}
+		}
+	}
 	// What was not reached can only make it worse for a metric of the whole run.
 	if m.whole && v.Result == Pass && a.Run.Status != history.Finished {
 		v.Result = Unknown
 		v.Reason += " so far, in a run that is incomplete"
 	}
 	return v
+}
+
+// undecided says why an estimate does not decide the objective, and how long the window or load would have to be; "": it does.
+func (o Objective) undecided(m metric, e *Estimate) string {
+	what := m.args[0]
+	if e.Low == nil && e.High == nil {
+		return fmt.Sprintf(", and its error is not known: %s; ±0 after the limit judges it all the same", e.NoInterval)
+	}
+	limits := []float64{o.Low}
+	if o.Op == "within" {
+		limits = append(limits, o.High)
+	}
+	for _, limit := range limits {
+		if e.High == nil && limit >= *e.Low {
+			return fmt.Sprintf(" (at least %s): %s, and the limit %s is above that", o.format(m, *e.Low), e.NoInterval, o.format(m, limit))
+		}
+		if e.High == nil || limit < *e.Low || limit > *e.High || *e.Low == *e.High {
+			continue
+		}
+		text := fmt.Sprintf(" (%s to %s): the limit %s lies within the error", o.format(m, *e.Low), o.format(m, *e.High), o.format(m, limit))
+		if k := e.longer(limit); k < 1000 {
+			return text + fmt.Sprintf("; a %s %.2g times as long would decide", what, math.Ceil(10*k)/10)
+		}
+		return text + fmt.Sprintf(", and no %s of reasonable length would tell them apart", what)
+	}
+	return ""
 }
 
 func (o Objective) format(m metric, x float64) string {

@@ -20,6 +20,7 @@ func TestParseObjective(t *testing.T) {
 		word      string
 	}{
 		{"hash_rate(saturated) within 9.3..10.05", "hash_rate", "saturated", "within", 9.3, 10.05, ""},
+		{"hash_rate(w) >= 9.3 ±0", "hash_rate", "w", ">=", 9.3, 0, ""},
 		{" hash_rate( sweep/10 )>=9.3 ", "hash_rate", "sweep/10", ">=", 9.3, 0, ""},
 		{"errors == 0", "errors", "", "==", 0, 0, ""},
 		{"errors() == 0", "errors", "", "==", 0, 0, ""},
@@ -64,7 +65,7 @@ func TestParseObjectiveFaults(t *testing.T) {
 		{"p99(l) <= 800", 11, `"800" is no duration; accepted: a duration such as 800ms or 1.2s`},
 		{"hash_rate(a) within 9", 22, "the objective ends here; accepted: .. and the upper end"},
 		{"hash_rate(a) within 10..9", 25, "the range is empty"},
-		{"hash_rate(a) >= 9 h/s", 19, `unexpected "h/s"; accepted: the end of the objective`},
+		{"hash_rate(a) >= 9 h/s", 19, `unexpected "h/s"; accepted: ±0 or the end of the objective`},
 		{"bottleneck(a) >= rng", 15, "bottleneck is compared with a name; accepted: ==, !="},
 		{"bottleneck(a) == disk", 18, `"disk" limits no hash rate; accepted: worker, rng, hasher`},
 		{"utilisation(wörld, rng) > 0", 14, `unexpected 'ö'`},

@@ -91,23 +91,24 @@ type Stage struct {
 
 // ServiceUse is how a service was used within a window.
 type ServiceUse struct {
-	Service     string   `json:"service"`
-	Replicas    int      `json:"replicas"`
-	Slots       int      `json:"slots"` // requests that all replicas serve at once; 0: unlimited
-	Requests    float64  `json:"requests"`
-	Failed      float64  `json:"failed"` // of them, answered with a status of 400 or more
-	PerS        float64  `json:"per_s"`
-	ServiceS    *float64 `json:"service_s,omitempty"`       // occupied time for each request
-	DemandS     *float64 `json:"demand_s,omitempty"`        // occupied time for each hash: that of a worker's own request
-	Foreign     float64  `json:"foreign,omitempty"`         // requests of others than the workers
-	ForeignBusy float64  `json:"foreign_busy,omitempty"`    // slots that those occupied, on average
-	QueueS      *float64 `json:"queue_s,omitempty"`         // mean wait for a slot, as the service saw it
-	WaitS       *float64 `json:"wait_s,omitempty"`          // mean wait as the workers saw it: their stage less the demand, so queue, connection and transfer
-	Utilisation *float64 `json:"utilisation,omitempty"`     // occupied share of the slots, 0..1
-	Hottest     *float64 `json:"max_utilisation,omitempty"` // of the busiest replica
-	HottestTask string   `json:"max_utilisation_task,omitempty"`
-	BoundPerS   *float64 `json:"bound_per_s,omitempty"` // the highest hash rate that the service allows
-	Headroom    *float64 `json:"headroom,omitempty"`    // free share of that bound, 0..1
+	Service     string    `json:"service"`
+	Replicas    int       `json:"replicas"`
+	Slots       int       `json:"slots"` // requests that all replicas serve at once; 0: unlimited
+	Requests    float64   `json:"requests"`
+	Failed      float64   `json:"failed"` // of them, answered with a status of 400 or more
+	PerS        float64   `json:"per_s"`
+	ServiceS    *float64  `json:"service_s,omitempty"`            // occupied time for each request
+	DemandS     *float64  `json:"demand_s,omitempty"`             // occupied time for each hash: that of a worker's own request
+	Foreign     float64   `json:"foreign,omitempty"`              // requests of others than the workers
+	ForeignBusy float64   `json:"foreign_busy,omitempty"`         // slots that those occupied, on average
+	QueueS      *float64  `json:"queue_s,omitempty"`              // mean wait for a slot, as the service saw it
+	WaitS       *float64  `json:"wait_s,omitempty"`               // mean wait as the workers saw it: their stage less the demand, so queue, connection and transfer
+	Utilisation *float64  `json:"utilisation,omitempty"`          // occupied share of the slots, 0..1
+	Use         *Estimate `json:"utilisation_estimate,omitempty"` // Utilisation with its error
+	Hottest     *float64  `json:"max_utilisation,omitempty"`      // of the busiest replica
+	HottestTask string    `json:"max_utilisation_task,omitempty"`
+	BoundPerS   *float64  `json:"bound_per_s,omitempty"` // the highest hash rate that the service allows
+	Headroom    *float64  `json:"headroom,omitempty"`    // free share of that bound, 0..1
 
 	replaced bool // a replica and its successor were both seen: how busy each was in its own time cannot be compared
 }
@@ -195,8 +196,7 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 			continue
 		}
 		spans = append(spans, sp)
-		p := sp.progress(start)
-		w.edges = append(w.edges, edges{p[0], p[len(p)-1]})
+		w.edges = append(w.edges, sp.progress(start))
 		w.Hashes += sp.delta(history.Hashes)
 		w.Coins += sp.delta(history.Coins)
 		w.Lost += sp.delta(history.Lost)
@@ -284,17 +284,38 @@ func deviation(values []float64) (float64, bool) {
 	return math.Sqrt(squares / (n - 1)), true
 }
 
+// use is a service's utilisation with its error: of the busy time of all slots, over the time between readings.
+func (w *Window) use(spans []span, value, slotSeconds float64) *Estimate {
+	loop := 0.0
+	if w.Loop != nil {
+		loop = w.Loop.TotalS
+	}
+	at, busy := w.together(spans, func(i, k int) float64 { return sum(spans[i].inner[k].Values, history.Busy) })
+	scale := (at[len(at)-1] - at[0]) / slotSeconds
+	for k := range busy {
+		busy[k] *= scale
+	}
+	e := slowEstimate(value, at, busy, loop)
+	e.Method = "busy time of the slots over the time between two readings; the interval is Student's, from the slow cosines of the busy time"
+	if e.High != nil {
+		e.High = ptr(min(1, *e.High))
+	}
+	return e
+}
+
 func (w *Window) measureService(s series, service string, begin, end time.Duration) (ServiceUse, bool) {
 	u := ServiceUse{Service: service, Replicas: w.Config.Replicas[service]}
 	busy, busyRate, slotSeconds, queued, taken, served, answers, seen := 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
 	limited := true
 	lives := map[string]bool{}
+	var spans []span
 	for _, t := range s.of(service) {
 		sp, ok := t.between(begin, end)
 		if !ok || sp.seconds() <= 0 {
 			continue
 		}
 		seen++
+		spans = append(spans, sp)
 		slot, _, _ := strings.Cut(t.name, "#")
 		u.replaced = u.replaced || lives[slot]
 		lives[slot] = true
@@ -343,6 +364,7 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 	}
 	if limited && slotSeconds > 0 {
 		u.Utilisation = ptr(busy / slotSeconds)
+		u.Use = w.use(spans, *u.Utilisation, slotSeconds)
 	}
 	if taken > 0 {
 		u.QueueS = ptr(queued / taken)

@@ -70,7 +70,7 @@ type document struct {
 	Parameters  Map[parameter]  `json:"parameters" jsonschema_description:"Values that --set NAME=VALUE changes and that steps and objectives use as ${NAME}."`
 	Profiles    Map[profile]    `json:"profiles" jsonschema_description:"Named sets of environment and parameters, selected by --set profile=NAME."`
 	Steps       []step          `json:"steps" jsonschema:"required,minItems=1" jsonschema_description:"What is done, in order; each step is one verb."`
-	Objectives  []objectiveText `json:"objectives" jsonschema_description:"What must hold of the run, such as: hash_rate(saturated) within 9.3..10.05"`
+	Objectives  []objectiveText `json:"objectives" jsonschema_description:"What must hold of the run, such as: hash_rate(saturated) within 9.3..10.05; ±0 after a limit ignores the error of the measurement"`
 }
 
 func (doc *document) preset() { doc.Seed = 1 }

@@ -11,7 +11,7 @@ import (
 )
 
 // budget is how many hashes the windows of a cell with chance in it hold.
-const budget = 20000
+const budget = 100000
 
 func exponential() map[string]string {
 	return map[string]string{"rng/COIN_DELAY_DISTRIBUTION": "exponential", "hasher/COIN_DELAY_DISTRIBUTION": "exponential"}
@@ -75,7 +75,7 @@ func (s setting) errors(truth float64, random bool) ([]float64, error) {
 	runs := 2
 	s.windows = 10
 	if random {
-		runs, s.windows = min(400, max(4, int(float64(budget)/s.window.Seconds()/truth/20))), 20
+		runs, s.windows = min(2000, max(4, int(float64(budget)/s.window.Seconds()/truth/20))), 20
 	}
 	for seed := range runs {
 		windows, err := s.measure(uint64(seed + 1))
