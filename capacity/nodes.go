@@ -3,6 +3,7 @@ package capacity
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -80,16 +81,7 @@ func (l *NodeLoss) read(run *history.Run, s series, i int, t Timeline) {
 	if heard >= l.DownS-mostNotice {
 		l.BeginS = min(heard, l.DownS)
 	}
-	for _, load := range run.Loads {
-		for _, x := range load.Samples {
-			if at := instant(x).Seconds(); bad(x) && at >= l.BeginS && at <= last {
-				if l.Failed == nil {
-					l.Failed = map[history.Class]int64{}
-				}
-				l.Failed[x.Class]++
-			}
-		}
-	}
+	l.Failed = failuresIn(run, phase{l.BeginS, math.Nextafter(last, math.Inf(1))})
 	r := Rollout{BeginS: l.BeginS, EndS: last}
 	r.mined(t)
 	l.HashesLost = r.HashesLost
@@ -122,4 +114,27 @@ func (l *NodeLoss) words() string {
 		text += fmt.Sprintf("; about %.0f hashes were not made", *l.HashesLost)
 	}
 	return text
+}
+
+// failuresIn counts the requests of all loads that failed in a part of the run, by class; nil: none did.
+func failuresIn(run *history.Run, p phase) map[history.Class]int64 {
+	all := map[history.Class]int64{}
+	for n := range run.Loads {
+		load := &run.Loads[n]
+		if !keptFailures(load) {
+			for class, n := range p.in(load).failures {
+				all[class] += n
+			}
+			continue
+		}
+		for _, x := range load.Samples {
+			if at := instant(x).Seconds(); bad(x) && at >= p.fromS && at < p.toS {
+				all[x.Class]++
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }

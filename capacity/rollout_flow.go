@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"coinbench/history"
 )
@@ -67,7 +68,7 @@ const mostBins = 160
 // fewestPerBin is how many requests a bin holds on average, so that its height is a rate.
 const fewestPerBin = 10
 
-// flows are the loads that met a rollout or a fault and were kept request by request.
+// flows are the loads that met a rollout or a fault: by the request where all were kept, else by the second.
 func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 	met := map[string]bool{}
 	for _, r := range rollouts {
@@ -76,30 +77,55 @@ func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 		}
 	}
 	tasks := lives(run)
-	for _, l := range run.Loads {
-		if !met[l.Name] || len(l.Samples) == 0 {
+	for n := range run.Loads {
+		l := &run.Loads[n]
+		if !met[l.Name] {
 			continue
 		}
-		end := l.Samples[0].Done
-		for _, s := range l.Samples {
-			end = max(end, s.Done)
+		total := l.Total()
+		end, finest := total.At+total.Length, 1.0
+		if kept(l) {
+			end, finest = 0, .1
+			for _, s := range l.Samples {
+				end = max(end, s.Done)
+			}
 		}
-		f := Flow{Load: l.Name, Service: l.Service, BinS: .1, BeginS: l.Begin.Seconds(), Answered: map[string][]float64{}, Failed: map[history.Class][]float64{}}
+		f := Flow{Load: l.Name, Service: l.Service, BeginS: l.Begin.Seconds(), Answered: map[string][]float64{}, Failed: map[history.Class][]float64{}}
 		length := (end - l.Begin).Seconds()
 		for _, b := range []float64{.1, .2, .5, 1, 2, 5, 10, 30, 60, 300} {
 			// A rate needs several requests in each bin: 5/s in bins of 0.1 s would be a comb of 0 and 10.
-			if f.BinS = b; length/b <= mostBins && float64(len(l.Samples))*b/max(length, b) >= fewestPerBin {
+			if f.BinS = b; b >= finest && length/b <= mostBins && float64(total.Due)*b/max(length, b) >= fewestPerBin {
 				break
 			}
 		}
-		n := int(math.Ceil(length/f.BinS)) + 1
-		for _, s := range l.Samples {
-			i := min(max(0, int((s.Done-l.Begin).Seconds()/f.BinS)), n-1)
-			switch {
-			case s.Class == history.OK:
-				add(f.Answered, s.Version, i, n, 1/f.BinS)
-			case bad(s):
-				add(f.Failed, s.Class, i, n, 1/f.BinS)
+		bins := int(math.Ceil(length/f.BinS)) + 1
+		bin := func(at time.Duration) int { return min(max(0, int((at-l.Begin).Seconds()/f.BinS)), bins-1) }
+		if kept(l) {
+			for _, s := range l.Samples {
+				switch {
+				case s.Class == history.OK:
+					add(f.Answered, s.Version, bin(s.Done), bins, 1/f.BinS)
+				case bad(s):
+					add(f.Failed, s.Class, bin(s.Done), bins, 1/f.BinS)
+				}
+			}
+		} else {
+			for _, i := range l.Intervals {
+				at, unnamed := bin(i.At+i.Length/2), i.OK
+				for _, p := range i.Parts {
+					if p.OK > 0 {
+						add(f.Answered, p.Version, at, bins, float64(p.OK)/f.BinS)
+						unnamed -= p.OK
+					}
+				}
+				if unnamed > 0 {
+					add(f.Answered, "", at, bins, float64(unnamed)/f.BinS)
+				}
+				for class, n := range i.Failures {
+					if class != history.Cancelled {
+						add(f.Failed, class, at, bins, float64(n)/f.BinS)
+					}
+				}
 			}
 		}
 		f.Stints = stints(tasks[l.Service], run.End.Seconds())

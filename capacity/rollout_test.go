@@ -243,6 +243,8 @@ func TestTooFewRequestsAreInconclusive(t *testing.T) {
 	tr := newTrial(1, "lives")
 	l := &tr.run.Loads[0]
 	l.Samples = slices.DeleteFunc(l.Samples, func(s history.Sample) bool { return s.Class == history.OK && s.Seq%100 != 0 })
+	n := int64(len(l.Samples))
+	l.Intervals[0].Due, l.Intervals[0].OK = n, n-1
 	tr.run.Status = history.Finished
 	if a := Analyse(tr.run); a.Overall.Outcome != OutcomeInconclusive {
 		t.Errorf("%v with %d requests for %d tasks", a.Overall, a.Rollouts[0].Loads[0].Requests, a.Rollouts[0].Replaced)

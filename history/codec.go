@@ -97,7 +97,14 @@ func (i *Interval) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &j); err != nil {
 		return err
 	}
-	*i = Interval{At: j.At, Length: j.Length, Due: j.Due, OK: j.OK, Failures: j.Failures, Bytes: j.Bytes, Received: j.Received,
+	all, err := j.interval()
+	*i = all
+	return err
+}
+
+// counts is the interval without its histograms and without the parts'.
+func (j *intervalJSON) counts() Interval {
+	i := Interval{At: j.At, Length: j.Length, Due: j.Due, OK: j.OK, Failures: j.Failures, Bytes: j.Bytes, Received: j.Received,
 		Replicas: j.Replicas, Versions: j.Versions, MaxGap: j.MaxGap, Epoch: j.Epoch, Until: j.Until, LastFail: j.LastFail}
 	from := i.At
 	for n := 0; n+1 < len(j.Served); n += 2 {
@@ -106,23 +113,28 @@ func (i *Interval) UnmarshalJSON(data []byte) error {
 		i.Served = append(i.Served, s)
 		from = s.End
 	}
+	for _, p := range j.Parts {
+		i.Parts = append(i.Parts, Part{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures})
+	}
+	return i
+}
+
+// interval is all of it.
+func (j *intervalJSON) interval() (Interval, error) {
+	i := j.counts()
 	var errs [5]error
 	i.Response, errs[0] = decodeHistogram(j.Response)
 	i.Service, errs[1] = decodeHistogram(j.Service)
 	i.GivenUp, errs[2] = decodeHistogram(j.GivenUp)
 	i.Lag, errs[3] = decodeHistogram(j.Lag)
 	i.Late, errs[4] = decodeHistogram(j.Late)
-	if err := errors.Join(errs[:]...); err != nil {
-		return err
-	}
-	for _, p := range j.Parts {
-		response, err := decodeHistogram(p.Response)
-		if err != nil {
-			return err
+	for n := range i.Parts {
+		var err error
+		if i.Parts[n].Response, err = decodeHistogram(j.Parts[n].Response); err != nil {
+			errs[0] = err
 		}
-		i.Parts = append(i.Parts, Part{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures, Response: response})
 	}
-	return nil
+	return i, errors.Join(errs[:]...)
 }
 
 func encodeHistogram(h *Histogram) (string, error) {

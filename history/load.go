@@ -91,6 +91,8 @@ type Interval struct {
 	Served   []Span           // when requests succeeded, which tells where the gaps of GapResolution and more are; nil: nothing did, or it is not known
 	LastFail time.Duration    // when the last request that failed ended, Cancelled ones left aside; 0: none failed, or it is not known
 	Parts    []Part           // what is known of single replicas and versions, by replica and version
+
+	response, givenUp string // of an interval of Load.Intervals: encoded
 }
 
 // Part is what became of the requests of an Interval that one replica of one version is known to have had: by its answer, or

@@ -84,8 +84,8 @@ func Succeeded(spans []Span, at time.Duration) []Span {
 
 // Unite returns the spans of all the successes of both, in the order of time.
 func Unite(a, b []Span) []Span {
-	if len(b) == 0 {
-		return a
+	if len(a)+len(b) == 0 {
+		return nil
 	}
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, func(x, y Span) int { return int(x.Begin - y.Begin) })

@@ -3,6 +3,7 @@ package history
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -44,22 +45,58 @@ const (
 // Load is one load of a run.
 type Load struct {
 	LoadSpec
+	// Intervals are those of the load in the order of time. Of a folder that was opened they hold counts; their histograms are in Total,
+	// and Times decodes those of one interval. So an hour at any rate takes some megabytes.
 	Intervals []Interval
-	Samples   []Sample       // the requests that were kept one by one, failures among them, by Seq
+	Samples   []Sample       // the requests that were kept one by one, by Seq: all of them, or failures alone where there were too many
 	Closing   *LoadEndRecord // nil: the load was cut off
+
+	total *Interval // of a folder that was opened
+}
+
+// Times are an interval's response times, of the requests that were answered and of those that were given up.
+func (i Interval) Times() (response, givenUp *Histogram) {
+	response, givenUp = i.Response, i.GivenUp
+	if i.response != "" {
+		response, _ = decodeHistogram(i.response) // it was decoded before
+	}
+	if i.givenUp != "" {
+		givenUp, _ = decodeHistogram(i.givenUp)
+	}
+	return response, givenUp
+}
+
+// Due is how many requests ended.
+func (l *Load) Due() (n int64) {
+	for _, i := range l.Intervals {
+		n += i.Due
+	}
+	return n
+}
+
+// Failed is how many of them did not succeed.
+func (l *Load) Failed() (n int64) {
+	for _, i := range l.Intervals {
+		n += i.Failed()
+	}
+	return n
 }
 
 // Total merges the load's intervals.
 func (l Load) Total() Interval {
 	var total Interval
-	for _, i := range l.Intervals {
-		total.Merge(i)
+	if l.total != nil {
+		total.Merge(*l.total)
+	} else {
+		for _, i := range l.Intervals {
+			total.Merge(i)
+		}
 	}
 	if total.Response == nil {
 		total.Merge(Interval{At: l.Begin, Response: NewHistogram(), Service: NewHistogram(), Lag: NewHistogram()})
 	}
-	if l.Closing != nil {
-		total.MaxGap = max(total.MaxGap, l.Closing.MaxGap)
+	if l.Closing != nil && l.Closing.MaxGap > 0 {
+		total.MaxGap = l.Closing.MaxGap
 	}
 	return total
 }
@@ -117,9 +154,6 @@ func (r *Run) load(dir string) (Load, bool) {
 		r.warn("%s: %v: this load is left out", filepath.Join(rel, "load.json"), err)
 		return l, false
 	}
-	l.Intervals = readLines[Interval](r, filepath.Join(rel, "intervals.jsonl"))
-	l.Samples = append(readLines[Sample](r, filepath.Join(rel, "samples.jsonl")), readLines[Sample](r, filepath.Join(rel, "failures.jsonl"))...)
-	slices.SortStableFunc(l.Samples, func(a, b Sample) int { return int(a.Seq - b.Seq) })
 	end := filepath.Join(rel, "end.json")
 	if data, err := os.ReadFile(filepath.Join(r.Dir, end)); err == nil {
 		l.Closing = new(LoadEndRecord)
@@ -128,7 +162,137 @@ func (r *Run) load(dir string) (Load, bool) {
 			l.Closing = nil
 		}
 	}
+	r.intervals(&l, filepath.Join(rel, "intervals.jsonl"))
+	r.samples(&l, rel)
 	return l, true
+}
+
+// intervals reads those of a load one by one, so that of their histograms only the total is ever in memory whole.
+func (r *Run) intervals(l *Load, name string) {
+	names := interned{}
+	l.total = &Interval{}
+	eachLine(r, name, func(j *intervalJSON) error {
+		whole, err := j.interval()
+		if err != nil {
+			return err
+		}
+		l.total.Merge(whole)
+		i := j.counts()
+		i.response, i.givenUp, i.Replicas, i.Versions = j.Response, j.GivenUp, nil, nil
+		for n := range i.Parts {
+			i.Parts[n].Replica, i.Parts[n].Version = names.text(i.Parts[n].Replica), names.text(i.Parts[n].Version)
+		}
+		l.Intervals = append(l.Intervals, i)
+		return nil
+	})
+}
+
+// samples reads the requests of a load that were kept one by one. Good ones say nothing of a load of which not all were kept, but
+// where the intervals of a load that was cut off are missing, they stand for them.
+func (r *Run) samples(l *Load, rel string) {
+	names := interned{}
+	whole := l.Closing == nil || l.Closing.SamplesKept == 0 || l.Closing.SamplesKept+l.Closing.FailuresKept >= l.Closing.Due
+	keep := func(s *Sample) error {
+		s.Class, s.Error = Class(names.text(string(s.Class))), names.text(s.Error)
+		s.Replica, s.Version = names.text(s.Replica), names.text(s.Version)
+		if whole || s.Class != OK {
+			l.Samples = append(l.Samples, *s)
+		}
+		return nil
+	}
+	eachLine(r, filepath.Join(rel, "samples.jsonl"), keep)
+	eachLine(r, filepath.Join(rel, "failures.jsonl"), keep)
+	slices.SortStableFunc(l.Samples, func(a, b Sample) int { return int(a.Seq - b.Seq) })
+	var end time.Duration
+	if n := len(l.Intervals); n > 0 {
+		end = l.Intervals[n-1].At + l.Intervals[n-1].Length
+	}
+	missing := slices.Collect(func(yield func(Sample) bool) {
+		for _, s := range l.Samples {
+			if s.Done >= end && !yield(s) {
+				return
+			}
+		}
+	})
+	if len(missing) == 0 || l.Closing != nil && l.Due() >= int64(len(l.Samples)) {
+		return
+	}
+	r.warn("%s: %d requests are not in its intervals, which end before: they are counted from its samples", rel, len(missing))
+	for _, i := range intervalsOf(missing, max(end, l.Begin)) {
+		l.total.Merge(i)
+		l.Intervals = append(l.Intervals, i)
+	}
+}
+
+// intervalsOf are the seconds of a load from an instant on whose samples are all there is.
+func intervalsOf(samples []Sample, begin time.Duration) (all []Interval) {
+	slices.SortFunc(samples, func(a, b Sample) int { return cmp.Compare(a.Done, b.Done) })
+	last := begin
+	for _, s := range samples {
+		for len(all) == 0 || s.Done >= all[len(all)-1].At+time.Second {
+			all = append(all, Interval{At: begin + time.Duration(len(all))*time.Second, Length: time.Second})
+		}
+		i := &all[len(all)-1]
+		if s.Class == OK {
+			i.MaxGap, last = max(i.MaxGap, s.Done-last), s.Done
+		}
+		i.Add(s)
+	}
+	if n := len(all); n > 0 {
+		all[n-1].Length = samples[len(samples)-1].Done - all[n-1].At
+	}
+	return all
+}
+
+// Add counts a request. The gap before it is the caller's to know.
+func (i *Interval) Add(s Sample) {
+	i.Due++
+	i.Bytes += s.Bytes
+	var part *Part
+	if s.Replica != "" || s.Version != "" {
+		part = i.Part(s.Replica, s.Version)
+	}
+	if s.Status > 0 {
+		i.Replicas = addCounts(i.Replicas, map[string]int64{s.Replica: 1})
+		i.Versions = addCounts(i.Versions, map[string]int64{s.Version: 1})
+	}
+	if s.Class != Dropped {
+		Observe(&i.Lag, s.Sent-s.Due)
+	}
+	if s.Class == OK {
+		i.OK++
+		i.Served = Succeeded(i.Served, s.Done)
+		Observe(&i.Response, s.Done-s.Due)
+		Observe(&i.Service, s.Done-s.Sent)
+		if part != nil {
+			part.OK++
+			Observe(&part.Response, s.Done-s.Due)
+		}
+		return
+	}
+	failure := map[Class]int64{s.Class: 1}
+	i.Failures = addCounts(i.Failures, failure)
+	if part != nil {
+		part.Failures = addCounts(part.Failures, failure)
+	}
+	if s.Class.GivenUp() {
+		Observe(&i.GivenUp, s.Done-s.Due)
+	}
+	if s.Class != Cancelled {
+		i.LastFail = max(i.LastFail, s.Done)
+	}
+}
+
+// interned keeps one copy of each text of a file.
+type interned map[string]string
+
+func (t interned) text(s string) string {
+	known, ok := t[s]
+	if !ok {
+		t[s] = s
+		return s
+	}
+	return known
 }
 
 func (r *Run) file(name string) []byte {
@@ -144,45 +308,64 @@ func (r *Run) warn(format string, args ...any) {
 }
 
 // readLines reads a file of JSON lines and leaves out what cannot be read.
-func readLines[T any](r *Run, name string) []T {
+func readLines[T any](r *Run, name string) (all []T) {
+	eachLine(r, name, func(v *T) error {
+		all = append(all, *v)
+		return nil
+	})
+	return all
+}
+
+// eachLine reads a file of JSON lines one by one. It leaves out, and names, what cannot be read, and values that take refuses.
+func eachLine[T any](r *Run, name string, take func(*T) error) {
 	f, err := os.Open(filepath.Join(r.Dir, name))
 	if err != nil {
 		r.warn("%v", err)
-		return nil
+		return
 	}
 	defer f.Close()
-	values, faults, err := DecodeLines[T](f)
+	faults, err := decodeEach(f, take)
 	for _, fault := range faults {
 		r.warn("%s:%s", name, fault)
 	}
 	if err != nil {
 		r.warn("%s: %v", name, err)
 	}
-	return values
 }
 
 // DecodeLines reads JSON values, one a line. A line that holds no T, and a last line that does not end, are left out and
 // described in faults as "line: why"; at most ten are described, the rest counted.
 func DecodeLines[T any](in io.Reader) (values []T, faults []string, err error) {
+	faults, err = decodeEach(in, func(v *T) error {
+		values = append(values, *v)
+		return nil
+	})
+	return values, faults, err
+}
+
+// decodeEach is DecodeLines, one value at a time.
+func decodeEach[T any](in io.Reader, take func(*T) error) (faults []string, err error) {
 	left := 0
 	fault := func(format string, args ...any) {
 		if left++; left <= 10 {
 			faults = append(faults, fmt.Sprintf(format, args...))
 		}
 	}
-	buf := bufio.NewReaderSize(in, 64<<10)
+	lines := lineReader{in: bufio.NewReaderSize(in, 64<<10)}
 	for n := 1; ; n++ {
-		line, readErr := buf.ReadBytes('\n')
+		line, readErr := lines.next()
 		if readErr == nil {
 			if line = bytes.TrimSpace(line); len(line) == 0 {
 				continue
 			}
 			var v T
-			if err := json.Unmarshal(line, &v); err != nil {
-				fault("%d: %v: left out", n, err)
-				continue
+			err := json.Unmarshal(line, &v)
+			if err == nil {
+				err = take(&v)
 			}
-			values = append(values, v)
+			if err != nil {
+				fault("%d: %v: left out", n, err)
+			}
 			continue
 		}
 		if len(line) > 0 {
@@ -192,10 +375,30 @@ func DecodeLines[T any](in io.Reader) (values []T, faults []string, err error) {
 			faults = append(faults, fmt.Sprintf("%d more lines left out", left-10))
 		}
 		if readErr != io.EOF {
-			return values, faults, readErr
+			return faults, readErr
 		}
-		return values, faults, nil
+		return faults, nil
 	}
+}
+
+// lineReader reads lines of any length into the same memory.
+type lineReader struct {
+	in   *bufio.Reader
+	long []byte
+}
+
+// next is the next line, which is valid until the one after it.
+func (r *lineReader) next() ([]byte, error) {
+	line, err := r.in.ReadSlice('\n')
+	if err != bufio.ErrBufferFull {
+		return line, err
+	}
+	r.long = append(r.long[:0], line...)
+	for err == bufio.ErrBufferFull {
+		line, err = r.in.ReadSlice('\n')
+		r.long = append(r.long, line...)
+	}
+	return r.long, err
 }
 
 // Objectives are the texts of the objectives by which the run is judged, as its run.begin event holds them under

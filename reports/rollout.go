@@ -96,6 +96,9 @@ func floored(v float64) string {
 // failureGroups are what failed, in words, the most first.
 func failureGroups(r *capacity.Rollout) (lines []string) {
 	for _, l := range r.Loads {
+		if l.Basis == capacity.FromSeconds {
+			lines = append(lines, l.Load+": more requests than were kept one by one, and no instants of events are in its record: its begin and end are known to the second")
+		}
 		for i, g := range l.Failures {
 			if i == mostFailureGroups {
 				n := int64(0)

@@ -22,29 +22,13 @@ func recordOf(samples []history.Sample, received map[int64]int64, begin, end tim
 		i := history.Interval{At: at, Length: min(time.Second, end-at)}
 		for ; len(samples) > 0 && samples[0].Done < at+time.Second; samples = samples[1:] {
 			s := samples[0]
-			i.Due++
-			i.Bytes += s.Bytes
 			i.Received += received[s.Seq]
-			part := history.Part{OK: 1}
 			if s.Class == history.OK {
-				i.OK++
-				history.Observe(&i.Response, s.Done-s.Due)
-				history.Observe(&i.Service, s.Done-s.Sent)
-				history.Observe(&part.Response, s.Done-s.Due)
-				i.MaxGap = max(i.MaxGap, s.Done-last)
-				last = s.Done
-				i.Served = history.Succeeded(i.Served, s.Done)
+				i.MaxGap, last = max(i.MaxGap, s.Done-last), s.Done
 			} else {
-				part = history.Part{Failures: map[history.Class]int64{s.Class: 1}}
-				i.Merge(history.Interval{At: at, Failures: part.Failures})
 				closing.Failed++
-				i.LastFail = s.Done
 			}
-			history.Observe(&i.Lag, s.Sent-s.Due)
-			if s.Status > 0 {
-				i.Merge(history.Interval{At: at, Replicas: map[string]int64{s.Replica: 1}, Versions: map[string]int64{s.Version: 1}})
-				i.Part(s.Replica, s.Version).Merge(part)
-			}
+			i.Add(s)
 		}
 		closing.MaxGap = max(closing.MaxGap, i.MaxGap)
 		closing.Due += i.Due
@@ -165,8 +149,8 @@ func same(t *rapid.T, got, want history.Interval) {
 			}
 			return maps.Collect(h.ForEachBucket)
 		}
-		all = append(all, flat(i.Response), flat(i.Service), flat(i.GivenUp), flat(i.Lag))
-		i.Response, i.Service, i.GivenUp, i.Lag, i.MaxGap = nil, nil, nil, nil, 0
+		all = append(all, flat(i.Response), flat(i.Service), flat(i.GivenUp), flat(i.Lag), flat(i.Late))
+		i.Response, i.Service, i.GivenUp, i.Lag, i.Late, i.MaxGap = nil, nil, nil, nil, nil, 0
 		i.Parts = slices.Clone(i.Parts)
 		for n := range i.Parts {
 			all = append(all, flat(i.Parts[n].Response))

@@ -16,7 +16,7 @@ type recording struct {
 	st       *stage
 	service  string
 	workload loadgen.Workload
-	edges    history.Edges
+	edges    *history.Edges // of the service: a disturbance lasts until the last failure of any of its loads
 }
 
 // record begins the record of a load of a service.
@@ -28,15 +28,12 @@ func (st *stage) record(service string, w loadgen.Workload) (*recording, error) 
 	spec.Service = service
 	st.mu.Lock()
 	spec.Step = st.step + 1
+	r := &recording{st: st, service: service, workload: w, edges: st.edgesOf(service)}
 	st.mu.Unlock()
-	r := &recording{st: st, service: service, workload: w}
 	if r.LoadWriter, err = st.writer.Load(spec); err != nil {
 		return nil, err
 	}
 	st.event(history.Event{Kind: history.LoadBegin, Service: service, Detail: map[string]string{"name": w.Name}})
-	st.mu.Lock()
-	st.playing[r] = true
-	st.mu.Unlock()
 	return r, nil
 }
 
@@ -46,9 +43,6 @@ func (r *recording) play(ctx context.Context, rec loadgen.Recorder) (history.Loa
 	if err != nil {
 		err = fmt.Errorf("load %s: %w", r.workload.Name, err)
 	}
-	r.st.mu.Lock()
-	delete(r.st.playing, r)
-	r.st.mu.Unlock()
 	return end, errors.Join(err, r.End(end))
 }
 
@@ -62,7 +56,7 @@ func (r *recording) over(err error) {
 }
 
 // Edges are the instants at which something happened to the load's service.
-func (r *recording) Edges() *history.Edges { return &r.edges }
+func (r *recording) Edges() *history.Edges { return r.edges }
 
 // Interval shows the record to the watch of the service, if there is one.
 func (r *recording) Interval(i history.Interval) error {
@@ -70,6 +64,14 @@ func (r *recording) Interval(i history.Interval) error {
 		w.add(i)
 	}
 	return r.LoadWriter.Interval(i)
+}
+
+// edgesOf are a service's. st.mu is held.
+func (st *stage) edgesOf(service string) *history.Edges {
+	if st.edges[service] == nil {
+		st.edges[service] = &history.Edges{}
+	}
+	return st.edges[service]
 }
 
 // divide makes the loads of a service count apart what fell due before and after an event of a disturbance: its begin, what it did to
@@ -80,14 +82,14 @@ func (st *stage) divide(e history.Event) {
 	switch {
 	case e.Kind == history.StepBegin && e.Detail["disturbance"] != "":
 		st.disturbed[e.Service] = true
+		st.edgesOf(e.Service).Add(e.At)
 	case e.Kind == history.StepEnd:
+		for service := range st.disturbed {
+			st.edgesOf(service).Add(e.At)
+		}
 	case strings.HasPrefix(string(e.Kind), "task."), strings.HasPrefix(string(e.Kind), "rollout."):
-	default:
-		return
-	}
-	for r := range st.playing {
-		if st.disturbed[r.service] && (e.Service == r.service || e.Kind == history.StepEnd) {
-			r.edges.Add(e.At)
+		if st.disturbed[e.Service] {
+			st.edgesOf(e.Service).Add(e.At)
 		}
 	}
 }

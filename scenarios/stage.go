@@ -31,15 +31,15 @@ type stage struct {
 	step     int // 0-based, in force
 	progress progress
 	warned   map[string]bool
-	watch    *watch // who is shown requests; nil: nobody
-	playing  map[*recording]bool
+	watch    *watch                    // who is shown requests; nil: nobody
+	edges    map[string]*history.Edges // by service
 
 	disturbed map[string]bool // services to which a step has done something
 }
 
 func newStage(s Scenario, cfg Config) *stage {
 	st := &stage{scenario: s, cluster: cfg.Cluster, writer: cfg.Writer, start: cfg.Start, playLoad: cfg.Play, app: copied(s.App), step: -1,
-		warned: map[string]bool{}, previous: map[string]cluster.Service{}, playing: map[*recording]bool{}, disturbed: map[string]bool{}, progress: newProgress(s, cfg.Progress)}
+		warned: map[string]bool{}, previous: map[string]cluster.Service{}, edges: map[string]*history.Edges{}, disturbed: map[string]bool{}, progress: newProgress(s, cfg.Progress)}
 	if st.playLoad == nil {
 		st.playLoad = loadgen.Run
 	}

@@ -55,9 +55,6 @@ func (s *Attack) name() string {
 	return s.Service
 }
 
-// mostAttackSamples are the requests that are kept one by one: a rollout is judged by them.
-const mostAttackSamples = 500_000
-
 func (s *Attack) check(p *plan) {
 	p.running()
 	p.service(s.Service, &s.Service)
@@ -102,9 +99,9 @@ func (s *Attack) play(ctx context.Context, st *stage) error {
 	}
 	w := loadgen.Workload{
 		Name: s.name(), Targets: []loadgen.Target{target}, Schedule: s.Rate, Duration: s.For, Patience: s.Patience,
-		Reuse:      loadgen.Reuse{PerRequest: !s.Reuse},
-		Timeouts:   loadgen.Timeouts{Connect: s.Timeout, Header: s.Timeout, Body: s.Timeout},
-		MaxSamples: mostAttackSamples, Seed: st.scenario.Seed,
+		Reuse:    loadgen.Reuse{PerRequest: !s.Reuse},
+		Timeouts: loadgen.Timeouts{Connect: s.Timeout, Header: s.Timeout, Body: s.Timeout},
+		Seed:     st.scenario.Seed,
 	}
 	if s.For == 0 {
 		w.Duration = longest

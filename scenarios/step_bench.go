@@ -138,7 +138,6 @@ func (s *Bench) play(ctx context.Context, st *stage) error {
 			if open {
 				w.Duration = longest
 			}
-			w.MaxSamples = mostAttackSamples
 			st.loadBeside(ctx, s.Service, w, open)
 			continue
 		}

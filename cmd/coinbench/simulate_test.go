@@ -5,15 +5,17 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"coinbench/capacity"
 	"coinbench/cluster/sim"
 	"coinbench/history"
+	"coinbench/loadgen"
 	"coinbench/scenarios"
 )
 
-// simulate plays a scenario in virtual time, and returns what it left.
-func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]string) (*history.Run, *capacity.Analysis) {
+// simulate plays a scenario in virtual time, and returns what it left. change alters its loads before they are played.
+func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]string, change ...func(*loadgen.Workload)) (*history.Run, *capacity.Analysis) {
 	t.Helper()
 	p := process{env: os.LookupEnv}
 	s, err := parseScenario(p, "test.yaml", source, sets)
@@ -27,7 +29,14 @@ func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(), Play: scenarios.SimulatedLoads(c)}); err != nil {
+	simulated := scenarios.SimulatedLoads(c)
+	play := func(ctx context.Context, w loadgen.Workload, origin time.Time, rec loadgen.Recorder) (history.LoadEndRecord, error) {
+		for _, f := range change {
+			f(&w)
+		}
+		return simulated(ctx, w, origin, rec)
+	}
+	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(), Play: play}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
