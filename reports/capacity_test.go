@@ -107,3 +107,43 @@ func TestProof(t *testing.T) {
 		t.Error("nothing measured holds")
 	}
 }
+
+// A verified plan passes where its target is out of the measurement's error or met exactly, and is not decided where the error does not tell.
+func TestVerified(t *testing.T) {
+	margin := func(v float64) *float64 { return &v }
+	row := func(measured, off float64) Verified {
+		return Verified{Row: ProofRow{Measured: measured, Margin: margin(off)}, Target: 40, Length: 20 * time.Second}
+	}
+	objective := func(measured, off float64) Verified {
+		v := row(41, .1)
+		v.SLO, v.SLOS, v.SLOLimitS, v.SLOMet, v.SLOMargin = "p90 <= 50ms", measured, .05, measured <= .05, margin(off)
+		return v
+	}
+	disturbed := row(41, .1)
+	disturbed.Invalid = "other programs were busy"
+	for _, c := range []struct {
+		name string
+		v    Verified
+		want capacity.Outcome
+	}{
+		{"more by more than the error", row(41, .9), capacity.OutcomePass},
+		{"exactly", row(40, 0), capacity.OutcomePass},
+		{"exactly, but for rounding", row(39.97, .1), capacity.OutcomePass},
+		{"less by more than the error", row(39, .5), capacity.OutcomeFail},
+		{"less by less than the error", row(39.5, .6), capacity.OutcomeInconclusive},
+		{"more by less than the error", row(40.5, .6), capacity.OutcomeInconclusive},
+		{"no interval", Verified{Row: ProofRow{Measured: 45}, Target: 40}, capacity.OutcomeInconclusive},
+		{"disturbed", disturbed, capacity.OutcomeInvalid},
+		{"objective met", objective(.04, .005), capacity.OutcomePass},
+		{"objective not met", objective(.06, .005), capacity.OutcomeFail},
+		{"objective within the error", objective(.048, .005), capacity.OutcomeInconclusive},
+	} {
+		if got := c.v.Verdict(); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+	var b bytes.Buffer
+	if err := VerifiedText(&b, row(39.5, .6), "sim", TextOptions{}); err != nil || !strings.Contains(b.String(), "measure for longer: --for 40s") {
+		t.Errorf("%v: %s", err, b.String())
+	}
+}

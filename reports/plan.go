@@ -73,6 +73,10 @@ type Verified struct {
 	SLO     string  `json:"slo,omitempty"`
 	SLOMet  bool    `json:"slo_met"`
 	SLOS    float64 `json:"slo_measured_s,omitempty"`
+
+	SLOLimitS float64          `json:"slo_limit_s,omitempty"`
+	SLOMargin *float64         `json:"slo_margin_s,omitempty"` // half the width of the 95 % interval of a run, from the simulated ones
+	Outcome   capacity.Outcome `json:"outcome"`                // Verdict
 }
 
 // Verdict is PASS where the target was met: the rate, and the objective where there is one. It is INCONCLUSIVE where the target lies within
@@ -81,16 +85,23 @@ func (v Verified) Verdict() capacity.Outcome {
 	switch r := v.Row; {
 	case v.Invalid != "":
 		return capacity.OutcomeInvalid
-	case v.SLO != "" && !v.SLOMet:
+	case v.SLO != "" && !v.SLOMet && !v.nearly():
 		return capacity.OutcomeFail
 	case r.Margin == nil:
 		return capacity.OutcomeInconclusive
 	case r.Measured+*r.Margin < v.Target*(1-model.Tie):
 		return capacity.OutcomeFail
+	case v.SLO != "" && v.nearly():
+		return capacity.OutcomeInconclusive
 	case r.Measured-*r.Margin >= v.Target*(1-model.Tie), r.Measured >= v.Target*(1-model.Tie) && *r.Margin <= smallMargin*v.Target:
 		return capacity.OutcomePass
 	}
 	return capacity.OutcomeInconclusive
+}
+
+// nearly says whether the objective's limit lies within the error of the measurement.
+func (v Verified) nearly() bool {
+	return v.SLOMargin != nil && math.Abs(v.SLOS-v.SLOLimitS) < *v.SLOMargin
 }
 
 // smallMargin is the error, as a share of the target, that is as good as none.
@@ -106,6 +117,15 @@ func (v Verified) decides() time.Duration {
 	return time.Duration(math.Ceil(1.2*times*times*v.Length.Seconds()/10)) * 10 * time.Second
 }
 
+// plusMinusMS writes seconds as milliseconds with half the width of their interval.
+func plusMinusMS(s float64, margin *float64) string {
+	if margin != nil {
+		m := 1000 * *margin
+		margin = &m
+	}
+	return plusMinus(1000*s, margin) + " ms"
+}
+
 // VerifiedText writes the end of the loop: predicted against measured.
 func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error {
 	t := newTextWriter(o)
@@ -117,10 +137,13 @@ func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error 
 	}
 	if v.SLO != "" {
 		word := "met"
-		if !v.SLOMet {
+		switch {
+		case v.nearly():
+			word = t.style("33", "INCONCLUSIVE") + ": the limit lies within the error of the measurement"
+		case !v.SLOMet:
 			word = "not met"
 		}
-		t.line("  objective %s: measured %s, %s", v.SLO, ms(v.SLOS), word)
+		t.line("  objective %s: measured %s, %s", v.SLO, plusMinusMS(v.SLOS, v.SLOMargin), word)
 	}
 	if r.Doubt != "" {
 		t.line("  %s: %s", t.style("33", "doubt"), r.Doubt)

@@ -120,6 +120,8 @@ type Candidate struct {
 	Setting    Setting    `json:"setting"`
 	Cost       float64    `json:"cost"`
 	Prediction Prediction `json:"prediction"`
+	// WaitSD is the standard deviation of the objective's statistic over single runs, in seconds; 0 without an objective.
+	WaitSD float64 `json:"objective_spread_s,omitempty"`
 }
 
 // Plan is the answer to a Goal.
@@ -246,9 +248,9 @@ func why(best, second Candidate) string {
 	a, b := best.Prediction, second.Prediction
 	switch d := a.HashRate - b.HashRate; {
 	case math.Abs(d) <= max(Tie*a.HashRate, 2*math.Hypot(a.Spread/math.Sqrt(float64(a.Runs)), b.Spread/math.Sqrt(float64(b.Runs)))):
-		return fmt.Sprintf("it costs and makes the same, with more replicas or no fewer (%s)", text)
+		return fmt.Sprintf("it costs and makes the same (%s)", text)
 	case d < 0:
-		return fmt.Sprintf("it costs the same and makes more, with more replicas (%s)", text)
+		return fmt.Sprintf("it makes more and costs the same, with more replicas (%s)", text)
 	}
 	return fmt.Sprintf("it costs the same (%s) and makes less", text)
 }

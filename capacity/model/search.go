@@ -47,6 +47,9 @@ const (
 	fewRuns  = 4  // of a candidate that is clearly out
 	sureRuns = 12 // of one that is in
 	mostRuns = 48 // of one on the edge; half as many for what visitors wait
+
+	edgeHashes = 40_000 // and as many runs, up to edgeRuns, as make these, so that a low rate is known as well as a high one
+	edgeRuns   = 400
 )
 
 func (x *searcher) setting(at replicas) Setting {
@@ -60,7 +63,19 @@ func (x *searcher) candidate(at replicas) (Candidate, error) {
 	s, o := x.setting(at), x.options
 	o.Runs = len(x.samples[at].trials)
 	p, err := x.model.Predict(s, o)
-	return Candidate{Setting: s, Cost: x.goal.price(s), Prediction: p}, err
+	c := Candidate{Setting: s, Cost: x.goal.price(s), Prediction: p}
+	if x.goal.SLO != nil {
+		c.WaitSD = stat.StdDev(x.waits(x.samples[at]), nil)
+	}
+	return c, err
+}
+
+// waits is the objective's statistic of each run.
+func (x *searcher) waits(v *sample) []float64 {
+	return v.values(func(t trial) float64 {
+		one, _ := x.goal.SLO.Of(capacity.NewLatency(t.waits))
+		return one
+	})
 }
 
 // play has at least some runs of a setting.
@@ -97,15 +112,16 @@ func meanOf(values []float64) (mean, err float64) {
 
 // makes says whether a setting makes a rate, in as many runs as it takes to know.
 func (x *searcher) makes(at replicas, need float64) (bool, error) {
-	for runs := fewRuns; ; runs += fewRuns {
+	for runs := fewRuns; ; runs += max(fewRuns, runs/4) {
 		v, err := x.play(at, runs)
 		if err != nil {
 			return false, err
 		}
+		most := min(edgeRuns, max(mostRuns, int(edgeHashes/(need*v.options.Length.Seconds()))))
 		mean, off := meanOf(v.rates())
 		yes := mean >= need*(1-Tie)
-		sure := math.Abs(mean-need) > off || off <= Tie*need
-		if sure && (!yes || len(v.trials) >= sureRuns) || len(v.trials) >= mostRuns {
+		sure := math.Abs(mean-need*(1-Tie)) > off
+		if sure && (!yes || len(v.trials) >= sureRuns) || len(v.trials) >= most {
 			if !yes {
 				x.misses = append(x.misses, miss{at, max(mean+off, mean*(1+slack))})
 			}
@@ -126,10 +142,7 @@ func (x *searcher) serves(at replicas) (bool, error) {
 			return false, err
 		}
 		value, ok := slo.Of(v.visitors())
-		_, off := meanOf(v.values(func(t trial) float64 {
-			one, _ := slo.Of(capacity.NewLatency(t.waits))
-			return one
-		}))
+		_, off := meanOf(x.waits(v))
 		yes := ok && value <= slo.AtMostS
 		if math.Abs(value-slo.AtMostS) > off && (!yes || len(v.trials) >= sureRuns) || len(v.trials) >= mostRuns/2 {
 			if value > slo.AtMostS*(1+slack)+off {

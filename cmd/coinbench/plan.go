@@ -95,7 +95,7 @@ the error of the measurement.`,
 				err = unmeasured(reports.VerifiedText(p.stdout, *verified, where.name, textOptions(p)))
 			}
 			if err == nil && verified != nil {
-				return exit(verified.Verdict().ExitCode())
+				return exit(verified.Outcome.ExitCode())
 			}
 			return err
 		},
@@ -188,7 +188,9 @@ func verifyPlan(p process, m model.Model, plan model.Plan, length time.Duration,
 		l := a.Load("probe-probed").Response
 		v.SLO, v.SLOMet = s.String(), s.Met(l)
 		v.SLOS, _ = s.Of(l)
+		v.SLOLimitS, v.SLOMargin = s.AtMostS, capacity.Margin(plan.Best.WaitSD, plan.Best.Prediction.Runs)
 	}
+	v.Outcome = v.Verdict()
 	return v, nil
 }
 
