@@ -31,6 +31,20 @@ type Latency struct {
 	P99S    float64 `json:"p99_s"`
 	P999S   float64 `json:"p99_9_s"`
 	MaxS    float64 `json:"max_s"`
+
+	steps []step // of the distribution, ascending
+}
+
+// step says that a share of the requests took at most a time.
+type step struct{ share, s float64 }
+
+// percentile is the time, in seconds, that a percentage of the requests took at most; MaxS where that is beyond what is known.
+func (l *Latency) percentile(percent float64) float64 {
+	i, _ := slices.BinarySearchFunc(l.steps, percent/100*(1-tie), func(s step, share float64) int { return cmp.Compare(s.share, share) })
+	if i == len(l.steps) {
+		return l.MaxS
+	}
+	return l.steps[i].s
 }
 
 // AtLeast says whether the percentile (0..100; 100 for the maximum and the mean) is only a lower bound.
@@ -75,6 +89,9 @@ func newLatency(ascending []tied, exact bool) *Latency {
 		for len(wanted) > 0 && reached*1000 >= wanted[0].tenths*float64(n)*(1-tolerance) {
 			*wanted[0].to = t.s
 			wanted = wanted[1:]
+		}
+		if t.answered > 0 {
+			l.steps = append(l.steps, step{reached / float64(n), t.s})
 		}
 		left -= t.answered
 		if t.givenUp > 0 && left > t.givenUp {

@@ -18,7 +18,7 @@ import (
 //	objective = metric [ "(" [ name { "," name } ] ")" ] ( op value | "within" value ".." value ) [ "±0" ]
 //	op        = "==" | "!=" | "<" | "<=" | ">" | ">="
 //	name      = a window's or a load's name, or a service's: letters, digits, "_", "-", ".", "/"
-//	value     = a number; for latencies a duration such as 800ms; for bottleneck a service's name
+//	value     = a number; for latencies a duration such as 800ms; for shares also a percentage such as 0.1%; for bottleneck a service's name
 //
 // e.g. hash_rate(saturated) within 9.3..10.05, errors == 0, p99(rng-bench/c50) <= 1.2s, bottleneck(saturated) == rng.
 type Objective struct {
@@ -67,7 +67,7 @@ func (e *ParseError) Error() string { return fmt.Sprintf("column %d: %s", e.Colu
 type metric struct {
 	name string
 	args []argument
-	unit string // "", "s" (a duration) or "word"
+	unit string // "", "s" (a duration), "share" (0 to 1) or "word"
 	doc  string
 	// value returns what was measured; an error says why nothing was.
 	value func(a *Analysis, args []string) (float64, error)
@@ -79,6 +79,9 @@ type metric struct {
 	// estimate is the value with its error, of what was found; nil: the metric is a count or an observation, which has none.
 	estimate func(a *Analysis, args []string) *Estimate
 	whole    bool // about the whole run: only a whole run can pass
+	count    bool // of things: a whole number
+	signed   bool // it may be below 0
+	below1   bool // a share that is never 1
 }
 
 type argument string
@@ -108,6 +111,8 @@ func Metrics() []Metric {
 			unit = strings.Join(m.words[:len(m.words)-1], ", ") + " or " + m.words[len(m.words)-1]
 		case "s":
 			unit = "duration"
+		case "share":
+			unit = "share, 0 to 1 or in %"
 		case "":
 			unit = "number"
 		}
@@ -137,15 +142,7 @@ func metrics() []metric {
 			return get(win)
 		}
 	}
-	l := func(get func(*LoadResult) (float64, error)) func(*Analysis, []string) (float64, error) {
-		return func(a *Analysis, args []string) (float64, error) {
-			load, err := a.load(args[0])
-			if err != nil {
-				return 0, err
-			}
-			return get(load)
-		}
-	}
+	l := ofLoad
 	r := func(name, unit, doc string, get func(*Rollout) (float64, error)) metric {
 		return metric{name: name, args: []argument{rolloutArg}, unit: unit, doc: doc, value: func(a *Analysis, args []string) (float64, error) {
 			found, err := a.rollout(args[0])
@@ -155,26 +152,10 @@ func metrics() []metric {
 			return get(found)
 		}}
 	}
-	ofLoad := func(name string) func(*Analysis, []string) *Estimate {
-		return func(a *Analysis, args []string) *Estimate { return a.Load(args[0]).Estimates[name] }
-	}
-	latency := func(name, what string, percentile float64, get func(*Latency) float64) metric {
-		return metric{name: name, args: []argument{loadArg}, unit: "s",
-			doc: what + " of the response times (from due to done) of a load's good requests; one that was given up counts as at least its age.",
-			between: func(r *LoadResult, _ Objective, x float64) (float64, float64, string) {
-				if r.Response.AtLeast(percentile) {
-					return x, math.Inf(1), "at least this, for some requests were given up without an answer"
-				}
-				late, why := r.late(percentile)
-				return x - late, x, why
-			},
-			estimate: ofLoad(name),
-			value: l(func(r *LoadResult) (float64, error) {
-				if r.Response == nil {
-					return 0, errors.New("no request of the load succeeded")
-				}
-				return get(r.Response), nil
-			})}
+	counted := func(name, doc string, get func(*Rollout) (float64, error)) metric {
+		m := r(name, "", doc, get)
+		m.count = true
+		return m
 	}
 	rate := func(name, what, doc string, get func(*Window) *Estimate) metric {
 		return metric{name: name, args: []argument{windowArg}, doc: doc,
@@ -187,7 +168,7 @@ func metrics() []metric {
 			estimate: func(a *Analysis, args []string) *Estimate { return get(a.Window(args[0])) }}
 	}
 	lost := func(name, doc string, value func(*Window) *float64, err func(w, before *Window) float64) metric {
-		return metric{name: name, args: []argument{windowArg}, doc: doc,
+		return metric{name: name, args: []argument{windowArg}, doc: doc, signed: true,
 			value: w(func(win *Window) (float64, error) {
 				if v := value(win); v != nil {
 					return *v, nil
@@ -202,7 +183,7 @@ func metrics() []metric {
 	return []metric{
 		rate("hash_rate", "hash rate", "Hashes per second in a window, from the workers' own counters.", func(w *Window) *Estimate { return w.HashRate }),
 		rate("coin_rate", "coin rate", "Coins (hashes that begin with 0, one in sixteen) per second in a window.", func(w *Window) *Estimate { return w.CoinRate }),
-		{name: "utilisation", args: []argument{windowArg, serviceArg}, doc: "Busy share of a service's slots in a window, 0 to 1.",
+		{name: "utilisation", args: []argument{windowArg, serviceArg}, unit: "share", doc: "Busy share of a service's slots in a window, 0 to 1.",
 			value: func(a *Analysis, args []string) (float64, error) {
 				win, err := a.window(args[0])
 				if err != nil {
@@ -229,7 +210,7 @@ func metrics() []metric {
 				}
 				return win.Bottleneck.Limit, nil
 			}},
-		{name: "errors", whole: true, doc: "The workers' exceptions and the failed requests of all loads, in the whole run.",
+		{name: "errors", whole: true, count: true, doc: "The workers' exceptions and the failed requests of all loads, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if a.Validity.Readings == 0 && a.Validity.Requests == 0 {
 					return 0, errors.New("nothing was measured")
@@ -240,7 +221,7 @@ func metrics() []metric {
 				}
 				return n, nil
 			}},
-		{name: "errors", args: []argument{eitherArg}, doc: "The workers' exceptions in a window, or the failed requests of a load.",
+		{name: "errors", args: []argument{eitherArg}, count: true, doc: "The workers' exceptions in a window, or the failed requests of a load.",
 			value: func(a *Analysis, args []string) (float64, error) {
 				if a.Window(args[0]) != nil {
 					win, err := a.window(args[0])
@@ -261,9 +242,19 @@ func metrics() []metric {
 				}
 				return 0, fmt.Errorf("the run has no window and no load %q", args[0])
 			}, between: failuresBetween},
-		{name: "failures", args: []argument{loadArg}, doc: "Requests of a load that failed or were dropped, and those without an answer at its end that were older than its patience; younger ones are left out.",
+		{name: "failures", args: []argument{loadArg}, count: true, doc: "Requests of a load that failed or were dropped, and those without an answer at its end that were older than its patience; younger ones are left out.",
 			value: l((*LoadResult).failed), between: failuresBetween},
-		{name: "lost", whole: true, doc: "Hashes that an exception took before they were counted, in the whole run.",
+		{name: "failure_ratio", args: []argument{loadArg}, unit: "share", doc: "Share of a load's requests that are among its failures.",
+			value: l(func(r *LoadResult) (float64, error) {
+				n, err := r.failed()
+				return n / float64(max(1, r.Requests-r.LeftOut)), err
+			}),
+			between: func(r *LoadResult, o Objective, x float64) (low, high float64, why string) {
+				n := float64(max(1, r.Requests-r.LeftOut))
+				low, high, why = failuresBetween(r, o, x*n)
+				return low / n, x, why
+			}},
+		{name: "lost", whole: true, count: true, doc: "Hashes that an exception took before they were counted, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if !a.Reconciliation.Possible {
 					return 0, errors.New("the counters of the workers and of hasher were not read")
@@ -275,15 +266,11 @@ func metrics() []metric {
 		lost("lost_to_backoff", "The hashes that workers would have made, at the hash rate of the window before, in the time for which they waited after errors: what the back-off costs.",
 			func(w *Window) *float64 { return w.LostToBackoff }, func(w, before *Window) float64 { return w.SilentS / float64(max(1, before.workers())) }),
 		{name: "throughput", args: []argument{loadArg}, doc: "Good requests per second of a load, from its first request to its last answer.",
-			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil }), estimate: ofLoad("throughput")},
+			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil }), estimate: estimateOf("throughput")},
 		latency("mean", "Mean", 100, func(l *Latency) float64 { return l.MeanS }),
-		latency("p50", "Median", 50, func(l *Latency) float64 { return l.P50S }),
-		latency("p90", "90th percentile", 90, func(l *Latency) float64 { return l.P90S }),
-		latency("p95", "95th percentile", 95, func(l *Latency) float64 { return l.P95S }),
-		latency("p99", "99th percentile", 99, func(l *Latency) float64 { return l.P99S }),
-		latency("p99.9", "99.9th percentile", 99.9, func(l *Latency) float64 { return l.P999S }),
+		percentile("p50", 50), percentile("p90", 90), percentile("p95", 95), percentile("p99", 99), percentile("p99.9", 99.9),
 		latency("max", "Maximum", 100, func(l *Latency) float64 { return l.MaxS }),
-		{name: "availability", args: []argument{loadArg}, doc: "What the requests of a load prove of the share that is answered well: the lower bound at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N prove about 1 - 3/N.",
+		{name: "availability", args: []argument{loadArg}, unit: "share", below1: true, doc: "What the requests of a load prove of the share that is answered well: the lower bound at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N prove about 1 - 3/N.",
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Available.Requests == 0 {
 					return 0, errNoRequest
@@ -315,9 +302,9 @@ func metrics() []metric {
 			return *r.DurationS, nil
 		}),
 		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Rollout) (float64, error) { return r.MixedS, nil }),
-		r("least_serving", "", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.", func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
+		counted("least_serving", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.", func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
 		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.", func(r *Rollout) (float64, error) { return r.ExtraReplicaS, nil }),
-		r("lost_requests", "", "Requests of all loads that failed because of a rollout or a fault, as long as it was felt.", func(r *Rollout) (float64, error) {
+		counted("lost_requests", "Requests of all loads that failed because of a rollout or a fault, as long as it was felt.", func(r *Rollout) (float64, error) {
 			if len(r.Loads) == 0 {
 				return 0, errors.New("no load asked the service then")
 			}
@@ -339,6 +326,64 @@ func metrics() []metric {
 				return max(x-late, 0), x, why
 			}},
 	}
+}
+
+// ofLoad is a metric of a load that may be used.
+func ofLoad(get func(*LoadResult) (float64, error)) func(*Analysis, []string) (float64, error) {
+	return func(a *Analysis, args []string) (float64, error) {
+		load, err := a.load(args[0])
+		if err != nil {
+			return 0, err
+		}
+		return get(load)
+	}
+}
+
+func estimateOf(name string) func(*Analysis, []string) *Estimate {
+	return func(a *Analysis, args []string) *Estimate { return a.Load(args[0]).Estimates[name] }
+}
+
+// latency is a metric of a load's response times; beyond the percentile, 100 for the mean and the maximum, it may be a lower bound.
+func latency(name, what string, percentile float64, get func(*Latency) float64) metric {
+	return metric{name: name, args: []argument{loadArg}, unit: "s",
+		doc: what + " of the response times (from due to done) of a load's good requests; one that was given up counts as at least its age.",
+		between: func(r *LoadResult, _ Objective, x float64) (float64, float64, string) {
+			if r.Response.AtLeast(percentile) {
+				return x, math.Inf(1), "at least this, for some requests were given up without an answer"
+			}
+			late, why := r.late(percentile)
+			return x - late, x, why
+		},
+		estimate: estimateOf(name),
+		value: ofLoad(func(r *LoadResult) (float64, error) {
+			if r.Response == nil {
+				return 0, errors.New("no request of the load succeeded")
+			}
+			return get(r.Response), nil
+		})}
+}
+
+func percentile(name string, percent float64) metric {
+	what := strconv.FormatFloat(percent, 'g', -1, 64) + "th percentile"
+	if percent == 50 {
+		what = "Median"
+	}
+	return latency(name, what, percent, func(l *Latency) float64 { return l.percentile(percent) })
+}
+
+// metricsNamed are the rows of a name, which may be any percentile's.
+func metricsNamed(name string) (named []metric) {
+	for _, m := range metrics() {
+		if m.name == name {
+			named = append(named, m)
+		}
+	}
+	if number, ok := strings.CutPrefix(name, "p"); ok && named == nil {
+		if p, err := strconv.ParseFloat(number, 64); err == nil && p > 0 && p < 100 && strings.Trim(number, "0123456789.") == "" {
+			named = append(named, percentile(name, p))
+		}
+	}
+	return named
 }
 
 var errNoRequest = errors.New("the load made no request of which anything is known")
@@ -446,12 +491,7 @@ func (p *parser) objective(o *Objective) error {
 	p.space()
 	at := p.pos
 	o.Metric = p.run(func(r rune) bool { return inWord(r) || r == '.' })
-	var named []metric
-	for _, m := range metrics() {
-		if m.name == o.Metric {
-			named = append(named, m)
-		}
-	}
+	named := metricsNamed(o.Metric)
 	if len(named) == 0 {
 		var all []string
 		for _, m := range metrics() {
@@ -530,6 +570,8 @@ func (p *parser) objective(o *Objective) error {
 		return p.end()
 	}
 	var err error
+	p.space()
+	from := p.pos
 	if o.Low, err = p.value(m); err != nil {
 		return err
 	}
@@ -549,8 +591,46 @@ func (p *parser) objective(o *Objective) error {
 			return p.fail(at, "the range is empty: its upper end is below its lower end")
 		}
 	}
+	if !o.possible(m) {
+		return p.fail(from, "%s can never be %s %s; accepted: %s", o.Metric, o.Op, strings.TrimSpace(string(p.text[from:p.pos])), accepted(m))
+	}
 	o.Exact = p.exact()
 	return p.end()
+}
+
+// possible says whether any value that the metric can have meets the objective: one that nothing can meet is a mistake.
+func (o Objective) possible(m metric) bool {
+	least, most := 0.0, math.Inf(1)
+	if m.signed {
+		least = math.Inf(-1)
+	}
+	if m.unit == "share" {
+		if most = 1; m.below1 {
+			most = math.Nextafter(1, 0)
+		}
+	}
+	low, high := least, most // what meets the objective, ends included
+	switch o.Op {
+	case "==":
+		low, high = o.Low, o.Low
+	case "<":
+		high = math.Nextafter(o.Low, math.Inf(-1))
+	case "<=":
+		high = o.Low
+	case ">":
+		low = math.Nextafter(o.Low, math.Inf(1))
+	case ">=":
+		low = o.Low
+	case "within":
+		low, high = o.Low, o.High
+	case "!=":
+		return true
+	}
+	low, high = max(low, least), min(high, most)
+	if m.count {
+		low, high = math.Ceil(low), math.Floor(high)
+	}
+	return low <= high
 }
 
 // exact reads ±0, which refuses that the measurement's error is taken into account.
@@ -596,6 +676,10 @@ func (p *parser) value(m metric) (float64, error) {
 		p.pos++
 	}
 	text := string(p.text[begin:p.pos])
+	if rest := strings.TrimLeft(string(p.text[p.pos:]), " "); m.unit == "share" && text != "" && strings.HasPrefix(rest, "%") {
+		p.pos = len(p.text) - len([]rune(rest)) + 1
+		text += "%"
+	}
 	if text == "" {
 		return 0, p.fail(at, "%s; accepted: %s", p.found(), accepted(m))
 	}
@@ -606,18 +690,32 @@ func (p *parser) value(m metric) (float64, error) {
 		}
 		return d.Seconds(), nil
 	}
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+	number, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) || percent && m.unit != "share" {
 		return 0, p.fail(at, "%q is no number; accepted: %s", text, accepted(m))
+	}
+	if percent {
+		v /= 100
 	}
 	return v, nil
 }
 
+// accepted says what a metric is compared with.
 func accepted(m metric) string {
-	if m.unit == "s" {
+	switch {
+	case m.below1:
+		return "a share from 0 to less than 1, such as 0.999 or 99.9%"
+	case m.unit == "share":
+		return "a share from 0 to 1, such as 0.95 or 95%"
+	case m.unit == "s":
 		return "a duration such as 800ms or 1.2s"
+	case m.count:
+		return "a whole number, at least 0"
+	case m.signed:
+		return "a number such as 9.3"
 	}
-	return "a number such as 9.3"
+	return "a number such as 9.3, at least 0"
 }
 
 func syntaxes(named []metric) string {
@@ -637,8 +735,8 @@ func arity(named []metric, got int) string {
 }
 
 func (o Objective) metric() (metric, bool) {
-	for _, m := range metrics() {
-		if m.name == o.Metric && len(m.args) == len(o.Args) {
+	for _, m := range metricsNamed(o.Metric) {
+		if len(m.args) == len(o.Args) {
 			return m, true
 		}
 	}
@@ -703,7 +801,10 @@ func (o Objective) Judge(a *Analysis) Verdict {
 		v.Reason = err.Error()
 		return v
 	}
-	v.Value, v.Unit = ptr(x), m.unit
+	v.Value = ptr(x)
+	if v.Unit = m.unit; v.Unit == "share" {
+		v.Unit = ""
+	}
 	v.Reason, v.Result = "measured "+o.format(m, x), Fail
 	if load := a.Load(strings.Join(o.Args, "")); m.between != nil && load != nil {
 		if low, high, why := m.between(load, o, x); low < high {

@@ -253,3 +253,15 @@ func TestSearchSaysWhyItStops(t *testing.T) {
 		t.Errorf("interrupted: %v, %+v", err, r)
 	}
 }
+
+// The bounds of a search are the objectives of a run, in its own words.
+func TestSLOAsObjectives(t *testing.T) {
+	slo, err := ParseSLO("p99.9 < 200ms, errors<0.07%,mean<1s,errors<0.5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(slo.Objectives("bench"), "; ")
+	if want := "p99.9(bench) < 200ms ±0; failure_ratio(bench) < 0.07% ±0; mean(bench) < 1s ±0; failure_ratio(bench) < 0.5 ±0"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}

@@ -81,6 +81,21 @@ func (s SLO) String() string {
 	return strings.Join(texts, ",")
 }
 
+// Objectives are the same bounds in the language of a run's objectives, of the load of that name. They judge what was measured as it is, as
+// a search does: a threshold says nothing of loads that were not made.
+func (s SLO) Objectives(load string) []string {
+	var all []string
+	for _, o := range s {
+		_, bound, _ := strings.Cut(o.Text, "<")
+		metric := o.Metric
+		if metric == "errors" {
+			metric = "failure_ratio"
+		}
+		all = append(all, fmt.Sprintf("%s(%s) < %s ±0", metric, load, strings.TrimSpace(bound)))
+	}
+	return all
+}
+
 // Judge tells whether a load met the objectives, and if not, why. A load without a success meets none.
 func (s SLO) Judge(total history.Interval) (met bool, why string) {
 	if total.Due == 0 {

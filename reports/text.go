@@ -158,7 +158,15 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 	t.table(rows, "    ")
 }
 
-func (t *textWriter) rest(a *capacity.Analysis) {
+// ObjectivesText writes how a load was judged: each objective, then the verdict.
+func ObjectivesText(w io.Writer, a *capacity.Analysis, o TextOptions) error {
+	t := &textWriter{color: o.Color}
+	t.objectives(a)
+	t.line("%s  %s", t.style(outcomeColor(a.Overall.Outcome), string(a.Overall.Outcome)), a.Overall.Why)
+	return t.flush(w)
+}
+
+func (t *textWriter) objectives(a *capacity.Analysis) {
 	if len(a.Objectives) > 0 {
 		t.heading("Objectives")
 		rows := [][]string{{" ", "objective ", "result "}}
@@ -167,6 +175,10 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 		}
 		t.table(rows, "  ")
 	}
+}
+
+func (t *textWriter) rest(a *capacity.Analysis) {
+	t.objectives(a)
 	if len(a.Comparison) > 0 {
 		t.heading("Measured, published, bound")
 		rows := [][]string{{"name ", "configuration ", "measured", "published", "bound", "of bound", "unit "}}

@@ -24,6 +24,7 @@ type attackFlags struct {
 	output   string
 	format   string
 	hdr      string
+	objectiveFlags
 	targetFlags
 }
 
@@ -43,9 +44,10 @@ with its due time. Response time counts from there, service time from the moment
   poisson(200/s)                               the same rate, random arrivals
 
 Only this machine's loopback is loaded, unless --allow names the host. Ctrl-C ends the load early and reports it.
-Exit codes: 0 it was measured; 2 bad input; 3 nothing answered, or the generator was at fault (INVALID).`,
+Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad input; 3 nothing answered, or the generator was at fault (INVALID).`,
 		Example: `  coinbench attack --rate 500/s --duration 20s --connections 10 http://127.0.0.1:8001/10
   coinbench attack --rate 'ramp(1/s, 20/s, 30s)' --out runs/ramp http://127.0.0.1:8001/10
+  coinbench attack --rate 50/s --duration 10s --slo 'p99<200ms,errors<0.1%' http://127.0.0.1:8001/10
   coinbench attack --rate 50/s --duration 10s --targets targets.http --output results.json --hdr response.hgrm`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -65,6 +67,7 @@ Exit codes: 0 it was measured; 2 bad input; 3 nothing answered, or the generator
 	s.StringVar(&f.output, "output", "", "write every request to `FILE` (- for standard output), as vegeta does")
 	s.StringVar(&f.format, "format", "json", "format of --output: json or csv")
 	s.StringVar(&f.hdr, "hdr", "", "write the percentiles of the response time to `FILE`, for HdrHistogram's plotter")
+	f.objectiveFlags.add(c)
 	f.targetFlags.add(c)
 	return c
 }
@@ -105,7 +108,11 @@ func (f *attackFlags) workload(p process, args []string) (loadgen.Workload, erro
 }
 
 func attack(p process, f attackFlags, w loadgen.Workload) error {
-	l, err := startLoading(p, f.recordFlags, "attack", w)
+	objectives, err := f.objectives(w.Name)
+	if err != nil {
+		return usage(err)
+	}
+	l, err := startLoading(p, f.recordFlags, "attack", w, objectives...)
 	if err != nil {
 		return err
 	}
@@ -131,18 +138,12 @@ func attack(p process, f attackFlags, w loadgen.Workload) error {
 	if f.output == "-" {
 		to = p.stderr // standard output is the results'
 	}
-	if err := reports.LoadText(to, played, textOptions(p)); err != nil {
-		return unmeasured(fmt.Errorf("print report: %w", err))
-	}
 	if f.hdr != "" {
 		if err := writePercentiles(f.hdr, played); err != nil {
 			return unmeasured(err)
 		}
 	}
-	if err := l.close(); err != nil {
-		return err
-	}
-	return l.verdict(played)
+	return l.finish(played, to, func(out io.Writer) error { return reports.LoadText(out, played, textOptions(p)) })
 }
 
 func writePercentiles(name string, l reports.PlayedLoad) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -46,6 +47,7 @@ type benchFlags struct {
 	method      string
 	headers     []string
 	timeout     seconds
+	objectiveFlags
 	recordFlags
 }
 
@@ -57,8 +59,9 @@ func benchCommand(p process) *cobra.Command {
 		Long: `bench takes ab's flags and prints ab's summary, by ab's definitions, with a word beside each number that misleads;
 below it stands what ab does not say. It is a closed load: each client sends its next request when its last one ended.
 
-Exit codes: 0 it was measured; 2 bad input; 3 nothing answered, or the generator was at fault.`,
+Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad input; 3 nothing answered, or the generator was at fault.`,
 		Example: `  coinbench bench -n 50 -c 50 http://127.0.0.1:8001/10
+  coinbench bench -n 200 -c 5 --slo 'p99<200ms,errors<0.1%' --out runs/gate http://127.0.0.1:8001/10
   coinbench bench -t 10 -c 20 -k http://127.0.0.1:8001/10
   coinbench bench -n 50 -c 20 -T application/octet-stream -p body.bin http://127.0.0.1:8002/`,
 		Args: cobra.ExactArgs(1),
@@ -87,6 +90,7 @@ Exit codes: 0 it was measured; 2 bad input; 3 nothing answered, or the generator
 	s.StringVarP(&f.method, "method", "m", "", "method of the request")
 	s.StringArrayVarP(&f.headers, "header", "H", nil, "header, as `'NAME: VALUE'`; may be repeated")
 	s.VarP(&f.timeout, "timeout", "s", "longest time to connect, to the end of the header, and of the body after it")
+	f.objectiveFlags.add(c)
 	f.recordFlags.add(c)
 	return c
 }
@@ -137,7 +141,11 @@ func (f benchFlags) workload(url string) (loadgen.Workload, error) {
 }
 
 func bench(p process, f benchFlags, w loadgen.Workload) error {
-	l, err := startLoading(p, f.recordFlags, "bench", w)
+	objectives, err := f.objectives(w.Name)
+	if err != nil {
+		return usage(err)
+	}
+	l, err := startLoading(p, f.recordFlags, "bench", w, objectives...)
 	if err != nil {
 		return err
 	}
@@ -148,11 +156,7 @@ func bench(p process, f benchFlags, w loadgen.Workload) error {
 	if err != nil {
 		return unmeasured(err)
 	}
-	if err := reports.ABText(p.stdout, played, reports.ABOptions{KeepAlive: f.keepAlive, VariableLength: f.anyLength}, textOptions(p)); err != nil {
-		return unmeasured(fmt.Errorf("print report: %w", err))
-	}
-	if err := l.close(); err != nil {
-		return err
-	}
-	return l.verdict(played)
+	return l.finish(played, p.stdout, func(out io.Writer) error {
+		return reports.ABText(out, played, reports.ABOptions{KeepAlive: f.keepAlive, VariableLength: f.anyLength}, textOptions(p))
+	})
 }

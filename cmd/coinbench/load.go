@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
+	"coinbench/capacity"
 	"coinbench/history"
 	"coinbench/loadgen"
 	"coinbench/reports"
@@ -186,6 +187,33 @@ func readTargets(p process, name, format string) ([]loadgen.Target, error) {
 	return nil, fmt.Errorf("--targets-format %s: accepted: http, json", format)
 }
 
+// objectiveFlags say what a load must meet: what bench and attack share.
+type objectiveFlags struct{ slo string }
+
+func (f *objectiveFlags) add(c *cobra.Command) {
+	c.Flags().StringVar(&f.slo, "slo", "", "what the load must meet, else exit code 1: `OBJECTIVES` such as 'p99<200ms,errors<0.1%'; also mean, max")
+}
+
+// objectives are the flag's, of the load of that name.
+func (f *objectiveFlags) objectives(load string) ([]capacity.Objective, error) {
+	if f.slo == "" {
+		return nil, nil
+	}
+	slo, err := loadgen.ParseSLO(f.slo)
+	if err != nil {
+		return nil, fmt.Errorf("--slo: %w", err)
+	}
+	var all []capacity.Objective
+	for _, text := range slo.Objectives(load) {
+		o, err := capacity.ParseObjective(text)
+		if err != nil {
+			return nil, fmt.Errorf("--slo %s: %w", f.slo, err)
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
 // recordFlags say where load may go and what is kept of it: what bench, attack and search share.
 type recordFlags struct {
 	allow    []string
@@ -211,15 +239,17 @@ type loading struct {
 	metrics *loadgen.Metrics
 	live    *liveLine
 	closers []func()
+
+	objectives []capacity.Objective
 }
 
 // startLoading checks that w may be sent and opens what is asked for. Its close must be called.
-func startLoading(p process, f recordFlags, name string, w loadgen.Workload) (*loading, error) {
+func startLoading(p process, f recordFlags, name string, w loadgen.Workload, objectives ...capacity.Objective) (*loading, error) {
 	if err := w.Validate(); err != nil {
 		return nil, usage(err)
 	}
 	ctx, stop := interruptible()
-	l := &loading{p: p, ctx: ctx, guard: loadgen.NewGuard(f.allow, nil), start: time.Now(), live: newLiveLine(p.stderr), closers: []func(){stop}}
+	l := &loading{p: p, ctx: ctx, guard: loadgen.NewGuard(f.allow, nil), start: time.Now(), live: newLiveLine(p.stderr), closers: []func(){stop}, objectives: objectives}
 	if err := l.guard.Check(ctx, w); err != nil {
 		l.close()
 		return nil, usage(err)
@@ -240,9 +270,18 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload) (*l
 			l.close()
 			return nil, withCode(folderCode(err), err)
 		}
-		l.event(history.RunBegin, map[string]string{"scenario": name, "steps": "0"})
+		l.event(history.RunBegin, l.begins(name))
 	}
 	return l, nil
+}
+
+// begins is the detail of the run's begin.
+func (l *loading) begins(name string) map[string]string {
+	detail := map[string]string{"scenario": name, "steps": "0"}
+	for i, o := range l.objectives {
+		detail[fmt.Sprintf("objective.%02d", i+1)] = o.Text
+	}
+	return detail
 }
 
 func (l *loading) event(kind history.EventKind, detail map[string]string) {
@@ -271,24 +310,76 @@ func (l *loading) serveMetrics(address string) error {
 
 // close ends the record and everything that runs beside the load.
 func (l *loading) close() error {
-	var err error
-	l.live.clear()
-	if l.writer != nil {
-		status := history.Finished
-		if l.ctx.Err() != nil {
-			status = history.Interrupted
-		}
-		l.event(history.RunEnd, map[string]string{"status": string(status)})
-		if err = l.writer.Close(); err == nil {
-			fmt.Fprintf(l.p.stderr, "recorded in %s: coinbench report %s\n", l.writer.Dir(), l.writer.Dir())
-		}
-		l.writer = nil
-	}
+	err := l.closeRecord()
 	for _, c := range l.closers {
 		c()
 	}
 	l.closers = nil
+	return err
+}
+
+func (l *loading) closeRecord() error {
+	l.live.clear()
+	if l.writer == nil {
+		return nil
+	}
+	w := l.writer
+	l.event(history.RunEnd, map[string]string{"status": string(l.status())})
+	l.writer = nil
+	if err := w.Close(); err != nil {
+		return unmeasured(err)
+	}
+	fmt.Fprintf(l.p.stderr, "recorded in %s: coinbench report %s\n", w.Dir(), w.Dir())
+	return nil
+}
+
+func (l *loading) status() history.RunStatus {
+	if l.ctx.Err() != nil {
+		return history.Interrupted
+	}
+	return history.Finished
+}
+
+// finish closes the record and judges the load by its objectives. Files come first, then text, which print writes to out.
+func (l *loading) finish(played reports.PlayedLoad, out io.Writer, print func(io.Writer) error) error {
+	dir := ""
+	if l.writer != nil {
+		dir = l.writer.Dir()
+	}
+	err := l.closeRecord()
+	judged := l.judge(played)
+	if dir != "" {
+		a, e := analyse(l.p, dir)
+		if e == nil {
+			judged = *a
+			_, e = reports.Write(dir, a)
+		}
+		err = errors.Join(err, e)
+	}
+	text := print(out)
+	if text == nil && len(l.objectives) > 0 {
+		text = reports.ObjectivesText(out, &judged, textOptions(l.p))
+	}
+	if text = unlessGone(text); text != nil {
+		err = errors.Join(err, fmt.Errorf("print report: %w", text))
+	}
+	if err == nil {
+		err = l.verdict(played)
+	}
+	if err == nil && len(l.objectives) > 0 {
+		err = exit(judged.Overall.Outcome.ExitCode())
+	}
 	return unmeasured(err)
+}
+
+// judge is what the record would say of the one load, had there been one.
+func (l *loading) judge(played reports.PlayedLoad) capacity.Analysis {
+	status := map[string]string{"status": string(l.status())}
+	return capacity.Analyse(&history.Run{
+		Manifest: history.Manifest{Scenario: played.Spec.Name, Start: l.start}, Status: l.status(), End: played.End.End,
+		Events: []history.Event{{Kind: history.RunBegin, Detail: l.begins(played.Spec.Name)}, {At: played.End.End, Kind: history.RunEnd, Detail: status}},
+		Loads:  []history.Load{{LoadSpec: played.Spec, Intervals: []history.Interval{played.Total}, Closing: &played.End}},
+	}, l.objectives...)
 }
 
 // play sends one load until it ends or ctx, which is l.ctx or comes from it, is done; it records it and sums it up. An
