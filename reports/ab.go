@@ -40,6 +40,35 @@ type ABSummary struct {
 	Percentiles    []ABPercentile
 }
 
+// ABRequests are the complete requests that ab's table is made of, in 32 bytes each. Its zero value has none.
+type ABRequests struct {
+	connect, processing, waiting, total []time.Duration
+	lengths                             map[int64]int64 // of bodies: how many had one
+	first, last                         time.Duration   // when the first and the last were done
+	firstBytes                          int64
+}
+
+// Add takes a request, in any order.
+func (r *ABRequests) Add(s history.Sample) {
+	switch s.Class {
+	case history.OK, history.UnexpectedStatus, history.WrongLength, history.WrongBody:
+	default:
+		return
+	}
+	if r.lengths == nil {
+		r.lengths = map[int64]int64{}
+	}
+	if len(r.total) == 0 || s.Done < r.first {
+		r.first, r.firstBytes = s.Done, s.Bytes
+	}
+	r.last = max(r.last, s.Done)
+	r.lengths[s.Bytes]++
+	r.connect = append(r.connect, max(s.Connect, 0))
+	r.processing = append(r.processing, max(s.Done-s.Sent-s.Connect, 0))
+	r.waiting = append(r.waiting, max(s.First-s.Sent-s.Connect, 0))
+	r.total = append(r.total, max(s.Done-s.Sent, 0))
+}
+
 // ABRow is one line of ab's table of connection times.
 type ABRow struct {
 	Name                         string
@@ -66,28 +95,21 @@ func NewABSummary(l PlayedLoad, o ABOptions) ABSummary {
 			s.Exceptions += n
 		}
 	}
-	var done []history.Sample
-	for _, sample := range l.Samples {
-		switch sample.Class {
-		case history.OK, history.UnexpectedStatus, history.WrongLength, history.WrongBody:
-			done = append(done, sample)
-		}
+	kept := l.Kept
+	if kept == nil {
+		kept = new(ABRequests)
 	}
-	slices.SortStableFunc(done, func(a, b history.Sample) int { return int(a.Done - b.Done) })
-	s.Kept, s.Whole = int64(len(done)), int64(len(done)) == s.Complete
+	s.Kept = int64(len(kept.total))
+	s.Whole = s.Kept == s.Complete
 	end := l.End.End
 	if s.Kept > 0 {
-		s.DocumentLength = done[0].Bytes
+		s.DocumentLength = kept.firstBytes
 		if s.Whole {
-			end = done[len(done)-1].Done
+			end = kept.last
 		}
 	}
 	if !o.VariableLength {
-		for _, sample := range done {
-			if sample.Bytes != s.DocumentLength {
-				s.Length++
-			}
-		}
+		s.Length = s.Kept - kept.lengths[s.DocumentLength]
 	}
 	s.Failed = s.Connect + s.Receive + s.Length + s.Exceptions
 	if s.TimeTakenS = (end - l.Spec.Begin).Seconds(); s.TimeTakenS > 0 && s.Complete > 0 {
@@ -95,31 +117,25 @@ func NewABSummary(l PlayedLoad, o ABOptions) ABSummary {
 		s.MeanAcrossS = s.TimeTakenS / float64(s.Complete)
 		s.MeanTurnS = float64(l.Spec.Clients) * s.MeanAcrossS
 	}
-	s.times(l, done)
+	s.times(l, kept)
 	return s
 }
 
 // times makes the rows and the percentiles.
-func (s *ABSummary) times(l PlayedLoad, done []history.Sample) {
-	if len(done) == 0 {
+func (s *ABSummary) times(l PlayedLoad, kept *ABRequests) {
+	if s.Kept == 0 {
 		return
 	}
-	row := func(name string, of func(history.Sample) time.Duration) []float64 {
-		values := make([]float64, len(done))
-		for i, sample := range done {
-			values[i] = max(of(sample), 0).Seconds()
-		}
-		slices.Sort(values)
-		s.Rows = append(s.Rows, newABRow(name, values))
-		return values
+	for _, r := range []struct {
+		name string
+		of   []time.Duration
+	}{{"Connect", kept.connect}, {"Processing", kept.processing}, {"Waiting", kept.waiting}, {"Total", kept.total}} {
+		slices.Sort(r.of)
+		s.Rows = append(s.Rows, newABRow(r.name, r.of))
 	}
-	row("Connect", func(x history.Sample) time.Duration { return x.Connect })
-	row("Processing", func(x history.Sample) time.Duration { return x.Done - x.Sent - x.Connect })
-	row("Waiting", func(x history.Sample) time.Duration { return x.First - x.Sent - x.Connect })
-	total := row("Total", func(x history.Sample) time.Duration { return x.Done - x.Sent })
 	h := l.Total.Service
 	for _, p := range []int{50, 66, 75, 80, 90, 95, 98, 99, 100} {
-		v := abPercentile(total, p)
+		v := abPercentile(kept.total, p).Seconds()
 		if n := h.TotalCount(); !s.Whole && n > 0 { // the same rank, counted from 1, in the histogram
 			rank := min(n*int64(p)/100+1, n)
 			v = float64(h.ValueAtPercentile(100*float64(rank)/float64(n))) / 1e9
@@ -130,25 +146,25 @@ func (s *ABSummary) times(l PlayedLoad, done []history.Sample) {
 
 // abPercentile is ab's own: the value of rank count*p/100 in ascending order, counted from 0, and the largest for 100. Everywhere else a percentile
 // is that of capacity.Latency.
-func abPercentile(ascending []float64, p int) float64 {
+func abPercentile(ascending []time.Duration, p int) time.Duration {
 	return ascending[min(len(ascending)*p/100, len(ascending)-1)]
 }
 
 // newABRow is of ascending values. The standard deviation is that of a sample, with n-1. The median is ab's: of an even
 // count the upper of the two in the middle, of an odd count the mean of the middle one and the next above.
-func newABRow(name string, values []float64) ABRow {
+func newABRow(name string, values []time.Duration) ABRow {
 	n := len(values)
-	r := ABRow{Name: name, MinS: values[0], MaxS: values[n-1], MedS: values[n/2]}
+	r := ABRow{Name: name, MinS: values[0].Seconds(), MaxS: values[n-1].Seconds(), MedS: values[n/2].Seconds()}
 	if n > 1 && n%2 == 1 {
-		r.MedS = (values[n/2] + values[n/2+1]) / 2
+		r.MedS = (values[n/2] + values[n/2+1]).Seconds() / 2
 	}
 	for _, v := range values {
-		r.MeanS += v
+		r.MeanS += v.Seconds()
 	}
 	r.MeanS /= float64(n)
 	if n > 1 {
 		for _, v := range values {
-			r.SDS += (v - r.MeanS) * (v - r.MeanS)
+			r.SDS += (v.Seconds() - r.MeanS) * (v.Seconds() - r.MeanS)
 		}
 		r.SDS = math.Sqrt(r.SDS / float64(n-1))
 	}

@@ -20,7 +20,7 @@ type PlayedLoad struct {
 	Total       history.Interval         // all intervals merged
 	End         history.LoadEndRecord    //
 	Errors      map[history.Class]string // the first error of each class, in the system's words
-	Samples     []history.Sample         // requests that were kept one by one; ABText wants them
+	Kept        *ABRequests              // the requests that were kept one by one; ABText wants them
 	Interrupted bool                     // somebody stopped it before its end
 }
 

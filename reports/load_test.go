@@ -17,14 +17,14 @@ import (
 func played(ms ...int) reports.PlayedLoad {
 	l := reports.PlayedLoad{
 		Spec:   history.LoadSpec{Name: "bench", Method: "GET", URL: "http://127.0.0.1:8001/10", Closed: true, Clients: 2, Reuse: "kept", Begin: time.Second},
-		Errors: map[history.Class]string{},
+		Errors: map[history.Class]string{}, Kept: new(reports.ABRequests),
 	}
 	l.Total.Merge(history.Interval{At: time.Second})
 	l.Total.Failures = map[history.Class]int64{}
 	at := time.Second
 	for i, n := range ms {
 		d := time.Duration(n) * time.Millisecond
-		l.Samples = append(l.Samples, history.Sample{Seq: int64(i), Due: at, Sent: at, Connect: time.Millisecond, First: at + d - time.Millisecond, Done: at + d, Status: 200, Bytes: 32})
+		l.Kept.Add(history.Sample{Seq: int64(i), Due: at, Sent: at, Connect: time.Millisecond, First: at + d - time.Millisecond, Done: at + d, Status: 200, Bytes: 32})
 		at += d
 		l.Total.Due++
 		l.Total.OK++
@@ -42,8 +42,8 @@ func (f failure) add(l *reports.PlayedLoad) {
 	l.Total.Due++
 	l.Total.Failures[f.class]++
 	l.Errors[f.class] = f.err
-	last := l.Samples[len(l.Samples)-1]
-	l.Samples = append(l.Samples, history.Sample{Seq: last.Seq + 1, Due: last.Done, Sent: last.Done, First: last.Done, Done: last.Done + time.Millisecond, Class: f.class, Bytes: f.bytes, Status: f.status, Error: f.err})
+	at := l.End.End
+	l.Kept.Add(history.Sample{Seq: l.Total.Due, Due: at, Sent: at, First: at, Done: at + time.Millisecond, Class: f.class, Bytes: f.bytes, Status: f.status, Error: f.err})
 }
 
 type failure struct {
@@ -116,7 +116,7 @@ func TestABFromHistogram(t *testing.T) {
 	}
 	whole := played(ms...)
 	part := whole
-	part.Samples = whole.Samples[:10]
+	part.Kept = played(ms[:10]...).Kept
 	a, b := reports.NewABSummary(whole, reports.ABOptions{}), reports.NewABSummary(part, reports.ABOptions{})
 	if !a.Whole || b.Whole || b.Kept != 10 {
 		t.Errorf("whole %v and %v, %d kept", a.Whole, b.Whole, b.Kept)

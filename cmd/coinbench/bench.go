@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -75,6 +77,9 @@ Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad inpu
 			}
 			// This process does nothing but send: room for as many event loops as there are processors, see package loadgen.
 			runtime.GOMAXPROCS(2 * runtime.NumCPU())
+			if os.Getenv("GOGC") == "" { // it makes little garbage, and is often the tool with less memory than the server
+				debug.SetGCPercent(50)
+			}
 			return bench(p, f, w)
 		},
 	}
@@ -152,7 +157,7 @@ func bench(p process, f benchFlags, w loadgen.Workload) error {
 	defer l.close()
 	ctx, giveUp := context.WithCancel(l.ctx) // clients without a server would do nothing but hurry
 	defer giveUp()
-	played, err := l.play(ctx, w, &summary{keep: true, silent: giveUp})
+	played, err := l.play(ctx, w, &summary{kept: new(reports.ABRequests), silent: giveUp})
 	if err != nil {
 		return unmeasured(err)
 	}

@@ -399,7 +399,7 @@ func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (r
 	if err = errors.Join(err, end(record)); err != nil {
 		return reports.PlayedLoad{}, err
 	}
-	return reports.PlayedLoad{Spec: spec, Targets: len(w.Targets), Total: sum.total, End: record, Errors: sum.errors, Samples: sum.samples, Interrupted: l.ctx.Err() != nil}, nil
+	return reports.PlayedLoad{Spec: spec, Targets: len(w.Targets), Total: sum.total, End: record, Errors: sum.errors, Kept: sum.kept, Interrupted: l.ctx.Err() != nil}, nil
 }
 
 // begin opens the record of a load: its recorder, and what is called with its end.
@@ -477,14 +477,13 @@ func (all recorders) Sample(s history.Sample) error {
 
 // summary gathers what the report of a load needs, in bounded memory, and passes everything on.
 type summary struct {
-	next    loadgen.Recorder
-	keep    bool                                                // the samples too
-	silent  func()                                              // called when nobody has listened for two seconds; nil: nothing
-	each    func(spec loadgen.Workload, s history.Sample) error // nil: nothing
-	w       loadgen.Workload
-	total   history.Interval
-	errors  map[history.Class]string
-	samples []history.Sample
+	next   loadgen.Recorder
+	kept   *reports.ABRequests                                 // takes the samples, too; nil: they only pass by
+	silent func()                                              // called when nobody has listened for two seconds; nil: nothing
+	each   func(spec loadgen.Workload, s history.Sample) error // nil: nothing
+	w      loadgen.Workload
+	total  history.Interval
+	errors map[history.Class]string
 }
 
 func (s *summary) Interval(i history.Interval) error {
@@ -504,8 +503,8 @@ func (s *summary) Sample(sample history.Sample) error {
 			s.errors[sample.Class] = sample.Error
 		}
 	}
-	if s.keep {
-		s.samples = append(s.samples, sample)
+	if s.kept != nil {
+		s.kept.Add(sample)
 	}
 	if s.each != nil {
 		if err := s.each(s.w, sample); err != nil {

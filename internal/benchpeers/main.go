@@ -1,16 +1,16 @@
 // Benchpeers measures coinbench's load generator beside wrk, ab and hey, against nginx on loopback with a 32-byte answer.
 //
-//	go run ./internal/benchpeers [-rounds 5] [-t 3s] [-only c50] [-bench coinbench]
+//	go run ./internal/benchpeers [-rounds 5] [-t 3s] [-only c50] [-bench coinbench] [-against older-coinbench]
 //
 // It starts nginx itself (with a configuration of its own in a temporary folder), runs every tool in turn, round after
-// round, and prints the medians of throughput, CPU time per request (user and system, of the tool's process alone) and peak
-// memory, with the ratios that the project promises. All load, coinbench's too, is made by child processes.
+// round, and prints the medians of throughput, CPU time per request (user and system) and the most resident memory, with the ratios
+// that the project promises. Every tool is a command, coinbench's bench too, as its users run it; time and memory are what the
+// kernel says of its process (wait4(2)).
 //
 // Debian: apt-get install wrk apache2-utils hey nginx-light
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -24,23 +24,12 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
-
-	"coinbench/history"
-	"coinbench/loadgen"
 )
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "load" {
-		if err := load(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "benchpeers load:", err)
-			os.Exit(3)
-		}
-		return
-	}
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "benchpeers:", err)
 		os.Exit(3)
@@ -52,7 +41,7 @@ type result struct {
 	requests float64
 	seconds  float64
 	cpu      float64 // seconds
-	peakRSS  float64 // bytes; 0: not measured
+	peakRSS  float64 // bytes
 }
 
 func (r result) rate() float64 { return r.requests / r.seconds }
@@ -78,8 +67,8 @@ func run() error {
 	length := flag.Duration("t", 3*time.Second, "length of each run")
 	only := flag.String("only", "", "only this setting: c1, c50, c256, new50")
 	workers := flag.String("nginx", "auto", "nginx's worker_processes")
-	against := flag.String("against", "", "also run this other build of benchpeers, to compare two versions of the generator")
-	command := flag.String("bench", "", "also run the command bench of this coinbench `binary`, as its users do")
+	against := flag.String("against", "", "also run this other `binary` of coinbench, to compare two versions of it")
+	binary := flag.String("bench", "", "the `binary` of coinbench; otherwise it is built from the source in this folder")
 	open := flag.Bool("open", false, "measure the open workload instead: its lag at 5,000/s, and its answer to a server that stalls")
 	memory := flag.Bool("memory", true, "also measure 10,000 connections and a run ten times as long")
 	flag.Parse()
@@ -92,12 +81,19 @@ func run() error {
 		return err
 	}
 	defer stop()
-	self, err := os.Executable()
-	if err != nil {
-		return err
+	if *binary == "" {
+		dir, err := os.MkdirTemp("", "benchpeers")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		*binary = filepath.Join(dir, "coinbench")
+		if out, err := exec.Command("go", "build", "-o", *binary, "./cmd/coinbench").CombinedOutput(); err != nil {
+			return fmt.Errorf("build coinbench (run this in the project's folder, or give -bench): %w\n%s", err, out)
+		}
 	}
 	if *open {
-		return openWorkloads(self, url)
+		return openWorkloads(*binary, url)
 	}
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Printf("%d CPUs, %s, nginx worker_processes %s, %d rounds of %v, medians\n", runtime.NumCPU(), runtime.Version(), *workers, *rounds, *length)
@@ -106,18 +102,15 @@ func run() error {
 		if *only != "" && *only != s.name {
 			continue
 		}
-		tools := append([]string{"coinbench"}, s.peers...)
+		tools := append([]string{*binary}, s.peers...)
 		if *against != "" {
 			tools = append(tools, *against)
-		}
-		if *command != "" {
-			tools = append(tools, benchTool+*command)
 		}
 		results := map[string][]result{}
 		for round := range *rounds {
 			for i := range tools {
 				tool := tools[(i+round)%len(tools)] // nobody always runs first
-				r, err := play(self, tool, s, url, *length)
+				r, err := play(tool, s, url, *length)
 				if err != nil {
 					return fmt.Errorf("%s: %w", tool, err)
 				}
@@ -130,15 +123,15 @@ func run() error {
 			// Neighbours in time share the machine's mood: the ratio is the median of the rounds' ratios.
 			var rates, costs []float64
 			for i, r := range results[tool] {
-				ours := results["coinbench"][i]
+				ours := results[*binary][i]
 				rates = append(rates, ours.rate()/r.rate())
 				costs = append(costs, ours.cost()/r.cost())
 			}
-			rss := ""
-			if m.peakRSS > 0 {
-				rss = fmt.Sprintf("%.1f", m.peakRSS/1e6)
+			name := tool
+			if tool == *binary {
+				name = "coinbench"
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%.0f\t%.3f\t%.2f\t%.3f\t%s\t\n", s.name, tool, m.rate(), median(rates), m.cost()*1e6, median(costs), rss)
+			fmt.Fprintf(tw, "%s\t%s\t%.0f\t%.3f\t%.2f\t%.3f\t%.1f\t\n", s.name, name, m.rate(), median(rates), m.cost()*1e6, median(costs), m.peakRSS/1e6)
 		}
 		tw.Flush()
 	}
@@ -148,15 +141,15 @@ func run() error {
 	fmt.Println("\npeak memory of coinbench")
 	base := setting{clients: 256}
 	steady := 2 * *length // a few collections of garbage are needed before memory is steady
-	short, err := play(self, "coinbench", base, url, steady)
+	short, err := play(*binary, base, url, steady)
 	if err != nil {
 		return err
 	}
-	long, err := play(self, "coinbench", base, url, 10*steady)
+	long, err := play(*binary, base, url, 10*steady)
 	if err != nil {
 		return err
 	}
-	many, err := play(self, "coinbench", setting{clients: 10_000}, url, steady)
+	many, err := play(*binary, setting{clients: 10_000}, url, steady)
 	if err != nil {
 		return err
 	}
@@ -167,14 +160,14 @@ func run() error {
 
 // openWorkloads shows what an open workload promises: punctual requests, and the law of the stall. A server that stops for
 // S in every T makes whoever falls due within a stall wait for its end: P(response time > x) = (S-x)/T.
-func openWorkloads(self, url string) error {
+func openWorkloads(binary, url string) error {
 	show := func(title string, args ...string) error {
 		fmt.Println(title)
-		cmd := exec.Command(self, append([]string{"load", "-v"}, args...)...)
+		cmd := exec.Command(binary, append([]string{"attack"}, args...)...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		return cmd.Run()
 	}
-	if err := show("5,000/s for 10 s, nginx:", "-rate", "5000/s", "-t", "10s", url); err != nil {
+	if err := show("5,000/s for 10 s, nginx:", "--rate", "5000/s", "--duration", "10s", url); err != nil {
 		return err
 	}
 	const stall, every = time.Second, 5 * time.Second
@@ -193,7 +186,7 @@ func openWorkloads(self, url string) error {
 	go server.Serve(l)
 	defer server.Close()
 	return show("\n500/s for 20 s over 10 connections, a server that stops for 1 s in every 5; the law says for response time: p90 500 ms, p99 950 ms, p99.9 995 ms:",
-		"-rate", "500/s", "-t", "20s", "-connections", "10", "http://"+l.Addr().String()+"/")
+		"--rate", "500/s", "--duration", "20s", "--connections", "10", "http://"+l.Addr().String()+"/")
 }
 
 // summarise takes the median of each number.
@@ -213,23 +206,11 @@ func median(v []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// benchTool, before the path of a coinbench binary, is its command bench, which speaks ab's language.
-const benchTool = "bench "
-
-// play runs one tool once.
-func play(self, tool string, s setting, url string, length time.Duration) (result, error) {
+// play runs one tool once: wrk, ab, hey or, by its path, coinbench, whose command bench speaks ab's language.
+func play(tool string, s setting, url string, length time.Duration) (result, error) {
 	c, secs := strconv.Itoa(s.clients), strconv.FormatFloat(length.Seconds(), 'f', -1, 64)
-	var args []string
-	if path, is := strings.CutPrefix(tool, benchTool); is {
-		self, tool = path, "bench"
-	} else if strings.Contains(tool, "/") {
-		self, tool = tool, "coinbench"
-	}
+	args := []string{tool, "bench", "-c", c, "-t", secs, "-k=" + strconv.FormatBool(!s.fresh), url}
 	switch tool {
-	case "coinbench":
-		args = []string{self, "load", "-c", c, "-t", length.String(), "-new=" + strconv.FormatBool(s.fresh), url}
-	case "bench":
-		args = []string{self, "bench", "-c", c, "-t", secs, "-k=" + strconv.FormatBool(!s.fresh), url}
 	case "wrk":
 		args = []string{"wrk", "-t", strconv.Itoa(min(s.clients, runtime.NumCPU())), "-c", c, "-d", secs + "s", url}
 	case "ab":
@@ -255,33 +236,21 @@ func play(self, tool string, s setting, url string, length time.Duration) (resul
 		return result{}, err
 	}
 	ru := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	r := result{seconds: wall, cpu: float64(ru.Utime.Nano()+ru.Stime.Nano()) / 1e9}
-	patterns := map[string]string{
-		"coinbench": `requests (\d+) seconds ([\d.]+) peak (\d+)`,
-		"wrk":       `(\d+) requests in ([\d.]+)s`,
-		"ab":        `Complete requests:\s+(\d+)`,
-		"bench":     `Complete requests:\s+(\d+)`,
-		"hey":       `\[200\]\s+(\d+) responses`,
+	r := result{seconds: wall, cpu: float64(ru.Utime.Nano()+ru.Stime.Nano()) / 1e9, peakRSS: 1024 * float64(ru.Maxrss)}
+	counted, took := `Complete requests:\s+(\d+)`, `Time taken for tests:\s+([\d.]+)` // ab and coinbench
+	switch tool {
+	case "wrk":
+		counted, took = `(\d+) requests in`, `requests in ([\d.]+)s`
+	case "hey":
+		counted, took = `\[200\]\s+(\d+) responses`, `Total:\s+([\d.]+) secs`
 	}
-	m := regexp.MustCompile(patterns[tool]).FindSubmatch(out)
+	m := regexp.MustCompile(counted).FindSubmatch(out)
 	if m == nil {
 		return r, fmt.Errorf("cannot read its output:\n%s", out)
 	}
 	r.requests, _ = strconv.ParseFloat(string(m[1]), 64)
-	switch tool {
-	case "wrk", "coinbench":
-		r.seconds, _ = strconv.ParseFloat(string(m[2]), 64)
-	case "ab", "bench":
-		if t := regexp.MustCompile(`Time taken for tests:\s+([\d.]+)`).FindSubmatch(out); t != nil {
-			r.seconds, _ = strconv.ParseFloat(string(t[1]), 64)
-		}
-	case "hey":
-		if t := regexp.MustCompile(`Total:\s+([\d.]+) secs`).FindSubmatch(out); t != nil {
-			r.seconds, _ = strconv.ParseFloat(string(t[1]), 64)
-		}
-	}
-	if tool == "coinbench" {
-		r.peakRSS, _ = strconv.ParseFloat(string(m[3]), 64)
+	if t := regexp.MustCompile(took).FindSubmatch(out); t != nil {
+		r.seconds, _ = strconv.ParseFloat(string(t[1]), 64)
 	}
 	return r, nil
 }
@@ -347,82 +316,4 @@ func startNginx(workers string) (url string, stop func(), err error) {
 	}
 	stop()
 	return "", nil, errors.New("nginx does not answer")
-}
-
-// load is the child: coinbench's generator with its full record on.
-func load(args []string) error {
-	fs := flag.NewFlagSet("load", flag.ContinueOnError)
-	c := fs.Int("c", 0, "clients")
-	rate := fs.String("rate", "", "schedule; instead of clients")
-	t := fs.Duration("t", 3*time.Second, "length")
-	fresh := fs.Bool("new", false, "a new connection for each request")
-	connections := fs.Int("connections", 0, "connections of an open workload")
-	verbose := fs.Bool("v", false, "print quantiles")
-	if err := fs.Parse(args); err != nil {
-		return err
-	}
-	if *c > 0 {
-		runtime.GOMAXPROCS(2 * runtime.NumCPU()) // as the command bench does
-	}
-	dir, err := os.MkdirTemp("", "benchpeers")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	hw, err := history.Create(filepath.Join(dir, "run"), history.Manifest{Start: time.Now()}, nil, nil)
-	if err != nil {
-		return err
-	}
-	lw, err := hw.Load(history.LoadSpec{Name: "load", URL: fs.Arg(0)})
-	if err != nil {
-		return err
-	}
-	rec := &recorder{LoadWriter: lw}
-	w := loadgen.Workload{Targets: []loadgen.Target{{URL: fs.Arg(0)}}, Clients: *c, Schedule: *rate, Duration: *t, Connections: *connections,
-		Reuse: loadgen.Reuse{PerRequest: *fresh}, Expect: loadgen.Expect{Status: []int{200}, Length: 32}}
-	begin := time.Now()
-	end, err := loadgen.Run(context.Background(), w, begin, rec)
-	if err != nil {
-		return err
-	}
-	if err := lw.End(end); err != nil {
-		return err
-	}
-	if *verbose {
-		fmt.Printf("%+v\n", end)
-		for _, q := range []float64{50, 90, 99, 99.9, 100} {
-			fmt.Printf("%5g %%  response %10v  service %10v  lag %10v\n", q, time.Duration(rec.total.Response.ValueAtPercentile(q)),
-				time.Duration(rec.total.Service.ValueAtPercentile(q)), time.Duration(rec.total.Lag.ValueAtPercentile(q)))
-		}
-		fmt.Printf("achieved %.4f/s\n", float64(end.Due)/t.Seconds())
-	} else if end.Failed > 0 {
-		return fmt.Errorf("%d of %d requests failed", end.Failed, end.Due)
-	}
-	fmt.Printf("requests %d seconds %.4f peak %d\n", end.OK, end.End.Seconds(), peakRSS())
-	return nil
-}
-
-func peakRSS() int64 {
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
-			n, _ := strconv.ParseInt(f[1], 10, 64)
-			return n << 10
-		}
-	}
-	return 0
-}
-
-// recorder writes the whole record, and sums the intervals.
-type recorder struct {
-	*history.LoadWriter
-	total history.Interval
-}
-
-func (r *recorder) Interval(i history.Interval) error {
-	r.total.Merge(i)
-	return r.LoadWriter.Interval(i)
 }
