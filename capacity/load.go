@@ -120,6 +120,9 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 		r.MeanTurnS = float64(l.Clients) * r.LengthS / float64(r.OK)
 	}
 	r.OverTime, r.Quantiles, r.Histogram = overTime(l), quantiles(total.Response), bins(total.Response)
+	if l.ServiceOnly { // samples have an instant at which they were due, but it is the one at which they were sent
+		r.Response, r.Lag, r.Late, r.Sorted = nil, nil, nil, nil
+	}
 	return r
 }
 

@@ -112,17 +112,19 @@ type LoadSpec struct {
 	Service     string          `json:"service,omitempty"`
 	Method      string          `json:"method"`
 	URL         string          `json:"url"`
-	Closed      bool            `json:"closed"`                // closed workload: Clients; open workload: Schedule
-	Clients     int             `json:"clients,omitempty"`     //
-	Schedule    string          `json:"schedule,omitempty"`    // e.g. "constant(500/s)"
-	Requests    int64           `json:"requests,omitempty"`    // asked for; 0: until Duration
-	Duration    time.Duration   `json:"duration,omitempty"`    //
-	Think       time.Duration   `json:"think,omitempty"`       //
-	Connections int             `json:"connections,omitempty"` //
-	Reuse       string          `json:"reuse,omitempty"`       // connection policy
-	Patience    time.Duration   `json:"patience,omitempty"`    // a request without an answer at the end has failed if it is older
-	Begin       time.Duration   `json:"begin"`                 // since Manifest.Start
-	Workload    json.RawMessage `json:"workload,omitempty"`    // the whole of it, as loadgen wrote it
+	Closed      bool            `json:"closed"`                 // closed workload: Clients; open workload: Schedule
+	Clients     int             `json:"clients,omitempty"`      //
+	Schedule    string          `json:"schedule,omitempty"`     // e.g. "constant(500/s)"
+	Requests    int64           `json:"requests,omitempty"`     // asked for; 0: until Duration
+	Duration    time.Duration   `json:"duration,omitempty"`     //
+	Think       time.Duration   `json:"think,omitempty"`        //
+	Connections int             `json:"connections,omitempty"`  //
+	Reuse       string          `json:"reuse,omitempty"`        // connection policy
+	Patience    time.Duration   `json:"patience,omitempty"`     // a request without an answer at the end has failed if it is older
+	Begin       time.Duration   `json:"begin"`                  // since Manifest.Start
+	Engine      string          `json:"engine,omitempty"`       // what played it; empty: package loadgen itself
+	ServiceOnly bool            `json:"service_only,omitempty"` // due instants are not known, so neither are response times nor lag
+	Workload    json.RawMessage `json:"workload,omitempty"`     // the whole of it, as loadgen wrote it
 }
 
 // LoadEndRecord closes a load: what can only be said at its end.

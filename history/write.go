@@ -37,6 +37,7 @@ func Create(dir string, m Manifest, scenario, app []byte) (*Writer, error) {
 		return nil, fmt.Errorf("create history: %w", err)
 	}
 	m.Version = Version
+	m.Command, m.Settings = MaskArgs(m.Command), maskValues(m.Settings)
 	manifest, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("create history: %w", err)
@@ -44,7 +45,7 @@ func Create(dir string, m Manifest, scenario, app []byte) (*Writer, error) {
 	for _, f := range []struct {
 		name string
 		data []byte
-	}{{"manifest.json", append(manifest, '\n')}, {"scenario.yaml", scenario}, {"app.yaml", app}} {
+	}{{"manifest.json", append(manifest, '\n')}, {"scenario.yaml", maskYAML(scenario)}, {"app.yaml", maskYAML(app)}} {
 		if err := os.WriteFile(filepath.Join(dir, f.name), f.data, 0o644); err != nil {
 			return nil, fmt.Errorf("create history: %w", err)
 		}
@@ -64,7 +65,10 @@ func Create(dir string, m Manifest, scenario, app []byte) (*Writer, error) {
 func (w *Writer) Dir() string { return w.dir }
 
 // Event appends an event.
-func (w *Writer) Event(e Event) error { return w.append(w.events, "event", e, true) }
+func (w *Writer) Event(e Event) error {
+	e.Detail = maskValues(e.Detail)
+	return w.append(w.events, "event", e, true)
+}
 
 // Reading appends a reading.
 func (w *Writer) Reading(r Reading) error { return w.append(w.readings, "reading", r, true) }

@@ -18,8 +18,8 @@ import (
 // What our own code does not speak (HTTP/2, redirects, proxies) goes through net/http, with the same record: connect time and first
 // byte come from httptrace, and nothing that a server may have processed is repeated behind our back.
 
-// newClient makes the client that all connections of a foreign load share.
-func (e *engine) newClient() (*http.Client, error) {
+// newTransport is net/http's, with the workload's limits and the guard.
+func (e *engine) newTransport() (*http.Transport, error) {
 	w := &e.w
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
@@ -51,16 +51,27 @@ func (e *engine) newClient() (*http.Client, error) {
 		}
 		tr.Proxy = http.ProxyURL(u)
 	}
+	return tr, nil
+}
+
+// newClient makes the client that all connections of a foreign load share.
+func (e *engine) newClient() (*http.Client, error) {
+	tr, err := e.newTransport()
+	if err != nil {
+		return nil, err
+	}
 	return &http.Client{
-		Transport: once{tr, e},
-		CheckRedirect: func(r *http.Request, via []*http.Request) error {
-			if len(via) > w.Transport.Redirects {
-				return http.ErrUseLastResponse
-			}
-			// Before it is dialled: a proxy would dial it for us.
-			return e.player.Guard.redirect(r.Context(), r.URL.Hostname())
-		},
+		Transport:     once{tr, e},
+		CheckRedirect: e.checkRedirect,
 	}, nil
+}
+
+func (e *engine) checkRedirect(r *http.Request, via []*http.Request) error {
+	if len(via) > e.w.Transport.Redirects {
+		return http.ErrUseLastResponse
+	}
+	// Before it is dialled: a proxy would dial it for us.
+	return e.player.Guard.redirect(r.Context(), r.URL.Hostname())
 }
 
 // once keeps net/http from sending a request again by itself. Over HTTP/1.1 it repeats those that it thinks harmless when a kept

@@ -57,6 +57,7 @@ type engine struct {
 	procs    int             // CPUs that it can use
 	foreign  bool            // something here needs net/http
 	secure   bool            // a target is https
+	secrets  history.Secrets // which no text may repeat
 	notes    []string        // what is not sent as the targets say
 	client   *http.Client    // which is this
 	oldTLS   atomic.Bool     // a server that was offered HTTP/2 speaks HTTP/1.1
@@ -97,6 +98,9 @@ func (p Player) Run(ctx context.Context, w Workload, origin time.Time, rec Recor
 	}
 	if err := e.resolvePinned(ctx); err != nil {
 		return history.LoadEndRecord{}, fmt.Errorf("load %q: %w", w.Name, err)
+	}
+	if w.Engine == Vegeta {
+		return e.vegeta(ctx, rec)
 	}
 	return e.run(ctx, rec)
 }
@@ -145,6 +149,7 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 		}
 	}
 	e.foreign = w.Transport.foreign()
+	e.secrets = w.secrets()
 	if e.foreign {
 		var err error
 		if e.client, err = e.newClient(); err != nil {
@@ -266,7 +271,7 @@ func (e *engine) sample(o *outcome, s *history.Sample) {
 		Replica: e.replicas.name(o.replica), Version: e.versions.name(o.version),
 	}
 	if o.err != nil {
-		s.Error = visible.Text(o.err.Error(), visible.Nothing)
+		s.Error = visible.Text(e.secrets.Mask(o.err.Error()), visible.Nothing)
 	}
 }
 
@@ -305,6 +310,12 @@ func (w Workload) Validate() error {
 		bad("neither clients (a closed workload) nor a schedule (an open one) is set")
 	case w.Clients > 0 && w.Schedule != "":
 		bad("clients and schedule are both set: a workload is closed or open, never both")
+	}
+	if w.Engine != "" && w.Engine != Vegeta {
+		bad("engine %q; accepted: %s, or none for coinbench's own", w.Engine, Vegeta)
+	}
+	if w.Engine == Vegeta && (w.Schedule == "" || w.Backlog > 0 || w.Reuse.MaxRequests > 0 || w.Reuse.MaxAge > 0) {
+		bad("vegeta plays open workloads only, without a backlog and without bounds on a connection's requests or age")
 	}
 	if w.Schedule != "" {
 		if _, err := ParseSchedule(w.Schedule); err != nil {

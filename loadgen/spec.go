@@ -1,19 +1,77 @@
 package loadgen
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
 	"coinbench/history"
 )
 
+// masked is the workload as it is shown and recorded: without its secrets. It repeats the load once they are put in.
+func (w Workload) masked() Workload {
+	targets := make([]Target, len(w.Targets))
+	for i, t := range w.Targets {
+		t.URL = history.MaskText(t.URL)
+		header := t.Header
+		if t.Header = nil; header != nil {
+			t.Header = http.Header{}
+		}
+		for name, values := range header {
+			for _, v := range values {
+				t.Header[name] = append(t.Header[name], history.MaskHeader(name, v))
+			}
+		}
+		targets[i] = t
+	}
+	w.Targets = targets
+	w.Transport.Proxy = history.MaskText(w.Transport.Proxy)
+	return w
+}
+
+// secrets are the values that masked leaves out, for texts that may repeat them.
+func (w Workload) secrets() (s history.Secrets) {
+	urls := []string{w.Transport.Proxy}
+	for _, t := range w.Targets {
+		urls = append(urls, t.URL)
+		for name, values := range t.Header {
+			for _, v := range values {
+				if history.SecretName(name) {
+					s.Add(v)
+				}
+			}
+		}
+	}
+	for _, text := range urls {
+		u, err := url.Parse(text)
+		if err != nil {
+			continue
+		}
+		if password, has := u.User.Password(); has {
+			s.Add(password)
+			s.Add(base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password)))
+		}
+		for name, values := range u.Query() {
+			for _, v := range values {
+				if parameter := "?" + name + "=x"; history.MaskText(parameter) != parameter {
+					s.Add(v)
+				}
+			}
+		}
+	}
+	return s
+}
+
 // Spec words the workload for a history; begin is since the history's start.
 func (w Workload) Spec(begin time.Duration) (history.LoadSpec, error) {
 	if err := w.Validate(); err != nil {
 		return history.LoadSpec{}, err
 	}
+	w = w.masked()
 	raw, err := json.Marshal(w)
 	if err != nil {
 		return history.LoadSpec{}, fmt.Errorf("load %s: %w", w.Name, err)

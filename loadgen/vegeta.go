@@ -1,38 +1,21 @@
 package loadgen
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/base64"
-	"encoding/csv"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/textproto"
-	"strconv"
+	"strings"
 	"time"
 
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
+	vegeta "github.com/tsenart/vegeta/v12/lib"
 
 	"coinbench/history"
 )
 
 // Result is one request in the form that vegeta's report, plot and encode commands read.
-type Result struct {
-	Attack    string        `json:"attack"`
-	Seq       uint64        `json:"seq"`
-	Code      uint16        `json:"code"`
-	Timestamp time.Time     `json:"timestamp"`
-	Latency   time.Duration `json:"latency"`
-	BytesOut  uint64        `json:"bytes_out"`
-	BytesIn   uint64        `json:"bytes_in"`
-	Error     string        `json:"error"`
-	Body      []byte        `json:"body"`
-	Method    string        `json:"method"`
-	URL       string        `json:"url"`
-	Headers   http.Header   `json:"headers"`
-}
+type Result = vegeta.Result
 
 // ResultOf words a sample of a load that began its record at start. Timestamp is the instant at which the request was due
 // and Latency its response time, so that what vegeta makes of it includes the waiting that vegeta itself would leave out.
@@ -40,7 +23,7 @@ type Result struct {
 func ResultOf(w Workload, start time.Time, s history.Sample) Result {
 	t := w.Targets[int(s.Seq%int64(len(w.Targets)))]
 	r := Result{Attack: w.Name, Seq: uint64(s.Seq), Code: uint16(s.Status), Timestamp: start.Add(s.Due), Latency: s.Done - s.Due,
-		BytesIn: uint64(s.Bytes), Error: s.Error, Method: t.Method, URL: t.URL}
+		BytesIn: uint64(s.Bytes), Error: s.Error, Method: t.Method, URL: history.MaskText(t.URL)}
 	if r.Method == "" {
 		r.Method = http.MethodGet
 	}
@@ -61,91 +44,36 @@ func ResultOf(w Workload, start time.Time, s history.Sample) Result {
 	return r
 }
 
-// NewResultWriter returns a function that writes results as vegeta does; the format is json (one object per line) or csv.
-// Every result is written at once: buffer w if there are many.
+// ResultFormats are those of NewResultWriter.
+func ResultFormats() []string { return []string{"json", "csv", "gob"} }
+
+// NewResultWriter returns a function that writes results as vegeta does; the format is json (one object per line), csv, or gob, which
+// is vegeta's default. Every result is written at once: buffer w if there are many.
 func NewResultWriter(w io.Writer, format string) (func(Result) error, error) {
-	switch format {
-	case "json":
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		return func(r Result) error { return e.Encode(r) }, nil
-	case "csv":
-		e := csv.NewWriter(w)
-		return func(r Result) error {
-			var headers bytes.Buffer
-			if err := r.Headers.Write(&headers); err != nil {
-				return err
-			}
-			if err := e.Write([]string{
-				strconv.FormatInt(r.Timestamp.UnixNano(), 10), strconv.Itoa(int(r.Code)), strconv.FormatInt(int64(r.Latency), 10),
-				strconv.FormatUint(r.BytesOut, 10), strconv.FormatUint(r.BytesIn, 10), r.Error, base64.StdEncoding.EncodeToString(r.Body),
-				r.Attack, strconv.FormatUint(r.Seq, 10), r.Method, r.URL, base64.StdEncoding.EncodeToString(headers.Bytes()),
-			}); err != nil {
-				return err
-			}
-			e.Flush()
-			return e.Error()
-		}, nil
+	encoders := map[string]func(io.Writer) vegeta.Encoder{"json": vegeta.NewJSONEncoder, "csv": vegeta.NewCSVEncoder, "gob": vegeta.NewEncoder}
+	encoder, known := encoders[format]
+	if !known {
+		return nil, fmt.Errorf("result format %q: expected %s", format, strings.Join(ResultFormats(), ", "))
 	}
-	return nil, fmt.Errorf("result format %q: expected json or csv", format)
+	encode := encoder(w)
+	return func(r Result) error { return encode(&r) }, nil
 }
 
-// NewResultReader returns a function that reads the next result, and io.EOF after the last one.
-func NewResultReader(r io.Reader, format string) (func() (Result, error), error) {
-	switch format {
-	case "json":
-		d := json.NewDecoder(r)
-		return func() (res Result, err error) { err = d.Decode(&res); return res, err }, nil
-	case "csv":
-		d := csv.NewReader(r)
-		d.FieldsPerRecord = 12
-		return func() (Result, error) {
-			f, err := d.Read()
-			if err != nil {
-				return Result{}, err
-			}
-			res, err := resultOfFields(f)
-			if err != nil {
-				line, _ := d.FieldPos(0)
-				err = fmt.Errorf("results: line %d: %w", line, err)
-			}
-			return res, err
-		}, nil
+// NewResultReader returns a function that reads the next result, and io.EOF after the last one. It finds out which of vegeta's formats
+// it is.
+func NewResultReader(r io.Reader) (func() (Result, error), error) {
+	decode := vegeta.DecoderFor(r)
+	if decode == nil {
+		return nil, fmt.Errorf("no results of vegeta; accepted: its formats %s", strings.Join(ResultFormats(), ", "))
 	}
-	return nil, fmt.Errorf("result format %q: expected json or csv", format)
-}
-
-func resultOfFields(f []string) (r Result, err error) {
-	number := func(i int, bits int) (n uint64) {
-		if err == nil {
-			if n, err = strconv.ParseUint(f[i], 10, bits); err != nil {
-				err = fmt.Errorf("column %d: %w", i+1, err)
-			}
+	n := 0
+	return func() (res Result, err error) {
+		n++
+		if err = decode(&res); err != nil && !errors.Is(err, io.EOF) {
+			err = fmt.Errorf("result %d: %w", n, err)
 		}
-		return n
-	}
-	decode := func(i int) (b []byte) {
-		if err == nil && f[i] != "" {
-			if b, err = base64.StdEncoding.DecodeString(f[i]); err != nil {
-				err = fmt.Errorf("column %d: %w", i+1, err)
-			}
-		}
-		return b
-	}
-	r.Timestamp = time.Unix(0, int64(number(0, 63))).UTC()
-	r.Code = uint16(number(1, 16))
-	r.Latency = time.Duration(number(2, 63))
-	r.BytesOut, r.BytesIn = number(3, 64), number(4, 64)
-	r.Error, r.Body = f[5], decode(6)
-	r.Attack, r.Seq, r.Method, r.URL = f[7], number(8, 64), f[9], f[10]
-	if headers := decode(11); err == nil && len(headers) > 0 {
-		h, err := textproto.NewReader(bufio.NewReader(bytes.NewReader(append(headers, "\r\n"...)))).ReadMIMEHeader()
-		if err != nil {
-			return r, fmt.Errorf("column 12: %w", err)
-		}
-		r.Headers = http.Header(h)
-	}
-	return r, err
+		return res, err
+	}, nil
 }
 
 // WritePercentiles writes a histogram of nanoseconds as HdrHistogram's percentile distribution (.hgrm), in milliseconds,

@@ -169,7 +169,7 @@ func TestResultsRoundTrip(t *testing.T) {
 			}
 			results = append(results, r)
 		}
-		for _, format := range []string{"json", "csv"} {
+		for _, format := range ResultFormats() {
 			var b bytes.Buffer
 			write, err := NewResultWriter(&b, format)
 			if err != nil {
@@ -180,13 +180,16 @@ func TestResultsRoundTrip(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			read, err := NewResultReader(&b, format)
+			if len(results) == 0 {
+				continue
+			}
+			read, err := NewResultReader(&b)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatal(format, err)
 			}
 			for i, want := range results {
 				got, err := read()
-				if err != nil || !reflect.DeepEqual(got, want) {
+				if err != nil || !got.Equal(want) {
 					t.Fatalf("%s: result %d: %v\n got %+v\nwant %+v", format, i, err, got, want)
 				}
 			}
@@ -207,7 +210,7 @@ func TestResultFormats(t *testing.T) {
 		"json": `{"attack":"demo","seq":4,"code":200,"timestamp":"2026-11-20T06:00:02Z","latency":1100000000,"bytes_out":0,"bytes_in":32,"error":"","body":null,"method":"GET","url":"http://127.0.0.1:8001/32","headers":{"X-Coinbench-Replica":["rng.1"]}}
 {"attack":"demo","seq":5,"code":0,"timestamp":"2026-11-20T06:00:00.123456789Z","latency":100000000,"bytes_out":0,"bytes_in":0,"error":"dropped","body":null,"method":"POST","url":"http://127.0.0.1:8002/","headers":null}
 `,
-		"csv": `1795154402000000000,200,1100000000,0,32,,,demo,4,GET,http://127.0.0.1:8001/32,WC1Db2luYmVuY2gtUmVwbGljYTogcm5nLjENCg==
+		"csv": `1795154402000000000,200,1100000000,0,32,,,demo,4,GET,http://127.0.0.1:8001/32,WC1Db2luYmVuY2gtUmVwbGljYTogcm5nLjENCg0K
 1795154400123456789,0,100000000,0,0,dropped,,demo,5,POST,http://127.0.0.1:8002/,
 `,
 	} {
@@ -223,7 +226,7 @@ func TestResultFormats(t *testing.T) {
 			t.Errorf("%s:\n got %s\nwant %s", format, b.String(), want)
 		}
 	}
-	if _, err := NewResultWriter(io.Discard, "gob"); err == nil {
+	if _, err := NewResultWriter(io.Discard, "xml"); err == nil {
 		t.Error("an unknown format was accepted")
 	}
 }

@@ -16,7 +16,8 @@ import (
 // Workload is a load, as plain data: it can be written as JSON, sent to another machine and run there.
 type Workload struct {
 	Name    string   `json:"name"`
-	Targets []Target `json:"targets"` // used in turn: request n goes to Targets[n % len]
+	Engine  string   `json:"engine,omitempty"` // what plays it; empty: this package; Vegeta: vegeta's attacker, for open workloads
+	Targets []Target `json:"targets"`          // used in turn: request n goes to Targets[n % len]
 
 	// Exactly one of Clients (closed) and Schedule (open) is set.
 	Clients  int           `json:"clients,omitempty"`

@@ -13,19 +13,21 @@ import (
 
 // Attack sends requests as they fall due, whether those before were answered or not: an open workload.
 type Attack struct {
-	Name       string        `json:"name" jsonschema_description:"Name of the load, which objectives use. Default: the service's name."`
-	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
-	Path       string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	Method     string        `json:"method" jsonschema_description:"Default: GET, or POST where there is a body."`
-	Body       string        `json:"body" jsonschema_description:"Body of the request."`
-	BodyBytes  int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
-	Type       string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
-	Rate       string        `json:"rate" jsonschema:"required" jsonschema_description:"When requests fall due: 500/s, ramp(0/s, 500/s, 30s), poisson(200/s) ..."`
-	For        time.Duration `json:"for" jsonschema_description:"Length of the load. In the background it may be absent: then the load ends with the last step."`
-	Background bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the load."`
-	Timeout    time.Duration `json:"timeout" jsonschema:"default=30s" jsonschema_description:"Longest time for a connection, for an answer's header, and for its body, each."`
-	Patience   time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
-	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, and is balanced on its own."`
+	Name        string        `json:"name" jsonschema_description:"Name of the load, which objectives use. Default: the service's name."`
+	Service     string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Path        string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
+	Method      string        `json:"method" jsonschema_description:"Default: GET, or POST where there is a body."`
+	Body        string        `json:"body" jsonschema_description:"Body of the request."`
+	BodyBytes   int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
+	Type        string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+	Rate        string        `json:"rate" jsonschema:"required" jsonschema_description:"When requests fall due: 500/s, ramp(0/s, 500/s, 30s), poisson(200/s) ..."`
+	For         time.Duration `json:"for" jsonschema_description:"Length of the load. In the background it may be absent: then the load ends with the last step."`
+	Background  bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the load."`
+	Timeout     time.Duration `json:"timeout" jsonschema:"default=30s" jsonschema_description:"Longest time for a connection, for an answer's header, and for its body, each."`
+	Patience    time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
+	Engine      string        `json:"engine" jsonschema:"enum=coinbench,enum=vegeta" jsonschema_description:"What plays the load. Default: coinbench. Of vegeta's loads response time and lag are not known."`
+	Connections int           `json:"connections" jsonschema_description:"Most connections at once, or with vegeta workers. Default: 10000."`
+	Reuse       bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, and is balanced on its own."`
 }
 
 func (s *Attack) preset() {
@@ -78,6 +80,12 @@ func (s *Attack) check(p *plan) {
 		p.positive(&s.For, "for")
 	}
 	p.positive(&s.Timeout, "timeout")
+	if s.Engine != "" && s.Engine != "coinbench" && s.Engine != loadgen.Vegeta {
+		p.wrong(&s.Engine, "%s", unknown("engine", s.Engine, []string{"coinbench", loadgen.Vegeta}))
+	}
+	if s.Connections < 0 || s.Connections > mostClients {
+		p.wrong(&s.Connections, "connections is %d; accepted: 1 to %d", s.Connections, mostClients)
+	}
 	p.positive(&s.Patience, "patience")
 	p.load(s.name(), &s.Service)
 	if s.Background {
@@ -99,9 +107,13 @@ func (s *Attack) play(ctx context.Context, st *stage) error {
 	}
 	w := loadgen.Workload{
 		Name: s.name(), Targets: []loadgen.Target{target}, Schedule: s.Rate, Duration: s.For, Patience: s.Patience,
-		Reuse:    loadgen.Reuse{PerRequest: !s.Reuse},
-		Timeouts: loadgen.Timeouts{Connect: s.Timeout, Header: s.Timeout, Body: s.Timeout},
-		Seed:     st.scenario.Seed,
+		Reuse:       loadgen.Reuse{PerRequest: !s.Reuse},
+		Timeouts:    loadgen.Timeouts{Connect: s.Timeout, Header: s.Timeout, Body: s.Timeout},
+		Connections: s.Connections,
+		Seed:        st.scenario.Seed,
+	}
+	if s.Engine == loadgen.Vegeta {
+		w.Engine = s.Engine
 	}
 	if s.For == 0 {
 		w.Duration = longest

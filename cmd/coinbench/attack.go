@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,6 +26,7 @@ type attackFlags struct {
 	format   string
 	hdr      string
 	objectiveFlags
+	engine   string
 	targetFlags
 }
 
@@ -65,7 +67,8 @@ Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad inpu
 	s.Int64Var(&f.requests, "requests", 0, "end after so many requests")
 	s.DurationVar(&f.grace, "grace", 10*time.Second, "how long after the end waiting and unanswered requests may still end")
 	s.StringVar(&f.output, "output", "", "write every request to `FILE` (- for standard output), as vegeta does")
-	s.StringVar(&f.format, "format", "json", "format of --output: json or csv")
+	s.StringVar(&f.format, "format", "json", "format of --output: json, csv, or gob, which is vegeta's default")
+	s.StringVar(&f.engine, "engine", "", "what plays the load: coinbench, or `vegeta`, whose numbers are service times only (default coinbench)")
 	s.StringVar(&f.hdr, "hdr", "", "write the percentiles of the response time to `FILE`, for HdrHistogram's plotter")
 	f.objectiveFlags.add(c)
 	f.targetFlags.add(c)
@@ -89,6 +92,9 @@ func (f *attackFlags) workload(p process, args []string) (loadgen.Workload, erro
 		return w, err
 	}
 	w.Schedule, w.Duration, w.Requests = f.rate, f.duration, f.requests
+	if f.engine != "coinbench" {
+		w.Engine = f.engine
+	}
 	if w.Grace = f.grace; f.grace == 0 {
 		w.Grace = -1
 	}
@@ -100,7 +106,7 @@ func (f *attackFlags) workload(p process, args []string) (loadgen.Workload, erro
 	}
 	if f.output != "" {
 		if _, err := loadgen.NewResultWriter(io.Discard, f.format); err != nil {
-			return w, fmt.Errorf("--format %s: accepted: json, csv", f.format)
+			return w, fmt.Errorf("--format %s: accepted: %s", f.format, strings.Join(loadgen.ResultFormats(), ", "))
 		}
 		w.MaxSamples = math.MaxInt64 // each passes by; none is kept in memory
 	}

@@ -144,7 +144,7 @@ func parseHeaders(texts []string) (http.Header, error) {
 	for _, text := range texts {
 		name, value, ok := strings.Cut(text, ":")
 		if name = strings.TrimSpace(name); !ok || name == "" {
-			return nil, fmt.Errorf("-H %q: accepted: 'NAME: VALUE'", text)
+			return nil, fmt.Errorf("-H: a header without a colon; accepted: 'NAME: VALUE'")
 		}
 		header[name] = append(header[name], strings.TrimSpace(value)) // as it is spelled
 	}

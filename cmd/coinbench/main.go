@@ -11,6 +11,8 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
+
+	"coinbench/history"
 )
 
 // The exit codes. CI jobs branch on them, so they never change.
@@ -56,7 +58,7 @@ func run(p process) int {
 		err = coded
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintf(p.stderr, "coinbench: %s\n", text)
+		fmt.Fprintf(p.stderr, "coinbench: %s\n", history.MaskText(text))
 	}
 	return coded.code
 }

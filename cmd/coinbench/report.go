@@ -1,32 +1,45 @@
 package main
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/loadgen"
 	"coinbench/reports"
 )
 
 func reportCommand(p process) *cobra.Command {
 	return &cobra.Command{
-		Use:   "report DIR",
+		Use:   "report DIR|FILE",
 		Short: "Make a run's report again, from its folder alone",
 		Example: `  coinbench report runs/bottleneck/latest
-  coinbench report runs/smoke/latest`,
+  coinbench report runs/smoke/latest
+  coinbench report results.bin      # written by vegeta attack, or by attack --output`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			a, err := analyse(p, args[0])
+			dir := args[0]
+			if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
+				if dir, err = imported(p, dir); err != nil {
+					return usage(err)
+				}
+			}
+			a, err := analyse(p, dir)
 			if err != nil {
 				return usage(err)
 			}
-			err = publish(p, args[0], a)
+			err = publish(p, dir, a)
 			if isReadOnly(err) { // it was not made here, and what it says was printed
 				fmt.Fprintf(p.stderr, "coinbench: not written: %v\n", err)
 				return exit(a.Overall.Outcome.ExitCode())
@@ -34,6 +47,43 @@ func reportCommand(p process) *cobra.Command {
 			return err
 		},
 	}
+}
+
+// imported makes a run's folder of a file of results that vegeta wrote, beside the file.
+func imported(p process, file string) (dir string, err error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	next, err := loadgen.NewResultReader(bufio.NewReader(f))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	start, spec, record, err := loadgen.RecordResults(name, next)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", file, err)
+	}
+	dir = file + ".report"
+	w, err := history.Create(dir, history.Manifest{Scenario: name, Cluster: "none", Start: start.UTC(),
+		Command: append([]string{"coinbench"}, p.args...), Coinbench: version(), Host: host()}, nil, nil)
+	if err != nil {
+		return "", err
+	}
+	event := func(at time.Duration, kind history.EventKind, detail map[string]string) {
+		_ = w.Event(history.Event{At: at, Kind: kind, Detail: detail}) // the writer keeps its first error
+	}
+	event(0, history.RunBegin, map[string]string{"scenario": name, "steps": "0"})
+	event(0, history.LoadBegin, map[string]string{"name": name})
+	l, err := w.Load(spec)
+	if err != nil {
+		return "", err
+	}
+	end, err := record(l)
+	event(end.End, history.LoadEnd, map[string]string{"name": name})
+	event(end.End, history.RunEnd, map[string]string{"status": string(history.Finished)})
+	return dir, errors.Join(err, l.End(end), w.Close())
 }
 
 // analyse reads a run and judges it by the objectives of the scenario in its folder.

@@ -108,7 +108,7 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 		return l.begin(w)
 	})
 	l.live.clear()
-	s := searched(w.Targets[0].URL, f, found)
+	s := searched(history.MaskText(w.Targets[0].URL), f, found)
 	if len(s.Curve) > 0 || err == nil {
 		if err := reports.SearchText(p.stdout, s, textOptions(p)); err != nil {
 			return unmeasured(fmt.Errorf("print report: %w", err))
