@@ -26,7 +26,7 @@ type attackFlags struct {
 	format   string
 	hdr      string
 	objectiveFlags
-	engine   string
+	engine string
 	targetFlags
 }
 
