@@ -3,6 +3,7 @@ package capacity
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -48,14 +49,16 @@ type plays struct {
 	advice       []Advice
 	reason       string // why there is no advice
 	also         []string
-	cures        bool // the replica that is to blame was played well
+	cured        map[Cause]bool // what is broken, and was played whole
 	withoutProbe *Played
 	probeCost    float64
 }
 
 const (
-	worthGain  = .02 // of the hash rate: less is no advice
-	playedRuns = 6   // seeds of each change
+	worthGain  = .02  // of the hash rate: less is no advice
+	tieWidth   = .015 // gains that differ by less are those of a tie
+	closeCall  = .06  // gains that differ by less are played again
+	playedRuns = 6    // seeds of each change
 	mostEvents = 1.5e6
 )
 
@@ -63,7 +66,7 @@ const (
 // small change: a replica of a service (a twentieth of them, where there are many), a worker, half the think time, another way to balance.
 // What gains most is the limit; where nothing does alone, the pair that does is a tie.
 func (e explainer) play(w *Window, found []finding) plays {
-	p := plays{advice: []Advice{}}
+	p := plays{advice: []Advice{}, cured: map[Cause]bool{}}
 	if w.HashRate == nil || w.HashRate.Value <= 0 || w.Bounds == nil && w.SilentS == 0 {
 		p.reason = "no hash was made in the window: there is nothing to play forward from"
 		return p
@@ -89,6 +92,10 @@ func (e explainer) play(w *Window, found []finding) plays {
 			p.also = append(p.also, fmt.Sprintf("the simulator makes %s of what was measured here, %s: predictions are put right by the ratio", perSecond(base), perSecond(present)))
 		}
 	}
+	if slices.ContainsFunc(found, func(f finding) bool { return f.cause == CauseBackoff }) && math.Abs(present/base-1) > .25 {
+		p.reason = "the workers were silent after errors that the simulator does not know: what a change makes of that cannot be played"
+		return p
+	}
 	playing := func(c change) Advice {
 		changed := t.copied()
 		c.make(&changed)
@@ -96,29 +103,50 @@ func (e explainer) play(w *Window, found []finding) plays {
 		a := Advice{Set: c.set, Text: c.text, cause: c.cause, alone: !c.more, simulated: rates}
 		if len(rates) > 1 {
 			a.Played = interval(rates, fit, w.LengthS/t.length.Seconds())
+			if most := float64(changed.replicas[settings.Worker]) * changed.alone(); fit > 1 && a.PerS > most { // no ratio makes more than loops without a wait
+				a.Played = interval(rates, max(1, most/stat.Mean(rates, nil)), w.LengthS/t.length.Seconds())
+			}
 			mean := stat.Mean(rates, nil)
 			a.Gain = mean/base - 1
 		}
 		return a
 	}
+	p.cured[CauseReplica] = len(t.kills) > 0 // the twin lost it, too: the change plays with what it costs
 	p.probe(t, w, now, fit)
 	var all []Advice
 	gains := map[Cause]float64{}
 	steps := e.steps(w, t, found)
 	for _, c := range steps {
 		a := playing(c)
-		p.cures = p.cures || c.cause == CauseReplica
+		p.cured[c.cause] = true
 		if !c.more {
 			gains[c.cause] = max(gains[c.cause], a.Gain)
 		}
 		all = append(all, a)
 	}
 	causes := ordered(gains)
+	if best := gains[causes[0]]; best >= worthGain && len(causes) > 1 && gains[causes[1]] > best-closeCall && spread > 0 {
+		// Chance must not decide: those that are close are played again, longer.
+		longer := t
+		longer.seeds *= 4
+		present := stat.Mean(longer.runs(), nil)
+		again := map[Cause]float64{}
+		for _, c := range steps {
+			if c.more || gains[c.cause] <= best-closeCall {
+				continue
+			}
+			changed := longer.copied()
+			c.make(&changed)
+			again[c.cause] = max(again[c.cause], stat.Mean(changed.runs(), nil)/present-1)
+		}
+		maps.Copy(gains, again)
+		causes = ordered(gains)
+	}
 	best := gains[causes[0]]
 	switch {
 	case best >= worthGain:
 		for _, c := range causes {
-			if gains[c] >= max(worthGain, best-.02) {
+			if gains[c] >= max(worthGain, best-tieWidth) {
 				p.limits = append(p.limits, c)
 			}
 		}
@@ -199,12 +227,12 @@ func ordered(gains map[Cause]float64) []Cause {
 }
 
 // interval is the mean of some runs, put right by fit, and where one more run lies with 95 %, which is longer than they are by a factor (Student's t; the
-// variance of a rate falls with the length). A tenth of a percent is what two runs of constant delays differ by at their edges.
+// variance of a rate falls with the length). Half a percent is what two runs of constant delays differ by, whose rhythms are not the same.
 func interval(rates []float64, fit, longer float64) Played {
 	mean, sd := stat.MeanStdDev(rates, nil)
 	n := float64(len(rates))
 	half := studentT(n-1) * sd * math.Sqrt(1/n+1/max(.1, min(1, longer)))
-	half = max(half, .002*mean)
+	half = max(half, .005*mean)
 	return Played{PerS: fit * mean, Low: max(0, fit*(mean-half)), High: fit * (mean + half)}
 }
 
@@ -223,7 +251,7 @@ func (t twin) runs() []float64 {
 func (t *twin) last(w *Window) {
 	loop := float64(w.workers()) / w.HashRate.Value
 	length := max(20, min(w.LengthS, 30), 30*loop)
-	settle := max(3, 3*loop)
+	settle := max(3, 3*loop, t.age.Seconds())
 	t.seeds = playedRuns
 	if events := w.HashRate.Value * 9 * (length + settle) * playedRuns; events > mostEvents {
 		length = max(2, 5*loop, length*mostEvents/events)
@@ -281,6 +309,9 @@ func (e explainer) steps(w *Window, t twin, found []finding) []change {
 			all = append(all, change{cause: CausePinned, set: map[string]any{"worker.COIN_KEEP_ALIVE": "false"}, text: "Open a new connection for each call (COIN_KEEP_ALIVE=false)",
 				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.KeepAlive = false }) }})
 		case CauseBackoff:
+			all = append(all, change{cause: CauseBackoff, text: "No silence after errors", make: func(t *twin) {
+				t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = min(s.Backoff, 100*time.Millisecond) })
+			}})
 			half := nanos(w.Config.BackoffS / 2)
 			all = append(all, change{cause: CauseBackoff, set: map[string]any{"worker.COIN_BACKOFF": half.String()}, text: fmt.Sprintf("Halve the back-off (COIN_BACKOFF, %s → %s)", seconds(w.Config.BackoffS), seconds(half.Seconds())),
 				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = half }) }})

@@ -115,14 +115,20 @@ func (e explainer) attribute(w *Window, play bool) {
 	}
 	byWaits := e.byWaits(w, d)
 	var p plays
-	if play {
-		p = e.play(w, found)
-	} else {
+	switch {
+	case !play:
 		p.reason = "nothing was played"
+	case len(found) > 0 && found[0].cause == CauseHost:
+		p.reason = "the machine was too busy: what is played on its numbers is the machine's"
+	default:
+		p = e.play(w, found)
 	}
-	// A replica that is not like the others, and whose cure gains less than something else, is no limit.
-	if len(found) > 0 && found[0].cause == CauseReplica && p.cures && !slices.Contains(p.limits, CauseReplica) && len(p.limits) > 0 {
-		p.also = append(p.also, fmt.Sprintf("%s: %s", CauseReplica, found[0].evidence[0]))
+	if p.advice == nil {
+		p.advice = []Advice{}
+	}
+	// What is broken, and gains less when it is made whole than something else when that is eased, is no limit.
+	for len(found) > 0 && len(p.limits) > 0 && (found[0].cause == CauseReplica || found[0].cause == CauseBackoff) && p.cured[found[0].cause] && !slices.Contains(p.limits, found[0].cause) {
+		p.also = append(p.also, fmt.Sprintf("%s: %s", found[0].cause, found[0].evidence[0]))
 		found = found[1:]
 	}
 	limits := []finding{byWaits}

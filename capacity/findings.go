@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -343,10 +344,11 @@ func (e explainer) slowWay(w *Window, u ServiceUse, replicas []replicaUse) *find
 			}
 		}
 	}
-	ways := map[string]float64{}
+	ways, errors := map[string]float64{}, map[string]float64{}
 	for _, r := range replicas {
 		if v := by[r.task]; len(v) >= 10 {
-			ways[r.task] = stat.Mean(v, nil) - r.queue
+			mean, sd := stat.MeanStdDev(v, nil)
+			ways[r.task], errors[r.task] = mean-r.queue, sd/math.Sqrt(float64(len(v)))
 		}
 	}
 	for _, r := range replicas {
@@ -357,7 +359,7 @@ func (e explainer) slowWay(w *Window, u ServiceUse, replicas []replicaUse) *find
 				most, others = max(most, v), others+1
 			}
 		}
-		if met && others > 0 && way > most+slow && way > .5*(way+r.queue) {
+		if met && others > 0 && way > most+max(slow, 4*errors[r.task]) && way > .5*(way+r.queue) {
 			return &finding{task: r.task, evidence: []string{fmt.Sprintf("a visitor's way to %s and back takes %s beside its queue, to the others at most %s", r.task, milliseconds3(way), milliseconds3(max(0, most)))}}
 		}
 	}

@@ -199,7 +199,7 @@ func metrics() []metric {
 				return *u.Utilisation, nil
 			},
 			estimate: func(a *Analysis, args []string) *Estimate { return a.Window(args[0]).Service(args[1]).Use }},
-		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: []string{WorkerLimit, "rng", "hasher"}, doc: "What limits the hash rate in a window: worker (the workers' own loop), rng or hasher.",
+		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: []string{WorkerLimit, "rng", "hasher"}, doc: "What limits the hash rate in a window: worker (the workers' own loop), rng or hasher. In a tie it is each of its causes.",
 			word: func(a *Analysis, args []string) (string, error) {
 				win, err := a.window(args[0])
 				if err != nil {

@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"cmp"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -29,6 +30,7 @@ type twin struct {
 	loads   []visitor
 	kills   []kill
 
+	age            time.Duration // of the oldest load from outside when the window began
 	settle, length time.Duration
 	seeds          int
 }
@@ -41,8 +43,9 @@ type visitor struct {
 	clients       int  // closed; otherwise open
 	think         time.Duration
 	perS          float64
-	random        bool // its requests fall due at random
-	probe         bool // of a step measure
+	random        bool          // its requests fall due at random
+	probe         bool          // of a step measure
+	begin         time.Duration // since the window's
 }
 
 // kill is a fault that the scenario asked for, by its time since the window began.
@@ -69,8 +72,7 @@ func (t *twin) tell(service string, change func(*settings.Settings)) {
 	}
 }
 
-// play is the hash rate of one run; false where none was made. From completed loop to completed loop of each worker, so that a window of
-// few loops is exact.
+// play is the hash rate of one run, estimated as that of a window is; false where no hash was made.
 func (t twin) play(seed uint64) (float64, bool) {
 	sim := des.New(des.Config{Seed: seed, Start: time.Unix(0, 0)})
 	services := []string{settings.RNG, settings.Hasher, settings.Worker}
@@ -101,14 +103,18 @@ func (t twin) play(seed uint64) (float64, bool) {
 		if sim.ChangeService(spec) != nil {
 			return 0, false
 		}
-	}
-	for _, v := range t.loads {
-		if _, err := sim.StartLoad(v.load(t.settle+t.length, seed)); err != nil {
-			return 0, false
+		if name == settings.Hasher { // a worker that finds nobody is silent for long
+			sim.RunUntil(t.spread + spec.Health + time.Millisecond)
 		}
 	}
 	// The window must not begin at one place of the app's rhythm in every run.
-	begin := t.settle + time.Duration(seed%7)*43*time.Millisecond
+	begin := sim.Now() + t.settle + time.Duration(seed%7)*43*time.Millisecond
+	for _, v := range t.loads {
+		sim.RunUntil(max(sim.Now(), min(begin, begin+v.begin)))
+		if _, err := sim.StartLoad(v.load(time.Hour, seed)); err != nil {
+			return 0, false
+		}
+	}
 	if len(t.idle) > 0 {
 		sim.RunUntil(begin / 2)
 		for name := range t.idle {
@@ -118,16 +124,24 @@ func (t twin) play(seed uint64) (float64, bool) {
 		}
 	}
 	end := begin + t.length
-	before, opened := map[string]float64{}, false
+	var names []string
+	workers := map[string][]progress{}
+	read := func() {
+		for _, r := range sim.Readings() {
+			if r.Service != settings.Worker {
+				continue
+			}
+			if workers[r.Task] == nil {
+				names = append(names, r.Task)
+			}
+			workers[r.Task] = append(workers[r.Task], progressAt(r, 0))
+		}
+	}
+	opened := false
 	open := func() {
 		sim.RunUntil(begin)
 		opened = true
-		for _, r := range sim.Readings() {
-			if r.Service == settings.Worker {
-				before[r.Task] = r.Values[history.Hashes]
-				before[r.Task+" at"] = r.Values[history.LastHash]
-			}
-		}
+		read()
 	}
 	for _, k := range t.kills {
 		if !opened && k.at > 0 {
@@ -142,26 +156,28 @@ func (t twin) play(seed uint64) (float64, bool) {
 		open()
 	}
 	sim.RunUntil(end)
-	hashes, worked, n, all := 0.0, 0.0, 0, 0.0
-	for _, r := range sim.Readings() {
-		if r.Service != settings.Worker {
-			continue
-		}
-		n++
-		h := r.Values[history.Hashes] - before[r.Task]
-		all += h
-		if first := before[r.Task+" at"]; first > 0 && h > 0 {
-			hashes += h
-			worked += r.Values[history.LastHash] - first
+	read()
+	var all []edges
+	for _, name := range names {
+		if p := workers[name]; len(p) == 2 {
+			all = append(all, edges{p[0], p[1]})
 		}
 	}
-	if len(t.kills) > 0 { // workers stand still: what counts is the time
-		return all / t.length.Seconds(), n > 0
+	rate := 0.0
+	for i, pace := range paces(all, t.alone()) {
+		rate += (all[i].end.done(pace) - all[i].begin.done(pace)) / t.length.Seconds()
 	}
-	if worked <= 0 {
-		return 0, false
+	return rate, rate > 0
+}
+
+// alone is the pace of a worker that never waits, in loops per second.
+func (t twin) alone() float64 {
+	w := t.told[settings.Worker]
+	loop := (w.Think + 2*w.CallOverhead + 2*t.network).Seconds()
+	for _, name := range []string{settings.RNG, settings.Hasher} {
+		loop += meanService(t.told[name]) + intake(t.told[name])
 	}
-	return float64(n) * hashes / worked, true
+	return 1 / max(loop, 1e-6)
 }
 
 // load is the visitor's for a time.
@@ -216,21 +232,38 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 	}
 	if w.Loop != nil {
 		d := w.decompose()
-		t.network = nanos(d.network)
+		// The edges cut a stage of each worker, so that where loops are few a small part of a stage more or less is nothing. A real machine always
+		// costs something.
+		beyond := func(extra, stage float64) bool {
+			least := 1e-5
+			if e.a.Run.Simulated {
+				least += stage * float64(n) / max(1, w.Hashes)
+			}
+			return extra > least
+		}
+		if beyond(d.network, d.network+max(d.calls[settings.RNG].own, d.calls[settings.Hasher].own)) {
+			t.network = nanos(d.network)
+		}
 		if d.redis > 0 {
 			// A coin in sixteen hashes, and a flush when a second has passed.
 			t.redis = nanos(d.redis / (1./16 + 1/math.Max(1, math.Ceil(1/w.Loop.TotalS))))
 		}
 		// What a call costs its client beside its settings.
-		if own := (d.overhead - 2*c.CallOverheadS) / 2; own > 1e-5 {
+		if own := (d.overhead - 2*c.CallOverheadS) / 2; beyond(2*own, d.overhead) {
 			t.tell(settings.Worker, func(s *settings.Settings) { s.CallOverhead += nanos(own) })
 		}
-		if late := d.think - c.ThinkS; late > 1e-5 && w.SilentS == 0 {
+		if late := d.think - c.ThinkS; beyond(late, d.think) && w.SilentS == 0 {
 			t.tell(settings.Worker, func(s *settings.Settings) { s.Think += nanos(late) })
 		}
 	}
 	e.visitors(w, &t)
+	slices.SortStableFunc(t.loads, func(a, b visitor) int { return cmp.Compare(a.begin, b.begin) })
 	e.faults(w, &t)
+	for _, l := range t.loads { // a queue may have been growing for as long as there was a load
+		if age := -l.begin; age > t.age {
+			t.age = min(age, time.Minute)
+		}
+	}
 	return t, ""
 }
 
@@ -261,17 +294,15 @@ func (e explainer) calibrate(w *Window, t *twin, service string) {
 	if u.DemandS != nil {
 		own = *u.DemandS
 	}
-	t.told[service] = fitted(own, u.Requests)
 	replicas := e.replicasOf(w, service)
 	if !uneven(replicas, told) || len(replicas) != u.Replicas {
+		t.told[service] = fitted(own, u.Requests)
 		return
 	}
 	for _, r := range replicas {
-		s := t.told[service]
+		s := told
 		if r.requests > 0 && differs(r.service, mean, r.requests, told) {
-			// Whatever makes it slow varies as its delay does.
-			s = told
-			s.Delay = max(0, s.Delay+nanos(r.service-mean))
+			s.Delay = max(0, s.Delay+nanos(r.service-mean)) // whatever makes it slow varies as its delay does
 		}
 		t.apart[service] = append(t.apart[service], s)
 	}
@@ -331,15 +362,22 @@ func (e explainer) visitors(w *Window, t *twin) {
 		}
 		known[l.Service] += n
 		v := visitor{name: l.Name, service: l.Service, root: isRoot(l.LoadSpec), kept: !strings.HasPrefix(l.Reuse, "a new connection"),
-			clients: l.Clients, think: l.Think, probe: strings.HasPrefix(l.Name, "probe-")}
+			clients: l.Clients, think: l.Think, begin: l.Begin - duration(w.BeginS), probe: strings.HasPrefix(l.Name, "probe-")}
 		if !l.Closed {
-			due := 0.0
+			due, first, last := 0.0, 0.0, 0.0
 			for _, s := range l.Samples {
 				if at := s.Due.Seconds(); at >= w.BeginS && at < w.EndS {
-					due++
+					if due == 0 {
+						first = at
+					}
+					due, last = due+1, at
 				}
 			}
-			v.clients, v.perS, v.random = 0, max(n, due)/w.LengthS, strings.Contains(l.Schedule, "poisson")
+			perS := max(n, due) / w.LengthS
+			if due > 2 && l.Closing != nil && int64(len(l.Samples)) == l.Closing.Due { // from one due instant to another: exact for a constant rate
+				perS = (due - 1) / (last - first)
+			}
+			v.clients, v.perS, v.random = 0, perS, strings.Contains(l.Schedule, "poisson")
 		}
 		t.loads = append(t.loads, v)
 	}

@@ -56,11 +56,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 			t.line("    Try: %s", p.Try)
 		}
 		if len(p.Advice) > 0 {
-			advice := [][]string{{"change that was played ", "hashes/s", "95 % of runs", "gain"}}
-			for _, a := range p.Advice {
-				advice = append(advice, []string{a.Text, figures(a.PerS), figures(a.Low) + " to " + figures(a.High), "+" + percent(a.Gain)})
-			}
-			t.b.WriteString(columns(advice, "    "))
+			t.b.WriteString(columns(adviceRows(p.Advice), "    "))
 		} else if p.Reason != "" && !p.Load {
 			t.line("    no advice: %s", p.Reason)
 		}
@@ -79,6 +75,15 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 		t.line("")
 	}
 	return t.flush(w)
+}
+
+// adviceRows are the changes that were played, as a table.
+func adviceRows(advice []capacity.Advice) [][]string {
+	rows := [][]string{{"change that was played ", "hashes/s", "95 % of runs", "gain"}}
+	for _, a := range advice {
+		rows = append(rows, []string{a.Text, figures(a.PerS), figures(a.Low) + " to " + figures(a.High), "+" + percent(a.Gain)})
+	}
+	return rows
 }
 
 // shares writes the parts of a loop, the largest first; what is below a percent is left out.

@@ -63,6 +63,9 @@ type pageWindow struct {
 	Rate, Margin      string
 	Coins             string
 	Limit, LimitUpper string
+	Verb              string
+	Advice            template.HTML // the changes that were played
+	Class             string        // of the style: the first cause of a tie
 	Attained, Bound   string
 	Lost              string
 	LoopText          string
@@ -194,10 +197,18 @@ func newPage(a *capacity.Analysis) page {
 	return p
 }
 
+func htmlAdvice(advice []capacity.Advice) template.HTML {
+	if len(advice) == 0 {
+		return ""
+	}
+	return template.HTML(htmlTable(adviceRows(advice), nil))
+}
+
 func newPageWindow(w *capacity.Window) pageWindow {
 	k := w.Bottleneck
 	limit := windowLimit(w)
-	p := pageWindow{W: w, Rate: figures(w.HashRate.Value), Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
+	class, _, _ := strings.Cut(strings.ReplaceAll(k.Limit, " ", "-"), "+")
+	p := pageWindow{W: w, Class: class, Verb: limitVerb(k), Advice: htmlAdvice(k.Advice), Rate: figures(w.HashRate.Value), Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
 	p.Margin = strings.TrimPrefix(estimate(w.HashRate), p.Rate)
 	if w.Errors > 0 && w.HashesLost != nil {
 		p.Lost = missing(w)

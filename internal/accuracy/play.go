@@ -20,12 +20,22 @@ type setting struct {
 	env                  map[string]string // by "service/VARIABLE"
 	settle, window       time.Duration
 	windows              int // one after the other, at most a second and a half apart; 0: 1
+
+	spread         time.Duration // of the starts of a service's tasks
+	network, redis time.Duration // of a new connection, of a command
+	slow           time.Duration // what the first rng takes more for a request
+	loads          []des.Load    // from outside, of rng and hasher
+	kill           time.Duration // of the first rng, which stays in rotation, a second after the first window's begin: how long it is down; 0: none
 }
 
 // deployed is a simulation of the setting at its beginning, and the events that say what is in force.
 func (s setting) deployed(seed uint64) (*des.Sim, []history.Event, error) {
-	sim := des.New(des.Config{Seed: seed, Start: epoch()})
-	if err := sim.AddService(des.Service{Name: des.Redis}); err != nil {
+	return s.deployedTo(seed, nil)
+}
+
+func (s setting) deployedTo(seed uint64, sink func(history.Event)) (*des.Sim, []history.Event, error) {
+	sim := des.New(des.Config{Seed: seed, Start: epoch(), Events: sink})
+	if err := sim.AddService(des.Service{Name: des.Redis, Delay: s.redis}); err != nil {
 		return nil, nil, err
 	}
 	if err := sim.Scale(des.Redis, 1, des.Stop{}); err != nil {
@@ -43,17 +53,36 @@ func (s setting) deployed(seed uint64) (*des.Sim, []history.Event, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		spec := des.Service{Settings: c}
+		spec := des.Service{Settings: c, Network: s.network, StartSpread: s.spread}
+		if s.kill > 0 && v.name != settings.Worker {
+			spec.Health = time.Second
+		}
 		if v.name == settings.RNG {
 			spec.Balance, inForce["balance"] = s.balance, string(s.balance)
 		}
 		if err := sim.AddService(spec); err != nil {
 			return nil, nil, err
 		}
+		if s.slow > 0 && v.name == settings.RNG {
+			lame := spec
+			lame.Settings.Delay += s.slow
+			if err := sim.ChangeService(lame); err != nil {
+				return nil, nil, err
+			}
+			if _, err := sim.StartTask(v.name, 1); err != nil {
+				return nil, nil, err
+			}
+			if err := sim.ChangeService(spec); err != nil {
+				return nil, nil, err
+			}
+		}
 		if err := sim.Scale(v.name, v.replicas, des.Stop{}); err != nil {
 			return nil, nil, err
 		}
 		events = append(events, history.Event{Kind: history.ServiceDeployed, Service: v.name, Detail: inForce})
+		if s.spread > 0 { // dependencies first, as a cluster deploys them
+			sim.RunUntil(sim.Now() + s.spread + spec.Health)
+		}
 	}
 	return sim, events, nil
 }
@@ -110,7 +139,7 @@ func (s setting) measure(seed uint64) ([]capacity.Window, error) {
 	if err != nil {
 		return nil, err
 	}
-	return capacity.Analyse(run).Windows, nil
+	return capacity.Measure(run).Windows, nil
 }
 
 // truth is the hash rate in the long run: of four simulations, for length each after a minute.
