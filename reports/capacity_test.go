@@ -99,6 +99,14 @@ func TestProof(t *testing.T) {
 	if p.Holds || p.Worst < .0399 {
 		t.Errorf("an error of 4 %% holds: %+v", p)
 	}
+	p.Rows[0].Doubt = "other programs used 50 % of the processors"
+	if p.Sum(); p.Outcome != capacity.OutcomeInconclusive {
+		t.Errorf("only a disturbed setting errs: %s", p.Outcome)
+	}
+	p.Rows[1].Predicted = 21
+	if p.Sum(); p.Outcome != capacity.OutcomeFail {
+		t.Errorf("another errs, too: %s", p.Outcome)
+	}
 	if p = (Proof{}); p.Holds {
 		t.Error("nothing measured holds")
 	}

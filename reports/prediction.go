@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 
 	"coinbench/capacity"
@@ -102,6 +103,8 @@ type Proof struct {
 	ProbeRel float64    `json:"mean_probe_error"`       // mean of the absolute relative errors, in which 1 ms of 2 weighs as 400 of 800
 	ProbeIn  int        `json:"probes_within_2_spread"` // settings whose latency lies within twice the spread of the simulated runs
 	Holds    bool       `json:"holds"`
+
+	Outcome capacity.Outcome `json:"outcome"` // INCONCLUSIVE where only settings break the promise that were disturbed
 }
 
 // ProofRow is one setting.
@@ -159,6 +162,19 @@ func (p *Proof) Sum() {
 		p.Probe /= measured
 	}
 	p.Holds = len(p.Rows) > 0 && p.Worst <= WorstProof && p.Mean <= MeanProof && p.Probe <= ProbeProof
+	p.Outcome = capacity.OutcomeFail
+	quiet := Proof{Rows: slices.DeleteFunc(slices.Clone(p.Rows), func(r ProofRow) bool { return r.Doubt != "" })}
+	switch {
+	case p.Holds:
+		p.Outcome = capacity.OutcomePass
+	case len(quiet.Rows) == len(p.Rows):
+	case len(quiet.Rows) == 0:
+		p.Outcome = capacity.OutcomeInconclusive
+	default:
+		if quiet.Sum(); quiet.Holds {
+			p.Outcome = capacity.OutcomeInconclusive
+		}
+	}
 }
 
 func (p Proof) cells() [][]string {
@@ -172,10 +188,8 @@ func (p Proof) cells() [][]string {
 }
 
 func (p Proof) verdict() string {
-	word := "holds"
-	if !p.Holds {
-		word = "does not hold"
-	}
+	word := map[capacity.Outcome]string{capacity.OutcomePass: "holds", capacity.OutcomeFail: "does not hold",
+		capacity.OutcomeInconclusive: "is not decided (INCONCLUSIVE): the settings that break it were measured while other programs used the machine"}[p.Outcome]
 	return runNote + " " + fmt.Sprintf("%d settings drawn from seed %d, %g s each on %s: error of the hash rate %s in the mean (promised: %s), worst %s (%s), bias %s; of the probes' mean latencies %s of their sum (%s), bias %s, %d of %d within twice the spread of a run (and %s as the mean of ratios, for latencies of a few ms are the chance of who began when). The promise %s.",
 		len(p.Rows), p.Seed, p.LengthS, p.Cluster, tenths(p.Mean), tenths(MeanProof), tenths(p.Worst), tenths(WorstProof), signed(p.Bias), tenths(p.Probe), tenths(ProbeProof), signed(p.ProbeAll), p.ProbeIn, len(p.Rows), tenths(p.ProbeRel), word)
 }

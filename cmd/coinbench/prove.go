@@ -41,7 +41,8 @@ visitor of rng to 5 % in the mean.
 Where connections are spread at random, the models meet the choices that the measurement meets: both draw them from the seed.
 A setting during whose measurement other programs used more than 10 % of the processors is measured again. The predictions are made
 before anything is measured.
-Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be measured.`,
+Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be measured, or only settings break the promise that were
+disturbed all the same.`,
 		Example: `  coinbench prove                                       # twenty minutes
   coinbench prove --model model.json --settings 5 --seed 7
   coinbench prove --from runs/prove/latest --model other.json   # the same measurements, another model`,
@@ -60,10 +61,7 @@ Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be m
 			if err := render(format, p.stdout, proof, func(w io.Writer) error { return reports.ProofText(w, proof, textOptions(p)) }); err != nil {
 				return err
 			}
-			if !proof.Holds {
-				return exit(exitFail)
-			}
-			return nil
+			return exit(proof.Outcome.ExitCode())
 		},
 	}
 	c.Flags().StringVar(&path, "model", "", "`file` of the model (default: calibrate one on a run of bottleneck)")
