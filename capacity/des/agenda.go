@@ -35,6 +35,8 @@ const (
 	taskJoins
 	taskGraceEnds
 	taskRestarts
+	taskThaws
+	taskMissed
 	checkBegins
 )
 

@@ -68,7 +68,7 @@ func (s *Sim) checked(task int32, sent int64, why string) {
 		}
 	case t.healthy || sent >= t.begun+int64(c.StartPeriod):
 		if t.failures++; t.failures >= c.Retries {
-			s.unhealthy(task, "health check: "+why)
+			s.unhealthy(task, "health check: "+why, c.Stop, c.Restart)
 			return
 		}
 	}
@@ -76,13 +76,13 @@ func (s *Sim) checked(task int32, sent int64, why string) {
 }
 
 // unhealthy takes a task out of the rotation and tells it to stop.
-func (s *Sim) unhealthy(id int32, why string) {
+func (s *Sim) unhealthy(id int32, why string, stop Stop, restart time.Duration) {
 	t := &s.tasks[id]
 	if s.config.Events != nil {
 		s.emit(history.TaskUnhealthy, id, map[string]string{"error": why})
 	}
-	t.err, t.restart, t.down = "unhealthy: "+why, t.check.Restart >= 0, t.check.Restart
-	if err := s.StopTask(int(id), t.check.Stop); err != nil { // the ID is one of ours
+	t.err, t.restart, t.down = "unhealthy: "+why, restart >= 0, restart
+	if err := s.StopTask(int(id), stop); err != nil { // the ID is one of ours
 		panic("des: " + err.Error())
 	}
 }

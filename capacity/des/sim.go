@@ -274,6 +274,10 @@ func (s *Sim) run(until int64) bool {
 			s.taskGraceEnds(e.id, e.gen)
 		case taskRestarts:
 			s.taskRestarts(e.id)
+		case taskThaws:
+			s.taskThaws(e.id, e.gen)
+		case taskMissed:
+			s.taskMissed(e.id, e.gen)
 		case checkBegins:
 			s.checkBegins(e.id, e.gen)
 		}

@@ -56,6 +56,7 @@ type task struct {
 	down     time.Duration // from its end to the start of the successor, where it is to stop first
 	held     bool          // not to join before Turn
 	ready    bool          // held, and could join
+	freeze   Freeze        // the latest
 }
 
 // Deregister says when a task that is told to stop leaves the rotation.
@@ -360,37 +361,52 @@ func (s *Sim) StopTask(id int, how Stop) error {
 	}
 	s.become(int32(id), Stopping)
 	s.emit(history.TaskStopping, int32(id), nil)
-	role := s.services[t.service].role
 	if t.index < 0 { // no process yet, or Redis
 		s.taskGone(int32(id), "")
 		return nil
 	}
+	if s.frozen(t) || !s.obeys(int32(id)) { // a frozen one cannot obey before it is let go on
+		s.schedule(int64(how.Grace), taskGraceEnds, int32(id), t.gen)
+	}
+	return nil
+}
+
+// obeys is what SIGTERM does to a process; false: it has not ended yet.
+func (s *Sim) obeys(id int32) bool {
+	t := &s.tasks[id]
 	switch {
 	case t.settings.OnSIGTERM == settings.Exit:
-		s.taskGone(int32(id), "")
-		return nil
+		s.taskGone(id, "")
+		return true
 	case t.settings.OnSIGTERM == settings.Ignore:
-	case role == works:
+	case s.services[t.service].role == works:
 		w := &s.workers[t.index]
 		w.draining = true
 		if w.backingOff || t.begun+int64(t.settings.BootDelay) > s.now {
-			s.taskGone(int32(id), "")
-			return nil
+			s.taskGone(id, "")
+			return true
 		}
 	default:
 		v := &s.servers[t.index]
 		v.condition = draining
 		s.dropKept(t.index)
 		if v.busy == 0 && v.first < 0 {
-			s.taskGone(int32(id), "")
-			return nil
+			s.taskGone(id, "")
+			return true
 		}
 		if !v.paused {
 			s.serveNext(v) // what hung during the boot
 		}
 	}
-	s.schedule(int64(how.Grace), taskGraceEnds, int32(id), t.gen)
-	return nil
+	return false
+}
+
+// frozen says whether a task is paused.
+func (s *Sim) frozen(t *task) bool {
+	if s.services[t.service].role == works {
+		return s.workers[t.index].paused
+	}
+	return s.servers[t.index].paused
 }
 
 func (s *Sim) taskGraceEnds(id int32, gen uint32) {
@@ -484,6 +500,48 @@ func (s *Sim) taskGone(id int32, why string) {
 	}
 	if t.restart {
 		s.schedule(int64(t.down), taskRestarts, id, 0)
+	}
+}
+
+// Freeze says for how long a task is frozen, and what its cluster does when its health checks find it out, which is nothing where Missed is 0
+// (a Check that queues finds it by itself).
+type Freeze struct {
+	For     time.Duration
+	Missed  time.Duration // from now until the checks have failed too often
+	Stop    Stop          // of a task that failed them
+	Restart time.Duration // from its end to the start of its successor; negative: there is none
+}
+
+// FreezeTask pauses a task for a time, and says so.
+func (s *Sim) FreezeTask(id int, how Freeze) error {
+	if err := s.PauseTask(id); err != nil {
+		return err
+	}
+	t := &s.tasks[id]
+	if s.config.Events != nil {
+		s.emit(history.TaskPaused, int32(id), map[string]string{"for": how.For.String()})
+	}
+	t.freeze = how
+	s.schedule(int64(how.For), taskThaws, int32(id), t.gen)
+	if how.Missed > 0 && how.Missed < how.For {
+		s.schedule(int64(how.Missed), taskMissed, int32(id), t.gen)
+	}
+	return nil
+}
+
+func (s *Sim) taskThaws(id int32, gen uint32) {
+	if s.tasks[id].gen != gen || s.ResumeTask(int(id)) != nil {
+		return
+	}
+	s.emit(history.TaskRecovered, id, nil)
+	if s.tasks[id].state == Stopping {
+		s.obeys(id)
+	}
+}
+
+func (s *Sim) taskMissed(id int32, gen uint32) {
+	if t := &s.tasks[id]; t.gen == gen && t.state != Stopping {
+		s.unhealthy(id, "health check: no answer", t.freeze.Stop, t.freeze.Restart)
 	}
 }
 

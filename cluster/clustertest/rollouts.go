@@ -215,11 +215,11 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 		}
 		longest := time.Duration(0)
 		for longest < 100*time.Millisecond && index(f.all(), history.TaskRecovered, name) < 0 { // the first may be quicker than the signal
-			begun := time.Now()
+			begun := f.Now()
 			if _, _, err := f.ask(t); err != nil {
 				t.Errorf("a frozen replica refuses: %v", err)
 			}
-			longest = max(longest, time.Since(begun))
+			longest = max(longest, f.Now().Sub(begun))
 		}
 		if longest < 100*time.Millisecond {
 			t.Errorf("a replica that is frozen for 500ms answers within %s", longest)
@@ -230,11 +230,11 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 		if err := c.Slow(t.Context(), Service, 1, 100*time.Millisecond, time.Minute); err != nil {
 			t.Fatal(err)
 		}
-		begun := time.Now()
+		begun := f.Now()
 		if _, _, err := f.ask(t); err != nil {
 			t.Error(err)
 		}
-		if d := time.Since(begun); d < 100*time.Millisecond {
+		if d := f.Now().Sub(begun); d < 100*time.Millisecond {
 			t.Errorf("a connection that is delayed by 100ms is answered after %s", d)
 		}
 		if err := c.Slow(t.Context(), Service, 9, time.Second, time.Second); err == nil {

@@ -97,10 +97,14 @@ func queueing(s cluster.Service, set settings.Settings) *des.Check {
 		return nil
 	}
 	h := s.Health
-	restart := s.Restart.Delay
-	if s.Restart.Condition == "none" {
-		restart = -1
-	}
 	return &des.Check{Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: max(h.Retries, 1), Work: strings.Trim(u.Path, "/") != "",
-		Stop: des.Stop{Grace: s.StopGrace}, Restart: restart}
+		Stop: des.Stop{Grace: s.StopGrace}, Restart: restart(s)}
+}
+
+// restart is how long after its end a failed task has a successor; negative: it has none.
+func restart(s cluster.Service) time.Duration {
+	if s.Restart.Condition == "none" {
+		return -1
+	}
+	return s.Restart.Delay
 }

@@ -280,6 +280,27 @@ func (c *Cluster) Kill(_ context.Context, name string, slot int, fault cluster.F
 	return c.sim.KillTask(id, des.Kill{Restart: true, Down: fault.Down, InRotation: fault.InRotation})
 }
 
+// Pause freezes a replica for a time. Where a health check asks for its admin port it is found out as on the other clusters: it leaves the
+// rotation after so many failures in a row, and is replaced.
+func (c *Cluster) Pause(_ context.Context, name string, slot int, d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.find(name)
+	if err != nil {
+		return fmt.Errorf("pause %s.%d: %w", name, slot, err)
+	}
+	id, ok := c.currents(s)[slot]
+	if !ok {
+		return fmt.Errorf("pause %s.%d: no task of it runs now; the service has %d replicas", name, slot, s.spec.Replicas)
+	}
+	freeze := des.Freeze{For: d, Stop: s.stop(), Restart: restart(s.spec)}
+	if set, err := parse(s.spec); err == nil && s.spec.Health != nil && queueing(s.spec, set) == nil {
+		h := s.spec.Health
+		freeze.Missed = time.Duration(max(h.Retries, 1)) * (h.Interval + h.Timeout)
+	}
+	return c.sim.FreezeTask(id, freeze)
+}
+
 // Status lists the services as they are now.
 func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 	c.mu.Lock()
