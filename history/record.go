@@ -43,7 +43,7 @@ const (
 	WindowEnd  EventKind = "window.end"   // name
 	LoadBegin  EventKind = "load.begin"   // name
 	LoadEnd    EventKind = "load.end"     // name, error
-	SearchEnd  EventKind = "search.end"   // name, slo, level (0: none met it), above (0: none missed it), confidence, stopped (why it had not both)
+	SearchEnd  EventKind = "search.end"   // name, slo, level (0: none met it), above (0: none missed it), confidence that both are right, tested (levels), stopped (why it had not both)
 
 	ServiceDeployed EventKind = "service.deployed" // image, replicas, env.<NAME>, balance: what is in force from here
 	ServiceScaled   EventKind = "service.scaled"   // from, to

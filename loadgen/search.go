@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,36 +19,50 @@ type SearchConfig struct {
 	Least      float64       // where to begin, requests per second or clients; 0: 1
 	Most       float64       // where to give up; 0: 1e6
 	Precision  float64       // how close the answer's bounds shall be, as a ratio; 0: 0.02
-	Confidence float64       // of each level's verdict, 0.5...0.999; 0: 0.9
+	Confidence float64       // that both of the answer's bounds are right, 0.5...0.999; 0: 0.9
 	Whole      bool          // levels are whole numbers: clients
-	Block      time.Duration // length of one block; 0: 5 s
+	Block      time.Duration // length of one block, at least; 0: 5 s
 }
 
 // Block is one piece of load at one level, an observation of the search.
 type Block struct {
-	Level   float64 // requests per second, or clients
-	Total   history.Interval
-	End     history.LoadEndRecord
-	Met     bool          // the objectives
-	Why     string        // not
-	Elapsed time.Duration // in which Total was answered
+	Level     float64 // requests per second, or clients
+	Total     history.Interval
+	Intervals []history.Interval // of which it is the sum
+	End       history.LoadEndRecord
+	Met       bool          // the objectives
+	Why       string        // not
+	Elapsed   time.Duration // in which Total was answered
 }
+
+// Verdict is what a search knows of a level.
+type Verdict string
+
+// The verdicts. Only tested levels have one.
+const (
+	Untested  Verdict = ""          // passed on the way
+	Meets     Verdict = "meets"     // the objectives
+	Fails     Verdict = "fails"     // them
+	Undecided Verdict = "undecided" // too close to them for the loads that were played
+)
 
 // Point is what a search learned at one level: one point of the curve.
 type Point struct {
-	Level  float64
-	Blocks int
-	Met    int // blocks that met the objectives
-	Total  history.Interval
-	Rate   float64 // requests answered well per second
-	Why    string  // of the last block that did not
+	Level   float64
+	Verdict Verdict
+	Blocks  int
+	Met     int // blocks that met the objectives
+	Total   history.Interval
+	Rate    float64 // requests answered well per second
+	Why     string  // of the last block that did not
 }
 
 // SearchResult is the end of a search.
 type SearchResult struct {
-	Level      float64 // the greatest that met the objectives; 0: none did
-	Above      float64 // the least that did not; 0: none was found
-	Confidence float64 // of the verdict at each of the two
+	Level      float64 // the greatest that was shown to meet the objectives; 0: none was
+	Above      float64 // the least that was shown not to; 0: none was
+	Confidence float64 // that both are right
+	Tested     int     // levels that were tested for it
 	Stopped    string  // why the search ended before it had both bounds; empty: it had
 	Repeated   int     // blocks that were played again because they were invalid: in none of the numbers
 	Curve      []Point // by level
@@ -56,27 +71,37 @@ type SearchResult struct {
 // ErrNothingAnswers is the error of a search, or part of one, when not one request was answered at the first level.
 var ErrNothingAnswers = errors.New("nothing answers")
 
-// With these shares of blocks that meet the objectives a level counts as good or bad: the two hypotheses of the test.
-const goodShare, badShare = 0.8, 0.2
-
-// seeker is the decision of a search, a pure state machine: observe what a block said, then ask for the next level.
+// seeker is the decision of a search, a pure state machine: it says which level to play for how many requests, and observes what a block said.
 //
-// It begins at the least level and doubles it while levels are good; then it halves the bracket between the greatest good
-// and the least bad level (by ratio) until the bracket is as narrow as the precision asks for. Every level is played in
-// blocks until Wald's sequential probability ratio test tells a level that meets the objectives in 80 % of its blocks from
-// one that does in 20 %, with the confidence asked for: that is when one outcome leads by lead blocks.
+// First it looks around: it begins at the least level and doubles it while a block meets the objectives; then it halves the bracket, by ratio,
+// until it is as narrow as the precision asks for. One block proves nothing. So then it tests: the level that was found, and from there
+// downwards or upwards, in steps that grow, until one level is shown to meet the objectives and one to fail them. A level is tested by
+// looks, each at loads twice as long as the one before; what all of them say together is judged (see evidence).
+//
+// Half of the doubt that the confidence leaves is for levels that are wrongly said to meet the objectives, half for those wrongly said to fail. The j-th
+// level that is tested has 1/(j(j+1)) of each, and its looks 1/2, 1/4, 1/8 and 1/8 of that: together never more than there is, whatever the
+// number of levels and looks (Bonferroni).
 type seeker struct {
-	cfg       SearchConfig
-	lead      int
-	good, bad float64 // 0: none yet
-	level     float64
-	score     int // blocks that met minus blocks that did not, at level
-	blocks    int // at level
-	done      bool
+	cfg      SearchConfig
+	level    float64
+	met, not float64 // while it looks around: the greatest level whose block met the objectives, the least whose did not
+	testing  bool
+	looks    int // at level, that have been judged
+	evidence *evidence
+	tested   []tested // by level
+	outward  int      // steps
+	done     bool
 }
 
-// mostBlocks bounds what is spent on a level on the very edge; then the majority decides, and a tie counts as bad.
-const mostBlocks = 15
+type tested struct {
+	level   float64
+	verdict Verdict
+}
+
+const (
+	mostLooks  = 4
+	mostTested = 14
+)
 
 func newSeeker(cfg SearchConfig) (*seeker, error) {
 	if cfg.Least == 0 {
@@ -102,53 +127,159 @@ func newSeeker(cfg SearchConfig) (*seeker, error) {
 	case !(cfg.Confidence >= 0.5 && cfg.Confidence <= 0.999):
 		return nil, fmt.Errorf("search: confidence is %v: it must be from 0.5 to 0.999", cfg.Confidence)
 	}
-	// The test's bound ln(c/(1-c)), in steps of one block's weight ln(good/bad) (Wald, Sequential Analysis, 1947, 3.2).
-	c := cfg.Confidence
-	lead := int(math.Ceil(math.Log(c/(1-c))/math.Log(goodShare/badShare) - 1e-9))
-	return &seeker{cfg: cfg, lead: max(lead, 1), level: cfg.Least}, nil
+	return &seeker{cfg: cfg, level: cfg.Least}, nil
 }
 
-// next is the level to play; false: the search is over.
-func (s *seeker) next() (float64, bool) { return s.level, !s.done }
+// next is the level to play, and how many requests its block must have; false: the search is over.
+func (s *seeker) next() (level, requests float64, more bool) {
+	if !s.testing {
+		return s.level, 0, !s.done
+	}
+	return s.level, 1.2 * s.cfg.SLO.needed(s.doubt(0)) * math.Pow(2, float64(s.looks)), !s.done
+}
+
+// doubt is that of a look at the level that is being tested.
+func (s *seeker) doubt(look int) float64 {
+	j := float64(len(s.tested) + 1)
+	part := math.Pow(.5, float64(min(look+1, mostLooks-1)))
+	return (1 - s.cfg.Confidence) / 2 / (j * (j + 1)) * part
+}
 
 // observe takes the outcome of a block at the level that next gave.
-func (s *seeker) observe(met bool) {
-	s.blocks++
-	if met {
-		s.score++
-	} else {
-		s.score--
-	}
-	switch {
-	case s.score >= s.lead || (s.blocks >= mostBlocks && s.score > 0):
-		s.good = s.level
-	case -s.score >= s.lead || s.blocks >= mostBlocks:
-		s.bad = s.level
-	default:
+func (s *seeker) observe(b Block) {
+	if !s.testing {
+		s.look(b.Met)
 		return
 	}
-	s.score, s.blocks = 0, 0
+	if s.evidence == nil {
+		s.evidence = &evidence{slo: s.cfg.SLO, offered: !s.cfg.Whole, precision: s.cfg.Precision}
+	}
+	s.evidence.add(b.Intervals)
+	good, bad := s.evidence.probability()
+	doubt := s.doubt(s.looks)
+	s.looks++
+	verdict := Undecided
+	switch {
+	case bad <= doubt:
+		verdict = Fails
+	case good <= doubt:
+		verdict = Meets
+	case s.looks < mostLooks:
+		return
+	}
+	s.tested = append(s.tested, tested{s.level, verdict})
+	slices.SortFunc(s.tested, func(a, b tested) int { return cmp.Compare(a.level, b.level) })
+	s.evidence, s.looks = nil, 0
 	s.advance()
 }
 
-func (s *seeker) advance() {
+// look goes on looking around.
+func (s *seeker) look(met bool) {
+	if met {
+		s.met = s.level
+	} else {
+		s.not = s.level
+	}
 	switch {
-	case s.good == 0: // even the least level is bad
+	case s.met == 0, s.not == 0 && s.met >= s.cfg.Most, s.not > 0 && s.close(s.met, s.not):
+		s.testing, s.level = true, max(s.met, s.cfg.Least)
+	case s.not == 0:
+		s.level = min(2*s.met, s.cfg.Most)
+	default:
+		s.level = s.between(s.met, s.not)
+	}
+}
+
+// limit ends the looking around where the generator cannot go on, and tests what was found there; false: it was over, or nothing was found.
+func (s *seeker) limit() bool {
+	if s.testing || s.met == 0 {
+		return false
+	}
+	s.cfg.Most, s.testing, s.level = s.met, true, s.met
+	return true
+}
+
+// close says whether two levels are as close as they shall be.
+func (s *seeker) close(a, b float64) bool {
+	return b <= a*(1+s.cfg.Precision)*(1+1e-9) || s.cfg.Whole && b-a <= 1
+}
+
+func (s *seeker) between(a, b float64) float64 {
+	level := math.Sqrt(a * b)
+	if s.cfg.Whole {
+		level = min(max(math.Round(level), a+1), b-1)
+	}
+	return level
+}
+
+// bounds are the greatest level that meets the objectives below all that fail, and the least that fails; 0: none.
+func (s *seeker) bounds() (good, bad float64) {
+	for _, t := range s.tested {
+		if t.verdict == Fails {
+			bad = t.level
+			break
+		}
+	}
+	for _, t := range s.tested {
+		if t.verdict == Meets && (bad == 0 || t.level < bad) {
+			good = t.level
+		}
+	}
+	return good, bad
+}
+
+// advance chooses the next level to test.
+func (s *seeker) advance() {
+	good, bad := s.bounds()
+	lowest, highest := s.tested[0].level, s.tested[len(s.tested)-1].level
+	step := math.Pow(1+s.cfg.Precision, math.Pow(4, float64(s.outward))) // 2 %, 8 %, 37 %, 255 %
+	switch {
+	case len(s.tested) >= mostTested:
 		s.done = true
-	case s.bad == 0:
-		if s.good >= s.cfg.Most {
+	case good == 0:
+		if lowest <= s.cfg.Least {
 			s.done = true
 			return
 		}
-		s.level = min(2*s.good, s.cfg.Most)
-	case s.bad <= s.good*(1+s.cfg.Precision), s.cfg.Whole && s.bad-s.good <= 1:
-		s.done = true
-	default:
-		s.level = math.Sqrt(s.good * s.bad)
+		s.outward++
+		s.level = max(s.cfg.Least, lowest/step)
 		if s.cfg.Whole {
-			s.level = min(max(math.Round(s.level), s.good+1), s.bad-1)
+			s.level = max(s.cfg.Least, min(math.Floor(s.level), lowest-1))
+		}
+	case bad == 0:
+		if highest >= s.cfg.Most {
+			s.done = true
+			return
+		}
+		s.outward++
+		s.level = min(s.cfg.Most, highest*step)
+		if s.cfg.Whole {
+			s.level = min(s.cfg.Most, max(math.Ceil(s.level), highest+1))
+		}
+	default:
+		s.outward = 0
+		s.narrow(good, bad)
+	}
+}
+
+// narrow tests the middle of the wider gap beside the levels that are too close to tell; it is over when both are narrow.
+func (s *seeker) narrow(good, bad float64) {
+	above, below := bad, good // of good, of bad
+	for _, t := range s.tested {
+		if t.verdict == Undecided && t.level > good && t.level < bad {
+			above, below = min(above, t.level), max(below, t.level)
 		}
 	}
+	from, to := good, above
+	if above < bad && bad/below > above/good {
+		from, to = below, bad
+	}
+	// Beside a level that cannot be decided others cannot either: they are not chased to the precision.
+	if s.close(from, to) || above < bad && to <= from*math.Pow(1+s.cfg.Precision, 4) {
+		s.done = true
+		return
+	}
+	s.level = s.between(from, to)
 }
 
 // mostInvalid is how many blocks in a row may be invalid before the generator counts as the limit. One or two come from
@@ -159,7 +290,10 @@ const mostInvalid = 5
 // invalid says nothing and is played again. The search ends early, with what it knows, when ctx is done, when nothing answers
 // at the first level (ErrNothingAnswers), and when the generator could not deliver a level mostInvalid times in a row: then
 // the generator is the limit, and the result says so.
-func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context, level float64) (Block, error)) (SearchResult, error) {
+func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context, level float64, length time.Duration) (Block, error)) (SearchResult, error) {
+	if cfg.Block == 0 {
+		cfg.Block = 5 * time.Second
+	}
 	s, err := newSeeker(cfg)
 	if err != nil {
 		return SearchResult{}, err
@@ -167,14 +301,22 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 	points := map[float64]*Point{}
 	seconds := map[float64]float64{}
 	stopped := ""
-	invalid, repeated := 0, 0
+	invalid, repeated, answered := 0, 0, 0.0
 	var failure error
 	for {
-		level, more := s.next()
+		level, requests, more := s.next()
 		if !more || ctx.Err() != nil {
 			break
 		}
-		b, err := play(ctx, level)
+		rate := level
+		if cfg.Whole {
+			rate = answered
+		}
+		length := cfg.Block
+		if requests > 0 && rate > 0 {
+			length = max(length, time.Duration(requests/rate*float64(time.Second)).Round(time.Millisecond))
+		}
+		b, err := play(ctx, level, length)
 		if err != nil {
 			failure = fmt.Errorf("search at %v: %w", level, err)
 			break
@@ -192,9 +334,12 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 				continue
 			}
 			stopped = fmt.Sprintf("the generator could not deliver %s, %d times in a row: %s", number(level), invalid, b.End.Invalid[0])
+			if invalid = 0; s.limit() {
+				continue
+			}
 			break
 		}
-		invalid = 0
+		invalid, answered = 0, float64(b.Total.OK)/max(b.Elapsed.Seconds(), 1e-9)
 		p := points[level]
 		if p == nil {
 			p = &Point{Level: level}
@@ -208,17 +353,25 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 		} else {
 			p.Why = b.Why
 		}
-		s.observe(b.Met)
+		s.observe(b)
 	}
-	r := SearchResult{Level: s.good, Above: s.bad, Confidence: s.cfg.Confidence, Stopped: stopped, Repeated: repeated}
+	good, bad := s.bounds()
+	r := SearchResult{Level: good, Above: bad, Confidence: s.cfg.Confidence, Tested: len(s.tested), Stopped: stopped, Repeated: repeated}
 	switch {
-	case r.Stopped != "" || failure != nil:
+	case r.Stopped != "" || failure != nil || good > 0 && bad > 0:
 	case ctx.Err() != nil:
 		r.Stopped = "the search was interrupted"
-	case s.good == 0:
+	case good == 0 && bad > 0 && s.tested[0].level <= s.cfg.Least && s.tested[0].verdict == Fails:
 		r.Stopped = fmt.Sprintf("the objectives are not met even at %s", number(s.cfg.Least))
-	case s.bad == 0:
+	case good == 0:
+		r.Stopped = fmt.Sprintf("no level could be shown to meet the objectives, down to %s: they are met or missed by too little to tell", number(s.tested[0].level))
+	case good >= s.cfg.Most:
 		r.Stopped = fmt.Sprintf("the objectives are still met at %s, where the search was to end", number(s.cfg.Most))
+	default:
+		r.Stopped = fmt.Sprintf("no level could be shown to miss the objectives, up to %s", number(s.tested[len(s.tested)-1].level))
+	}
+	for _, t := range s.tested {
+		points[t.level].Verdict = t.verdict
 	}
 	for _, p := range points {
 		if sec := seconds[p.Level]; sec > 0 {
@@ -242,13 +395,10 @@ func number(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
 // own: begin, unless nil, is called before each block and gives the recorder of it, and a function to be called with its end.
 func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, origin time.Time,
 	begin func(Workload) (Recorder, func(history.LoadEndRecord) error, error)) (SearchResult, error) {
-	if cfg.Block == 0 {
-		cfg.Block = 5 * time.Second
-	}
 	if len(cfg.SLO) == 0 {
 		return SearchResult{}, errors.New("search: no objective: say what to meet, like p99<200ms,errors<0.1%")
 	}
-	w.Think, w.Requests, w.Duration = 0, 0, cfg.Block
+	w.Think, w.Requests = 0, 0
 	play := func(ctx context.Context, w Workload) (Block, error) {
 		var t totalRecorder
 		closed := func(history.LoadEndRecord) error { return nil }
@@ -262,7 +412,7 @@ func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, or
 		if err = errors.Join(err, closed(end)); err != nil {
 			return Block{}, err
 		}
-		b := Block{Total: t.total, End: end, Elapsed: w.Duration}
+		b := Block{Total: t.total, Intervals: t.intervals, End: end, Elapsed: w.Duration}
 		if b.Total.Response == nil {
 			b.Total.Response = history.NewHistogram()
 		}
@@ -274,15 +424,16 @@ func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, or
 	}
 	// Before anything else: is somebody there? A refused connection shows at once, not after a block.
 	probe := w
-	probe.Name, probe.Clients, probe.Schedule, probe.Requests, probe.Duration = w.Name+" probe", 1, "", 1, cfg.Block
+	probe.Name, probe.Clients, probe.Schedule, probe.Requests, probe.Duration = w.Name+" probe", 1, "", 1, max(cfg.Block, 5*time.Second)
 	if first, err := play(ctx, probe); err != nil {
 		return SearchResult{}, err
 	} else if first.Total.OK == 0 && ctx.Err() == nil {
 		return SearchResult{}, fmt.Errorf("search: %w at %s: %s: start the service, or correct the URL", ErrNothingAnswers, w.Targets[0].URL, classes(first.Total))
 	}
 	again := false
-	return Search(ctx, cfg, func(ctx context.Context, level float64) (Block, error) {
+	return Search(ctx, cfg, func(ctx context.Context, level float64, length time.Duration) (Block, error) {
 		w := w
+		w.Duration = length
 		if w.Clients, w.Schedule = 0, rateText(level); cfg.Whole {
 			w.Clients, w.Schedule = int(level), ""
 		}
@@ -307,12 +458,14 @@ func classes(i history.Interval) string {
 
 // totalRecorder sums the intervals and passes everything on.
 type totalRecorder struct {
-	total history.Interval
-	next  Recorder
+	total     history.Interval
+	intervals []history.Interval
+	next      Recorder
 }
 
 func (t *totalRecorder) Interval(i history.Interval) error {
 	t.total.Merge(i)
+	t.intervals = append(t.intervals, Kept(i))
 	if t.next == nil {
 		return nil
 	}

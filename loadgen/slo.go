@@ -3,6 +3,7 @@ package loadgen
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,35 +97,57 @@ func (s SLO) Objectives(load string) []string {
 	return all
 }
 
-// Judge tells whether a load met the objectives, and if not, why. A load without a success meets none.
+// Judge tells whether a load met the objectives, and if not, why. A load without a success meets none. A request that failed counts as
+// one that is infinitely late, unless there is an objective for errors; of one that was cancelled when the load ended nothing is known.
 func (s SLO) Judge(total history.Interval) (met bool, why string) {
-	if total.Due == 0 {
-		return false, "no request was made"
-	}
 	var missed []string
 	for _, o := range s {
-		if o.Metric == "errors" {
-			if ratio := float64(total.Due-total.OK) / float64(total.Due); !(ratio < o.Ratio) {
-				missed = append(missed, fmt.Sprintf("%s: %.3g %% of %d requests failed", o.Text, 100*ratio, total.Due))
+		n, late := s.late(o, total)
+		switch {
+		case n == 0:
+			return false, "no request was made"
+		case o.Metric == "errors":
+			if ratio := float64(late) / float64(n); !(ratio < o.Ratio) {
+				missed = append(missed, fmt.Sprintf("%s: %.3g %% of %d requests failed", o.Text, 100*ratio, n))
 			}
-			continue
-		}
-		if total.OK == 0 {
+		case total.OK == 0:
 			missed = append(missed, o.Text+": no request succeeded")
-			continue
-		}
-		var got time.Duration
-		switch o.Metric {
-		case "mean":
-			got = time.Duration(math.Round(total.Response.Mean()))
-		case "max":
-			got = time.Duration(total.Response.Max())
-		default:
-			got = time.Duration(total.Response.ValueAtPercentile(100 * o.Quantile))
-		}
-		if got >= o.Time {
-			missed = append(missed, fmt.Sprintf("%s: it is %v", o.Text, round(got)))
+		case o.Metric == "mean" && late > 0, o.Metric != "mean" && rank(o, n) > total.OK:
+			missed = append(missed, fmt.Sprintf("%s: %d of %d requests were later or failed", o.Text, late, n))
+		case o.Metric != "mean" && late > n-rank(o, n):
+			at := 100 * float64(rank(o, n)) / float64(total.OK)
+			missed = append(missed, fmt.Sprintf("%s: it is %v", o.Text, round(time.Duration(total.Response.ValueAtPercentile(at)))))
+		case o.Metric == "mean" && total.Response.Mean() >= float64(o.Time):
+			missed = append(missed, fmt.Sprintf("%s: it is %v", o.Text, round(time.Duration(math.Round(total.Response.Mean())))))
 		}
 	}
 	return len(missed) == 0, strings.Join(missed, "; ")
+}
+
+// rank is the place of a quantile, or of the maximum, among n.
+func rank(o Objective, n int64) int64 {
+	if o.Metric == "max" {
+		return n
+	}
+	return int64(math.Ceil(o.Quantile*float64(n) - 1e-9))
+}
+
+// late counts the requests of which an objective speaks, and those that break it: failures, or answers that took as long as its bound or longer.
+func (s SLO) late(o Objective, i history.Interval) (n, late int64) {
+	failed := i.Due - i.OK - i.Failures[history.Cancelled]
+	if o.Metric == "errors" {
+		return i.OK + failed, failed
+	}
+	if n = i.OK; !slices.ContainsFunc(s, func(o Objective) bool { return o.Metric == "errors" }) {
+		n, late = n+failed, failed
+	}
+	if o.Metric != "mean" && i.Response != nil {
+		i.Response.ForEachBucket(func(v, count int64) bool {
+			if v >= int64(o.Time) {
+				late += count
+			}
+			return true
+		})
+	}
+	return n, late
 }

@@ -195,17 +195,18 @@ func TestLoadText(t *testing.T) {
 }
 
 func TestSearchText(t *testing.T) {
-	s := reports.Searched{URL: "http://127.0.0.1:8001/", Objectives: "p99<200ms", Level: 30.2, Above: 30.7, Confidence: .9,
-		Curve: []reports.SearchedLevel{{Level: 16, Blocks: 2, Met: 2, PerS: 16, Total: played(100, 100).Total}, {Level: 30.7, Blocks: 3, Met: 1, PerS: 30, Total: played(100, 300).Total, Why: "p99<200ms: it is 300ms"}}}
+	s := reports.Searched{URL: "http://127.0.0.1:8001/", Objectives: "p99<200ms", Level: 30.2, Above: 30.7, Confidence: .9, Tested: 2,
+		Curve: []reports.SearchedLevel{{Level: 16, Blocks: 2, Met: 2, PerS: 16, Total: played(100, 100).Total}, {Level: 30.7, Verdict: "fails", Blocks: 3, Met: 1, PerS: 30, Total: played(100, 300).Total, Why: "p99<200ms: it is 300ms"}}}
 	text := printed(t, func(b *bytes.Buffer) error { return reports.SearchText(b, s, reports.TextOptions{}) })
 	golden(t, "search.txt", text)
-	inOrder(t, "a search", text, "30.2/s meets p99<200ms", "30.7/s does not", "90 %", "16/s", "2 of 2", "30.7/s", "1 of 3", "it is 300ms")
+	inOrder(t, "a search", text, "30.2/s meets p99<200ms", "30.7/s does not", "90 %", "16/s", "2 of 2", "30.7/s", "fails", "1 of 3", "it is 300ms")
 	for _, c := range []struct {
 		s    reports.Searched
 		want string
 	}{
 		{reports.Searched{Stopped: "the objectives are not met even at 1"}, "No answer"},
 		{reports.Searched{Level: 8, Clients: true, Confidence: .9, Stopped: "the search was interrupted"}, "At least 8 clients"},
+		{reports.Searched{Above: 1, Clients: true, Confidence: .9, Tested: 1, Stopped: "the objectives are not met even at 1"}, "No level was found that meets"},
 		{reports.Searched{Level: 1, Above: 2, Clients: true, Confidence: .9}, "1 client meets"},
 	} {
 		if got := c.s.Answer(); !strings.HasPrefix(got, c.want) {

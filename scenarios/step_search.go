@@ -23,8 +23,8 @@ type Search struct {
 	Least      float64       `json:"least" jsonschema:"default=1" jsonschema_description:"Where to begin."`
 	Most       float64       `json:"most" jsonschema:"default=1000000" jsonschema_description:"Where to give up."`
 	Precision  float64       `json:"precision" jsonschema:"default=0.02" jsonschema_description:"How close the greatest level that meets the objectives and the least that does not shall be, as a ratio."`
-	Confidence float64       `json:"confidence" jsonschema:"default=0.9" jsonschema_description:"Of the verdict at each level, 0.5 to 0.999."`
-	Block      time.Duration `json:"block" jsonschema:"default=5s" jsonschema_description:"Length of one load; each level is played at least twice."`
+	Confidence float64       `json:"confidence" jsonschema:"default=0.9" jsonschema_description:"That both the level that meets the objectives and the one that does not are right, 0.5 to 0.999."`
+	Block      time.Duration `json:"block" jsonschema:"default=5s" jsonschema_description:"Shortest length of one load. Where a level is tested they are as long as its objectives need."`
 	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one."`
 }
 
@@ -54,8 +54,9 @@ func (s *Search) config() (loadgen.SearchConfig, error) {
 		Whole: s.Clients, Block: s.Block}, err
 }
 
-// guessedBlocks is how many loads a search takes, roughly: it doubles some five times and halves as often, twice at each level.
-const guessedBlocks = 22
+// guessedBlocks is how many loads of the shortest length a search takes, roughly: it doubles some five times and halves as often; then two levels
+// or more are tested, each for as long as all of that.
+const guessedBlocks = 30
 
 func (s *Search) check(p *plan) {
 	p.running()
@@ -102,29 +103,33 @@ func (s *Search) play(ctx context.Context, st *stage) error {
 		cfg.Most = min(cfg.Most, mostClients)
 	}
 	w := loadgen.Workload{
-		Targets: []loadgen.Target{{Method: http.MethodGet, URL: url}}, Duration: s.Block,
-		Reuse: loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
+		Targets: []loadgen.Target{{Method: http.MethodGet, URL: url}},
+		Reuse:   loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
 	}
-	block := func(ctx context.Context, name string, level float64) (loadgen.Block, error) {
+	lengths := map[float64]time.Duration{}
+	block := func(ctx context.Context, name string, level float64, length time.Duration) (loadgen.Block, error) {
 		w := w
+		w.Duration = length
+		lengths[level] = max(lengths[level], length)
 		if w.Name = name; s.Clients {
 			w.Clients = int(level)
 		} else {
 			w.Schedule = strconv.FormatFloat(math.Round(level*1000)/1000, 'f', -1, 64) + "/s"
 		}
-		total, end, err := st.block(ctx, s.Service, w)
-		b := loadgen.Block{Level: level, Total: total, End: end, Elapsed: s.Block}
-		b.Met, b.Why = cfg.SLO.Judge(total)
+		b, err := st.block(ctx, s.Service, w)
+		b.Level, b.Elapsed = level, length
+		b.Met, b.Why = cfg.SLO.Judge(b.Total)
 		return b, err
 	}
-	found, err := loadgen.Search(ctx, cfg, func(ctx context.Context, level float64) (loadgen.Block, error) {
+	found, err := loadgen.Search(ctx, cfg, func(ctx context.Context, level float64, length time.Duration) (loadgen.Block, error) {
 		text := s.level(level)
 		st.doing("trying %s", text)
-		return block(ctx, s.name()+"/"+strconv.FormatFloat(level, 'g', 4, 64), level)
+		return block(ctx, s.name()+"/"+strconv.FormatFloat(level, 'g', 4, 64), level, length)
 	})
 	st.event(history.Event{Kind: history.SearchEnd, Service: s.Service, Detail: map[string]string{
 		"name": s.name(), "slo": cfg.SLO.String(), "level": strconv.FormatFloat(found.Level, 'g', 6, 64), "above": strconv.FormatFloat(found.Above, 'g', 6, 64),
 		"confidence": strconv.FormatFloat(found.Confidence, 'g', -1, 64), "stopped": found.Stopped,
+		"tested": strconv.Itoa(found.Tested),
 	}})
 	switch {
 	case err != nil:
@@ -138,7 +143,7 @@ func (s *Search) play(ctx context.Context, st *stage) error {
 		st.warn(fmt.Sprintf("search %s: at least %s, no more is known: %s", s.name(), s.level(found.Level), found.Stopped))
 	}
 	st.doing("playing %s once more", s.level(found.Level))
-	_, err = block(ctx, s.name(), found.Level)
+	_, err = block(ctx, s.name(), found.Level, lengths[found.Level])
 	return err
 }
 
@@ -150,25 +155,26 @@ func (s *Search) level(v float64) string {
 }
 
 // block plays and records a load of a search, and sums it up.
-func (st *stage) block(ctx context.Context, service string, w loadgen.Workload) (total history.Interval, end history.LoadEndRecord, err error) {
+func (st *stage) block(ctx context.Context, service string, w loadgen.Workload) (b loadgen.Block, err error) {
 	r, err := st.record(service, w)
 	if err != nil {
-		return total, end, err
+		return b, err
 	}
 	sum := &summing{recording: r}
-	sum.total.Merge(history.Interval{At: st.now()})
-	end, err = r.play(ctx, sum)
+	sum.block.Total.Merge(history.Interval{At: st.now()})
+	sum.block.End, err = r.play(ctx, sum)
 	r.over(err)
-	return sum.total, end, err
+	return sum.block, err
 }
 
 // summing passes a record on and sums it up.
 type summing struct {
 	*recording
-	total history.Interval
+	block loadgen.Block
 }
 
 func (s *summing) Interval(i history.Interval) error {
-	s.total.Merge(i)
+	s.block.Total.Merge(i)
+	s.block.Intervals = append(s.block.Intervals, loadgen.Kept(i))
 	return s.recording.Interval(i)
 }

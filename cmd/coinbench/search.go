@@ -26,8 +26,10 @@ func searchCommand(p process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "search --slo OBJECTIVES [--clients] [URL]",
 		Short: "Find the greatest load that meets objectives",
-		Long: `search doubles the rate (with --clients: the number of clients) until the objectives are missed, then narrows the bracket.
-Each level is played in blocks until enough of them agree. The answer is the bracket, with its confidence, and the curve.
+		Long: `search doubles the rate (with --clients: the number of clients) until the objectives are missed, and narrows the bracket. Then it tests the
+levels around what it found, with loads as long as the objectives need (299 requests or more for p99), until one is shown to meet them
+and one to miss them. A request that fails counts as infinitely late unless there is an objective for errors, and a rate meets
+nothing if less is served than is offered. The answer is the two levels, the confidence that both are right, and the curve.
 
   p99<200ms,errors<0.1%     p50, p99.9 ...: percentiles of the response time; mean, max; errors: all failures over all requests
 
@@ -51,8 +53,8 @@ Exit codes: 0 there is an answer; 2 bad input; 3 nothing answered, the least loa
 	s.Float64Var(&f.Least, "least", 1, "where to begin: requests per second, or clients")
 	s.Float64Var(&f.Most, "most", 1e6, "where to give up")
 	s.Float64Var(&f.Precision, "precision", 0.02, "how close the bracket shall be, as a ratio")
-	s.Float64Var(&f.Confidence, "confidence", 0.9, "of the verdict at each level, 0.5 to 0.999")
-	s.DurationVar(&f.Block, "block", 5*time.Second, "length of one block; a longer one sees rarer trouble")
+	s.Float64Var(&f.Confidence, "confidence", 0.9, "that both levels of the answer are right, 0.5 to 0.999")
+	s.DurationVar(&f.Block, "block", 5*time.Second, "shortest length of one load; tests take as long as the objectives need")
 	f.targetFlags.add(c)
 	return c
 }
@@ -128,9 +130,9 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 
 // searched words a result for its report.
 func searched(url string, f searchFlags, r loadgen.SearchResult) reports.Searched {
-	s := reports.Searched{URL: url, Objectives: f.SLO.String(), Clients: f.clients, Level: r.Level, Above: r.Above, Confidence: r.Confidence, Stopped: r.Stopped, Repeated: r.Repeated}
+	s := reports.Searched{URL: url, Objectives: f.SLO.String(), Clients: f.clients, Level: r.Level, Above: r.Above, Confidence: r.Confidence, Tested: r.Tested, Stopped: r.Stopped, Repeated: r.Repeated}
 	for _, p := range r.Curve {
-		s.Curve = append(s.Curve, reports.SearchedLevel{Level: p.Level, Blocks: p.Blocks, Met: p.Met, PerS: p.Rate, Total: p.Total, Why: p.Why})
+		s.Curve = append(s.Curve, reports.SearchedLevel{Level: p.Level, Verdict: string(p.Verdict), Blocks: p.Blocks, Met: p.Met, PerS: p.Rate, Total: p.Total, Why: p.Why})
 	}
 	return s
 }
