@@ -36,7 +36,7 @@ type LoadResult struct {
 	Lag         *Latency                `json:"lag,omitempty"`          // sent - due: the generator's own delay
 	Late        *Latency                `json:"late,omitempty"`         // the generator's own part of Lag, without the waiting for a connection; nil: not known
 	MeanTurnS   float64                 `json:"mean_turn_s,omitempty"`  // clients x length / OK: what ab calls "Time per request (mean)"; closed loads only
-	Estimates   map[string]*Estimate    `json:"estimates,omitempty"`    // throughput, mean, p50, p90, p95 and p99 with their errors; none for a closed load of so many requests, which is all there is
+	Estimates   map[string]*Estimate    `json:"estimates,omitempty"`    // throughput, mean, p50, p90, p95, p99 and p99.9 with their errors
 	Waves       []Wave                  `json:"waves,omitempty"`
 	Sorted      []float64               `json:"sorted_s,omitempty"` // response times, ascending, where at most 2,000 requests were made
 	OverTime    []LoadPoint             `json:"over_time,omitempty"`
@@ -49,6 +49,8 @@ type LoadResult struct {
 	Warnings    []string                `json:"warnings,omitempty"`
 
 	sooner int64 // failures of which an answer might have come in time, had the generator not been late itself
+
+	whole bool // a closed load of so many requests: they are all there are, and an objective about them has no error
 }
 
 func loads(run *history.Run, configs configLog) []LoadResult {
@@ -115,6 +117,7 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 	if r.LengthS = max(last-begin, 0).Seconds(); r.LengthS > 0 {
 		r.PerS = float64(r.OK) / r.LengthS
 	}
+	r.Available.over(r.LengthS, outages(l))
 	r.measureErrors(l, begin.Seconds(), last.Seconds(), len(l.Samples) > 0 && int64(len(l.Samples)) == total.Due)
 	if l.Closed && r.OK > 0 {
 		r.MeanTurnS = float64(l.Clients) * r.LengthS / float64(r.OK)

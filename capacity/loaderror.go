@@ -76,9 +76,7 @@ func (s *second) add(t tied) {
 // measureErrors finds the intervals of throughput, mean and percentiles.
 func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool) {
 	r.Estimates = map[string]*Estimate{}
-	if l.Closed && l.Requests > 0 {
-		return // the requests that were asked for are all there are: a statement about them has no error
-	}
+	r.whole = l.Closed && l.Requests > 0
 	seconds := r.seconds(l, begin, end, kept)
 	if len(seconds) == 0 {
 		return
@@ -149,7 +147,12 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 			low, _ := timeOf(seconds, requests, max(0, *share.Low))
 			e.Low = ptr(low)
 			if high, known := timeOf(seconds, requests, *share.High); known {
-				e.High = ptr(high)
+				e.High, e.DF = ptr(high), share.DF
+				df := math.Inf(1)
+				if e.DF != nil {
+					df = *e.DF
+				}
+				e.StdErr = ptr((high - low) / 2 / studentT(df))
 			} else {
 				e.NoInterval = fmt.Sprintf("%.0f requests bound it from below only", requests)
 			}

@@ -270,7 +270,7 @@ func metrics() []metric {
 		latency("mean", "Mean", 100, func(l *Latency) float64 { return l.MeanS }),
 		percentile("p50", 50), percentile("p90", 90), percentile("p95", 95), percentile("p99", 99), percentile("p99.9", 99.9),
 		latency("max", "Maximum", 100, func(l *Latency) float64 { return l.MaxS }),
-		{name: "availability", args: []argument{loadArg}, unit: "share", below1: true, doc: "What the requests of a load prove of the share that is answered well: the lower bound at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N prove about 1 - 3/N.",
+		{name: "availability", args: []argument{loadArg}, unit: "share", below1: true, doc: "What the requests of a load show of the share that is answered well, if they fail independently of each other: the lower bound at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N show about 1 - 3/N; of outages only the length of the load says something.",
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Available.Requests == 0 {
 					return 0, errNoRequest
@@ -339,8 +339,14 @@ func ofLoad(get func(*LoadResult) (float64, error)) func(*Analysis, []string) (f
 	}
 }
 
+// estimateOf is a number of a load with its error; nil for a load of so many requests, which are all there are.
 func estimateOf(name string) func(*Analysis, []string) *Estimate {
-	return func(a *Analysis, args []string) *Estimate { return a.Load(args[0]).Estimates[name] }
+	return func(a *Analysis, args []string) *Estimate {
+		if l := a.Load(args[0]); !l.whole {
+			return l.Estimates[name]
+		}
+		return nil
+	}
 }
 
 // latency is a metric of a load's response times; beyond the percentile, 100 for the mean and the maximum, it may be a lower bound.

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/perf/benchmath"
+
 	"coinbench/capacity"
 )
 
@@ -34,18 +36,18 @@ type ComparedRun struct {
 
 // ComparedValue is one number in both runs.
 type ComparedValue struct {
-	Name      string   `json:"name"`
-	What      string   `json:"what"` // hash rate, throughput, p50 or p99
-	Unit      string   `json:"unit"`
-	A         float64  `json:"a"`
-	B         float64  `json:"b"`
-	Ratio     *float64 `json:"ratio,omitempty"` // B/A
-	Threshold float64  `json:"threshold"`       // relative difference below which the two are the same
-	Same      bool     `json:"same"`            // "~": within the threshold
-	Config    string   `json:"config_a"`
-	ConfigB   string   `json:"config_b"`
-	Differs   bool     `json:"config_differs"`
-	Limits    string   `json:"limits,omitempty"` // what limits in A and in B, for windows
+	Name    string   `json:"name"`
+	What    string   `json:"what"` // hash rate, throughput, p50 or p99
+	Unit    string   `json:"unit"`
+	A       float64  `json:"a"`
+	B       float64  `json:"b"`
+	Ratio   *float64 `json:"ratio,omitempty"` // B/A
+	P       *float64 `json:"p,omitempty"`     // probability of such a difference between two runs of the same; absent: the error of one of them is not known
+	Same    bool     `json:"same"`            // "~": not shown to differ
+	Config  string   `json:"config_a"`
+	ConfigB string   `json:"config_b"`
+	Differs bool     `json:"config_differs"`
+	Limits  string   `json:"limits,omitempty"` // what limits in A and in B, for windows
 }
 
 // Changed is a difference in what was asked for or where it ran.
@@ -55,11 +57,14 @@ type Changed struct {
 	B    string `json:"b"`
 }
 
-// floor is the relative difference that two runs of the same thing on one machine may show; smaller ones are never called a difference.
-const floor = 0.01
+// Two numbers differ when they are further apart than floor, which two runs of the same on one machine may be for reasons that no run knows
+// of, and when their own errors explain it with a probability of less than alpha, which leaves room for many rows.
+const (
+	floor = .01
+	alpha = .01
+)
 
-// Compare puts two runs side by side. Two numbers are the same, "~", when they differ by less than one percent or by less than two
-// standard errors of their difference, as far as those are known. That is a statement about two runs, not a test of a hypothesis.
+// Compare puts two runs side by side, by their own errors.
 func Compare(a, b *capacity.Analysis) Comparison {
 	c := Comparison{Version: 1, A: compared(a), B: compared(b), Changed: changes(a, b)}
 	for _, w := range a.Windows {
@@ -71,7 +76,7 @@ func Compare(a, b *capacity.Analysis) Comparison {
 		if w.HashRate == nil || other.HashRate == nil {
 			continue
 		}
-		v := compare(w.Name, "hash rate", "hashes/s", w.HashRate.Value, other.HashRate.Value, w.HashRate.StdErr, other.HashRate.StdErr)
+		v := compare(w.Name, "hash rate", "hashes/s", w.HashRate, other.HashRate, 1)
 		v.Config, v.ConfigB = w.Config.String(), other.Config.String()
 		v.Differs = v.Config != v.ConfigB
 		if w.Bottleneck != nil && other.Bottleneck != nil {
@@ -96,10 +101,15 @@ func Compare(a, b *capacity.Analysis) Comparison {
 			v.Differs = v.Config != v.ConfigB
 			c.Rows = append(c.Rows, v)
 		}
-		add(compare(l.Name, "throughput", "requests/s", l.PerS, other.PerS, nil, nil))
-		if l.Response != nil && other.Response != nil {
-			add(compare(l.Name, "p50", "ms", l.Response.P50S*1000, other.Response.P50S*1000, nil, nil))
-			add(compare(l.Name, "p99", "ms", l.Response.P99S*1000, other.Response.P99S*1000, nil, nil))
+		for _, what := range []string{"throughput", "p50", "p99"} {
+			x, y := l.Estimates[what], other.Estimates[what]
+			switch {
+			case x == nil || y == nil:
+			case what == "throughput":
+				add(compare(l.Name, what, "requests/s", x, y, 1))
+			default:
+				add(compare(l.Name, what, "ms", x, y, 1000))
+			}
 		}
 	}
 	for _, w := range b.Windows {
@@ -119,19 +129,37 @@ func compared(a *capacity.Analysis) ComparedRun {
 	return ComparedRun{Scenario: a.Run.Scenario, Start: a.Run.Start.UTC().Format("2006-01-02 15:04:05 UTC"), Outcome: a.Overall.Outcome, Why: a.Overall.Why, Valid: a.Validity.OK}
 }
 
-func compare(name, what, unit string, a, b float64, seA, seB *float64) ComparedValue {
-	v := ComparedValue{Name: name, What: what, Unit: unit, A: a, B: b, Threshold: floor}
-	if a > 0 {
+func compare(name, what, unit string, a, b *capacity.Estimate, scale float64) ComparedValue {
+	v := ComparedValue{Name: name, What: what, Unit: unit, A: scale * a.Value, B: scale * b.Value, Same: true}
+	if a.Value > 0 {
 		v.Ratio = new(float64)
-		*v.Ratio = b / a
-		if seA != nil && seB != nil {
-			v.Threshold = max(floor, 2*math.Hypot(*seA, *seB)/a)
-		}
-		v.Same = math.Abs(*v.Ratio-1) <= v.Threshold
-	} else {
-		v.Same = b == a
+		*v.Ratio = b.Value / a.Value
 	}
+	if a.StdErr == nil || b.StdErr == nil {
+		return v
+	}
+	v.P = new(float64)
+	if *a.StdErr > 0 || *b.StdErr > 0 {
+		// Welch's test, of samples that have the estimates' means, errors and degrees of freedom.
+		*v.P = benchmath.AssumeNormal.Compare(sample(a), sample(b)).P
+	} else if a.Value == b.Value {
+		*v.P = 1
+	}
+	v.Same = *v.P >= alpha || math.Abs(b.Value-a.Value) <= floor*math.Abs(a.Value)
 	return v
+}
+
+// sample is one value more than an estimate has degrees of freedom, of its mean and its standard error.
+func sample(e *capacity.Estimate) *benchmath.Sample {
+	n := 1000 // a count: as good as known
+	if e.DF != nil {
+		n = int(*e.DF) + 1
+	}
+	values := make([]float64, n)
+	for i := range values { // equally spaced: the variance of 0..n-1 is n(n+1)/12
+		values[i] = e.Value + (float64(i)-float64(n-1)/2)**e.StdErr*math.Sqrt(12/float64(n+1))
+	}
+	return benchmath.NewSample(values, &benchmath.Thresholds{CompareAlpha: alpha})
 }
 
 // changes lists what differs between what was asked for in two runs, and where.
@@ -174,10 +202,12 @@ func orNone(s string) string {
 
 func (v ComparedValue) ratio() string {
 	switch {
-	case v.Same:
-		return "~"
 	case v.Ratio == nil:
 		return "–"
+	case v.P == nil && math.Abs(*v.Ratio-1) > floor:
+		return fmt.Sprintf("? %.3g", *v.Ratio)
+	case v.Same:
+		return "~"
 	default:
 		return fmt.Sprintf("× %.3g", *v.Ratio)
 	}
@@ -196,7 +226,7 @@ func (c Comparison) rows() [][]string {
 	return rows
 }
 
-const sameNote = "~: the same, within 1 % or two standard errors of the difference."
+const sameNote = "~: not shown to differ, by the runs' own errors (Welch's test at 1 %) or within 1 %. ?: a ratio whose error is not known."
 
 // WriteComparison writes two runs side by side as text, markdown, json or html.
 func WriteComparison(w io.Writer, format string, a, b *capacity.Analysis) error {

@@ -72,7 +72,7 @@ func rolloutReason(r *capacity.Rollout) string {
 }
 
 func rolloutTable(all []capacity.Rollout) [][]string {
-	rows := [][]string{{"rollout ", "load ", "requests", "failed", "available", "proven", "p99 before", "during", "after", "max gap"}}
+	rows := [][]string{{"rollout ", "load ", "requests", "failed", "available", "shown", "p99 before", "during", "after", "max gap"}}
 	p99 := func(l *capacity.Latency) string {
 		if l == nil {
 			return "–"

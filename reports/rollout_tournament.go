@@ -28,7 +28,7 @@ func (c Contender) release() (*capacity.Rollout, *capacity.Felt) {
 }
 
 func tournamentRows(all []Contender) [][]string {
-	rows := [][]string{{"strategy ", "took", "requests", "lost", "proven", "max gap", "p99 during", "serving", "two versions", "more replicas", "numbers "}}
+	rows := [][]string{{"strategy ", "took", "requests", "lost", "shown", "max gap", "p99 during", "serving", "two versions", "more replicas", "numbers "}}
 	for _, c := range all {
 		r, l := c.release()
 		if r == nil {

@@ -79,7 +79,7 @@ func TestRolloutsAreInEveryFormat(t *testing.T) {
 	if err := reports.Text(&text, clean, reports.TextOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if want := "none of 1600 requests failed, which proves an availability of at least 99.812 %"; !strings.Contains(text.String(), want) {
+	if want := "none of 1600 requests failed, which shows an availability of at least 99.812 %"; !strings.Contains(text.String(), want) {
 		t.Errorf("no %q in:\n%s", want, text.String())
 	}
 }
