@@ -24,8 +24,8 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 	}
 	t.line("Target: %s", goal)
 	t.line("Plan:   %s, cost %s", t.style("1", best.Setting.String()), price(best.Cost))
-	t.line("        predicted %s hashes/s (± is half the width of the 95 %% interval of a run of 20 s); %s limits; rng is busy %s, hasher %s%s",
-		plusMinus(best.Prediction.HashRate, capacity.Margin(best.Prediction.Spread, best.Prediction.Runs)), limitName(best.Prediction.Limit),
+	t.line("        predicted %s hashes/s (± is half the width of the 95 %% interval of a run of 20 s); %s; rng is busy %s, hasher %s%s",
+		plusMinus(best.Prediction.HashRate, capacity.Margin(best.Prediction.Spread, best.Prediction.Runs)), limiting(best.Prediction),
 		percent(best.Prediction.Use["rng"]), percent(best.Prediction.Use["hasher"]), visitor(best.Prediction))
 	if s := best.Prediction.Extrapolated(); s != "" {
 		t.line("        %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)

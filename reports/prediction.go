@@ -69,7 +69,7 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	for _, s := range p.Why {
 		t.line("  %s", s)
 	}
-	t.line("  %s limits; rng is busy %s, hasher %s; a loop without waiting takes %s", t.style("1", limitName(p.Limit)), percent(p.Use["rng"]), percent(p.Use["hasher"]), ms(p.Bounds.LoopS))
+	t.line("  %s; rng is busy %s, hasher %s; a loop without waiting takes %s", t.style("1", limiting(p)), percent(p.Use["rng"]), percent(p.Use["hasher"]), ms(p.Bounds.LoopS))
 	if l := p.Probe; l != nil {
 		t.line("  a visitor of rng's / waits %s in the mean, p50 %s, p90 %s, p99 %s", ms(l.MeanS), ms(l.P50S), ms(l.P90S), ms(l.P99S))
 	}
@@ -77,6 +77,21 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 		t.line("  %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
 	}
 	return t.flush(w)
+}
+
+// limiting names what limits a prediction: on a knee more than one thing does.
+func limiting(p model.Prediction) string {
+	const full = .995
+	names := []string{limitName(p.Limit)}
+	for _, service := range []string{"rng", "hasher"} {
+		if service != p.Limit && p.Use[service] >= full {
+			names = append(names, service)
+		}
+	}
+	if len(names) == 1 {
+		return names[0] + " limits"
+	}
+	return strings.Join(names, " and ") + " limit"
 }
 
 // theory is the range of the two networks of mean value analysis.
