@@ -78,6 +78,7 @@ func analyse(run *history.Run, play bool, objectives []Objective) Analysis {
 	a.Flows = flows(run, a.Rollouts)
 	a.Losses = losses(run, s, a.Timeline)
 	a.Validity = validity(run, s, &a)
+	a.Validity.Warnings = append(a.Validity.Warnings, aboveBound(a.Windows)...)
 	for _, o := range objectives {
 		a.Objectives = append(a.Objectives, o.Judge(&a))
 	}

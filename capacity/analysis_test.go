@@ -393,3 +393,43 @@ func TestOutcomes(t *testing.T) {
 		})
 	}
 }
+
+// What an image's tag sets is in force as if the environment said it.
+func TestImageTag(t *testing.T) {
+	m := capacitytest.New("tag")
+	m.Think = 10 * time.Millisecond
+	m.Deploy(10, 5)
+	m.Measure("w", 2*time.Second, 8*time.Second)
+	run := m.Finish()
+	image := func(name string) capacity.Analysis {
+		for i := range run.Events {
+			if e := &run.Events[i]; e.Kind == history.ServiceDeployed && e.Service == "worker" {
+				delete(e.Detail, "env.COIN_THINK")
+				e.Detail["image"] = name
+			}
+		}
+		return capacity.Measure(run)
+	}
+	a := image("127.0.0.1:5000/coinbench/worker:v0.01")
+	if c := a.Window("w").Config; c.ThinkS != .01 || len(a.Validity.Warnings) > 0 {
+		t.Errorf("think %v s, warnings %q", c.ThinkS, a.Validity.Warnings)
+	}
+	a = image("coinbench/worker:v0.1")
+	if w := strings.Join(a.Validity.Warnings, "; "); !strings.Contains(w, "more than the settings allow") {
+		t.Errorf("47 hashes/s where the settings allow 33: warnings %q", w)
+	}
+}
+
+// A load of somebody else is no part of the workers' loop, and what it occupies is not there for them.
+func TestForeignLoadIsNotTheWorkers(t *testing.T) {
+	b := capacity.NewBounds("measured", 10, .1, 0, []capacity.Demand{
+		{Service: "rng", DemandS: .1, Replicas: 5, Slots: 5, ForeignS: 2},
+		{Service: "hasher", DemandS: .1, Replicas: 1, Slots: 20, IntakeS: .04},
+	})
+	if b.Limit != "hasher" || b.UpperPerS != 25 {
+		t.Errorf("limit %s at %v, want hasher at 25: it takes 40 ms to take a request in", b.Limit, b.UpperPerS)
+	}
+	if b = b.With("hasher", 2); b.Limit != capacity.WorkerLimit && b.Limit != "rng" || *b.Demands[0].BoundPerS != 30 {
+		t.Errorf("limit %s, rng %v, want 30: two of its slots are taken", b.Limit, *b.Demands[0].BoundPerS)
+	}
+}

@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"fmt"
 	"math"
 
 	"coinbench/services/settings"
@@ -161,4 +162,24 @@ func (w *Window) findBounds() {
 	if len(demands) > 0 {
 		w.Bounds = ptr(NewBounds("measured", n, think, overhead, demands))
 	}
+}
+
+// aboveBound are the windows whose hash rate is above what the settings allow, by more than its error: something is in force that the history does not
+// say, or the measurement is wrong.
+func aboveBound(windows []Window) []string {
+	var all []string
+	for i := range windows {
+		w := &windows[i]
+		if w.HashRate == nil || w.Configured == nil || w.Configured.UpperPerS <= 0 || w.Config.Updating {
+			continue
+		}
+		bound, least := w.Configured.UpperPerS, w.HashRate.Value/1.02
+		if w.HashRate.Low != nil {
+			least = min(*w.HashRate.Low, w.HashRate.Value/1.005)
+		}
+		if least > bound {
+			all = append(all, fmt.Sprintf("window %s: %s are more than the settings allow, %s: something else is in force than the history says", w.Name, perSecond(w.HashRate.Value), perSecond(bound)))
+		}
+	}
+	return all
 }
