@@ -20,7 +20,7 @@ import (
 func advice() table {
 	return table{name: "advice", title: "Attribution and advice",
 		text: `
-Forty settings that are drawn: constant, exponential and normal delays, five ways to balance, ties, loads from outside, back-offs, slow networks, intake, a slow
+Forty settings that are drawn: constant, exponential and normal delays, four ways to balance, ties, loads from outside, back-offs, slow networks, intake, a slow
 replica, a slow Redis. Each is measured in one window of 20 s, and what the analysis says of it is held against plays of the whole setting from other seeds: each
 resource eased by one step (a replica, a worker or half the think time, round robin instead of chance; what is broken made whole), and the
 first advice. A limit is right when nothing gains more than it (by 1 %, which the plays leave to chance), a tie when each of its causes gains within 2 % of the best. "Played" is the mean of sixteen runs with the first
