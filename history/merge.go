@@ -75,17 +75,24 @@ type Span struct{ Begin, End time.Duration }
 
 // Succeeded adds a success to spans that came in about the order of time.
 func Succeeded(spans []Span, at time.Duration) []Span {
-	if n := len(spans); n > 0 && at >= spans[n-1].Begin && at-spans[n-1].End < GapResolution {
-		spans[n-1].End = max(spans[n-1].End, at)
+	if n := len(spans); n > 0 && at-spans[n-1].End < GapResolution && spans[n-1].Begin-at < GapResolution {
+		spans[n-1].Begin, spans[n-1].End = min(spans[n-1].Begin, at), max(spans[n-1].End, at)
 		return spans
 	}
 	return append(spans, Span{at, at})
 }
 
-// Unite returns the spans of all the successes of both, in the order of time.
+// Unite returns the spans of all the successes of both, in the order of time. It may change a.
 func Unite(a, b []Span) []Span {
 	if len(a)+len(b) == 0 {
 		return nil
+	}
+	if len(a) > 0 && len(b) == 1 && b[0].Begin >= a[len(a)-1].End { // the usual case of a second after another
+		if last := &a[len(a)-1]; b[0].Begin-last.End < GapResolution {
+			last.End = b[0].End
+			return a
+		}
+		return append(a, b[0])
 	}
 	all := slices.Concat(a, b)
 	slices.SortFunc(all, func(x, y Span) int { return int(x.Begin - y.Begin) })

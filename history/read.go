@@ -176,6 +176,7 @@ func (r *Run) intervals(l *Load, name string) {
 		if err != nil {
 			return err
 		}
+		whole.Served = nil // those of single intervals stay
 		l.total.Merge(whole)
 		i := j.counts()
 		i.response, i.givenUp, i.Replicas, i.Versions = j.Response, j.GivenUp, nil, nil
