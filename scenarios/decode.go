@@ -136,6 +136,7 @@ func (d *decoder) pairs(node ast.Node, what string) (keys []string, pairs []*ast
 	}
 	first := map[string]int{}
 	for _, pair := range all {
+		d.colon(pair)
 		key, ok := text(pair.Key)
 		if !ok {
 			d.fault(where(pair), "found %s as a key; accepted: %s", describe(pair.Key), what)
@@ -157,6 +158,21 @@ func (d *decoder) pairs(node ast.Node, what string) (keys []string, pairs []*ast
 		keys, pairs = append(keys, key), append(pairs, pair)
 	}
 	return keys, pairs
+}
+
+// colon reports a value that follows its colon at once, as in {settle:10s}: the library reads it, and every other reader of YAML takes it
+// for a part of the key.
+func (d *decoder) colon(pair *ast.MappingValueNode) {
+	key, ok := pair.Key.(*ast.StringNode)
+	if !ok || key.Token.Type == token.DoubleQuoteType || key.Token.Type == token.SingleQuoteType {
+		return
+	}
+	at, value := placeOf(pair.Start), placeOf(pair.Value.GetToken())
+	if at.line == value.line && value.column == at.column+1 && !strings.HasPrefix(pair.Value.String(), "\n") {
+		if _, null := pair.Value.(*ast.NullNode); !null {
+			d.fault(at, "no blank after the colon; accepted: %s: %s", key.Value, pair.Value.String())
+		}
+	}
 }
 
 func (d *decoder) structure(node ast.Node, v reflect.Value) {

@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 
+	"coinbench/cluster"
 	"coinbench/services/settings"
 )
 
@@ -22,8 +23,25 @@ func (p *plan) disturbance(name *string, service string) {
 	p.named("rollout", p.disturbances, *name, name)
 }
 
-// port reports a service that nobody can connect to.
+// image reports a text that names no image, or that of another service.
+func (p *plan) image(service cluster.Service, image *string) {
+	if err := cluster.CheckImage(*image); err != nil {
+		p.wrong(image, "%v", err)
+		return
+	}
+	was, _, ours := cluster.OwnImage(service.Image)
+	if is, _, ok := cluster.OwnImage(*image); ours && ok && is != was {
+		p.wrong(image, "image %s is another service than %s; accepted: another tag of coinbench/%s", *image, service.Image, was)
+	}
+}
+
+// port reports a service that nobody can connect to, or not by HTTP.
 func (p *plan) port(service string, pointer any) {
+	for _, s := range p.app.Services {
+		if kind, _, ok := cluster.OwnImage(s.Image); s.Name == service && (ok && kind == cluster.Redis || s.Name == cluster.Redis) {
+			p.wrong(pointer, "%s does not speak HTTP; accepted: a service that does", service)
+		}
+	}
 	if service == settings.Worker {
 		p.wrong(pointer, "nobody connects to %s; accepted: a service with a port", service)
 	}

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"reflect"
@@ -84,6 +85,8 @@ const (
 
 // Parse reads a scenario. The error joins every *Fault, in the order of the file.
 func Parse(file string, source []byte, o Options) (Scenario, error) {
+	original := source
+	source = bytes.TrimPrefix(source, []byte("\ufeff")) // some editors put a byte order mark first
 	d := &decoder{file: file, lines: linesOf(source), at: map[any]place{}}
 	root := d.syntax(source)
 	if root != nil && !isMapping(root) {
@@ -113,7 +116,7 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 		d.fault(d.at[&doc.Name], "%q is no name for a folder; accepted: up to 80 lower-case letters, digits, dashes, underscores and dots, a letter or digit first", doc.Name)
 	}
 
-	s := Scenario{Name: doc.Name, Description: strings.TrimSpace(doc.Description), File: file, Source: slices.Clone(source),
+	s := Scenario{Name: doc.Name, Description: strings.TrimSpace(doc.Description), File: file, Source: slices.Clone(original),
 		Seed: doc.Seed, Profile: values["profile"], Settings: maps.Clone(values)}
 	s.Settings["seed"] = strconv.FormatUint(doc.Seed, 10)
 
@@ -136,10 +139,17 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 	return s, nil
 }
 
+// bareReference is a parameter without quotes within braces, which to YAML is a mapping.
+var bareReference = regexp.MustCompile(`\{.*[ ,:\[](\$\{[^}"']*\})`)
+
 // syntax returns the tree of the one document, or nil after a fault.
 func (d *decoder) syntax(source []byte) (root ast.Node) {
 	if len(source) > mostBytes {
 		d.fault(place{}, "the scenario has %d bytes; accepted: at most %d", len(source), mostBytes)
+		return nil
+	}
+	if bytes.HasPrefix(source, []byte{0xff, 0xfe}) || bytes.HasPrefix(source, []byte{0xfe, 0xff}) || bytes.IndexByte(source, 0) >= 0 {
+		d.faults = append(d.faults, &Fault{File: d.file, Line: 1, Column: 1, Message: "the scenario is UTF-16, or no text; accepted: UTF-8"})
 		return nil
 	}
 	defer func() { // the library is not ours, and a text that breaks it is still only a broken text
@@ -154,6 +164,11 @@ func (d *decoder) syntax(source []byte) (root ast.Node) {
 		message := err.Error()
 		if e := yaml.Error(nil); errors.As(err, &e) {
 			at, message = placeOf(e.GetToken()), e.GetMessage()
+		}
+		if at.line > 0 && at.line <= len(d.lines) {
+			if bare := bareReference.FindStringSubmatch(d.lines[at.line-1]); bare != nil {
+				message += "; within braces a parameter needs quotes: \"" + bare[1] + "\""
+			}
 		}
 		d.fault(at, "not YAML: %s", message)
 		return nil

@@ -93,6 +93,11 @@ func structure(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
 	if s.Properties == nil {
 		return s
 	}
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() { // a text may be written as a number: rate: 20, name: 5
+		if v := p.Value; v.Type == "string" && len(v.Enum) == 0 && v.Pattern == "" {
+			v.Type, v.AnyOf = "", scalarSchema().AnyOf
+		}
+	}
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() { // a parameter may stand where one of several words is expected
 		if words := p.Value.Enum; len(words) > 0 {
 			p.Value.Type, p.Value.Enum = "", nil

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"coinbench/cluster"
@@ -147,8 +149,14 @@ func (p *plan) named(what string, names map[string]place, name string, pointer a
 	if !ok {
 		at = p.at[p.step]
 	}
+	if name != "" && !objectiveName.MatchString(name) || strings.Contains(name, "..") {
+		p.wrong(pointer, "no objective can name the %s %q; accepted: letters a to z, digits, _, -, . and /, with a letter or digit first", what, name)
+	}
 	names[name] = at
 }
+
+// objectiveName is what objectives can name.
+var objectiveName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./-]*$`)
 
 // positive reports a duration that is not greater than zero.
 func (p *plan) positive(d *time.Duration, key string) {

@@ -60,6 +60,7 @@ func (s *Attack) name() string {
 func (s *Attack) check(p *plan) {
 	p.running()
 	p.service(s.Service, &s.Service)
+	p.port(s.Service, &s.Service)
 	p.path(&s.Path)
 	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 	if s.Method != "" && !slices.Contains(methods, s.Method) {

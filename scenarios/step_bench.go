@@ -71,6 +71,7 @@ const (
 func (s *Bench) check(p *plan) {
 	p.running()
 	service := p.service(s.Service, &s.Service)
+	p.port(s.Service, &s.Service)
 	p.path(&s.Path)
 	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 	if s.Method != "" && !slices.Contains(methods, s.Method) {

@@ -98,6 +98,7 @@ func (s *Deploy) check(p *plan) {
 			service.Replicas = *e.Value.Replicas
 		}
 		if e.Value.Image != "" {
+			p.image(*service, &e.Value.Image)
 			service.Image = e.Value.Image
 		}
 		if b := p.balance(&e.Value.Balance); b != "" {

@@ -49,6 +49,7 @@ func (s *Measure) check(p *plan) {
 	p.length = s.Settle + s.For
 	if probe := s.Probe; probe != nil {
 		p.service(probe.Service, &probe.Service)
+		p.port(probe.Service, &probe.Service)
 		p.path(&probe.Path)
 		if probe.Every < time.Millisecond {
 			p.wrong(&probe.Every, "every is %s; accepted: at least 1ms", probe.Every)

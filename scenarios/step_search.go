@@ -61,6 +61,7 @@ const guessedBlocks = 30
 func (s *Search) check(p *plan) {
 	p.running()
 	p.service(s.Service, &s.Service)
+	p.port(s.Service, &s.Service)
 	p.path(&s.Path)
 	if s.SLO == "" {
 		p.wrong(&s.SLO, "no slo is given; accepted: such as slo: p99<200ms,errors<0.1%%")

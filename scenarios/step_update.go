@@ -97,6 +97,7 @@ func (s *Update) check(p *plan) {
 	}
 	p.previous[s.Service] = *service
 	if s.Image != "" {
+		p.image(*service, &s.Image)
 		service.Image = s.Image
 	}
 	if balance != "" {
