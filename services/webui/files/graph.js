@@ -3,7 +3,8 @@
 
 const PERIOD = 1000; // ms between samples
 const KEPT = 250;    // samples in the graph
-const WINDOW = 30;   // s of the mean
+const WINDOW = 30;   // s of the mean, at most
+const GAP = 2.5;     // s without a sample that interrupt the line
 const PATIENCE = 5000; // ms for an answer
 
 const $ = id => document.getElementById(id);
@@ -14,28 +15,33 @@ const svg = (name, attributes, text) => {
   return e;
 };
 
-// A sample is {now, hashes, rate, reset}: the server's clock in seconds, the counter, and the speed since the sample
-// before; rate is null where there is none: after a reset of the counter, or when two servers disagree about the time.
+// A sample is {now, hashes, rate, reset, gap}: the server's clock in seconds, the counter, and the speed since the sample
+// before; rate is null where there is none: of the first one, and after a reset of the counter. gap: nobody looked for a while.
 let samples = [];
 
 function add(state) {
   const now = state.now, hashes = Number(state.hashes ?? 0);
-  if (samples.length === 0) { // a flat past
-    for (let i = KEPT - 1; i > 0; i--) samples.push({ now: now - i, hashes, rate: 0, reset: false });
+  if (samples.length === 0) { // nothing is known of the past
+    samples.push({ now, hashes, rate: null, reset: false, gap: false });
+    return;
   }
   const last = samples[samples.length - 1], elapsed = now - last.now;
   if (elapsed <= 0) return; // another server's clock: wait until it catches up
   const reset = hashes < last.hashes;
-  samples.push({ now, hashes, rate: reset ? null : (hashes - last.hashes) / elapsed, reset });
+  samples.push({ now, hashes, rate: reset ? null : (hashes - last.hashes) / elapsed, reset, gap: elapsed > GAP });
   if (samples.length > KEPT) samples = samples.slice(-KEPT);
 }
 
-// mean returns the speed over the window that ends with sample i, from the last reset on; null with nothing to go by.
+// mean returns the speed over what was sampled of the window that ends with sample i, from the last reset on; null with nothing to go by.
 function mean(i) {
+  const first = windowBegin(i), elapsed = samples[i].now - samples[first].now;
+  return elapsed > 0 ? (samples[i].hashes - samples[first].hashes) / elapsed : null;
+}
+
+function windowBegin(i) {
   let first = i;
   while (first > 0 && !samples[first].reset && samples[i].now - samples[first - 1].now <= WINDOW + .5) first--;
-  const elapsed = samples[i].now - samples[first].now;
-  return elapsed > 0 ? (samples[i].hashes - samples[first].hashes) / elapsed : null;
+  return first;
 }
 
 // Geometry: pixels of the SVG as it is laid out, so that text keeps its size.
@@ -73,7 +79,8 @@ function draw() {
   for (const s of samples) {
     const px = x(s.now).toFixed(1);
     if (px < left) continue;
-    if (s.rate === null) { close(); previous = null; continue; }
+    if (s.rate === null || s.gap) { close(); previous = null; }
+    if (s.rate === null) continue;
     const point = `${px},${y(s.rate).toFixed(1)}`;
     line += (begin === null ? "M" : "L") + point;
     area += (begin === null ? "M" : "L") + point;
@@ -101,8 +108,10 @@ function draw() {
 }
 
 function label(state) {
-  const last = samples[samples.length - 1], m = mean(samples.length - 1);
-  $("speed").textContent = last.rate === null ? "counter was reset" : `~${last.rate.toFixed(1)} hashes/second`;
+  const end = samples.length - 1, last = samples[end], m = mean(end);
+  const sampled = Math.round(last.now - samples[windowBegin(end)].now);
+  $("speed").textContent = last.reset ? "counter was reset" : last.rate === null ? "measuring …" : `~${last.rate.toFixed(1)} hashes/second`;
+  $("mean-of").textContent = sampled > 0 ? `mean of ${sampled} s` : "mean";
   $("mean").textContent = m === null ? "–" : `${m.toFixed(2)}/s`;
   $("hashes").textContent = Number(state.hashes ?? 0).toLocaleString("en");
   $("coins").textContent = state.coins.toLocaleString("en");
@@ -147,6 +156,27 @@ $("graph").addEventListener("keydown", e => {
 });
 new ResizeObserver(draw).observe($("graph"));
 
+// lost says so where the numbers were: what is not known any more is not shown.
+let answered = null; // ms, of this computer's clock
+
+function lost(why) {
+  const ago = answered === null ? "" : `, for ${Math.round((Date.now() - answered) / 1000)} s`;
+  document.body.className = "lost";
+  document.title = "lost – DockerCoins miner";
+  $("status").className = "lost";
+  $("status").textContent = why + ago;
+  $("speed").textContent = "no data";
+  for (const id of ["mean", "hashes", "coins"]) $(id).textContent = "–";
+}
+
+function live() {
+  answered = Date.now();
+  document.body.className = "";
+  document.title = "DockerCoins miner";
+  $("status").className = "live";
+  $("status").textContent = "live";
+}
+
 async function sample() {
   try {
     const answer = await fetch("json", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
@@ -155,11 +185,9 @@ async function sample() {
     add(state);
     label(state);
     draw();
-    $("status").className = "live";
-    $("status").textContent = "live";
+    live();
   } catch (e) {
-    $("status").className = "lost";
-    $("status").textContent = e instanceof TypeError || e.name === "TimeoutError" ? "the server does not answer" : e.message;
+    lost(e instanceof TypeError || e.name === "TimeoutError" ? "the server does not answer" : e.message);
   }
 }
 
