@@ -78,7 +78,7 @@ Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad inpu
 			// This process does nothing but send: room for as many event loops as there are processors, see package loadgen.
 			runtime.GOMAXPROCS(2 * runtime.NumCPU())
 			if os.Getenv("GOGC") == "" { // it makes little garbage, and is often the tool with less memory than the server
-				debug.SetGCPercent(50)
+				debug.SetGCPercent(25)
 			}
 			return bench(p, f, w)
 		},
