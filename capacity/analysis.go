@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"slices"
 	"time"
 
 	"coinbench/history"
@@ -18,9 +19,10 @@ type Analysis struct {
 	Objectives     []Verdict      `json:"objectives"`
 	Validity       Validity       `json:"validity"`
 	Run            RunInfo        `json:"run"`
-	Windows        []Window       `json:"windows"`        // in the order of time
-	Sweeps         []Sweep        `json:"sweeps"`         //
-	Loads          []LoadResult   `json:"loads"`          // in the order of time
+	Windows        []Window       `json:"windows"` // in the order of time
+	Sweeps         []Sweep        `json:"sweeps"`  //
+	Loads          []LoadResult   `json:"loads"`   // in the order of time
+	Searches       []Search       `json:"searches,omitempty"`
 	Comparison     []Row          `json:"comparison"`     // measured, published and bound
 	Reconciliation Reconciliation `json:"reconciliation"` // hasher's posts against the hashes that were counted
 	Timeline       Timeline       `json:"timeline"`
@@ -71,7 +73,8 @@ func analyse(run *history.Run, play bool, objectives []Objective) Analysis {
 	a.Sweeps = sweeps(a.Windows)
 	a.Loads = loads(run, settings)
 	attribute(run, s, &a, play)
-	a.Comparison = compareWithPublished(a.Windows, a.Loads)
+	a.Searches = searches(run)
+	a.Comparison = compareWithPublished(a.Windows, slices.DeleteFunc(slices.Clone(a.Loads), func(l LoadResult) bool { return a.OfSearch(l.Name) }))
 	a.Reconciliation = reconcile(run, s, a.Windows)
 	a.Timeline = timeline(run, s)
 	a.Rollouts = rollouts(run, a.Timeline)

@@ -276,8 +276,11 @@ func (a *Analysis) Key() []*Window {
 // headline tells how the limit moved from window to window.
 func headline(a *Analysis) string {
 	var parts []string
+	for _, s := range a.Searches {
+		parts = append(parts, s.Answer())
+	}
 	for _, w := range a.Key() {
-		if len(parts) == 3 {
+		if len(parts) == len(a.Searches)+3 {
 			break
 		}
 		verb, limit := "limits", strings.ReplaceAll(strings.ReplaceAll(w.Bottleneck.Limit, WorkerLimit, "the workers' own loop"), "+", " and ")

@@ -161,10 +161,14 @@ func newPage(a *capacity.Analysis) page {
 	}
 	if len(a.Loads) > 0 {
 		rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
-		for _, l := range a.Loads {
+		for _, l := range a.Told() {
 			rows = append(rows, loadCells(l))
 		}
-		p.Loads = template.HTML(htmlTable(rows, nil))
+		answers := ""
+		for _, s := range a.Searches {
+			answers += "<p><b>" + template.HTMLEscapeString(s.Answer()) + "</b></p>\n"
+		}
+		p.Loads = template.HTML(answers + htmlTable(rows, nil))
 	}
 	p.Rollouts = template.HTML(htmlRollouts(a))
 	if a.Reconciliation.Possible {

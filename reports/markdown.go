@@ -76,8 +76,11 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 	}
 	if len(a.Loads) > 0 {
 		b.WriteString("\n### Loads\n\n")
+		for _, s := range a.Searches {
+			fmt.Fprintf(&b, "**%s**\n\n", markdownText(s.Answer()))
+		}
 		rows := [][]string{{"load ", "request ", "clients", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
-		for _, l := range a.Loads {
+		for _, l := range a.Told() {
 			rows = append(rows, loadCells(l))
 		}
 		b.WriteString(markdownTable(rows))

@@ -195,7 +195,7 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 	if len(a.Loads) > 0 {
 		t.heading("Loads")
 		rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
-		for _, l := range a.Loads {
+		for _, l := range a.Told() {
 			rows = append(rows, loadCells(l))
 		}
 		t.table(rows, "  ")

@@ -27,15 +27,7 @@ func (s station) play(random *rand.Rand, rate float64, length time.Duration) loa
 	}
 	arrivals := make([]int, len(b.Intervals))
 	at, free := 0.0, 0.0
-	for {
-		if s.exponential {
-			at += random.ExpFloat64() / rate
-		} else {
-			at += 1 / rate
-		}
-		if at >= length.Seconds() {
-			break
-		}
+	for at < length.Seconds() {
 		second := int(at)
 		arrivals[second]++
 		took, done := s.service, at
@@ -52,6 +44,11 @@ func (s station) play(random *rand.Rand, rate float64, length time.Duration) loa
 		if good {
 			i.OK++
 			history.Observe(&i.Response, time.Duration((done-at)*1e9))
+		}
+		if s.exponential {
+			at += random.ExpFloat64() / rate
+		} else {
+			at += 1 / rate
 		}
 	}
 	for _, i := range b.Intervals {
