@@ -12,6 +12,7 @@ import (
 // LoadResult is what one load of the generator measured. Requests = OK + failures by class.
 type LoadResult struct {
 	Name        string                  `json:"name"`
+	Engine      string                  `json:"engine,omitempty"` // what played it; empty: coinbench itself
 	Service     string                  `json:"service,omitempty"`
 	Method      string                  `json:"method"`
 	URL         string                  `json:"url"`
@@ -59,13 +60,14 @@ func loads(run *history.Run, configs configLog) []LoadResult {
 		all = append(all, newLoadResult(l, configs.in(l.Begin)))
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].BeginS < all[j].BeginS })
+	crossCheck(all)
 	return all
 }
 
 func newLoadResult(l history.Load, c Config) LoadResult {
 	total := l.Total()
 	r := LoadResult{
-		Name: l.Name, Service: l.Service, Method: l.Method, URL: l.URL, Closed: l.Closed, Clients: l.Clients, Schedule: l.Schedule,
+		Name: l.Name, Engine: l.Engine, Service: l.Service, Method: l.Method, URL: l.URL, Closed: l.Closed, Clients: l.Clients, Schedule: l.Schedule,
 		Config: c, BeginS: l.Begin.Seconds(), Complete: l.Closing != nil,
 		Requests: total.Due, OK: total.OK, Failures: total.Failures, MaxGapS: total.MaxGap.Seconds(),
 		Replicas: total.Replicas, Versions: total.Versions,
