@@ -26,7 +26,7 @@ type table struct {
 
 // tables are the page's sections in their order.
 func tables() []table {
-	return []table{rateBias(), rateCoverage(), advice(), planning(), falseAlarms(), detection(), searches()}
+	return []table{rateBias(), rateCoverage(), comparisons(), advice(), planning(), falseAlarms(), detection(), searches()}
 }
 
 const preface = `# Accuracy
