@@ -59,6 +59,7 @@ const (
 	tieWidth   = .015 // gains that differ by less are those of a tie
 	closeCall  = .06  // gains that differ by less are played again
 	playedRuns = 6    // seeds of each change
+	mostMiss   = .25  // of the hash rate, by the twin: beyond, it is no twin
 	mostEvents = 1.5e6
 )
 
@@ -92,8 +93,8 @@ func (e explainer) play(w *Window, found []finding) plays {
 			p.also = append(p.also, fmt.Sprintf("the simulator makes %s of what was measured here, %s: predictions are put right by the ratio", perSecond(base), perSecond(present)))
 		}
 	}
-	if slices.ContainsFunc(found, func(f finding) bool { return f.cause == CauseBackoff }) && math.Abs(present/base-1) > .25 {
-		p.reason = "the workers were silent after errors that the simulator does not know: what a change makes of that cannot be played"
+	if math.Abs(present/base-1) > mostMiss {
+		p.reason = fmt.Sprintf("the simulator makes %s of what was measured here, %s: something is at work that it does not know, and what a change makes of that cannot be played", perSecond(base), perSecond(present))
 		return p
 	}
 	playing := func(c change) Advice {
@@ -324,8 +325,12 @@ func (e explainer) steps(w *Window, t twin, found []finding) []change {
 				}
 			}
 		case CauseReplica:
-			if len(t.apart) > 0 {
-				all = append(all, change{cause: CauseReplica, text: "Take the slow replica out and start one that is well", make: func(t *twin) { clear(t.apart) }})
+			frozen := func(k kill) bool { return k.freeze.For > 0 }
+			if len(t.apart) > 0 || slices.ContainsFunc(t.kills, frozen) {
+				all = append(all, change{cause: CauseReplica, text: "Take the replica out and start one that is well", make: func(t *twin) {
+					clear(t.apart)
+					t.kills = slices.DeleteFunc(slices.Clone(t.kills), frozen)
+				}})
 			}
 		}
 	}

@@ -48,12 +48,13 @@ type visitor struct {
 	begin         time.Duration // since the window's
 }
 
-// kill is a fault that the scenario asked for, by its time since the window began.
+// kill is a fault that the scenario asked for, a death or a pause, by its time since the window began.
 type kill struct {
 	at      time.Duration
 	service string
 	slot    int
 	how     des.Kill
+	freeze  des.Freeze // instead, where it has a length
 }
 
 // copied is a twin that can be changed.
@@ -149,7 +150,12 @@ func (t twin) play(seed uint64) (float64, bool) {
 		}
 		sim.RunUntil(begin + k.at)
 		if id, ok := sim.Current(k.service, k.slot); ok {
-			_ = sim.KillTask(id, k.how) // one that is gone already needs no killing
+			// One that is gone already needs neither.
+			if k.freeze.For > 0 {
+				_ = sim.FreezeTask(id, k.freeze)
+			} else {
+				_ = sim.KillTask(id, k.how)
+			}
 		}
 	}
 	if !opened {
@@ -388,21 +394,35 @@ func (e explainer) visitors(w *Window, t *twin) {
 	}
 }
 
-// faults are the replicas that the scenario killed before and in the window.
+// faults are the replicas that the scenario paused or killed before and in the window, as far as the workers felt it.
 func (e explainer) faults(w *Window, t *twin) {
-	if w.Backoffs == 0 && w.SilentS == 0 {
-		return
-	}
 	for _, ev := range e.run.Events {
 		at := ev.At - duration(w.BeginS)
-		if ev.Kind != history.TaskKilled || ev.At.Seconds() > w.EndS || at < -time.Minute {
-			continue
-		}
 		slot, ok := slotOf(ev.Task)
-		if !ok {
+		if !ok || ev.At.Seconds() > w.EndS || at < -time.Minute {
 			continue
 		}
-		down, _ := time.ParseDuration(ev.Detail["down"])
-		t.kills = append(t.kills, kill{at, ev.Service, slot, des.Kill{Restart: true, Down: down, InRotation: ev.Detail["in_rotation"] == "true"}})
+		switch ev.Kind {
+		case history.TaskKilled:
+			if w.Backoffs == 0 && w.SilentS == 0 {
+				continue
+			}
+			down, _ := time.ParseDuration(ev.Detail["down"])
+			t.kills = append(t.kills, kill{at: at, service: ev.Service, slot: slot, how: des.Kill{Restart: true, Down: down, InRotation: ev.Detail["in_rotation"] == "true"}})
+		case history.TaskPaused:
+			length, _ := time.ParseDuration(ev.Detail["for"])
+			if length <= 0 || at+length < 0 && w.SilentS == 0 {
+				continue
+			}
+			f := des.Freeze{For: length, Restart: -1}
+			for _, later := range e.run.Events {
+				if later.Kind == history.TaskUnhealthy && later.Task == ev.Task && later.At > ev.At && later.At < ev.At+length {
+					f.Missed, f.Restart = later.At-ev.At, 5*time.Second
+					break
+				}
+			}
+			t.kills = append(t.kills, kill{at: at, service: ev.Service, slot: slot, freeze: f})
+			t.absent[ev.Service] = 0 // it is there, and does not answer
+		}
 	}
 }
