@@ -167,7 +167,7 @@ func (r *Rollout) felt(run *history.Run, tasks []*TaskLife, before, next float64
 	}
 	for n := range run.Loads {
 		l := &run.Loads[n]
-		if l.Service != r.Service || l.Begin.Seconds() > r.EndS || end(l) < r.BeginS {
+		if l.Service != r.Service || l.Begin.Seconds() >= r.EndS || end(l) <= r.BeginS {
 			continue
 		}
 		met = append(met, l)
