@@ -241,5 +241,8 @@ func (st *stage) send(ctx context.Context, w loadgen.Workload, record loadgen.Re
 			err = fmt.Errorf("a fault in coinbench itself: %v", r)
 		}
 	}()
+	if _, virtual := st.cluster.(cluster.Participants); virtual && w.Engine != "" {
+		return end, fmt.Errorf("load %s: %s sends on the network, and this cluster's time is virtual: run it with --cluster local", w.Name, w.Engine)
+	}
 	return st.playLoad(ctx, w, st.start, record)
 }
