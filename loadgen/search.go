@@ -282,6 +282,9 @@ func (s *seeker) narrow(good, bad float64) {
 	s.level = s.between(from, to)
 }
 
+// testBlocks is how many blocks' time a test takes at least: in fewer seconds it does not show how requests depend on each other.
+const testBlocks = 4
+
 // mostInvalid is how many blocks in a row may be invalid before the generator counts as the limit. One or two come from
 // whatever else the machine does.
 const mostInvalid = 5
@@ -314,7 +317,7 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 		}
 		length := cfg.Block
 		if requests > 0 && rate > 0 {
-			length = max(length, time.Duration(requests/rate*float64(time.Second)).Round(time.Millisecond))
+			length = max(testBlocks*length, time.Duration(requests/rate*float64(time.Second)).Round(time.Millisecond))
 		}
 		b, err := play(ctx, level, length)
 		if err != nil {
