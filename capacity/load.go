@@ -127,6 +127,10 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 	r.OverTime, r.Quantiles, r.Histogram = overTime(l), quantiles(total.Response), bins(total.Response)
 	if l.ServiceOnly { // samples have an instant at which they were due, but it is the one at which they were sent
 		r.Response, r.Lag, r.Late, r.Sorted = nil, nil, nil, nil
+		if t := r.ServiceTime; t != nil {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("what is known is the service time: mean %s, p50 %s, p90 %s, p99 %s, max %s",
+				seconds(t.MeanS), seconds(t.P50S), seconds(t.P90S), seconds(t.P99S), seconds(t.MaxS)))
+		}
 	}
 	return r
 }

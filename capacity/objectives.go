@@ -362,6 +362,9 @@ func latency(name, what string, percentile float64, get func(*Latency) float64) 
 		},
 		estimate: estimateOf(name),
 		value: ofLoad(func(r *LoadResult) (float64, error) {
+			if r.Response == nil && r.Engine != "" {
+				return 0, fmt.Errorf("%s played the load, and counts from the moment at which a request is sent: response times are not known", r.Engine)
+			}
 			if r.Response == nil {
 				return 0, errors.New("no request of the load succeeded")
 			}
