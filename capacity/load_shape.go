@@ -48,6 +48,7 @@ func overTime(l history.Load) (points []LoadPoint) {
 		var sum history.Interval
 		end := l.Intervals[from].At
 		for _, i := range l.Intervals[from:min(from+each, len(l.Intervals))] {
+			i.Response, _ = i.Times()
 			sum.Merge(i)
 			end = max(end, i.At+i.Length)
 		}

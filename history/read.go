@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Run is a run's folder, read back.
@@ -121,7 +123,11 @@ func Open(dir string) (*Run, error) {
 	r.Scenario = r.file("scenario.yaml")
 	r.App = r.file("app.yaml")
 	r.Events = readLines[Event](r, "events.jsonl")
-	r.Readings = readLines[Reading](r, "readings.jsonl")
+	names := interned{}
+	eachLine(r, "readings.jsonl", func(v *Reading) error {
+		r.Readings = append(r.Readings, names.reading(*v))
+		return nil
+	})
 	for _, e := range r.Events {
 		r.End = max(r.End, e.At)
 		if e.Kind == RunEnd {
@@ -167,25 +173,72 @@ func (r *Run) load(dir string) (Load, bool) {
 	return l, true
 }
 
-// intervals reads those of a load one by one, so that of their histograms only the total is ever in memory whole.
+// intervals reads those of a load one by one, so that of their histograms only the total is ever in memory whole. Those of single
+// replicas and versions are not read: they are for who watches the load while it plays.
 func (r *Run) intervals(l *Load, name string) {
 	names := interned{}
 	l.total = &Interval{}
+	var sums totals
 	eachLine(r, name, func(j *intervalJSON) error {
-		whole, err := j.interval()
-		if err != nil {
+		if err := sums.add(j); err != nil {
 			return err
 		}
-		whole.Served = nil // those of single intervals stay
-		l.total.Merge(whole)
 		i := j.counts()
-		i.response, i.givenUp, i.Replicas, i.Versions = j.Response, j.GivenUp, nil, nil
+		served := i.Served
+		i.Served = nil // those of single intervals stay
+		l.total.Merge(i)
+		i.Served, i.response, i.givenUp, i.Replicas, i.Versions = served, j.Response, j.GivenUp, nil, nil
 		for n := range i.Parts {
 			i.Parts[n].Replica, i.Parts[n].Version = names.text(i.Parts[n].Replica), names.text(i.Parts[n].Version)
 		}
 		l.Intervals = append(l.Intervals, i)
 		return nil
 	})
+	sums.into(l.total)
+}
+
+// totals sums up histograms of many intervals. To add to a dense one costs a tenth of adding to a sparse one.
+type totals struct{ response, service, givenUp, lag, late *hdr.Histogram }
+
+func (t *totals) add(j *intervalJSON) error {
+	var decoded [5]*Histogram
+	for n, s := range []string{j.Response, j.Service, j.GivenUp, j.Lag, j.Late} {
+		if s == "" {
+			continue
+		}
+		var err error
+		if decoded[n], err = decodeHistogram(s); err != nil {
+			return err // before anything was added
+		}
+	}
+	for n, sum := range []**hdr.Histogram{&t.response, &t.service, &t.givenUp, &t.lag, &t.late} {
+		if decoded[n] == nil {
+			continue
+		}
+		if *sum == nil {
+			*sum = hdr.New(1, int64(LongestRecorded), 3)
+		}
+		decoded[n].MergeInto(*sum)
+	}
+	return nil
+}
+
+// into puts the sums into an interval, sparse again.
+func (t *totals) into(i *Interval) {
+	for _, s := range []struct {
+		sum *hdr.Histogram
+		to  **Histogram
+	}{{t.response, &i.Response}, {t.service, &i.Service}, {t.givenUp, &i.GivenUp}, {t.lag, &i.Lag}, {t.late, &i.Late}} {
+		if s.sum == nil {
+			continue
+		}
+		*s.to = NewHistogram()
+		for _, b := range s.sum.Distribution() {
+			if b.Count > 0 {
+				_ = (*s.to).RecordValues(b.From, b.Count) // of the same range, so never an error
+			}
+		}
+	}
 }
 
 // samples reads the requests of a load that were kept one by one. Good ones say nothing of a load of which not all were kept, but
@@ -294,6 +347,15 @@ func (t interned) text(s string) string {
 		return s
 	}
 	return known
+}
+
+// reading is the same with one copy of each name: a run has some dozens of them, and thousands of readings.
+func (t interned) reading(r Reading) Reading {
+	values := make(map[string]float64, len(r.Values))
+	for k, v := range r.Values {
+		values[t.text(k)] = v
+	}
+	return Reading{At: r.At, Service: t.text(r.Service), Task: t.text(r.Task), Values: values}
 }
 
 func (r *Run) file(name string) []byte {

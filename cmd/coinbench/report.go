@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -20,6 +21,10 @@ import (
 	"coinbench/reports"
 )
 
+// reportMemory is the size of the heap from which on a report's garbage is collected at once: histories are read to the end once, so
+// that an hour of load need not take the memory of two.
+const reportMemory = 128 << 20
+
 func reportCommand(p process) *cobra.Command {
 	return &cobra.Command{
 		Use:   "report DIR|FILE",
@@ -30,6 +35,7 @@ func reportCommand(p process) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir := args[0]
+			debug.SetMemoryLimit(reportMemory)
 			if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
 				if dir, err = imported(p, dir); err != nil {
 					return usage(err)
