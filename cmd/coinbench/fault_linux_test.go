@@ -217,8 +217,8 @@ func TestBusyPort(t *testing.T) {
 	defer taken.Close()
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	s := start(t, filepath.Join(t.TempDir(), "run"), "--publish", "webui="+port)
-	if code := s.exit(t); code != exitUnmeasured {
-		t.Errorf("exit code %d, want %d", code, exitUnmeasured)
+	if code := s.exit(t); code != exitUsage {
+		t.Errorf("exit code %d, want %d", code, exitUsage)
 	}
 	for _, want := range []string{port, "webui", "--publish webui="} {
 		if !strings.Contains(s.stderr.String(), want) {
