@@ -251,7 +251,7 @@ func metrics() []metric {
 			}),
 			between: func(r *LoadResult, o Objective, x float64) (low, high float64, why string) {
 				n := float64(max(1, r.Requests-r.LeftOut))
-				low, high, why = failuresBetween(r, o, x*n)
+				low, _, why = failuresBetween(r, o, x*n)
 				return low / n, x, why
 			}},
 		{name: "lost", whole: true, count: true, doc: "Hashes that an exception took before they were counted, in the whole run.",

@@ -51,7 +51,6 @@ type Window struct {
 	LostToBackoff *float64 `json:"lost_to_backoff,omitempty"` // hashes that they would have made in that time at the baseline's hash rate
 
 	edges    []edges // of each worker
-	filled   float64 // seconds that the stages of a loop account for, over all workers
 	workerS  float64 // seconds that the workers were there, all together
 	visitors map[string]visits
 }
