@@ -390,3 +390,29 @@ func TestDurations(t *testing.T) {
 		}
 	}
 }
+
+// Each compared number lies at its difference, with its interval; one of which nothing is known does not squeeze the others.
+func TestComparisonChart(t *testing.T) {
+	v := func(x float64) *float64 { return &x }
+	c, ok := Comparison{Rows: []ComparedValue{
+		{Name: "w", What: "hash rate", Ratio: v(1.05), Low: v(1.04), High: v(1.06)},
+		{Name: "x", What: "p99", Ratio: v(.99), Low: v(-5), High: v(7), Same: true},
+		{Name: "y", What: "p50"},
+	}}.chart()
+	if !ok {
+		t.Fatal("nothing drawn")
+	}
+	d := layout(c, wide())
+	w := d.dots(t, "different")[0]
+	if got := d.x.min + (w.x-d.left)/(d.width-d.left-d.right)*(d.x.max-d.x.min); math.Abs(got-5) > .01 || len(d.y.ticks) != 2 {
+		t.Errorf("5 %% lies at %.2f; %d rows", got, len(d.y.ticks))
+	}
+	if d.x.max > 20 || d.x.min < -20 {
+		t.Errorf("the axis goes from %.0f to %.0f %%", d.x.min, d.x.max)
+	}
+	p := &textPen{}
+	d.draw(p)
+	if n := strings.Count(p.b.String(), "span line"); n != 2 {
+		t.Errorf("%d intervals", n)
+	}
+}

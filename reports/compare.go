@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"golang.org/x/perf/benchmath"
+	"gonum.org/v1/gonum/stat/distuv"
 
 	"coinbench/capacity"
 )
@@ -41,9 +42,11 @@ type ComparedValue struct {
 	Unit    string   `json:"unit"`
 	A       float64  `json:"a"`
 	B       float64  `json:"b"`
-	Ratio   *float64 `json:"ratio,omitempty"` // B/A
-	P       *float64 `json:"p,omitempty"`     // probability of such a difference between two runs of the same; absent: the error of one of them is not known
-	Same    bool     `json:"same"`            // "~": not shown to differ
+	Ratio   *float64 `json:"ratio,omitempty"`      // B/A
+	Low     *float64 `json:"ratio_low,omitempty"`  // the 95 % interval of B/A
+	High    *float64 `json:"ratio_high,omitempty"` //
+	P       *float64 `json:"p,omitempty"`          // probability of such a difference between two runs of the same; absent: the error of one of them is not known
+	Same    bool     `json:"same"`                 // "~": not shown to differ
 	Config  string   `json:"config_a"`
 	ConfigB string   `json:"config_b"`
 	Differs bool     `json:"config_differs"`
@@ -144,6 +147,18 @@ func compare(name, what, unit string, a, b *capacity.Estimate, scale float64) Co
 		*v.P = benchmath.AssumeNormal.Compare(sample(a), sample(b)).P
 	} else if a.Value == b.Value {
 		*v.P = 1
+	}
+	if v.Ratio != nil && b.Value > 0 {
+		// The relative errors of a quotient add up like those of a difference, to first order; the fewer degrees of freedom count.
+		df := 1000.
+		for _, e := range []*capacity.Estimate{a, b} {
+			if e.DF != nil {
+				df = min(df, *e.DF)
+			}
+		}
+		half := *v.Ratio * math.Hypot(*a.StdErr/a.Value, *b.StdErr/b.Value) * distuv.StudentsT{Nu: max(1, df), Sigma: 1}.Quantile(.975)
+		low, high := *v.Ratio-half, *v.Ratio+half
+		v.Low, v.High = &low, &high
 	}
 	v.Same = *v.P >= alpha || math.Abs(b.Value-a.Value) <= floor*math.Abs(a.Value)
 	return v
@@ -308,6 +323,55 @@ func (c Comparison) markdown() string {
 	return b.String()
 }
 
+// chart is how far each number of B lies from that of A, with its 95 % interval.
+func (c Comparison) chart() (chart, bool) {
+	p := chart{id: "ratios", title: "B against A", x: axis{label: "difference of B from A (%)"},
+		desc: "Each dot is a number of B against the same of A, with the 95 % interval of the difference, as far as both runs know their errors."}
+	same := series{name: "not shown to differ", kind: whisker, color: blue}
+	differs := series{name: "different", kind: whisker, color: vermilion}
+	p.table = [][]string{{"name ", "what ", "difference"}}
+	for _, v := range c.Rows {
+		if v.Ratio == nil {
+			continue
+		}
+		y := -float64(len(p.y.ticks))
+		p.y.ticks = append(p.y.ticks, tick{y, v.Name + ", " + v.What})
+		percents := func(ratio float64) float64 { return 100 * (ratio - 1) }
+		at := xy{x: percents(*v.Ratio), y: y}
+		at.low, at.high = at.x, at.x
+		at.text = fmt.Sprintf("%s, %s: %s", v.Name, v.What, signed(*v.Ratio-1))
+		if v.Low != nil {
+			at.low, at.high = percents(*v.Low), percents(*v.High)
+			at.text += fmt.Sprintf(" (%s to %s)", signed(*v.Low-1), signed(*v.High-1))
+		}
+		p.x.min, p.x.max = min(p.x.min, at.low), max(p.x.max, at.high)
+		p.table = append(p.table, []string{v.Name, v.What, strings.TrimPrefix(at.text, v.Name+", "+v.What+": ")})
+		if v.Same {
+			same.xy = append(same.xy, at)
+		} else {
+			differs.xy = append(differs.xy, at)
+		}
+	}
+	for _, s := range []series{same, differs} {
+		if len(s.xy) > 0 {
+			p.series = append(p.series, s)
+		}
+	}
+	// One number of which little is known must not make dots of all the others: its interval is cut off.
+	farthest := 2.5
+	for _, s := range p.series {
+		for _, v := range s.xy {
+			farthest = max(farthest, math.Abs(v.x))
+		}
+	}
+	p.x.min, p.x.max = max(p.x.min, -2*farthest), min(p.x.max, 2*farthest)
+	margin := max(.08*(p.x.max-p.x.min), .5)
+	p.x.min, p.x.max = p.x.min-margin, p.x.max+margin
+	p.y.min, p.y.max = .4-float64(len(p.y.ticks)), .6
+	p.series = append(p.series, series{name: "equal", kind: dashed, color: grey, xy: []xy{{y: p.y.min}, {y: p.y.max}}})
+	return p, len(p.y.ticks) > 0
+}
+
 func (c Comparison) html() string {
 	var b strings.Builder
 	b.WriteString(pageHead("Comparison: " + c.A.Scenario + " and " + c.B.Scenario))
@@ -315,6 +379,13 @@ func (c Comparison) html() string {
 	b.WriteString("<section><h2>Runs</h2>" + htmlTable(c.runs(), nil) + "</section>")
 	if len(c.Changed) > 0 {
 		b.WriteString("<section><h2>What is different</h2>" + htmlTable(c.changedRows(), nil) + "</section>")
+	}
+	if p, ok := c.chart(); ok {
+		b.WriteString(`<section><h2>Differences</h2><figure><p class="cap">` + esc(p.desc) + `</p><ul class="legend">`)
+		for _, s := range p.legend() {
+			b.WriteString("<li>" + legendKey(s) + esc(s.name) + "</li>")
+		}
+		b.WriteString("</ul>" + svg(p, wide()) + svg(p, narrow()) + `<p class="tip" aria-live="polite"></p></figure></section>`)
 	}
 	b.WriteString("<section><h2>Side by side</h2>" + htmlTable(c.rows(), func(i int) string {
 		if i > 0 && c.Rows[i-1].Differs {
@@ -326,6 +397,6 @@ func (c Comparison) html() string {
 	for _, only := range c.only() {
 		b.WriteString("<p class=\"note\">" + html.EscapeString(only) + "</p>")
 	}
-	b.WriteString("</section></main></body></html>\n")
+	b.WriteString("</section></main><script>" + pageScript + "</script></body></html>\n")
 	return b.String()
 }

@@ -90,6 +90,7 @@ func layout(c chart, s size) *drawing {
 	}
 	if c.y.label == "" { // names instead of numbers
 		d.top = 8
+		d.height = max(140, d.top+d.bottom+26*float64(len(c.y.ticks)))
 		for _, t := range c.y.ticks {
 			d.left = max(d.left, min(measure(12, t.label)+16, s.width*.4))
 		}
@@ -401,7 +402,7 @@ func (d *drawing) drawSeries(s series) {
 			corner := pt{at.x - width/2, at.y - height/2}
 			p.path("line thick", []pt{corner, {corner.x + width, corner.y}, {corner.x + width, corner.y + height}, {corner.x, corner.y + height}}, true, "")
 		case whisker:
-			p.line("span", pt{d.px(v.low), at.y}, pt{d.px(v.high), at.y}, "")
+			p.line("span", pt{max(d.left, d.px(v.low)), at.y}, pt{min(d.width-d.right, d.px(v.high)), at.y}, "")
 			p.dot("dot", at, 4.5, v.text)
 		default:
 			if v.text != "" {
