@@ -17,7 +17,7 @@ import (
 // In a steady state the parts at both edges have the same distribution, whatever the pace is, so that the estimator is unbiased for
 // every distribution of loops as long as a worker's pace does not depend on the worker's own edges. Hence the pace is that of the
 // other workers in the same window, from completion to completion; that of a single worker, which meets no queue of its own making, is
-// what its settings give. Where all loops are equally long the parts are exact, and so is the rate.
+// what its settings give, or what its stages take where they are set to be equally long. Where all loops are equally long the parts are exact, and so is the rate.
 
 const hashRateMethod = "loops completed, those under way at the window's edges by their part, over the time between two readings, summed over the workers; " +
 	"the interval is Student's, from the rate's slow cosines"
@@ -137,7 +137,8 @@ func (w *Window) together(spans []span, value func(i, k int) float64) (at, sum [
 }
 
 // The lengths on which an interval rests. Queues remember for about a second or a loop; what is slower than band is taken for
-// independent. They were chosen on simulated windows before any coverage was counted (docs/accuracy.md).
+// independent. They were tuned once, after a first table of coverage: what docs/accuracy.md counts with them is no proof that is
+// independent of the choice.
 const (
 	band      = 5.0 // seconds, or loops where they are longer
 	shortest  = 2.0 // seconds, and loops: a shorter window has no interval

@@ -186,7 +186,7 @@ func (w *Window) measure(s series) {
 // measureWorkers finds the hash rate, the coins and the loop from the workers' counters.
 func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	var spans []span
-	stages := map[string]float64{}
+	stages, times := map[string]float64{}, map[string]float64{}
 	sampled := 0.0
 	start := float64(s.start.UnixNano()) / 1e9
 	for _, t := range s.of(settings.Worker) {
@@ -217,13 +217,29 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		for stage, sum := range byLabel(sp.last.Values, history.StageSum, "stage") {
 			stages[stage] += sum - early[stage]
 		}
+		early = byLabel(sp.first.Values, history.StageCount, "stage")
+		for stage, n := range byLabel(sp.last.Values, history.StageCount, "stage") {
+			times[stage] += n - early[stage]
+		}
 	}
 	if len(spans) == 0 {
 		return
 	}
+	// A stage is counted when it is over, so that a window's edges cut one of each worker. The mean over those that ended within the
+	// window is exact where they are equally long; a share of the time, or the sum over the hashes, is off by up to a stage of each.
+	perLoop := map[string]float64{}
+	for stage, n := range map[string]float64{"think": 1, settings.RNG: 1, settings.Hasher: 1, "overhead": 2} {
+		if times[stage] > 0 && w.Backoffs == 0 {
+			perLoop[stage] = stages[stage] / times[stage] * n
+		}
+	}
 	alone := 0.0
 	if c := w.Config.Bounds(); len(w.Config.Replicas) > 0 && c.LoopS > 0 {
 		alone = 1 / c.LoopS
+	}
+	if w.Config.ConstantDelays && len(w.visitors) == 0 && perLoop["think"] > 0 && perLoop[settings.RNG] > 0 && perLoop[settings.Hasher] > 0 {
+		// Connections take their time, too, which no setting tells.
+		alone = 1 / (perLoop["think"] + perLoop[settings.RNG] + perLoop[settings.Hasher] + perLoop["overhead"])
 	}
 	e, rates := w.estimateRate(s, spans, alone)
 	w.HashRate = e
@@ -236,8 +252,7 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	}
 	if w.Hashes > 0 && rate > 0 {
 		w.Loop = &Loop{TotalS: float64(w.workers()) / rate}
-		// Stages that were cut by the window's edges weigh in a short window. Without a back-off the stages fill the workers' time, so
-		// each has its share of the loop; the hashes alone would be off by up to a loop for each worker.
+		// What has no time of its own for each loop, such as Redis, has its share of the time that the stages fill.
 		per, all := 1/w.Hashes, 0.0
 		for _, name := range slices.Sorted(maps.Keys(stages)) {
 			all += stages[name]
@@ -246,7 +261,11 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 			per = w.Loop.TotalS / all
 		}
 		for name, sum := range stages {
-			w.Loop.Stages = append(w.Loop.Stages, Stage{Name: name, PerLoopS: sum * per})
+			v := sum * per
+			if mean, ok := perLoop[name]; ok {
+				v = mean
+			}
+			w.Loop.Stages = append(w.Loop.Stages, Stage{Name: name, PerLoopS: v})
 		}
 		order := map[string]int{"think": 1, "rng": 2, "hasher": 3, "redis": 4, "overhead": 5}
 		sort.Slice(w.Loop.Stages, func(i, j int) bool {

@@ -126,6 +126,7 @@ const (
 	Silence      = "coinbench_worker_silent_seconds_total" // counter: seconds for which the worker waited after errors
 	BackingOff   = "coinbench_worker_backing_off"          // gauge: 1 while it waits
 	StageSum     = "coinbench_worker_stage_seconds_total"  // counter: seconds by stage: think, rng, hasher, redis, overhead
+	StageCount   = "coinbench_worker_stages_total"         // counter: stages that StageSum is the time of
 	ProcessCPU   = "process_cpu_seconds_total"             // counter
 	HostCPU      = "host_cpu_seconds_total"                // counter: seconds that the host's processors offered, all together (service host)
 	HostBusy     = "host_cpu_busy_seconds_total"           // counter: those that something used (service host)

@@ -71,6 +71,11 @@ func (c *counters) add(at time.Duration, key string, delta float64) {
 	c.pending = append(c.pending, change{at, key, delta, false})
 }
 
+func (c *counters) spent(at time.Duration, stage string, seconds float64) {
+	c.add(at, history.StageSum+`{stage="`+stage+`"}`, seconds)
+	c.add(at, history.StageCount+`{stage="`+stage+`"}`, 1)
+}
+
 func (c *counters) set(at time.Duration, key string, v float64) {
 	c.pending = append(c.pending, change{at, key, v, true})
 }
@@ -310,7 +315,7 @@ func (m *Model) act(w *worker) {
 			return
 		}
 		w.at, w.stage = t+m.vary(w.think), 1
-		w.add(w.at, history.StageSum+`{stage="think"}`, (w.at - t).Seconds())
+		w.spent(w.at, "think", (w.at - t).Seconds())
 	case 1:
 		r := 0
 		if !m.Pinned {
@@ -339,8 +344,8 @@ func (m *Model) act(w *worker) {
 		s.add(s.free, history.QueueSum, (begin - t).Seconds())
 		s.add(s.free, history.QueueCount, 1)
 		w.at, w.stage = s.free+m.Call, 2
-		w.add(s.free, history.StageSum+`{stage="rng"}`, (s.free - t).Seconds())
-		w.add(w.at, history.StageSum+`{stage="overhead"}`, m.Call.Seconds())
+		w.spent(s.free, "rng", (s.free - t).Seconds())
+		w.spent(w.at, "overhead", m.Call.Seconds())
 	case 2:
 		h := slices.Index(m.hashers, slices.Min(m.hashers))
 		begin := max(t, m.hashers[h])
@@ -349,10 +354,10 @@ func (m *Model) act(w *worker) {
 		c := m.tasks[slices.IndexFunc(m.tasks, func(c *counters) bool { return c.service == "hasher" })]
 		c.add(end, history.Requests+`{code="200",method="POST"}`, 1)
 		c.add(end, history.Busy, (end - begin).Seconds())
-		w.add(end, history.StageSum+`{stage="hasher"}`, (end - t).Seconds())
+		w.spent(end, "hasher", (end - t).Seconds())
 		w.add(end, history.Posted, 1)
 		w.at, w.stage = end+m.Call, 3
-		w.add(w.at, history.StageSum+`{stage="overhead"}`, m.Call.Seconds())
+		w.spent(w.at, "overhead", m.Call.Seconds())
 	case 3:
 		w.pending++
 		w.add(t, history.Hashes, 1)

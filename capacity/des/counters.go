@@ -162,6 +162,7 @@ func (s *Sim) workerReading(w *worker) map[string]float64 {
 	}
 	for i, name := range stageNames() {
 		m[history.StageSum+`{stage="`+name+`"}`] = seconds(w.stages[i])
+		m[history.StageCount+`{stage="`+name+`"}`] = float64(w.times[i])
 	}
 	for f, n := range w.errors {
 		if n > 0 {

@@ -20,9 +20,10 @@ type worker struct {
 	targets         [2]int32
 	callers         [2]caller
 	think, overhead int64
-	stage           int64 // when the present one began
-	deadline        int64 // of the next flush
-	stages          [stages]int64
+	stage           int64         // when the present one began
+	deadline        int64         // of the next flush
+	stages          [stages]int64 // ns
+	times           [stages]int64 // that each was gone through
 	random          rand.PCG
 	timeouts        timeouts
 
@@ -49,6 +50,11 @@ const (
 	stageOverhead
 	stages
 )
+
+func (w *worker) spent(stage int, ns int64) {
+	w.stages[stage] += ns
+	w.times[stage]++
+}
 
 func stageNames() [stages]string {
 	return [stages]string{"think", "rng", "hasher", "redis", "overhead"}
@@ -112,7 +118,7 @@ func (s *Sim) workerFlushed(id int32, gen uint32) {
 
 func (s *Sim) flush(id int32) {
 	w := &s.workers[id]
-	w.stages[stageRedis] += s.now - w.stage
+	w.spent(stageRedis, s.now-w.stage)
 	w.counted += w.unflushed
 	s.redis.hashes += w.unflushed
 	w.unflushed = 0
@@ -137,14 +143,14 @@ func (s *Sim) workerCallsRNG(id int32, gen uint32) {
 	if w == nil {
 		return
 	}
-	w.stages[stageThink] += w.think
-	w.stages[stageOverhead] += w.overhead
+	w.spent(stageThink, w.think)
+	w.spent(stageOverhead, w.overhead)
 	s.ask(w, id, 0)
 }
 
 func (s *Sim) workerCallsHasher(id int32, gen uint32) {
 	if w := s.mine(id, gen, workerCallsHasher); w != nil {
-		w.stages[stageOverhead] += w.overhead
+		w.spent(stageOverhead, w.overhead)
 		s.ask(w, id, 1)
 	}
 }
@@ -162,7 +168,7 @@ func (s *Sim) workerAnswered(id int32, status int16) {
 		return
 	}
 	if w.asked == 0 {
-		w.stages[stageRNG] += s.now - w.stage
+		w.spent(stageRNG, s.now-w.stage)
 		if w.overhead > 0 {
 			s.after(s.now, w.overhead, w.laneCall, workerCallsHasher, id, w.gen)
 		} else {
@@ -170,7 +176,7 @@ func (s *Sim) workerAnswered(id int32, status int16) {
 		}
 		return
 	}
-	w.stages[stageHasher] += s.now - w.stage
+	w.spent(stageHasher, s.now-w.stage)
 	w.posted++
 	if status < 400 && w.random.Uint64()&15 == 0 { // a hash that begins with 0
 		if !s.stored(w) {
@@ -189,7 +195,7 @@ func (s *Sim) workerAnswered(id int32, status int16) {
 
 func (s *Sim) workerStored(id int32, gen uint32) {
 	if w := s.mine(id, gen, workerStored); w != nil {
-		w.stages[stageRedis] += s.now - w.stage
+		w.spent(stageRedis, s.now-w.stage)
 		s.coin(w)
 		s.completed(id)
 	}

@@ -52,6 +52,7 @@ type counts struct {
 	silence    time.Duration // of the back-offs that are over
 	since      time.Time     // the beginning of the one that is not
 	stages     [stages]time.Duration
+	times      [stages]int // that each stage was gone through
 }
 
 func newCounts() *counts { return &counts{errors: map[string]int{}} }
@@ -60,6 +61,7 @@ func (c *counts) spent(s stage, d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stages[s] += d
+	c.times[s]++
 }
 
 // posted counts an answer of hasher.
@@ -149,6 +151,7 @@ var (
 	silenceDesc   = prometheus.NewDesc(history.Silence, "Seconds for which the worker waited after exceptions.", nil, nil)
 	backingDesc   = prometheus.NewDesc(history.BackingOff, "1 while the worker waits after an exception.", nil, nil)
 	stageDesc     = prometheus.NewDesc(history.StageSum, "Seconds spent, by stage of the loop.", []string{"stage"}, nil)
+	timesDesc     = prometheus.NewDesc(history.StageCount, "Stages of the loop gone through.", []string{"stage"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -185,5 +188,6 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 	send(silenceDesc, counter, silence.Seconds())
 	for s, d := range c.stages {
 		send(stageDesc, counter, d.Seconds(), stageNames[s])
+		send(timesDesc, counter, float64(c.times[s]), stageNames[s])
 	}
 }
