@@ -14,28 +14,30 @@ import (
 //
 //	hasher posts - posts of benches = counted + lost + in flight + residual
 type Reconciliation struct {
-	Rows      []Entry `json:"rows"`
-	Balanced  bool    `json:"balanced"` // the residual is within the tolerance
-	Residual  float64 `json:"residual"`
-	Tolerance float64 `json:"tolerance"` // one loop for each worker, and what tasks did after their last reading
-	Why       string  `json:"why"`
-	Errors    float64 `json:"worker_errors"` // the workers' exceptions, in the whole run
-	Possible  bool    `json:"possible"`      // false: the counters that it needs were not read
+	Rows      []Entry  `json:"rows"`
+	Balanced  bool     `json:"balanced"` // the residual is within the tolerance
+	Residual  float64  `json:"residual"`
+	Tolerance float64  `json:"tolerance"` // one loop for each worker, and what tasks did after their last reading
+	Why       string   `json:"why"`
+	Errors    float64  `json:"worker_errors"`            // the workers' exceptions, in the whole run
+	Possible  bool     `json:"possible"`                 // false: the counters that it needs were not read
+	Contrary  []string `json:"contradictions,omitempty"` // pairs of rates of a window that differ by more than their errors explain
 }
 
 // Entry is one line of the books, for the whole run and for each window.
 type Entry struct {
-	Name          string  `json:"name"` // run, or a window's name
-	HasherPosts   float64 `json:"hasher_posts"`
-	BenchPosts    float64 `json:"bench_posts"`    // of them, by the generator
-	Posted        float64 `json:"posted"`         // what the workers say they posted
-	Hashes        float64 `json:"hashes"`         // loops completed
-	Counted       float64 `json:"counted"`        // added to Redis, by the workers' word
-	Lost          float64 `json:"lost"`           //
-	InFlight      float64 `json:"in_flight"`      // done, to be added with the next flush (for a window: the change)
-	Residual      float64 `json:"residual"`       // hasher posts - bench posts - counted - lost - in flight
-	RedisHashes   float64 `json:"redis_hashes"`   // the counter in Redis
-	RedisResidual float64 `json:"redis_residual"` // redis hashes - counted
+	Name          string     `json:"name"` // run, or a window's name
+	HasherPosts   float64    `json:"hasher_posts"`
+	BenchPosts    float64    `json:"bench_posts"`     // of them, by the generator
+	Posted        float64    `json:"posted"`          // what the workers say they posted
+	Hashes        float64    `json:"hashes"`          // loops completed
+	Counted       float64    `json:"counted"`         // added to Redis, by the workers' word
+	Lost          float64    `json:"lost"`            //
+	InFlight      float64    `json:"in_flight"`       // done, to be added with the next flush (for a window: the change)
+	Residual      float64    `json:"residual"`        // hasher posts - bench posts - counted - lost - in flight
+	RedisHashes   float64    `json:"redis_hashes"`    // the counter in Redis
+	RedisResidual float64    `json:"redis_residual"`  // redis hashes - counted
+	Rates         []BookRate `json:"rates,omitempty"` // of a window through which everybody was there: what each side says of the hash rate
 }
 
 func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
@@ -77,7 +79,9 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 			}
 		}
 		e.close()
+		e.Rates = w.bookRates(run, s)
 		r.Rows = append(r.Rows, e)
+		r.Contrary = append(r.Contrary, contradictions(w.Name, e.Rates)...)
 	}
 	// Readings come once a second and one after the other: what a worker does between hasher's reading and its own, and
 	// after its last reading, is seen by one side only.

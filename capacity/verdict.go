@@ -163,6 +163,7 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 	if a.Reconciliation.Possible && !a.Reconciliation.Balanced {
 		v.Warnings = append(v.Warnings, "the books do not balance: "+a.Reconciliation.Why)
 	}
+	v.Warnings = append(v.Warnings, a.Reconciliation.Contrary...)
 	for _, e := range run.Events {
 		if e.Kind == history.Warning && e.Detail["message"] != "" {
 			v.Warnings = append(v.Warnings, e.Detail["message"])

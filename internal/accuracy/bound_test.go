@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// In virtual time no hash rate is above its measured bound by more than its error, however short the window is, and where nothing waits it is
-// the bound. Of the wait of loops that the edges cut, and of the way there, a short window knows less than of the workers' own time.
+// In virtual time no hash rate is above its measured bound by more than its error, however short the window is, and that of one worker,
+// which never waits, is the bound.
 func TestNoRateAboveItsBound(t *testing.T) {
 	for name, s := range map[string]setting{
 		"bare":     {},
