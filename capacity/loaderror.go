@@ -65,6 +65,21 @@ func (r *LoadResult) seconds(l history.Load, begin, end float64, kept bool) []se
 	return all
 }
 
+// meanAnswered is the mean response time, in seconds, of the requests that were answered: a queue remembers for that long, and not for as
+// long as one that hangs.
+func meanAnswered(seconds []second) float64 {
+	n, sum := 0.0, 0.0
+	for _, s := range seconds {
+		for _, t := range s.times {
+			n, sum = n+float64(t.answered), sum+float64(t.answered)*t.s
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	return sum / n
+}
+
 func (s *second) add(t tied) {
 	n := float64(t.answered + t.givenUp)
 	s.times = append(s.times, t)
@@ -81,10 +96,7 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 	if len(seconds) == 0 {
 		return
 	}
-	loop := 0.0
-	if r.Response != nil {
-		loop = r.Response.MeanS
-	}
+	loop := meanAnswered(seconds)
 	at, answered := []float64{begin}, []float64{0}
 	requests, tall, sum := 0.0, 0.0, 0.0
 	for _, s := range seconds {
@@ -126,6 +138,13 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 		// 1952): the interval of the share that took no longer than the percentile, read off the distribution.
 		// Requests that took just as long are on neither side: the greater of both errors counts.
 		independent := math.Sqrt(q.share * (1 - q.share) / requests)
+		if r.Response.AtLeast(100 * q.share) {
+			// As for availability, which counts the same requests, those without an answer are taken for independent.
+			low, _ := timeOf(seconds, requests, max(0, q.share-independent*studentT(math.Inf(1))))
+			r.Estimates[name] = &Estimate{Value: q.value, Low: ptr(low), Method: "order statistic of independent requests",
+				NoInterval: "requests without an answer bound it from below only"}
+			continue
+		}
 		var share *Estimate
 		for _, below := range []func(t float64) bool{func(t float64) bool { return t <= q.value }, func(t float64) bool { return t < q.value }} {
 			side := ratio(q.share, func(s second) float64 {
