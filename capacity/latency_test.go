@@ -250,7 +250,7 @@ func hanging(hung int, samples bool) capacity.LoadResult {
 				l.Samples = append(l.Samples, s)
 			}
 		}
-		l.Intervals = append(l.Intervals, i)
+		l.Intervals = append(l.Intervals, i, history.Interval{At: i.At, Length: i.Length, Epoch: i.At + i.Length}) // of a later epoch
 	}
 	l.Closing = &history.LoadEndRecord{End: end, Ceased: 10 * time.Second, Due: 500, OK: 500 - int64(hung)}
 	return capacity.Analyse(&history.Run{Loads: []history.Load{l}, Status: history.Finished}).Loads[0]

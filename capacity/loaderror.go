@@ -25,8 +25,13 @@ type second struct {
 func (r *LoadResult) seconds(l history.Load, begin, end float64, kept bool) []second {
 	var all []second
 	if !kept {
-		for _, i := range l.Intervals {
-			s := second{end: (i.At + i.Length).Seconds(), answered: float64(i.OK)}
+		ends := func(a, b history.Interval) int { return cmp.Compare(a.At+a.Length, b.At+b.Length) }
+		for _, i := range slices.SortedStableFunc(slices.Values(l.Intervals), ends) {
+			if end := (i.At + i.Length).Seconds(); len(all) == 0 || all[len(all)-1].end < end { // a second has an interval for each of its epochs
+				all = append(all, second{end: end})
+			}
+			s := &all[len(all)-1]
+			s.answered += float64(i.OK)
 			for k, h := range []*history.Histogram{i.Response, i.GivenUp} {
 				if h == nil {
 					continue
@@ -39,9 +44,7 @@ func (r *LoadResult) seconds(l history.Load, begin, end float64, kept bool) []se
 					s.add(t)
 				}
 			}
-			all = append(all, s)
 		}
-		slices.SortStableFunc(all, func(a, b second) int { return cmp.Compare(a.end, b.end) })
 		return all
 	}
 	n := int(math.Ceil(end - begin - 1e-9))
@@ -108,11 +111,16 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 	if r.Response == nil || requests == 0 {
 		return
 	}
-	// ratio is the standard error of a mean over requests, by its linearisation: the sum of what each request adds to it less the mean.
+	// ratio is the standard error of a mean over requests, by its linearisation: the sum of what each request adds to it less the
+	// mean that was found.
 	ratio := func(mean float64, of func(s second) float64, independent float64) *Estimate {
+		found := 0.0
+		for _, s := range seconds {
+			found += of(s) / requests
+		}
 		rest := []float64{0}
 		for _, s := range seconds {
-			rest = append(rest, rest[len(rest)-1]+of(s)-mean*s.total)
+			rest = append(rest, rest[len(rest)-1]+of(s)-found*s.total)
 		}
 		e := slowEstimate(0, at, rest, loop)
 		if e.StdErr == nil {
@@ -136,7 +144,7 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 		"p50": {.5, r.Response.P50S}, "p90": {.9, r.Response.P90S}, "p95": {.95, r.Response.P95S}, "p99": {.99, r.Response.P99S}, "p99.9": {.999, r.Response.P999S}} {
 		// Woodruff ("Confidence intervals for medians and other position measures", Journal of the American Statistical Association 47,
 		// 1952): the interval of the share that took no longer than the percentile, read off the distribution.
-		// Requests that took just as long are on neither side: the greater of both errors counts.
+		// Requests that took just as long, as far as a histogram tells, are on neither side: the greater of both errors counts.
 		independent := math.Sqrt(q.share * (1 - q.share) / requests)
 		if r.Response.AtLeast(100 * q.share) {
 			// As for availability, which counts the same requests, those without an answer are taken for independent.
@@ -146,7 +154,8 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 			continue
 		}
 		var share *Estimate
-		for _, below := range []func(t float64) bool{func(t float64) bool { return t <= q.value }, func(t float64) bool { return t < q.value }} {
+		most, less := func(t float64) bool { return t <= q.value*(1+threeDigits) }, func(t float64) bool { return t < q.value*(1-threeDigits) }
+		for _, below := range []func(t float64) bool{most, less} {
 			side := ratio(q.share, func(s second) float64 {
 				n := 0.0
 				for _, t := range s.times {
@@ -179,6 +188,9 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 		r.Estimates[name] = e
 	}
 }
+
+// threeDigits is the relative precision of a histogram: of steps, 1,024 to 2,048 for each power of two.
+const threeDigits = 1.0 / 1024
 
 // timeOf is the time of a share of all requests, nearest rank; false: the request of that rank was given up, and took longer, or there is none.
 func timeOf(seconds []second, requests, share float64) (float64, bool) {
