@@ -33,6 +33,8 @@ type ComparedRun struct {
 	Outcome  capacity.Outcome `json:"outcome"`
 	Why      string           `json:"why"`
 	Valid    bool             `json:"valid"`
+	// Incomplete says of a run that did not end by itself how far it came; empty: it did.
+	Incomplete string `json:"incomplete,omitempty"`
 }
 
 // ComparedValue is one number in both runs.
@@ -128,8 +130,33 @@ func Compare(a, b *capacity.Analysis) Comparison {
 	return c
 }
 
+// Outcome is FAIL when a number differs or one run lacks what the other has, INVALID when the measurement of one of them is not sound,
+// INCONCLUSIVE when one of them is incomplete or of no number the error is known, and PASS otherwise.
+func (c Comparison) Outcome() capacity.Outcome {
+	outcome := capacity.OutcomeInconclusive
+	switch {
+	case !c.A.Valid, !c.B.Valid:
+		return capacity.OutcomeInvalid
+	case c.A.Incomplete != "", c.B.Incomplete != "":
+		return outcome
+	}
+	for _, r := range c.Rows {
+		switch {
+		case !r.Same:
+			return capacity.OutcomeFail
+		case r.P != nil:
+			outcome = capacity.OutcomePass
+		}
+	}
+	if len(c.OnlyA)+len(c.OnlyB) > 0 {
+		return capacity.OutcomeFail
+	}
+	return outcome
+}
+
 func compared(a *capacity.Analysis) ComparedRun {
-	return ComparedRun{Scenario: a.Run.Scenario, Start: a.Run.Start.UTC().Format("2006-01-02 15:04:05 UTC"), Outcome: a.Overall.Outcome, Why: a.Overall.Why, Valid: a.Validity.OK}
+	return ComparedRun{Scenario: a.Run.Scenario, Start: a.Run.Start.UTC().Format("2006-01-02 15:04:05 UTC"), Outcome: a.Overall.Outcome, Why: a.Overall.Why, Valid: a.Validity.OK,
+		Incomplete: a.Overall.Incomplete}
 }
 
 func compare(name, what, unit string, a, b *capacity.Estimate, scale float64) ComparedValue {
