@@ -39,7 +39,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	if c.deployed() != nil {
 		return fault(fmt.Errorf("%s is deployed by this very process", c.app.Name))
 	}
-	if err := c.ready(ctx); err != nil {
+	if err := c.Ready(ctx); err != nil {
 		return fault(err)
 	}
 	found, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+app, partLabel+"=app")})
@@ -175,7 +175,7 @@ func (c *Cluster) Close(ctx context.Context) error {
 // that is going on made is left alone, which is an error.
 func (c *Cluster) Down(ctx context.Context, app string) error {
 	fault := func(err error) error { return fmt.Errorf("take %s down: %w", app, err) }
-	if err := c.ready(ctx); err != nil {
+	if err := c.Ready(ctx); err != nil {
 		return fault(err)
 	}
 	runs, err := c.runsOf(ctx, app)

@@ -48,7 +48,7 @@ func (c *Cluster) Bootstrap(ctx context.Context, b Bootstrap) (address string, e
 		b.Tell = func(string) {}
 	}
 	b.Port = cmp.Or(b.Port, insidePort)
-	if err := c.ready(ctx); err != nil {
+	if err := c.Ready(ctx); err != nil {
 		return fault(err)
 	}
 	nodes, err := c.members(ctx)
@@ -338,7 +338,7 @@ func (c *Cluster) dropRegistry(ctx context.Context) error {
 // is no error.
 func (c *Cluster) Unbootstrap(ctx context.Context) error {
 	fault := func(err error) error { return fmt.Errorf("remove the registry: %w", err) }
-	if err := c.ready(ctx); err != nil {
+	if err := c.Ready(ctx); err != nil {
 		return fault(err)
 	}
 	volume, err := c.engine.VolumeInspect(ctx, bootstrapApp, client.VolumeInspectOptions{})

@@ -56,7 +56,7 @@ func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 	if c.deployed() != nil {
 		return fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
 	}
-	if err := c.ready(ctx); err != nil {
+	if err := c.Ready(ctx); err != nil {
 		return err
 	}
 	if err := c.free(ctx, app); err != nil {
@@ -119,8 +119,8 @@ func (c *Cluster) stopWatching() {
 	c.stop = nil
 }
 
-// ready says whether the engine is a manager of a Swarm, and notes which node it is.
-func (c *Cluster) ready(ctx context.Context) error {
+// Ready says whether the engine is a manager of a Swarm, and notes which node it is.
+func (c *Cluster) Ready(ctx context.Context) error {
 	if err := c.speaks(ctx); err != nil {
 		return err
 	}

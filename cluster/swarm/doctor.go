@@ -45,7 +45,7 @@ func (c *Cluster) Doctor(ctx context.Context, tell func(Finding)) error {
 		return nil
 	}
 	tell(Finding{"engine", true, engine})
-	if err := c.ready(ctx); err != nil {
+	if err := c.Ready(ctx); err != nil {
 		tell(Finding{"swarm", false, err.Error()})
 		return nil
 	}

@@ -99,7 +99,7 @@ func teller(w io.Writer) cluster.Sink {
 }
 
 func upSwarm(ctx context.Context, p process, where clusterFlags, app cluster.App) error {
-	c, err := where.onSwarm(time.Now(), teller(p.stderr), true)
+	c, err := where.onManager(time.Now(), teller(p.stderr), true)
 	if err != nil {
 		return err
 	}
@@ -219,7 +219,7 @@ func (f existing) found(p process, find, work func(ctx context.Context, c *swarm
 	ctx, stop := interruptible()
 	defer stop()
 	where := clusterFlags{swarm: swarmFlags{endpoint: string(swarm.Auto), generators: 1}}
-	c, err := where.onSwarm(time.Now(), teller(p.stderr), true)
+	c, err := where.onManager(time.Now(), teller(p.stderr), true)
 	if err != nil {
 		return err
 	}
@@ -403,7 +403,7 @@ brought up by hand or left by a run that was killed. It touches nothing else, an
 			}
 			ctx, stop := interruptible()
 			defer stop()
-			on, err := clusterFlags{swarm: swarmFlags{generators: 1}}.onSwarm(time.Now(), teller(p.stderr), true)
+			on, err := clusterFlags{swarm: swarmFlags{generators: 1}}.onManager(time.Now(), teller(p.stderr), true)
 			if err != nil {
 				return err
 			}

@@ -67,7 +67,7 @@ func clusterNames() []string {
 	return names
 }
 
-// cluster makes the cluster that the flags ask for. It touches nothing yet.
+// cluster makes the cluster that the flags ask for. It changes nothing yet.
 func (f clusterFlags) cluster(asked request) (testbed, error) {
 	for _, m := range clusterTable() {
 		if m.name == f.name {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
 	"coinbench/cluster/swarm/images"
@@ -121,6 +123,15 @@ func imagesLoad(p process, tags *[]string) *cobra.Command {
 				return err
 			}
 			defer e.Close()
+			err = reach(func(ctx context.Context) error {
+				if _, err := e.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+					return fmt.Errorf("the engine does not answer: %w; start it, or name another by DOCKER_HOST", err)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
 			set, err := buildImages(ctx, *tags)
 			if err != nil {
 				return usage(err)

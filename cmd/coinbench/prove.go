@@ -86,7 +86,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 	if err != nil {
 		return proof, withCode(folderCode(err), err)
 	}
-	to.link()
+	defer to.giveUp() // if nothing came of it
 	var m model.Model
 	if path == "" {
 		s, err := loadScenario(p, "bottleneck", nil)
@@ -94,7 +94,11 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 			return proof, err
 		}
 		dir := filepath.Join(out, "bottleneck")
-		if _, err := recordAlone(p, s, where, dir); err != nil {
+		recorded, err := recordAlone(p, s, where, dir)
+		if recorded {
+			to.link()
+		}
+		if err != nil {
 			return proof, unmeasured(err)
 		}
 		if m, err = calibrate(dir); err != nil {
@@ -109,6 +113,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 	if err := writeModel(filepath.Join(out, "model.json"), m); err != nil {
 		return proof, unmeasured(err)
 	}
+	to.link()
 	for i, s := range model.Draw(n, seed) {
 		r := reports.ProofRow{Setting: s, Dir: fmt.Sprintf("%02d", i+1)}
 		if err := predictRow(m, &r, length, seed); err != nil {

@@ -47,6 +47,9 @@ registry, volume and images.`,
 			if err != nil {
 				return usage(err)
 			}
+			if err := reach(on.Ready); err != nil {
+				return err
+			}
 			if down {
 				return unmeasured(on.Unbootstrap(ctx))
 			}

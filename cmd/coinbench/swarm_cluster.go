@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -47,7 +48,7 @@ func engine() (*client.Client, error) {
 }
 
 func newSwarm(f clusterFlags, asked request) (testbed, error) {
-	c, err := f.onSwarm(asked.start, asked.sink, false)
+	c, err := f.onManager(asked.start, asked.sink, false)
 	if err != nil {
 		return testbed{}, err
 	}
@@ -55,7 +56,23 @@ func newSwarm(f clusterFlags, asked request) (testbed, error) {
 	return testbed{cluster: c, play: scenarios.Generators(c, f.swarm.generators), start: asked.start}, nil
 }
 
-// onSwarm makes the cluster; keep says that the app shall outlive this process.
+// onManager is onSwarm where there is an engine, and a manager of a Swarm: without them nothing can be asked for.
+func (f clusterFlags) onManager(start time.Time, sink cluster.Sink, keep bool) (*swarm.Cluster, error) {
+	c, err := f.onSwarm(start, sink, keep)
+	if err != nil {
+		return nil, err
+	}
+	return c, reach(c.Ready)
+}
+
+// reach asks an engine once, and not for ever. One that cannot be had is the wrong one to name.
+func reach(ask func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	return usage(ask(ctx))
+}
+
+// onSwarm makes the cluster and asks it nothing yet; keep says that the app shall outlive this process.
 func (f clusterFlags) onSwarm(start time.Time, sink cluster.Sink, keep bool) (*swarm.Cluster, error) {
 	publish, err := f.published()
 	if err != nil {
