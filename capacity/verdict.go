@@ -208,7 +208,7 @@ func overall(a *Analysis) Overall {
 			o.Incomplete = fmt.Sprintf("The run failed after %.1f s (%s); the report covers what came before.", a.Run.LengthS, strings.TrimSuffix(error, "."))
 		}
 	default:
-		o.Incomplete = fmt.Sprintf("The record ends after %.1f s without the end of the run: coinbench was killed, or is still running.", a.Run.LengthS)
+		o.Incomplete = fmt.Sprintf("The record ends after %.1f s without the end of the run: coinbench was killed, could not write, or is still running.", a.Run.LengthS)
 	}
 	total := len(a.Objectives)
 	switch {

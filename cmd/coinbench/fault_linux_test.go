@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -230,18 +232,7 @@ func TestBusyPort(t *testing.T) {
 // The disk fills up while the run goes on.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	disk := t.TempDir()
-	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
-		if os.Getenv("COINBENCH_GATE") != "" {
-			t.Fatalf("the gate needs a small disk: %v", err)
-		}
-		t.Skipf("not run: a full disk, for want of the right to mount one (%v)", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	disk := smallDisk(t, "64k")
 	s := start(t, filepath.Join(disk, "run"))
 	if code := s.exit(t); code != exitUnmeasured {
 		t.Errorf("exit code %d, want %d", code, exitUnmeasured)
@@ -270,12 +261,80 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-func exitCode(err error) int {
-	if err == nil {
-		return 0
+// smallDisk is an empty disk of that size.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	disk := t.TempDir()
+	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, "size="+size); err != nil {
+		if os.Getenv("COINBENCH_GATE") != "" {
+			t.Fatalf("the gate needs a small disk: %v", err)
+		}
+		t.Skipf("not run: a full disk, for want of the right to mount one (%v)", err)
 	}
-	if exit, ok := err.(*exec.ExitError); ok {
-		return exit.ExitCode()
+	t.Cleanup(func() {
+		if err := syscall.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return disk
+}
+
+// The disk fills up under a load, of a scenario and alone: every request that the samples hold is in the report, and the message says what to do.
+func TestFullDiskUnderLoad(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(&served{})
+	t.Cleanup(server.Close)
+	scenario := filepath.Join(t.TempDir(), "fills.yaml")
+	text := `
+name: fills
+steps:
+  - deploy: {worker: 0, rng: {replicas: 1, environment: {COIN_DELAY: 0ms, COIN_OCCUPANCY: 0ms}}, webui: 0}
+  - attack: {name: load, service: rng, rate: 500/s, for: 60s}
+`
+	if err := os.WriteFile(scenario, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
 	}
-	return -1
+	for name, args := range map[string][]string{
+		"run": {"run", scenario}, "attack": {"attack", "--rate", "500/s", "--duration", "60s", server.URL},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(smallDisk(t, "200k"), "run")
+			s := begin(t, dir, exec.Command("coinbench", append(args, "--out", dir)...))
+			if code := s.exit(t); code != exitUnmeasured {
+				t.Errorf("exit code %d, want %d", code, exitUnmeasured)
+			}
+			if out := s.stderr.String(); !strings.Contains(out, "no space left on device") || !strings.Contains(out, "make room, then: coinbench report "+dir) {
+				t.Errorf("stderr:\n%s", out)
+			}
+			files, _ := filepath.Glob(filepath.Join(dir, "load", "*", "samples.jsonl"))
+			if len(files) != 1 {
+				t.Fatalf("samples: %v", files)
+			}
+			samples, err := os.ReadFile(files[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			held := bytes.Count(samples, []byte("\n"))
+			roomy := filepath.Join(t.TempDir(), "run")
+			if err := os.CopyFS(roomy, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			if code := exitCode(exec.Command("coinbench", "report", roomy).Run()); code != exitUnmeasured {
+				t.Errorf("report: exit code %d, want %d", code, exitUnmeasured)
+			}
+			report, err := os.ReadFile(filepath.Join(roomy, "result.json"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var result struct {
+				Loads []struct {
+					Requests int `json:"requests"`
+				} `json:"loads"`
+			}
+			if err := json.Unmarshal(report, &result); err != nil || len(result.Loads) != 1 || result.Loads[0].Requests < held || held < 100 {
+				t.Errorf("the samples hold %d requests, the report %+v, %v", held, result.Loads, err)
+			}
+		})
+	}
 }

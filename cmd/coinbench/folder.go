@@ -86,3 +86,11 @@ func folderCode(err error) int {
 	}
 	return exitUnmeasured
 }
+
+// withRoom says what to do about a record that filled its disk; another error is as it was.
+func withRoom(err error, dir string) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fmt.Errorf("%w: make room, then: coinbench report %s", err, dir)
+	}
+	return err
+}

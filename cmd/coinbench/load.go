@@ -363,6 +363,9 @@ func (l *loading) finish(played reports.PlayedLoad, out io.Writer, print func(io
 	if text = unlessGone(text); text != nil {
 		err = errors.Join(err, fmt.Errorf("print report: %w", text))
 	}
+	if err == nil && played.Interrupted && judged.Overall.Outcome != capacity.OutcomeFail {
+		err = interrupted()
+	}
 	if err == nil {
 		err = l.verdict(played)
 	}
@@ -397,6 +400,9 @@ func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (r
 	record, err := loadgen.Player{Guard: l.guard}.Run(ctx, w, l.start, sum)
 	l.live.clear()
 	if err = errors.Join(err, end(record)); err != nil {
+		if l.writer != nil {
+			err = withRoom(err, l.writer.Dir())
+		}
 		return reports.PlayedLoad{}, err
 	}
 	return reports.PlayedLoad{Spec: spec, Targets: len(w.Targets), Total: sum.total, End: record, Errors: sum.errors, Kept: sum.kept, Interrupted: l.ctx.Err() != nil}, nil
@@ -437,6 +443,11 @@ func (ld *loading) verdict(l reports.PlayedLoad) error {
 		return exit(exitUnmeasured)
 	}
 	return nil
+}
+
+// interrupted is how a load ends that was stopped before its time.
+func interrupted() error {
+	return unmeasured(errors.New("interrupted: the report shows what was measured until then"))
 }
 
 func nothingAnswered(l reports.PlayedLoad) error {

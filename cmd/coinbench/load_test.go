@@ -97,8 +97,8 @@ func TestInterruptedLoad(t *testing.T) {
 		if err := c.Process.Signal(os.Interrupt); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.Wait(); err != nil && !strings.Contains(stdout.String(), "INVALID  ") {
-			t.Errorf("%s: %v", args[0], err)
+		if err := c.Wait(); exitCode(err) != exitUnmeasured {
+			t.Errorf("%s: exit code %d, want %d", args[0], exitCode(err), exitUnmeasured)
 		}
 		if !strings.Contains(stdout.String(), "interrupted  it was stopped after") {
 			t.Errorf("%s: its report:\n%s", args[0], stdout.String())
@@ -231,4 +231,14 @@ func TestSeconds(t *testing.T) {
 			t.Errorf("%q is accepted", text)
 		}
 	}
+}
+
+func exitCode(err error) int {
+	if err == nil {
+		return 0
+	}
+	if exit, ok := err.(*exec.ExitError); ok {
+		return exit.ExitCode()
+	}
+	return -1
 }

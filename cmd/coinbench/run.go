@@ -107,9 +107,9 @@ func conclude(p process, dir string, stopped error) error {
 	published := publish(p, dir, a)
 	switch {
 	case errors.Is(stopped, context.Canceled):
-		return unmeasured(errors.New("interrupted: the report shows what was measured until then"))
+		return interrupted()
 	case stopped != nil:
-		return unmeasured(stopped)
+		return unmeasured(withRoom(stopped, dir))
 	}
 	return published
 }
