@@ -177,7 +177,10 @@ func slowEstimate(value float64, at, count []float64, loop float64) *Estimate {
 		coefficient, weight := 0.0, 0.0
 		for k := range n {
 			a, b := math.Pi*float64(j)*(at[k]-at[0])/length, math.Pi*float64(j)*(at[k+1]-at[0])/length
-			mean := (math.Sin(b) - math.Sin(a)) / (b - a) // of the cosine between two readings
+			mean := math.Cos(a)
+			if b > a { // not two readings at one instant, as where an event divides a load's second at its end
+				mean = (math.Sin(b) - math.Sin(a)) / (b - a) // of the cosine between the readings
+			}
 			coefficient += mean * (count[k+1] - count[k])
 			weight += mean * mean * (at[k+1] - at[k])
 		}

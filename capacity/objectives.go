@@ -199,7 +199,7 @@ func metrics() []metric {
 				return *u.Utilisation, nil
 			},
 			estimate: func(a *Analysis, args []string) *Estimate { return a.Window(args[0]).Service(args[1]).Use }},
-		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: []string{WorkerLimit, "rng", "hasher"}, doc: "What limits the hash rate in a window: worker (the workers' own loop), rng or hasher. In a tie it is each of its causes.",
+		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: limits(), doc: "What limits the hash rate in a window: worker (the workers' own loop), rng, hasher, or what else was found, its blanks written as dashes. In a tie it is each of its causes.",
 			word: func(a *Analysis, args []string) (string, error) {
 				win, err := a.window(args[0])
 				if err != nil {
@@ -304,13 +304,15 @@ func metrics() []metric {
 		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Rollout) (float64, error) { return r.MixedS, nil }),
 		counted("least_serving", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.", func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
 		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.", func(r *Rollout) (float64, error) { return r.ExtraReplicaS, nil }),
-		counted("lost_requests", "Requests of all loads that failed because of a rollout or a fault, as long as it was felt.", func(r *Rollout) (float64, error) {
-			if len(r.Loads) == 0 {
-				return 0, errors.New("no load asked the service then")
-			}
-			n := 0.0
+		counted("lost_requests", "Requests of all loads but those that observe only that failed because of a rollout or a fault, as long as it was felt.", func(r *Rollout) (float64, error) {
+			n, judges := 0.0, false
 			for _, l := range r.Loads {
-				n += float64(l.Failed)
+				if !l.Observer {
+					n, judges = n+float64(l.Failed), true
+				}
+			}
+			if !judges {
+				return 0, errors.New("no load that may judge it asked the service then")
 			}
 			return n, nil
 		}),
@@ -326,6 +328,14 @@ func metrics() []metric {
 				return max(x-late, 0), x, why
 			}},
 	}
+}
+
+// limits are the causes that an objective can expect, as one word each.
+func limits() (words []string) {
+	for _, c := range []Cause{CauseLoop, CauseRNG, CauseHasher, CauseBalancing, CausePinned, CauseReplica, CauseBackoff, CauseQueueLimit} {
+		words = append(words, strings.ReplaceAll(string(c), " ", "-"))
+	}
+	return words
 }
 
 // ofLoad is a metric of a load that may be used.
@@ -800,7 +810,7 @@ func (o Objective) Judge(a *Analysis) Verdict {
 			return v
 		}
 		v.Word, v.Reason, v.Result = word, "found "+word, Fail
-		if slices.Contains(strings.Split(word, "+"), o.Word) == (o.Op == "==") { // a tie is each of its causes
+		if slices.Contains(strings.Split(strings.ReplaceAll(word, " ", "-"), "+"), o.Word) == (o.Op == "==") { // a tie is each of its causes
 			v.Result = Pass
 		}
 		return v

@@ -366,8 +366,11 @@ func (r *Rollout) covered() string {
 		return ""
 	}
 	for _, l := range r.Loads {
+		if l.Observer {
+			continue
+		}
 		if per := float64(l.Requests) / float64(r.Replaced); per < fewestPerTask {
-			return fmt.Sprintf("rollout %s: the load %s made %d requests while %s replaced, %.0f for each; fewer than %d say little: raise the rate",
+			return fmt.Sprintf("rollout %s: the load %s made %d requests while %s replaced, %.0f for each; fewer than %d say little: raise the rate, or mark a load that is not meant to judge it as observe_only",
 				r.Name, l.Load, l.Requests, count(r.Replaced, "task")+isAre(r.Replaced), per, fewestPerTask)
 		}
 	}

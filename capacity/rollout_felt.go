@@ -13,9 +13,10 @@ import (
 type Felt struct {
 	Load      string         `json:"load"`
 	Closed    bool           `json:"closed"`
-	Basis     Basis          `json:"basis"`    // what all of this is counted from
-	Requests  int64          `json:"requests"` // that fell due from its begin to its end
-	Failed    int64          `json:"failed"`   // of these
+	Observer  bool           `json:"observe_only,omitempty"` // it is shown, and judges nothing
+	Basis     Basis          `json:"basis"`                  // what all of this is counted from
+	Requests  int64          `json:"requests"`               // that fell due from its begin to its end
+	Failed    int64          `json:"failed"`                 // of these
 	Available Availability   `json:"availability"`
 	Before    *Latency       `json:"before,omitempty"` // response times of requests due before it, and after the one before
 	During    *Latency       `json:"during,omitempty"`
@@ -185,7 +186,7 @@ func (r *Rollout) felt(run *history.Run, tasks []*TaskLife, before, next float64
 	blame := newBlame(run, r.Service, tasks)
 	during := phase{r.BeginS, r.EndS}
 	for _, l := range met {
-		f := Felt{Load: l.Name, Closed: l.Closed, Basis: basis(l)}
+		f := Felt{Load: l.Name, Closed: l.Closed, Observer: l.ObserveOnly, Basis: basis(l)}
 		f.Before, f.After = phase{before, r.BeginS}.in(l).latency, phase{r.EndS, rest.toS}.in(l).latency
 		sum := during.in(l)
 		f.During = sum.latency

@@ -249,4 +249,31 @@ func TestTooFewRequestsAreInconclusive(t *testing.T) {
 	if a := Analyse(tr.run); a.Overall.Outcome != OutcomeInconclusive {
 		t.Errorf("%v with %d requests for %d tasks", a.Overall, a.Rollouts[0].Loads[0].Requests, a.Rollouts[0].Replaced)
 	}
+
+	l.ObserveOnly = true // it is shown, and judges nothing
+	a := Analyse(tr.run)
+	if len(a.Rollouts[0].Loads) != 1 || a.Rollouts[0].covered() != "" {
+		t.Errorf("%d loads are shown; %s", len(a.Rollouts[0].Loads), a.Rollouts[0].covered())
+	}
+	lost, err := ParseObjective("lost_requests(" + a.Rollouts[0].Name + ") == 0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := lost.Judge(&a); v.Result != Unknown {
+		t.Errorf("%s %s of a load that observes only", v.Result, v.Reason)
+	}
+}
+
+// Two readings at one instant, as where an event divides a load's second at its end, leave the error a number.
+func TestReadingsAtOneInstant(t *testing.T) {
+	at, count := []float64{0}, []float64{0}
+	for k := 1; k <= 60; k++ {
+		at, count = append(at, float64(k)), append(count, float64(10*k+k%3))
+	}
+	plain := slowEstimate(10, at, count, .1)
+	at, count = slices.Insert(at, 30, at[30]), slices.Insert(count, 30, count[30])
+	twice := slowEstimate(10, at, count, .1)
+	if plain.StdErr == nil || twice.StdErr == nil || math.Abs(*twice.StdErr-*plain.StdErr) > 1e-9 {
+		t.Errorf("%v and %v", plain.StdErr, twice.StdErr)
+	}
 }

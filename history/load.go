@@ -124,6 +124,7 @@ type LoadSpec struct {
 	Begin       time.Duration   `json:"begin"`                  // since Manifest.Start
 	Engine      string          `json:"engine,omitempty"`       // what played it; empty: package loadgen itself
 	ServiceOnly bool            `json:"service_only,omitempty"` // due instants are not known, so neither are response times nor lag
+	ObserveOnly bool            `json:"observe_only,omitempty"` // rollouts and faults are not judged by it, however few its requests
 	Workload    json.RawMessage `json:"workload,omitempty"`     // the whole of it, as loadgen wrote it
 }
 

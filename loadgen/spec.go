@@ -84,7 +84,7 @@ func (w Workload) Spec(begin time.Duration) (history.LoadSpec, error) {
 		Name: w.Name, Method: method, URL: w.Targets[0].URL, Closed: w.Schedule == "", Clients: w.Clients, Schedule: w.Schedule,
 		Requests: w.Requests, Duration: w.Duration, Think: w.Think, Connections: w.Connections, Reuse: w.Reuse.String(),
 		Patience: w.patience(),
-		Begin:    begin, Workload: raw, Engine: w.Engine, ServiceOnly: w.Engine == Vegeta,
+		Begin:    begin, Workload: raw, Engine: w.Engine, ServiceOnly: w.Engine == Vegeta, ObserveOnly: w.ObserveOnly,
 	}, nil
 }
 

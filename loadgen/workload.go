@@ -41,6 +41,7 @@ type Workload struct {
 	Expect      Expect    `json:"expect"`
 	Transport   Transport `json:"transport"`
 	Seed        uint64    `json:"seed,omitempty"`
+	ObserveOnly bool      `json:"observe_only,omitempty"` // rollouts and faults are not judged by it
 
 	MaxSamples  int64 `json:"max_samples,omitempty"`  // requests kept one by one; 0: 100,000; negative: none
 	MaxFailures int64 `json:"max_failures,omitempty"` // failures kept one by one beyond MaxSamples; 0: 10,000

@@ -27,7 +27,28 @@ func (p *parameter) short() any { return &p.Default }
 type profile struct {
 	Doc         string           `json:"doc" jsonschema_description:"What the profile stands for."`
 	Environment Map[Map[string]] `json:"environment" jsonschema_description:"Environment by service, over that of the Compose file."`
+	Unmet       unmet            `json:"unmet" jsonschema_description:"Why the profile does not pass, by cluster: local, sim, swarm, or any of them."`
 	Parameters  Map[string]      `json:"parameters" jsonschema_description:"Parameters that have another value in this profile."`
+}
+
+// unmet says why a scenario does not pass, by cluster.
+type unmet struct {
+	Any   string `json:"any" jsonschema_description:"On every cluster."`
+	Local string `json:"local" jsonschema_description:"On this machine's processes."`
+	Sim   string `json:"sim" jsonschema_description:"On the simulated cluster."`
+	Swarm string `json:"swarm" jsonschema_description:"On a Swarm."`
+}
+
+// over are the reasons, by cluster or "any", with those of a profile over them.
+func (u unmet) over(in *profile) map[string]string {
+	reasons := map[string]string{"any": u.Any, "local": u.Local, "sim": u.Sim, "swarm": u.Swarm}
+	if in != nil {
+		for where, why := range in.Unmet.over(nil) {
+			reasons[where] = why
+		}
+	}
+	maps.DeleteFunc(reasons, func(_, why string) bool { return why == "" })
+	return reasons
 }
 
 var parameterName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)

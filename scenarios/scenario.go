@@ -28,6 +28,7 @@ type Scenario struct {
 	Seed        uint64            //
 	Profile     string            // "" for none
 	Settings    map[string]string // every parameter's value in force, and profile and seed
+	Unmet       map[string]string // why it does not pass in this profile, by cluster or "any", where a cluster cannot play it or that is what it shows
 	Steps       []Step            //
 	Objectives  []string          // texts that package capacity parses and judges
 }
@@ -67,6 +68,7 @@ type document struct {
 	Name        string          `json:"name" jsonschema:"required" jsonschema_description:"Short name of the scenario, in lower case; the run's folder is named after it."`
 	Description string          `json:"description" jsonschema_description:"What the scenario shows, for those who read its report. The first line is its summary."`
 	App         string          `json:"app" jsonschema_description:"Path of the Compose file, relative to this one. Default: the app that coinbench ships."`
+	Unmet       unmet           `json:"unmet" jsonschema_description:"Why the scenario does not pass, by cluster: local, sim, swarm, or any of them."`
 	Seed        uint64          `json:"seed" jsonschema:"default=1" jsonschema_description:"Seed of everything that varies at random."`
 	Parameters  Map[parameter]  `json:"parameters" jsonschema_description:"Values that --set NAME=VALUE changes and that steps and objectives use as ${NAME}."`
 	Profiles    Map[profile]    `json:"profiles" jsonschema_description:"Named sets of environment and parameters, selected by --set profile=NAME."`
@@ -119,6 +121,8 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 	s := Scenario{Name: doc.Name, Description: strings.TrimSpace(doc.Description), File: file, Source: slices.Clone(original),
 		Seed: doc.Seed, Profile: values["profile"], Settings: maps.Clone(values)}
 	s.Settings["seed"] = strconv.FormatUint(doc.Seed, 10)
+
+	s.Unmet = doc.Unmet.over(profile)
 
 	app, err := o.app(doc.App)
 	if err != nil {

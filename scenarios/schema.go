@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -22,8 +23,8 @@ func Schema() ([]byte, error) {
 		Mapper:                     nil,
 	}
 	r.Mapper = func(t reflect.Type) *jsonschema.Schema { return mapped(r, t) }
-	s := r.Reflect(&document{})
-	s.ID = ""
+	s := structure(r, reflect.TypeFor[document]())
+	s.Version = jsonschema.Version
 	s.Title = "coinbench scenario"
 	s.Description = "What shall happen in a run of coinbench: an app, steps in order, and what must hold."
 	out, err := json.MarshalIndent(s, "", "  ")
@@ -41,21 +42,28 @@ func mapped(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
 	case t == durationType:
 		return &jsonschema.Schema{Type: "string", Pattern: `^(([0-9]+(\.[0-9]*)?(ns|us|µs|ms|s|m|h))+|0|` + referencePattern + `)$`}
 	case t == reflect.TypeFor[Counts]():
-		one := &jsonschema.Schema{Type: "integer", Minimum: "0"}
-		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{one,
-			{Type: "string", Pattern: `^([0-9]+(\.\.[0-9]+)?( *, *[0-9]+(\.\.[0-9]+)?)*|` + referencePattern + `)$`},
-			{Type: "array", Items: one}}}
+		least := uint64(1)
+		several := []*jsonschema.Schema{{Type: "integer", Minimum: "0"},
+			{Type: "string", Pattern: `^([0-9]+(\.\.[0-9]+)?( *, *[0-9]+(\.\.[0-9]+)?)*|` + referencePattern + `)$`}}
+		return &jsonschema.Schema{AnyOf: append(slices.Clip(several), &jsonschema.Schema{Type: "array", MinItems: &least,
+			Items: &jsonschema.Schema{AnyOf: several}})}
 	case t == reflect.TypeFor[Wish]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{number("integer"), structure(r, t)}}
 	case t == reflect.TypeFor[parameter]():
 		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{scalarSchema(), structure(r, t)}}
 	case t == reflect.TypeFor[anyScalar]():
-		return scalarSchema()
+		return orNull(scalarSchema()) // an empty text
 	case t == reflect.TypeFor[step]():
 		return stepSchema(r)
+	case t.Kind() == reflect.Struct && len(fieldsOf(t)) > 0:
+		return structure(r, t)
 	case isMap(t):
 		value, _ := t.Elem().FieldByName("Value")
-		return &jsonschema.Schema{Type: "object", AdditionalProperties: of(r, value.Type)}
+		entry := of(r, value.Type)
+		if value.Type != reflect.TypeFor[parameter]() { // which needs a default
+			entry = orNull(entry)
+		}
+		return &jsonschema.Schema{Type: "object", AdditionalProperties: entry}
 	}
 	switch t.Kind() {
 	case reflect.Int, reflect.Uint64:
@@ -101,7 +109,7 @@ func structure(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
 	for p := s.Properties.Oldest(); p != nil; p = p.Next() { // a parameter may stand where one of several words is expected
 		if words := p.Value.Enum; len(words) > 0 {
 			p.Value.Type, p.Value.Enum = "", nil
-			p.Value.AnyOf = []*jsonschema.Schema{{Type: "string", Enum: words}, {Type: "string", Pattern: "^" + referencePattern + "$"}}
+			p.Value.AnyOf = []*jsonschema.Schema{{Type: "string", Enum: words}, {Type: "string", Pattern: "^(" + referencePattern + ")?$"}}
 		}
 	}
 	for _, f := range fieldsOf(t) { // the library drops the defaults of values that may be written in several ways
@@ -114,7 +122,24 @@ func structure(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
 			}
 		}
 	}
+	for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+		if !slices.Contains(s.Required, p.Key) {
+			p.Value = orNull(p.Value)
+		}
+	}
 	return s
+}
+
+// orNull accepts nothing too, which is as if the key were not there.
+func orNull(s *jsonschema.Schema) *jsonschema.Schema {
+	null := &jsonschema.Schema{Type: "null"}
+	if s.Type == "" && len(s.AnyOf) > 0 {
+		s.AnyOf = append(slices.Clip(s.AnyOf), null)
+		return s
+	}
+	something := *s
+	something.Description, something.Default = "", nil
+	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{&something, null}, Description: s.Description, Default: s.Default}
 }
 
 func number(kind string) *jsonschema.Schema {
@@ -136,6 +161,9 @@ func stepSchema(r *jsonschema.Reflector) *jsonschema.Schema {
 		switch v.new().(type) {
 		case structural: // its one field is all of it
 			written = of(r, t.Field(0).Type)
+			if v.name == "scale" {
+				written.MinProperties = &one
+			}
 			if v.name == "deploy" {
 				written = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{written, {Type: "null"}}}
 			}

@@ -2,11 +2,14 @@ package scenarios
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
+	"coinbench/cluster"
+	"coinbench/cluster/sim"
 	"coinbench/history"
 	"coinbench/loadgen"
 )
@@ -16,7 +19,7 @@ type Attack struct {
 	Name        string        `json:"name" jsonschema_description:"Name of the load, which objectives use. Default: the service's name."`
 	Service     string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
 	Path        string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	Method      string        `json:"method" jsonschema_description:"Default: GET, or POST where there is a body."`
+	Method      string        `json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE,enum=OPTIONS" jsonschema_description:"Default: GET, or POST where there is a body."`
 	Body        string        `json:"body" jsonschema_description:"Body of the request."`
 	BodyBytes   int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
 	Type        string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
@@ -27,6 +30,7 @@ type Attack struct {
 	Patience    time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
 	Engine      string        `json:"engine" jsonschema:"enum=coinbench,enum=vegeta" jsonschema_description:"What plays the load. Default: coinbench. Of vegeta's loads response time and lag are not known."`
 	Connections int           `json:"connections" jsonschema_description:"Most connections at once, or with vegeta workers. Default: 10000."`
+	ObserveOnly bool          `json:"observe_only" jsonschema:"default=false" jsonschema_description:"Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in lost_requests."`
 	Reuse       bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, and is balanced on its own."`
 }
 
@@ -89,11 +93,19 @@ func (s *Attack) check(p *plan) {
 	}
 	p.positive(&s.Patience, "patience")
 	p.load(s.name(), &s.Service)
-	if s.Background {
+	if s.Background && !s.ObserveOnly {
 		p.attacked[s.Service] = true
-	} else {
+	}
+	if !s.Background {
 		p.length = s.For
 	}
+}
+
+func (s *Attack) supported(c cluster.Cluster) error {
+	if _, virtual := c.(*sim.Cluster); virtual && s.Engine == loadgen.Vegeta {
+		return errors.New("vegeta sends on the network, and this cluster's time is virtual; choose another cluster with --cluster, or leave out the engine")
+	}
+	return nil
 }
 
 func (s *Attack) play(ctx context.Context, st *stage) error {
@@ -110,8 +122,8 @@ func (s *Attack) play(ctx context.Context, st *stage) error {
 		Name: s.name(), Targets: []loadgen.Target{target}, Schedule: s.Rate, Duration: s.For, Patience: s.Patience,
 		Reuse:       loadgen.Reuse{PerRequest: !s.Reuse},
 		Timeouts:    loadgen.Timeouts{Connect: s.Timeout, Header: s.Timeout, Body: s.Timeout},
-		Connections: s.Connections,
-		Seed:        st.scenario.Seed,
+		Connections: s.Connections, ObserveOnly: s.ObserveOnly,
+		Seed: st.scenario.Seed,
 	}
 	if s.Engine == loadgen.Vegeta {
 		w.Engine = s.Engine

@@ -15,19 +15,20 @@ import (
 // Bench sends requests to a service, as ApacheBench does: each client sends its next request when its last one was answered.
 // Each number of clients is a load of its own, NAME/cCLIENTS.
 type Bench struct {
-	Name       string        `json:"name" jsonschema_description:"The loads are called NAME/cCLIENTS. Default: the service's name."`
-	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
-	Path       string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	Method     string        `json:"method" jsonschema_description:"Default: GET, or POST where there is a body."`
-	Body       string        `json:"body" jsonschema_description:"Body of the request."`
-	BodyBytes  int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
-	Type       string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
-	Clients    Counts        `json:"clients" jsonschema:"default=1" jsonschema_description:"Numbers of clients, one load for each."`
-	Requests   uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
-	For        time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
-	Background bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the one load, which ends with the last step unless it has an end of its own."`
-	Patience   time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
-	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, as ab's without -k."`
+	Name        string        `json:"name" jsonschema_description:"The loads are called NAME/cCLIENTS. Default: the service's name."`
+	Service     string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Path        string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
+	Method      string        `json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE,enum=OPTIONS" jsonschema_description:"Default: GET, or POST where there is a body."`
+	Body        string        `json:"body" jsonschema_description:"Body of the request."`
+	BodyBytes   int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
+	Type        string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+	Clients     Counts        `json:"clients" jsonschema:"default=1" jsonschema_description:"Numbers of clients, one load for each."`
+	Requests    uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
+	For         time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
+	Background  bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the one load, which ends with the last step unless it has an end of its own."`
+	Patience    time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
+	ObserveOnly bool          `json:"observe_only" jsonschema:"default=false" jsonschema_description:"Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in lost_requests."`
+	Reuse       bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, as ab's without -k."`
 }
 
 func (s *Bench) preset() {
@@ -86,7 +87,7 @@ func (s *Bench) check(p *plan) {
 	if s.Background && len(s.Clients) > 1 {
 		p.wrong(&s.Clients, "several loads in the background; accepted: one number of clients, or several steps")
 	}
-	if s.Background {
+	if s.Background && !s.ObserveOnly {
 		p.attacked[s.Service] = true
 	}
 	if (s.Requests == 0) == (s.For == 0) && !(s.Background && s.Requests == 0) {
@@ -132,7 +133,7 @@ func (s *Bench) play(ctx context.Context, st *stage) error {
 		w := loadgen.Workload{
 			Name: s.name(c), Targets: []loadgen.Target{target}, Clients: c,
 			Requests: int64(s.Requests), Duration: s.For, Patience: s.Patience,
-			Reuse: loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
+			Reuse: loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed, ObserveOnly: s.ObserveOnly,
 		}
 		if s.Background {
 			open := s.Requests == 0 && s.For == 0

@@ -41,7 +41,7 @@ func (c *Counts) parse(text string) error {
 		if err == nil && isRange {
 			last, err = strconv.Atoi(strings.TrimSpace(to))
 		}
-		if err != nil {
+		if err != nil || first < 0 || last < 0 {
 			return fmt.Errorf("%q is not a list of numbers; accepted: %s", text, acceptedCounts)
 		}
 		if last < first {

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"os"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+
+	"coinbench/capacity"
+	"coinbench/cluster/sim"
+	"coinbench/scenarios"
+)
+
+// Every shipped scenario passes on the simulated cluster, in every profile, or says why not and does not.
+func TestShippedPassOrSayWhyNot(t *testing.T) {
+	t.Parallel()
+	for _, e := range scenarios.Shipped() {
+		var head struct{ Profiles map[string]any }
+		if err := yaml.Unmarshal(e.Source, &head); err != nil {
+			t.Fatal(err)
+		}
+		profiles := []string{""}
+		for name := range head.Profiles {
+			profiles = append(profiles, name)
+		}
+		for _, profile := range profiles {
+			t.Run(e.Name+"/"+profile, func(t *testing.T) {
+				t.Parallel()
+				if raceEnabled && profile != "" {
+					t.Skip("ten times slower, and played without the race detector too")
+				}
+				set := map[string]string{}
+				if profile != "" {
+					set["profile"] = profile
+				}
+				s, err := parseScenario(process{env: os.LookupEnv}, e.Name+".yaml", e.Source, set)
+				if err != nil {
+					t.Fatal(err)
+				}
+				why := s.Unmet["sim"] + s.Unmet["any"]
+				if err := scenarios.Check(s, sim.New(sim.Config{Seed: s.Seed})); err != nil {
+					if why == "" {
+						t.Errorf("it is refused, and the scenario does not say why: %v", err)
+					}
+					return
+				}
+				run, _ := simulate(t, e.Source, sim.Costs{}, set)
+				var objectives []capacity.Objective
+				for _, text := range s.Objectives {
+					o, err := capacity.ParseObjective(text)
+					if err != nil {
+						t.Fatal(err)
+					}
+					objectives = append(objectives, o)
+				}
+				want := capacity.OutcomePass
+				if why != "" {
+					want = capacity.OutcomeFail
+				}
+				if a := capacity.Analyse(run, objectives...); a.Overall.Outcome != want {
+					t.Errorf("%s: %s; the scenario says %q", a.Overall.Outcome, a.Overall.Why, why)
+				}
+			})
+		}
+	}
+}
