@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -76,10 +77,13 @@ func analysisOfTests(run *history.Run) *capacity.Analysis {
 	return &a
 }
 
+// bottleneckOnce is the analysis of the app's main run, which takes a second with the race detector. Nobody changes it.
+var bottleneckOnce = sync.OnceValue(func() *capacity.Analysis { return analysisOfTests(capacitytest.New("bottleneck").Bottleneck()) })
+
 // chartsOfTests are one of each kind.
 func chartsOfTests(t *testing.T) []chart {
 	t.Helper()
-	all := charts(analysisOfTests(capacitytest.New("bottleneck").Bottleneck()))
+	all := charts(bottleneckOnce())
 	r, ok := rolloutChart(sevenReleases())
 	if !ok {
 		t.Fatal("no chart of rollouts")
@@ -173,7 +177,7 @@ func (d *drawing) value(y float64) float64 {
 }
 
 func TestWorkersChartShowsTheMeasuredRate(t *testing.T) {
-	a := analysisOfTests(capacitytest.New("bottleneck").Bottleneck())
+	a := bottleneckOnce()
 	d := chartNamed(t, "workers")
 	var found int
 	for _, p := range d.dots(t, "measured, 1 rng") {
@@ -214,7 +218,7 @@ func TestTimelineNamesEveryBand(t *testing.T) {
 }
 
 func TestTimelineShowsTheRateOfAWindow(t *testing.T) {
-	a := analysisOfTests(capacitytest.New("bottleneck").Bottleneck())
+	a := bottleneckOnce()
 	d := chartNamed(t, "timeline")
 	w := a.Window("saturated")
 	n := 0

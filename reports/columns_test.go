@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"strings"
 	"testing"
-
-	"coinbench/capacity/capacitytest"
 )
 
 // On a terminal no line is longer than the terminal is wide, whatever a report holds, and no number is lost by it.
 func TestTextFitsTheTerminal(t *testing.T) {
-	a := analysisOfTests(capacitytest.New("bottleneck").Bottleneck())
+	a := bottleneckOnce()
 	var whole bytes.Buffer
 	if err := Text(&whole, a, TextOptions{}); err != nil {
 		t.Fatal(err)
