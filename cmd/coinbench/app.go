@@ -127,6 +127,9 @@ func upHere(ctx context.Context, p process, where clusterFlags, app cluster.App)
 	if err != nil {
 		return err
 	}
+	if err := bed.reachable(); err != nil {
+		return err
+	}
 	if bed.simulated {
 		return usage(errors.New("--cluster sim: nothing is brought up there; accepted: local, swarm"))
 	}

@@ -52,9 +52,18 @@ type request struct {
 // testbed is a cluster and the way to send load to it. It does not embed the cluster: that would hide its abilities.
 type testbed struct {
 	cluster   cluster.Cluster
-	play      playFunc  // nil: the load generator, over the network
-	simulated bool      // nothing is measured
-	start     time.Time // of the run, on the cluster's clock
+	play      playFunc     // nil: the load generator, over the network
+	simulated bool         // nothing is measured
+	start     time.Time    // of the run, on the cluster's clock
+	ready     func() error // asks what the cluster stands on, after everything that can be known without it; nil: it needs nothing
+}
+
+// reachable says why nothing can be deployed there.
+func (b testbed) reachable() error {
+	if b.ready == nil {
+		return nil
+	}
+	return b.ready()
 }
 
 type playFunc = func(context.Context, loadgen.Workload, time.Time, loadgen.Recorder) (history.LoadEndRecord, error)

@@ -79,6 +79,9 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	if err := scenarios.Check(s, c.cluster); err != nil {
 		return false, usage(err)
 	}
+	if err := c.reachable(); err != nil {
+		return false, err
+	}
 	w, err := history.Create(dir, history.Manifest{
 		Scenario: s.Name, Cluster: c.cluster.Name(), Simulated: c.simulated, Start: c.start.UTC(), Seed: s.Seed,
 		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(),

@@ -48,12 +48,12 @@ func engine() (*client.Client, error) {
 }
 
 func newSwarm(f clusterFlags, asked request) (testbed, error) {
-	c, err := f.onManager(asked.start, asked.sink, false)
+	c, err := f.onSwarm(asked.start, asked.sink, false)
 	if err != nil {
 		return testbed{}, err
 	}
 	// Load must come from inside the overlay.
-	return testbed{cluster: c, play: scenarios.Generators(c, f.swarm.generators), start: asked.start}, nil
+	return testbed{cluster: c, play: scenarios.Generators(c, f.swarm.generators), start: asked.start, ready: func() error { return reach(c.Ready) }}, nil
 }
 
 // onManager is onSwarm where there is an engine, and a manager of a Swarm: without them nothing can be asked for.
