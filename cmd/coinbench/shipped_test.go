@@ -12,7 +12,7 @@ import (
 )
 
 // Every shipped scenario passes on the simulated cluster, in every profile, or says why not and does not.
-func TestShippedPassOrSayWhyNot(t *testing.T) {
+func TestClaimShippedPassOrSayWhyNot(t *testing.T) {
 	t.Parallel()
 	for _, e := range scenarios.Shipped() {
 		var head struct{ Profiles map[string]any }
