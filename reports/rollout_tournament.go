@@ -63,7 +63,7 @@ func tournamentNote(all []Contender) string {
 		if r, l := c.release(); r != nil {
 			if load := c.Analysis.Load(l.Load); load != nil {
 				return fmt.Sprintf("%s, %d replicas, %s %s at %s, seed %d: the same requests at the same instants for each. Requests are those that fell due during the release; "+
-					"proven is the lower bound of the availability at %.0f %% confidence.",
+					"shown is the lower bound of the availability, if requests fail independently, at %.0f %% confidence.",
 					r.Service, r.Replicas, load.Method, load.Service, load.Schedule, c.Analysis.Run.Seed, 100*l.Available.Confidence)
 			}
 		}
