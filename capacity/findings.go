@@ -33,13 +33,19 @@ func hostFinding(u *HostUse) *finding {
 	if u == nil {
 		return nil
 	}
-	waits := u.Pressure != nil && *u.Pressure > mostPressure || u.Pressure == nil
+	waits := u.Pressure == nil || *u.Pressure > mostPressure
+	if u.Late != nil {
+		waits = *u.Late > warnLate
+	}
 	if u.Busy < mostBusy || !waits {
 		if u.disturbed() == "" {
 			return nil
 		}
 	}
 	f := &finding{cause: CauseHost}
+	if u.Late != nil {
+		f.evidence = append(f.evidence, fmt.Sprintf("the app's delays lasted %s longer than they were to", percent(*u.Late)))
+	}
 	if u.Pressure != nil {
 		f.evidence = append(f.evidence, fmt.Sprintf("processes waited for a processor in %s of the time", percent(*u.Pressure)))
 	}

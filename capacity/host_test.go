@@ -17,15 +17,19 @@ func TestABusyMachineMakesAWindowInvalid(t *testing.T) {
 		cluster             string
 		busy, own, pressure float64 // shares
 		known               bool    // whether the kernel accounts for waiting
+		late                float64 // share by which sleeps were too long; -1: nothing slept
 		invalid             string
 	}{
-		{"free", "", .10, .08, .02, true, ""},
-		{"others compute", "", .95, .15, .80, true, "waited for a processor in 80 % of the time, and other programs used 80 %"},
-		{"the app fills it", "", .95, .93, .80, true, ""},
-		{"others compute, no account of waiting", "", .95, .15, 0, false, "busy 95 % of the time, 80 % with other programs"},
-		{"others wait", "local", .95, .40, .60, true, "waited for a processor in 60 % of the time"},
-		{"engines wait", "swarm", .95, .40, .60, true, ""},
-		{"others compute beside engines", "swarm", .95, .15, .80, true, "waited for a processor in 80 % of the time"},
+		{"free", "", .10, .08, .02, true, -1, ""},
+		{"others compute", "", .95, .15, .80, true, -1, "waited for a processor in 80 % of the time, and other programs used 80 %"},
+		{"the app fills it", "", .95, .93, .80, true, -1, ""},
+		{"others compute, no account of waiting", "", .95, .15, 0, false, -1, "busy 95 % of the time, 80 % with other programs"},
+		{"others wait", "local", .95, .40, .60, true, -1, "waited for a processor in 60 % of the time"},
+		{"engines wait", "swarm", .95, .40, .60, true, -1, ""},
+		{"others compute, and the app does not notice", "local", .95, .15, .80, true, .006, ""},
+		{"others compute, and the app is late", "swarm", .95, .15, .80, true, .08, "the app's delays lasted 8 % longer than they were to, and other programs used 80 %"},
+		{"the app makes itself late", "local", .95, .93, .80, true, .08, ""},
+		{"others compute beside engines", "swarm", .95, .15, .80, true, -1, "waited for a processor in 80 % of the time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			run := &history.Run{Manifest: history.Manifest{Cluster: c.cluster}, Status: history.Finished, End: 10 * time.Second, Events: []history.Event{
@@ -36,6 +40,10 @@ func TestABusyMachineMakesAWindowInvalid(t *testing.T) {
 				const cpus = 2
 				at := float64(s)
 				values := map[string]float64{history.HostCPU: 100 + cpus*at, history.HostBusy: 50 + c.busy*cpus*at, history.ProcessCPU: c.own * cpus * at}
+				if c.late >= 0 {
+					run.Readings = append(run.Readings, history.Reading{At: time.Duration(s) * time.Second, Service: "rng", Task: "rng.1#1",
+						Values: map[string]float64{history.Slept: 3 + at, history.SleptLate: 2 + c.late*at}})
+				}
 				if c.known {
 					values[history.HostPressure] = 7 + c.pressure*at
 				}

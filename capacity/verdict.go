@@ -95,6 +95,9 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 		w := &a.Windows[i]
 		if why := w.Host.disturbed(); why != "" {
 			v.Invalid = append(v.Invalid, "window "+w.Name+": "+why)
+		} else if w.Host != nil && w.Host.Late != nil && *w.Host.Late > warnLate {
+			v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the app's delays lasted %s longer than they were to, for want of processors: its rates are lower by about as much",
+				w.Name, percent(*w.Host.Late)))
 		}
 		if w.Config.Replicas[settings.Worker] > 0 && w.HashRate == nil {
 			v.Doubts = append(v.Doubts, "window "+w.Name+": the workers' counters were not read")

@@ -127,6 +127,8 @@ const (
 	BackingOff   = "coinbench_worker_backing_off"          // gauge: 1 while it waits
 	StageSum     = "coinbench_worker_stage_seconds_total"  // counter: seconds by stage: think, rng, hasher, redis, overhead
 	StageCount   = "coinbench_worker_stages_total"         // counter: stages that StageSum is the time of
+	Slept        = "coinbench_sleep_seconds_total"         // counter: seconds for which delays were to last
+	SleptLate    = "coinbench_sleep_late_seconds_total"    // counter: seconds by which they lasted longer
 	ProcessCPU   = "process_cpu_seconds_total"             // counter
 	HostCPU      = "host_cpu_seconds_total"                // counter: seconds that the host's processors offered, all together (service host)
 	HostBusy     = "host_cpu_busy_seconds_total"           // counter: those that something used (service host)

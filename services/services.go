@@ -74,7 +74,8 @@ func Run(ctx context.Context, name string, env map[string]string, with IO) error
 		return err
 	}
 	quietRedis()
-	p := serve.Process{Host: with.Host, Log: with.Log, Stop: with.Stop, Sleep: precise.Sleep}
+	late := serve.NewLateness(precise.Sleep)
+	p := serve.Process{Host: with.Host, Log: with.Log, Stop: with.Stop, Sleep: late.Sleep, Lateness: late}
 	if s.Supervised {
 		if with.Announce == nil || with.Stdin == nil {
 			return fmt.Errorf("%s: COIN_SUPERVISED needs a supervisor: a standard input and file descriptor 3", name)

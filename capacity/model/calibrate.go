@@ -173,11 +173,20 @@ func unfit(w *capacity.Window, a *capacity.Analysis) string {
 		}
 	}
 	// The machine was somebody else's.
-	if h := w.Host; h != nil && h.Busy-h.Own > .25 && h.Pressure != nil && *h.Pressure > .5 {
+	if h := w.Host; h == nil {
+		return ""
+	} else if h.Late != nil {
+		if *h.Late > mostLate {
+			return fmt.Sprintf("the app's delays lasted %.1f %% longer than they were to", 100**h.Late)
+		}
+	} else if h.Busy-h.Own > .25 && h.Pressure != nil && *h.Pressure > .5 {
 		return fmt.Sprintf("other programs used %.0f %% of the processors", 100*(h.Busy-h.Own))
 	}
 	return ""
 }
+
+// mostLate is the share by which the app's delays may last longer in a window that a model is calibrated on.
+const mostLate = .02
 
 func setting(w *capacity.Window) Setting {
 	return Setting{Workers: w.Config.Replicas[settings.Worker], RNG: w.Config.Replicas[settings.RNG], Hasher: w.Config.Replicas[settings.Hasher],

@@ -17,8 +17,11 @@ import (
 	"coinbench/reports"
 )
 
-// disturbance is the share of the processors that other programs may use while a setting is measured.
-const disturbance = .10
+// What may disturb a setting while it is measured.
+const (
+	lateness    = .01 // the share by which the app's delays may last longer than they were to
+	disturbance = .10 // where that is not known: the share of the processors that other programs may use
+)
 
 func proveCommand(p process) *cobra.Command {
 	var (
@@ -39,8 +42,8 @@ plays bottleneck first. The promise: the hash rate of every setting to 3 %, of a
 visitor of rng to 5 % in the mean.
 
 Where connections are spread at random, the models meet the choices that the measurement meets: both draw them from the seed.
-A setting during whose measurement other programs used more than 10 % of the processors is measured again. The predictions are made
-before anything is measured.
+A setting during whose measurement the app's delays lasted more than 1 % longer than they were to is measured again: other programs
+kept the processors busy. The predictions are made before anything is measured.
 Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be measured, or only settings break the promise that were
 disturbed all the same.`,
 		Example: `  coinbench prove                                       # twenty minutes
@@ -192,7 +195,10 @@ func measuredRow(a *capacity.Analysis, r *reports.ProofRow) error {
 	if h := w.Host; h != nil {
 		foreign := h.Busy - h.Own
 		r.Busy, r.Foreign = &h.Busy, &foreign
-		if foreign > disturbance {
+		switch {
+		case h.Late != nil && *h.Late > lateness:
+			r.Doubt = fmt.Sprintf("the app's delays lasted %.1f %% longer than they were to", 100**h.Late)
+		case h.Late == nil && foreign > disturbance:
 			r.Doubt = fmt.Sprintf("other programs used %.0f %% of the processors", 100*foreign)
 		}
 	}

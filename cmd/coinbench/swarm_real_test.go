@@ -99,8 +99,8 @@ func TestScenariosOnASwarm(t *testing.T) {
 		same       []string // windows with the same bottleneck
 	}{
 		{"smoke", "2", nil, []string{"mining"}},
-		{"balancing", "1", []string{"balance=random", "measure=4s", "requests=40", "least=22"}, []string{"mining"}},
-		{"bottleneck", "1", []string{"balance=random", "sweep=10", "point=1500ms", "measure=4s", "parallelism=0", "saturated_low=9", "scaled_low=22", "fast_low=27"}, []string{"saturated", "scaled"}},
+		{"balancing", "1", []string{"balance=random", "measure=10s", "requests=40", "least=22"}, []string{"mining"}},
+		{"bottleneck", "1", []string{"profile=random", "sweep=10", "measure=10s", "parallelism=0", "saturated_low=9", "saturated_high=10.5", "scaled_low=21", "fast_low=24"}, []string{"saturated", "scaled"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := []string{c.name}

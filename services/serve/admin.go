@@ -32,6 +32,9 @@ func StartAdmin(s settings.Settings, p Process) (*Admin, error) { return startAd
 func startAdmin(s settings.Settings, p Process, more func(*http.ServeMux)) (*Admin, error) {
 	a := &Admin{Registry: prometheus.NewRegistry()}
 	a.Registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), collectors.NewGoCollector())
+	if p.Lateness != nil {
+		p.Lateness.register(a.Registry)
+	}
 
 	socket, err := p.Bind(s.AdminListen)
 	if err != nil {

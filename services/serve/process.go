@@ -28,6 +28,9 @@ type Process struct {
 	// Sleep passes the time of the service's work; nil: time.Sleep.
 	Sleep func(time.Duration)
 
+	// Lateness counts how late sleeps end, on the admin port; nil: it is not counted.
+	Lateness *Lateness
+
 	Bind func(address string) (Socket, error)                                 // nil: TCP
 	Dial func(ctx context.Context, network, address string) (net.Conn, error) // nil: TCP, without any timeout of its own
 }

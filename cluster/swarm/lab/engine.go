@@ -21,7 +21,6 @@ import (
 const (
 	engineTimeout   = 3 * time.Minute // an emulated processor needs one of them
 	registryTimeout = time.Minute
-	cgroupRoot      = "coinbench-lab"
 )
 
 // engineConfig is the daemon.json of a node. Everything that is not here is dockerd's default, in the node's own folders.
@@ -29,7 +28,7 @@ func (s *state) engineConfig(node string) ([]byte, error) {
 	return json.MarshalIndent(map[string]any{
 		"hosts":               []string{"unix:///run/docker.sock"},
 		"exec-opts":           []string{"native.cgroupdriver=cgroupfs"}, // the namespaces have no systemd to ask
-		"cgroup-parent":       "/" + cgroupRoot + "/" + s.Name + "/" + node,
+		"cgroup-parent":       s.cgroupParent(node),
 		"insecure-registries": []string{s.Subnet.String()},
 		"registry-mirrors":    []string{"http://" + s.registry()},
 		"group":               "root",
@@ -56,6 +55,7 @@ func (s *state) startEngine(n nodeState) (<-chan struct{}, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.preferContainers(n.Name)
 	return n.Init.launch([]string{"-n", "-u", "-m", "-p", "-i"}, s.engineLog(n.Name), engineEnvironment(dockerd), dockerd, "--config-file", "/run/daemon.json")
 }
 

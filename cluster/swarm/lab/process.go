@@ -3,9 +3,7 @@ package lab
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -127,43 +125,6 @@ func (p process) inside(command string) ([]process, error) {
 func bootID() (string, error) {
 	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(data)), err
-}
-
-// removeCgroups removes the control groups that the lab's engines made, which are empty now.
-func removeCgroups(ctx context.Context, name string) error {
-	var roots []string
-	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		found, _ := filepath.Glob(filepath.Join(pattern, cgroupRoot, name))
-		roots = append(roots, found...)
-	}
-	for _, root := range roots {
-		for {
-			err := removeCgroup(root)
-			if err == nil || errors.Is(err, fs.ErrNotExist) {
-				break
-			}
-			if pause(ctx, 4*poll) != nil { // the kernel needs a moment after the last process
-				return fmt.Errorf("removing the control group %s: %w", root, err)
-			}
-		}
-		os.Remove(filepath.Dir(root)) // stays if another lab has groups in it
-	}
-	return nil
-}
-
-func removeCgroup(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.IsDir() {
-			if err := removeCgroup(filepath.Join(dir, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return os.Remove(dir)
 }
 
 // pause waits, or returns the context's error.
