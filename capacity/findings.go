@@ -35,7 +35,7 @@ func hostFinding(u *HostUse) *finding {
 	}
 	waits := u.Pressure == nil || *u.Pressure > mostPressure
 	if u.Late != nil {
-		waits = *u.Late > warnLate
+		waits = *u.Late > mostLate
 	}
 	if u.Busy < mostBusy || !waits {
 		if u.disturbed() == "" {

@@ -98,7 +98,7 @@ func TestScenariosOnASwarm(t *testing.T) {
 		sets       []string
 		same       []string // windows with the same bottleneck
 	}{
-		{"smoke", "2", nil, []string{"mining"}},
+		{"smoke", "2", []string{"workers=5"}, []string{"mining"}}, // three are as many as one rng serves: there a breath decides,
 		{"balancing", "1", []string{"balance=random", "measure=10s", "requests=40", "least=22"}, []string{"mining"}},
 		{"bottleneck", "1", []string{"profile=random", "sweep=10", "measure=10s", "parallelism=0", "saturated_low=9", "saturated_high=10.5", "scaled_low=21", "fast_low=24"}, []string{"saturated", "scaled"}},
 	} {
