@@ -208,12 +208,17 @@ func dialError(err error) Player {
 }
 
 func TestConnectFailures(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	nobody := "http://" + closed.Addr().String()
-	closed.Close()
+	defer listener.Close()
+	near, err := net.Dial("tcp", listener.Addr().String()) // its port is taken, and nothing listens there
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer near.Close()
+	nobody := "http://" + near.LocalAddr().String()
 	hang := Player{Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }}
 	for _, c := range []struct {
 		name   string

@@ -50,7 +50,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 			if i == 0 {
 				word = "next"
 			}
-			t.line("    %s    %s at %s hashes/s, after %s", word, limitName(n.Limit), figures(n.BoundPerS), n.Change)
+			t.line("    %s    %s, after %s: at most %s hashes/s", word, limitName(n.Limit), n.Change, figures(n.BoundPerS))
 		}
 		if p.Try != "" {
 			t.line("    Try: %s", p.Try)

@@ -218,7 +218,7 @@ func newPageWindow(w *capacity.Window) pageWindow {
 		p.Lost = missing(w)
 	}
 	for _, n := range k.Next {
-		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit)), figures(n.BoundPerS) + " hashes/s"})
+		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit)), "at most " + figures(n.BoundPerS) + " hashes/s"})
 	}
 	if w.Loop != nil {
 		p.LoopText = fmt.Sprintf("%s from hash to hash", ms(w.Loop.TotalS))

@@ -137,7 +137,7 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 		if i == 0 {
 			word = "next limit"
 		}
-		t.line("    %s: %s, after %s, at %s hashes/s", word, limitName(n.Limit), n.Change, figures(n.BoundPerS))
+		t.line("    %s: %s, after %s: at most %s hashes/s", word, limitName(n.Limit), n.Change, figures(n.BoundPerS))
 	}
 	if b.Try != "" {
 		t.line("    Try: %s", b.Try)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,9 +47,13 @@ func loadServer(env *testscript.Env) error {
 	server := httptest.NewServer(s)
 	env.Defer(server.Close)
 	env.Setenv("SERVER", server.URL)
-	closed := httptest.NewServer(s)
-	closed.Close()
-	env.Setenv("NOBODY", closed.URL)
+	// The near end of a connection: its port is taken, so that no other program can listen there in the meantime.
+	near, err := net.Dial("tcp", server.Listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { near.Close() })
+	env.Setenv("NOBODY", "http://"+near.LocalAddr().String())
 	env.Values["served"] = s
 	return nil
 }
