@@ -5,6 +5,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"coinbench/internal/race"
 )
 
 const replicaAnswer = "HTTP/1.1 200 OK\r\nServer: coinbench\r\nDate: Fri, 20 Nov 2026 06:00:00 GMT\r\nContent-Type: application/octet-stream\r\n" +
@@ -95,7 +97,7 @@ func hot(t testing.TB, player Player, address string) (request func()) {
 var cannedPlayer = Player{Dial: func(context.Context, string, string) (net.Conn, error) { return &canned{}, nil }}
 
 func TestARequestOnAKeptConnectionAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	t.Run("socket", func(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"coinbench/history"
+	"coinbench/internal/race"
 )
 
 // hotLoop returns a function that makes one request on a connection that is kept, on an event loop, and records it.
@@ -52,7 +53,7 @@ func hotLoop(t testing.TB) (request func()) {
 }
 
 func TestARequestOnALoopAllocatesNothing(t *testing.T) {
-	if raceEnabled {
+	if race.Enabled {
 		t.Skip("the race detector allocates")
 	}
 	if n := testing.AllocsPerRun(2000, hotLoop(t)); n != 0 {

@@ -10,6 +10,7 @@ import (
 	"coinbench/capacity/queueing"
 	"coinbench/cluster/sim"
 	"coinbench/history"
+	"coinbench/internal/race"
 )
 
 // The claims of the reference about DockerCoins, section 7, each reproduced by a shipped scenario in virtual time. The race detector
@@ -36,7 +37,7 @@ func TestClaimBounds(t *testing.T) {
 	t.Parallel()
 	for _, o := range []float64{0, .005, .008} {
 		for rng := 1; rng <= 5; rng++ {
-			if raceEnabled && rng != 2 {
+			if race.Enabled && rng != 2 {
 				continue
 			}
 			t.Run(fmt.Sprintf("o=%g/rng=%d", o, rng), func(t *testing.T) {
@@ -179,7 +180,7 @@ func TestClaimStatements(t *testing.T) {
 func TestClaimProbe(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int][2]float64{1: {17, 18}, 2: {32, 35}, 3: {54, 56}, 4: {153, 167}, 5: {255, 274}, 8: {561, 602}, 10: {763, 819}, 12: {965, 1035}, 15: {1268, 1363}, 20: {1779, 1906}} {
-		if raceEnabled && n != 3 && n != 10 {
+		if race.Enabled && n != 3 && n != 10 {
 			continue
 		}
 		t.Run(fmt.Sprint(n), func(t *testing.T) {

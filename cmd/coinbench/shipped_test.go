@@ -8,6 +8,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/cluster/sim"
+	"coinbench/internal/race"
 	"coinbench/scenarios"
 )
 
@@ -26,7 +27,7 @@ func TestClaimShippedPassOrSayWhyNot(t *testing.T) {
 		for _, profile := range profiles {
 			t.Run(e.Name+"/"+profile, func(t *testing.T) {
 				t.Parallel()
-				if raceEnabled && profile != "" {
+				if race.Enabled && profile != "" {
 					t.Skip("ten times slower, and played without the race detector too")
 				}
 				set := map[string]string{}

@@ -3,10 +3,15 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"coinbench/internal/race"
 )
 
 // The study of the page, smaller: ten drawn settings, one of each kind.
 func TestAdvice(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the study of virtual time is played without the race detector")
+	}
 	t.Parallel()
 	limits, rates := 0, 0
 	cases := drawCases(10, 7)

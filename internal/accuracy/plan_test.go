@@ -3,10 +3,15 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"coinbench/internal/race"
 )
 
 // What the planner finds is what trying everything finds; the page has thirty of them.
 func TestPlans(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the study of virtual time is played without the race detector")
+	}
 	t.Parallel()
 	rows, err := plans(3, 11, 1)
 	if err != nil {
