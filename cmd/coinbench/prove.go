@@ -137,7 +137,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 			if err := measuredRow(a, r); err != nil {
 				return proof, unmeasured(err)
 			}
-			if r.Foreign == nil || *r.Foreign <= disturbance || try >= retries {
+			if r.Doubt == "" || try >= retries {
 				break
 			}
 		}
