@@ -40,6 +40,7 @@ type Overall struct {
 	Why        string  `json:"why"`                  // one sentence
 	Incomplete string  `json:"incomplete,omitempty"` // what is missing of the run; said before everything else
 	Headline   string  `json:"headline,omitempty"`   // what limits the hash rate, in one sentence
+	Unmet      string  `json:"unmet,omitempty"`      // why the run does not pass where it was played, as its scenario says
 	Passed     int     `json:"passed"`
 	Failed     int     `json:"failed"`
 	Unknown    int     `json:"unknown"`

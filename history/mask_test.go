@@ -57,6 +57,46 @@ secret: ${FROM_OUTSIDE}
 	}
 }
 
+// Every way to write a value in YAML, JSON, a form or a command: none of the value is left, all of the rest is, and Secrets knows it.
+func TestMaskValues(t *testing.T) {
+	for text, want := range map[string]string{
+		"PASSWORD: s3,c}r]et # why":                                     "PASSWORD: xxxxx # why",
+		"a: {PASSWORD: s3cret, b: c}":                                   "a: {PASSWORD: xxxxx, b: c}",
+		"a: {\n  PASSWORD: s3cret, b: c}\nTOKEN: s3,cret":               "a: {\n  PASSWORD: xxxxx, b: c}\nTOKEN: xxxxx",
+		`PASSWORD: "s3\"cret"`:                                          "PASSWORD: xxxxx",
+		`PASSWORD: 's3''cret'`:                                          "PASSWORD: xxxxx",
+		"PASSWORD: &p s3cret":                                           "PASSWORD: &p xxxxx",
+		"PASSWORD: !!str s3cret":                                        "PASSWORD: !!str xxxxx",
+		"- PASSWORD=s3cr&et":                                            "- PASSWORD=xxxxx",
+		`- "PASSWORD=s3cret"`:                                           `- "PASSWORD=xxxxx"`,
+		"a:\n  PASSWORD: |-\n    s3cret\n\n    s3cret too\n  b: c\n":    "a:\n  PASSWORD: |-\n    xxxxx\n\n    xxxxx\n  b: c\n",
+		"body: '{\"password\": \"s3cret\", \"n\": 1}'":                  "body: '{\"password\": xxxxx, \"n\": 1}'",
+		`body: "{\"password\": \"s3cret\", \"n\": 1}"`:                  `body: "{\"password\": xxxxx, \"n\": 1}"`,
+		"body: user=me&password=s3cret&n=1":                             "body: user=me&password=xxxxx&n=1",
+		`H: "Authorization: Bearer s3cret"`:                             `H: "Authorization: xxxxx"`,
+		"command: redis-server --requirepass s3cret --port 1":           "command: redis-server --requirepass xxxxx --port 1",
+		`command: ["redis-server", "--requirepass", "s3cret", "--aof"]`: `command: ["redis-server", "--requirepass", "xxxxx", "--aof"]`,
+		"command: x --api-token=s3cret -v":                              "command: x --api-token=xxxxx",
+		"REDIS_URL: redis://:s3cret@redis:6379/0":                       "REDIS_URL: redis://:xxxxx@redis:6379/0",
+		`PASSWORD: "${PASSWORD}"`:                                       `PASSWORD: "${PASSWORD}"`,
+		"PASSWORD: ${PASSWORD}":                                         "PASSWORD: ${PASSWORD}",
+		"secrets: [a]\ntoken:\n  - a":                                   "secrets: [a]\ntoken:\n  - a",
+	} {
+		got := string(maskYAML([]byte(text)))
+		if got != want {
+			t.Errorf("%s became\n%s, want\n%s", text, got, want)
+		}
+		if again := string(maskYAML([]byte(got))); again != got {
+			t.Errorf("%s became %s the second time", got, again)
+		}
+		var s Secrets
+		s.AddText(text)
+		if left := s.Mask(text); strings.Contains(left, "s3") {
+			t.Errorf("%q of %s leave %s", s, text, left)
+		}
+	}
+}
+
 func TestSecretsAreMaskedWhereverTheyAre(t *testing.T) {
 	var s Secrets
 	s.Add("Bearer t0psecret")

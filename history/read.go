@@ -466,18 +466,28 @@ func (r *lineReader) next() ([]byte, error) {
 
 // Objectives are the texts of the objectives by which the run is judged, as its run.begin event holds them under
 // "objective.01" and so on.
-func (r *Run) Objectives() []string {
+func (r *Run) Objectives() (texts []string) {
+	begin := r.begin()
+	for _, key := range slices.Sorted(maps.Keys(begin)) {
+		if strings.HasPrefix(key, "objective.") {
+			texts = append(texts, begin[key])
+		}
+	}
+	return texts
+}
+
+// UnmetKey is the key of Unmet in the run.begin event.
+const UnmetKey = "unmet"
+
+// Unmet is why the run does not pass where it was played, as its scenario says; "" where it says nothing.
+func (r *Run) Unmet() string { return r.begin()[UnmetKey] }
+
+// begin is the detail of the run.begin event.
+func (r *Run) begin() map[string]string {
 	for _, e := range r.Events {
-		if e.Kind != RunBegin {
-			continue
+		if e.Kind == RunBegin {
+			return e.Detail
 		}
-		var texts []string
-		for _, key := range slices.Sorted(maps.Keys(e.Detail)) {
-			if strings.HasPrefix(key, "objective.") {
-				texts = append(texts, e.Detail[key])
-			}
-		}
-		return texts
 	}
 	return nil
 }

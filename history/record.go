@@ -17,6 +17,8 @@ type Manifest struct {
 	Settings  map[string]string `json:"settings,omitempty"` // --set key=value, and the defaults that were in force
 	Coinbench string            `json:"coinbench"`          // version of the binary
 	Host      Host              `json:"host"`               // where the harness ran
+
+	Secrets Secrets `json:"-"` // which no text of the record may repeat, besides those that Create finds by their names
 }
 
 // Host is the fingerprint of the machine that ran the harness.

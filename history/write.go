@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -18,6 +19,7 @@ import (
 // stays readable.
 type Writer struct {
 	dir      string
+	secrets  Secrets // which no text of the record may repeat
 	mu       sync.Mutex
 	events   *lineFile
 	readings *lineFile
@@ -36,6 +38,11 @@ func Create(dir string, m Manifest, scenario, app []byte) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("create history: %w", err)
 	}
+	secrets := slices.Clone(m.Secrets)
+	secrets.AddArgs(m.Command)
+	secrets.AddValues(m.Settings)
+	secrets.AddText(string(scenario))
+	secrets.AddText(string(app))
 	m.Version = Version
 	m.Command, m.Settings = MaskArgs(m.Command), maskValues(m.Settings)
 	manifest, err := json.MarshalIndent(m, "", "  ")
@@ -50,7 +57,7 @@ func Create(dir string, m Manifest, scenario, app []byte) (*Writer, error) {
 			return nil, fmt.Errorf("create history: %w", err)
 		}
 	}
-	w := &Writer{dir: dir}
+	w := &Writer{dir: dir, secrets: secrets}
 	if w.events, err = createLines(filepath.Join(dir, "events.jsonl")); err != nil {
 		return nil, fmt.Errorf("create history: %w", err)
 	}
@@ -66,7 +73,7 @@ func (w *Writer) Dir() string { return w.dir }
 
 // Event appends an event.
 func (w *Writer) Event(e Event) error {
-	e.Detail = maskValues(e.Detail)
+	e.Detail = w.secrets.values(e.Detail)
 	return w.append(w.events, "event", e, true)
 }
 
@@ -165,6 +172,7 @@ func (l *LoadWriter) Interval(i Interval) error {
 // It reaches the disk with the next Interval or at End.
 func (l *LoadWriter) Sample(s Sample) error {
 	if s.Class != OK {
+		s.Error = l.run.secrets.Mask(s.Error)
 		return l.run.append(l.failure, "failure", s, false)
 	}
 	return l.run.append(l.samples, "sample", s, false)
@@ -177,6 +185,12 @@ func (l *LoadWriter) End(end LoadEndRecord) error {
 	}
 	l.run.mu.Lock()
 	defer l.run.mu.Unlock()
+	for _, texts := range []*[]string{&end.Invalid, &end.Warnings} {
+		*texts = slices.Clone(*texts)
+		for i, text := range *texts {
+			(*texts)[i] = l.run.secrets.Mask(text)
+		}
+	}
 	data, err := json.MarshalIndent(end, "", "  ")
 	if err == nil {
 		err = os.WriteFile(filepath.Join(l.dir, "end.json"), append(data, '\n'), 0o644)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -56,16 +57,9 @@ func (g *Guard) Check(ctx context.Context, w Workload) error {
 	if g == nil {
 		return nil
 	}
-	urls := make([]string, 0, len(w.Targets)+1)
-	for _, t := range w.Targets {
-		urls = append(urls, t.URL)
-	}
-	if w.Transport.Proxy != "" {
-		urls = append(urls, w.Transport.Proxy)
-	}
 	known := map[string]bool{}
 	var errs []error
-	for _, text := range urls {
+	for _, text := range w.urls() {
 		u, err := parseAnyURL(text)
 		if err != nil {
 			errs = append(errs, err)
@@ -79,6 +73,28 @@ func (g *Guard) Check(ctx context.Context, w Workload) error {
 		errs = append(errs, g.host(ctx, host))
 	}
 	return errors.Join(errs...)
+}
+
+// urls are those of the targets and of the proxy.
+func (w Workload) urls() []string {
+	urls := make([]string, 0, len(w.Targets)+1)
+	for _, t := range w.Targets {
+		urls = append(urls, t.URL)
+	}
+	if w.Transport.Proxy != "" {
+		urls = append(urls, w.Transport.Proxy)
+	}
+	return urls
+}
+
+// hosts are those that the workload names.
+func (w Workload) hosts() (hosts []string) {
+	for _, text := range w.urls() {
+		if u, err := parseAnyURL(text); err == nil && !slices.Contains(hosts, u.Hostname()) {
+			hosts = append(hosts, u.Hostname())
+		}
+	}
+	return hosts
 }
 
 // allows tells whether a host is named to the guard.

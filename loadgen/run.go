@@ -33,7 +33,7 @@ type Player struct {
 	// Sleep sleeps until an instant that is a few milliseconds away at most, instead of the machine's most precise sleep,
 	// which virtual time does not see.
 	Sleep func(until time.Time)
-	// Guard refuses connections that lead where no load may go; nil: none is refused.
+	// Guard refuses connections that lead where no load may go; nil: to loopback and the hosts that the workload names.
 	Guard *Guard
 	// Resolver looks up names instead of the system's.
 	Resolver *net.Resolver
@@ -148,8 +148,11 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 			}
 		}
 	}
+	if e.player.Guard == nil {
+		e.player.Guard = NewGuard(w.hosts(), nil)
+	}
 	e.foreign = w.Transport.foreign()
-	e.secrets = w.secrets()
+	e.secrets = w.Secrets()
 	if e.foreign {
 		var err error
 		if e.client, err = e.newClient(); err != nil {

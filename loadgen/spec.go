@@ -12,7 +12,7 @@ import (
 	"coinbench/history"
 )
 
-// masked is the workload as it is shown and recorded: without its secrets. It repeats the load once they are put in.
+// masked is the workload as it is shown and recorded: without its secrets and its bodies. It repeats the load once they are put in.
 func (w Workload) masked() Workload {
 	targets := make([]Target, len(w.Targets))
 	for i, t := range w.Targets {
@@ -26,6 +26,9 @@ func (w Workload) masked() Workload {
 				t.Header[name] = append(t.Header[name], history.MaskHeader(name, v))
 			}
 		}
+		if len(t.Body) > 0 { // what of it is a secret cannot be told
+			t.Body, t.BodyBytes = nil, len(t.Body)
+		}
 		targets[i] = t
 	}
 	w.Targets = targets
@@ -33,11 +36,13 @@ func (w Workload) masked() Workload {
 	return w
 }
 
-// secrets are the values that masked leaves out, for texts that may repeat them.
-func (w Workload) secrets() (s history.Secrets) {
-	urls := []string{w.Transport.Proxy}
+// maxSecretText is how much of a body is searched for secrets.
+const maxSecretText = 64 << 10
+
+// Secrets are the values that a record leaves out, for texts that may repeat them.
+func (w Workload) Secrets() (s history.Secrets) {
 	for _, t := range w.Targets {
-		urls = append(urls, t.URL)
+		s.AddText(string(t.Body[:min(len(t.Body), maxSecretText)]))
 		for name, values := range t.Header {
 			for _, v := range values {
 				if history.SecretName(name) {
@@ -46,7 +51,7 @@ func (w Workload) secrets() (s history.Secrets) {
 			}
 		}
 	}
-	for _, text := range urls {
+	for _, text := range w.urls() {
 		u, err := url.Parse(text)
 		if err != nil {
 			continue

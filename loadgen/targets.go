@@ -13,6 +13,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"coinbench/history"
 )
 
 // Bounds on what targets may be, so that an endless input ends with a message.
@@ -188,6 +190,9 @@ func (l *targetLines) header(t *Target, line string) error {
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
 	switch {
 	case !found:
+		if name := strings.Fields(line)[0]; history.SecretName(name) {
+			line = name + " " + history.Masked
+		}
 		return l.fail(l.column(0), "expected a header, found %s; %s", quoted([]byte(line)), accepted)
 	case !validMethod(key):
 		return l.fail(l.column(0), "%s is not a header's name; %s", quoted([]byte(key)), accepted)

@@ -53,6 +53,8 @@ type Target struct {
 	URL    string      `json:"url"`
 	Header http.Header `json:"header,omitempty"`
 	Body   []byte      `json:"body,omitempty"`
+
+	BodyBytes int `json:"body_bytes,omitempty"` // of a record, which keeps the length of the body only
 }
 
 // Reuse is the connection policy. The zero value keeps a connection as long as the server does.

@@ -17,6 +17,9 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		fmt.Fprintf(&b, "> **Incomplete.** %s\n\n", markdownText(v.Incomplete))
 	}
 	fmt.Fprintf(&b, "## %s %s: %s\n\n%s\n", mark, v.Outcome, markdownText(a.Run.Scenario), markdownText(v.Why))
+	if v.Unmet != "" {
+		fmt.Fprintf(&b, "\n%s %s\n", unmetNote, markdownText(v.Unmet))
+	}
 	if a.Run.Simulated {
 		b.WriteString("\nThis is a prediction: the run was simulated, nothing was measured.\n")
 	}

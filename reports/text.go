@@ -59,6 +59,9 @@ func outcomeColor(o capacity.Outcome) string {
 	}
 }
 
+// unmetNote comes before a scenario's own reason.
+const unmetNote = "The scenario says that it does not pass here:"
+
 // Text writes the report for a terminal.
 func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 	t := newTextWriter(o)
@@ -69,6 +72,9 @@ func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 	t.line("%s  %s", t.style(outcomeColor(v.Outcome), string(v.Outcome)), v.Why)
 	if v.Headline != "" {
 		t.line("%s", v.Headline)
+	}
+	if v.Unmet != "" {
+		t.line("%s %s", unmetNote, v.Unmet)
 	}
 	if a.Run.Simulated {
 		t.line("This is a prediction: the run was simulated, nothing was measured.")

@@ -60,7 +60,7 @@ func (r *recording) Edges() *history.Edges { return r.edges }
 
 // Interval shows the record to the watch of the service, if there is one.
 func (r *recording) Interval(i history.Interval) error {
-	if w := r.st.watching(r.service); w != nil {
+	if w := r.st.watching(r.service); w != nil && !r.workload.ObserveOnly {
 		w.add(i)
 	}
 	return r.LoadWriter.Interval(i)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/loadgen"
 )
 
 // A load in the background goes on beside the steps that follow, and ends with the last one.
@@ -65,6 +67,30 @@ func TestRolledBackGoesOn(t *testing.T) {
 			t.Errorf("any other error: %v", p.err)
 		}
 	})
+}
+
+// A load that is to judge nothing does not judge a canary either.
+func TestAnObserverDoesNotJudgeACanary(t *testing.T) {
+	writer, err := history.Create(filepath.Join(t.TempDir(), "run"), history.Manifest{}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	st := newStage(Scenario{}, Config{Cluster: newFake(func(history.Event) {}), Writer: writer})
+	for observer, want := range map[bool]int{true: 0, false: 1} {
+		w := newWatch("rng", []string{"rng.1", "rng.2"}, 0, time.Second)
+		st.watched(w)
+		r, err := st.record("rng", loadgen.Workload{Name: "a", Targets: []loadgen.Target{{URL: "http://127.0.0.1:1"}}, Clients: 1, Requests: 1, ObserveOnly: observer})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Interval(history.Interval{Length: time.Second}); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(w.seconds()); got != want {
+			t.Errorf("observer %v: %d seconds were seen, want %d", observer, got, want)
+		}
+	}
 }
 
 // What a watch makes of the record of a load: seconds that lie within it, by replica, and the failures of which no answer names one.

@@ -1,10 +1,13 @@
 package scenarios
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -60,21 +63,66 @@ const (
 // Check says, without touching anything, whether the cluster can play the scenario; all faults at once.
 func Check(s Scenario, c cluster.Cluster) error {
 	var errs []error
-	app := s.App
-	for _, step := range s.Steps {
-		switch a := step.act.(type) {
-		case *Deploy:
-			app = a.wished(app)
-		case interface{ supported(cluster.Cluster) error }:
+	known := map[string]bool{}
+	for i, step := range s.Steps {
+		if a, ok := step.act.(interface{ supported(cluster.Cluster) error }); ok {
 			if err := a.supported(c); err != nil {
 				errs = append(errs, fmt.Errorf("%s:%d: %s: %w", s.File, step.Line, step.Verb, err))
 			}
 		}
+		_, deploys := step.act.(*Deploy)
+		if !deploys && len(step.places) == 0 {
+			continue
+		}
+		for _, err := range parts(c.Check(step.app)) {
+			if !known[err.Error()] {
+				known[err.Error()] = true
+				errs = append(errs, s.blame(s.Steps[i], err))
+			}
+		}
 	}
-	if err := c.Check(app); err != nil {
-		errs = append(errs, err)
+	if !slices.ContainsFunc(s.Steps, func(step Step) bool { _, deploys := step.act.(*Deploy); return deploys }) {
+		errs = append(errs, c.Check(s.App))
 	}
 	return errors.Join(errs...)
+}
+
+// parts are the errors that were joined.
+func parts(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, parts(e)...)
+		}
+		return all
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// blame puts a fault of the app where the step has written what is wrong, if it has.
+func (s Scenario) blame(step Step, err error) error {
+	var fault *cluster.ComposeError
+	if !errors.As(err, &fault) {
+		return err
+	}
+	for n := len(fault.Path); n > 0; n-- {
+		at, ok := step.places[strings.Join(fault.Path[:n], ".")]
+		if !ok {
+			continue
+		}
+		f := &Fault{File: s.File, Line: at.line, Column: at.column, Message: fault.Problem}
+		if fault.Accepted != "" {
+			f.Message += "; accepted: " + fault.Accepted
+		}
+		if lines := linesOf(s.Source); at.line >= 1 && at.line <= len(lines) {
+			f.Source = lines[at.line-1]
+		}
+		return f
+	}
+	return err
 }
 
 // Run plays a scenario and records it. It returns nil when every step was played, the context's error when it was
@@ -87,7 +135,7 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 	cfg.Sink.connect(st.event)
 	defer cfg.Sink.connect(nil)
 
-	st.event(history.Event{Kind: history.RunBegin, Detail: s.detail()})
+	st.event(history.Event{Kind: history.RunBegin, Detail: s.detail(cfg.Cluster.Name())})
 	polled := st.poll(run) // before anything is done, so that nothing is missed
 	err = st.steps(run)
 	if cause := context.Cause(run); cause != nil {
@@ -125,10 +173,13 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 }
 
 // detail is what the run.begin event says: whatever a reader of the history needs without the scenario's parser.
-func (s Scenario) detail() map[string]string {
+func (s Scenario) detail(where string) map[string]string {
 	detail := map[string]string{"scenario": s.Name, "steps": strconv.Itoa(len(s.Steps))}
 	for i, o := range s.Objectives {
 		detail[fmt.Sprintf("%s%02d", objectiveKey, i+1)] = o
+	}
+	if why := cmp.Or(s.Unmet[where], s.Unmet["any"]); why != "" {
+		detail[history.UnmetKey] = why
 	}
 	for name, value := range s.Settings {
 		detail["set."+name] = value

@@ -40,7 +40,9 @@ type Step struct {
 	Length time.Duration // how long it will take, roughly; a measurement and a wait are exact
 	Line   int           // of the file
 
-	act act
+	act    act
+	app    cluster.App      // after it
+	places map[string]place // where it was written what a service is, by the path in the Compose file: services.rng.image
 }
 
 // Estimate is how long the scenario will take, roughly.
@@ -256,9 +258,9 @@ func (p *plan) timeline(doc *document) []Step {
 		if s.act == nil {
 			continue // its fault is known
 		}
-		p.step, p.length = s.act, 0
+		p.step, p.length, p.places = s.act, 0, map[string]place{}
 		s.act.check(p)
-		steps = append(steps, Step{Verb: s.verb, Title: s.act.title(), Length: p.length, Line: s.place.line, act: s.act})
+		steps = append(steps, Step{Verb: s.verb, Title: s.act.title(), Length: p.length, Line: s.place.line, act: s.act, app: copied(p.app), places: p.places})
 	}
 	return steps
 }

@@ -16,6 +16,8 @@ type Example struct {
 	Name    string
 	Summary string // one line
 	Source  []byte
+
+	Profiles []string // their names, in the order of the file
 }
 
 // Shipped lists the scenarios that coinbench ships, in the order in which a newcomer meets them.
@@ -26,10 +28,17 @@ func Shipped() []Example {
 		if err != nil {
 			continue // a test holds that every name has its file
 		}
-		var head struct{ Description string }
+		var head struct {
+			Description string
+			Profiles    yaml.MapSlice
+		}
 		_ = yaml.Unmarshal(source, &head)
+		var profiles []string
+		for _, p := range head.Profiles {
+			profiles = append(profiles, fmt.Sprint(p.Key))
+		}
 		summary, _, _ := strings.Cut(head.Description, "\n")
-		all = append(all, Example{Name: name, Summary: strings.TrimSpace(summary), Source: source})
+		all = append(all, Example{Name: name, Summary: strings.TrimSpace(summary), Source: source, Profiles: profiles})
 	}
 	return all
 }

@@ -79,9 +79,10 @@ type plan struct {
 	attacked     map[string]bool            // services with a load in the background
 	previous     map[string]cluster.Service // what a rollback would return to
 
-	unread []*Fault      // found before any step was checked
-	step   act           // under check
-	length time.Duration // of the step
+	unread []*Fault         // found before any step was checked
+	step   act              // under check
+	length time.Duration    // of the step
+	places map[string]place // see Step
 }
 
 func newPlan(d *decoder, app cluster.App) *plan {
@@ -104,6 +105,13 @@ func (p *plan) wrong(pointer any, format string, args ...any) {
 		return
 	}
 	p.fault(at, format, args...)
+}
+
+// wrote notes where it was written what a service is; path is that in the Compose file.
+func (p *plan) wrote(pointer any, path ...string) {
+	if at, ok := p.at[pointer]; ok && p.places != nil {
+		p.places[strings.Join(path, ".")] = at
+	}
 }
 
 func (p *plan) serviceNames() []string {
@@ -189,6 +197,9 @@ func (p *plan) replicas(n int, pointer any) {
 
 // settle sets what is in force of a service, having checked its environment as a whole.
 func (p *plan) settle(s *cluster.Service, env Map[string], pointer any) {
+	for i := range env {
+		p.wrote(&env[i], "services", s.Name, "environment", env[i].Key)
+	}
 	p.environment(s.Name, env)
 	before := settings.Check(s.Name, own(s.Environment))
 	s.Environment = merged(s.Environment, env)

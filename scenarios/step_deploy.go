@@ -96,13 +96,16 @@ func (s *Deploy) check(p *plan) {
 		if e.Value.Replicas != nil {
 			p.replicas(*e.Value.Replicas, e.Value.Replicas)
 			service.Replicas = *e.Value.Replicas
+			p.wrote(e.Value.Replicas, "services", e.Key, "deploy", "replicas")
 		}
 		if e.Value.Image != "" {
 			p.image(*service, &e.Value.Image)
+			p.wrote(&e.Value.Image, "services", e.Key, "image")
 			service.Image = e.Value.Image
 		}
 		if b := p.balance(&e.Value.Balance); b != "" {
 			service.Balance = b
+			p.wrote(&e.Value.Balance, "services", e.Key, "deploy", "labels", cluster.BalanceLabel)
 		}
 		if g := e.Value.Gateway; g != nil {
 			service.Gateway = *g
@@ -121,6 +124,7 @@ func (s *Deploy) check(p *plan) {
 				}
 			}
 			service.Health = h.changed(service.Health)
+			p.wrote(&h.Test, "services", e.Key, "healthcheck", "test")
 		}
 		p.settle(service, e.Value.Environment, e)
 	}

@@ -98,10 +98,12 @@ func (s *Update) check(p *plan) {
 	p.previous[s.Service] = *service
 	if s.Image != "" {
 		p.image(*service, &s.Image)
+		p.wrote(&s.Image, "services", s.Service, "image")
 		service.Image = s.Image
 	}
 	if balance != "" {
 		service.Balance = balance
+		p.wrote(&s.Balance, "services", s.Service, "deploy", "labels", cluster.BalanceLabel)
 	}
 	p.settle(service, s.Environment, &s.Environment)
 	if r := s.rollout(*service); r != nil {

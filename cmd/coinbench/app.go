@@ -38,7 +38,7 @@ What it prints last is where the web page is.`,
   coinbench up --cluster swarm --file docker-compose.yml --endpoint-mode dnsrr`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			app, err := loadApp(p, ".", file)
 			if err != nil {
@@ -219,7 +219,7 @@ func (f existing) found(p process, find, work func(ctx context.Context, c *swarm
 	if f.cluster != "swarm" {
 		return usage(fmt.Errorf("--cluster %s: an app on this machine lives in the process of `coinbench up`; stop it there by Ctrl-C, or play a scenario; accepted: swarm", f.cluster))
 	}
-	ctx, stop := interruptible()
+	ctx, stop := p.interruptible()
 	defer stop()
 	where := clusterFlags{swarm: swarmFlags{endpoint: string(swarm.Auto), generators: 1}}
 	c, err := where.onManager(time.Now(), teller(p.stderr), true)
@@ -404,7 +404,7 @@ brought up by hand or left by a run that was killed. It touches nothing else, an
 			if !slices.Contains([]string{"swarm"}, where) {
 				return usage(fmt.Errorf("--cluster %s: an app on this machine ends with the process of `coinbench up`; accepted: swarm", where))
 			}
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			on, err := clusterFlags{swarm: swarmFlags{generators: 1}}.onManager(time.Now(), teller(p.stderr), true)
 			if err != nil {

@@ -32,7 +32,7 @@ func doctorCommand(p process) *cobra.Command {
 			if on != "swarm" {
 				return usage(fmt.Errorf("--cluster %s: there is nothing to examine; accepted: swarm", on))
 			}
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			patient, err := where.onSwarm(time.Now(), nil, false)
 			if err != nil {
@@ -70,7 +70,7 @@ func vitalsCommand(p process) *cobra.Command {
 		Hidden:  true,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			env := environment(p.environ)
 			node := env[swarm.NodeVariable]

@@ -37,7 +37,7 @@ func imagesBuild(p process, tags *[]string) *cobra.Command {
 		Example: "  coinbench images build --out images.tar",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			set, err := buildImages(ctx, *tags)
 			if err != nil {
@@ -74,7 +74,7 @@ func imagesPush(p process, tags *[]string) *cobra.Command {
 		Example: "  coinbench images push --registry 127.0.0.1:5000",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			if registry == "" {
 				return usage(fmt.Errorf("no registry; accepted: --registry HOST:PORT"))
@@ -116,7 +116,7 @@ func imagesLoad(p process, tags *[]string) *cobra.Command {
 		Example: "  coinbench images load",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			e, err := engine()
 			if err != nil {

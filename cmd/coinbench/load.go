@@ -239,6 +239,7 @@ type loading struct {
 	metrics *loadgen.Metrics
 	live    *liveLine
 	closers []func()
+	ended   history.RunStatus // "": it has not
 
 	objectives []capacity.Objective
 }
@@ -248,9 +249,12 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload, obj
 	if err := w.Validate(); err != nil {
 		return nil, usage(err)
 	}
-	ctx, stop := interruptible()
+	for _, v := range w.Secrets() {
+		p.secrets.Add(v)
+	}
+	ctx, stop := p.interruptible()
 	l := &loading{p: p, ctx: ctx, guard: loadgen.NewGuard(f.allow, nil), start: time.Now(), live: newLiveLine(p.stderr), closers: []func(){stop}, objectives: objectives}
-	if err := l.guard.Check(ctx, w); err != nil {
+	if err := l.guard.Check(ctx, w); err != nil && ctx.Err() == nil {
 		l.close()
 		return nil, usage(err)
 	}
@@ -260,11 +264,15 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload, obj
 			return nil, usage(err)
 		}
 	}
+	if ctx.Err() != nil {
+		l.close()
+		return nil, notBegun()
+	}
 	if f.out != "" {
 		var err error
 		l.writer, err = history.Create(f.out, history.Manifest{
 			Scenario: name, Cluster: "none", Start: l.start.UTC(), Seed: w.Seed, Command: append([]string{"coinbench"}, p.args...),
-			Coinbench: version(), Host: host(),
+			Coinbench: version(), Host: host(), Secrets: *p.secrets,
 		}, nil, nil)
 		if err != nil {
 			l.close()
@@ -333,11 +341,15 @@ func (l *loading) closeRecord() error {
 	return nil
 }
 
+// status is how the load ended; what is told to stop later has ended already.
 func (l *loading) status() history.RunStatus {
-	if l.ctx.Err() != nil {
-		return history.Interrupted
+	if l.ended == "" {
+		l.ended = history.Finished
+		if l.ctx.Err() != nil {
+			l.ended = history.Interrupted
+		}
 	}
-	return history.Finished
+	return l.ended
 }
 
 // finish closes the record and judges the load by its objectives. Files come first, then text, which print writes to out.
@@ -364,7 +376,7 @@ func (l *loading) finish(played reports.PlayedLoad, out io.Writer, print func(io
 		err = errors.Join(err, fmt.Errorf("print report: %w", text))
 	}
 	if err == nil && played.Interrupted && judged.Overall.Outcome != capacity.OutcomeFail {
-		err = interrupted()
+		err = interruption()
 	}
 	if err == nil {
 		err = l.verdict(played)
@@ -405,7 +417,7 @@ func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (r
 		}
 		return reports.PlayedLoad{}, err
 	}
-	return reports.PlayedLoad{Spec: spec, Targets: len(w.Targets), Total: sum.total, End: record, Errors: sum.errors, Kept: sum.kept, Interrupted: l.ctx.Err() != nil}, nil
+	return reports.PlayedLoad{Spec: spec, Targets: len(w.Targets), Total: sum.total, End: record, Errors: sum.errors, Kept: sum.kept, Interrupted: l.status() == history.Interrupted}, nil
 }
 
 // begin opens the record of a load: its recorder, and what is called with its end.
@@ -446,9 +458,12 @@ func (ld *loading) verdict(l reports.PlayedLoad) error {
 }
 
 // interrupted is how a load ends that was stopped before its time.
-func interrupted() error {
+func interruption() error {
 	return unmeasured(errors.New("interrupted: the report shows what was measured until then"))
 }
+
+// notBegun is how a command ends that was stopped before it had done anything.
+func notBegun() error { return unmeasured(errors.New("interrupted before it had begun")) }
 
 func nothingAnswered(l reports.PlayedLoad) error {
 	why := "no request was made"

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coinbench/cmd/coinbench/early"
 	"coinbench/history"
 )
 
@@ -30,17 +31,25 @@ type process struct {
 	environ        []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	interrupts     *interrupts      // nil: nothing interrupts it
+	secrets        *history.Secrets // which no message repeats; files that are read add theirs
 }
 
 func main() {
 	keepPipes()
-	os.Exit(run(process{os.Args[1:], os.LookupEnv, os.Environ(), os.Stdin, os.Stdout, os.Stderr}))
+	i := &interrupts{}
+	go i.watch(early.Signals, func() {
+		fmt.Fprintln(os.Stderr, "coinbench: interrupted")
+		os.Exit(exitUnmeasured)
+	})
+	os.Exit(run(process{interrupts: i, args: os.Args[1:], env: os.LookupEnv, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}))
 }
 
 // run is the whole program: it returns the exit code and prints nothing but to the given streams.
 func run(p process) int {
 	out := &output{Writer: p.stdout}
-	p.stdout, p.stderr = out, messages{p.stderr}
+	p.secrets = secretsOf(p)
+	p.stdout, p.stderr = out, messages{p.stderr, p.secrets}
 	err := execute(p)
 	if e := out.err(); e != nil {
 		if errors.Is(err, e) {
@@ -58,9 +67,20 @@ func run(p process) int {
 		err = coded
 	}
 	if text := err.Error(); text != "" {
-		fmt.Fprintf(p.stderr, "coinbench: %s\n", history.MaskText(text))
+		fmt.Fprintf(p.stderr, "coinbench: %s\n", text)
 	}
 	return coded.code
+}
+
+// secretsOf are the secrets that a command is given.
+func secretsOf(p process) *history.Secrets {
+	var s history.Secrets
+	s.AddArgs(p.args)
+	env := environment(p.environ)
+	delete(env, "PWD") // a folder
+	delete(env, "OLDPWD")
+	s.AddValues(env)
+	return &s
 }
 
 // execute runs the command that the arguments name.

@@ -31,7 +31,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
   coinbench run smoke --publish webui=0 --out /tmp/smoke`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ctx, stop := interruptible() // until the report is written: the end of a run is no time to lose it
+			ctx, stop := p.interruptible() // until the report is written: the end of a run is no time to lose it
 			defer stop()
 			s, err := loadScenario(p, args[0], sets)
 			if err != nil {
@@ -62,7 +62,7 @@ func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFla
 
 // recordAlone is record for a command that plays several runs: Ctrl-C ends the one that is being played.
 func recordAlone(p process, s scenarios.Scenario, where clusterFlags, dir string) (recorded bool, err error) {
-	ctx, stop := interruptible()
+	ctx, stop := p.interruptible()
 	defer stop()
 	return record(ctx, p, s, where, runFolder{dir: dir})
 }
@@ -82,9 +82,12 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	if err := c.reachable(); err != nil {
 		return false, err
 	}
+	if ctx.Err() != nil {
+		return false, notBegun()
+	}
 	w, err := history.Create(dir, history.Manifest{
 		Scenario: s.Name, Cluster: c.cluster.Name(), Simulated: c.simulated, Start: c.start.UTC(), Seed: s.Seed,
-		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(),
+		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(), Secrets: *p.secrets,
 	}, s.Source, s.App.Source)
 	if err != nil {
 		return false, withCode(folderCode(err), err)
@@ -110,7 +113,7 @@ func conclude(p process, dir string, stopped error) error {
 	published := publish(p, dir, a)
 	switch {
 	case errors.Is(stopped, context.Canceled):
-		return interrupted()
+		return interruption()
 	case stopped != nil:
 		return unmeasured(withRoom(stopped, dir))
 	}

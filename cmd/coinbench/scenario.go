@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,13 +40,50 @@ func scenariosCommand(p process) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(p.stdout, "%-12s %6s  %s\n", e.Name, "~"+s.Estimate().Round(time.Second).String(), e.Summary)
+				fmt.Fprintf(p.stdout, "%-13s %6s  %s\n", e.Name, "~"+s.Estimate().Round(time.Second).String(), e.Summary)
+				why, err := unmet(p, e)
+				if err != nil {
+					return err
+				}
+				for _, text := range why {
+					fmt.Fprintf(p.stdout, "%22s%s\n", "", text)
+				}
 			}
 			return nil
 		},
 	}
 	c.Flags().StringVar(&show, "show", "", "print a shipped scenario's YAML")
 	return c
+}
+
+// unmet says where a shipped scenario does not pass, with each of its profiles, and why.
+func unmet(p process, e scenarios.Example) (texts []string, err error) {
+	own := map[string]string{}
+	for _, profile := range append([]string{""}, e.Profiles...) {
+		set, name := map[string]string{}, ""
+		if profile != "" {
+			set["profile"], name = profile, "profile "+profile+" "
+		}
+		s, err := parseScenario(p, e.Name+".yaml", e.Source, set)
+		if err != nil {
+			return nil, err
+		}
+		for _, where := range slices.Sorted(maps.Keys(s.Unmet)) {
+			why := s.Unmet[where]
+			if own[where] == why {
+				continue
+			}
+			if profile == "" {
+				own[where] = why
+			}
+			if where == "any" {
+				texts = append(texts, fmt.Sprintf("%sdoes not pass: %s", name, why))
+			} else {
+				texts = append(texts, fmt.Sprintf("%sdoes not pass on %s: %s", name, where, why))
+			}
+		}
+	}
+	return texts, nil
 }
 
 func validateCommand(p process) *cobra.Command {
@@ -124,6 +163,8 @@ func isPath(name string) bool {
 }
 
 func parseScenario(p process, file string, source []byte, set map[string]string) (scenarios.Scenario, error) {
+	p.secrets.AddText(string(source))
+	p.secrets.AddValues(set)
 	s, err := scenarios.Parse(file, source, scenarios.Options{Set: set, App: func(path string) (cluster.App, error) {
 		return loadApp(p, filepath.Dir(file), path)
 	}})
@@ -143,5 +184,10 @@ func loadApp(p process, dir, path string) (cluster.App, error) {
 			return cluster.App{}, fmt.Errorf("read app: %w", err)
 		}
 	}
-	return cluster.LoadApp(context.Background(), name, source, environment(p.environ))
+	p.secrets.AddText(string(source))
+	app, err := cluster.LoadApp(context.Background(), name, source, environment(p.environ))
+	for _, s := range app.Services { // of other files as well
+		p.secrets.AddValues(s.Environment)
+	}
+	return app, err
 }

@@ -110,6 +110,7 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 		return l.begin(w)
 	})
 	l.live.clear()
+	interrupted := l.status() == history.Interrupted
 	s := searched(history.MaskText(w.Targets[0].URL), f, found)
 	if len(s.Curve) > 0 || err == nil {
 		if err := reports.SearchText(p.stdout, s, textOptions(p)); err != nil {
@@ -120,6 +121,8 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 		err = e
 	}
 	switch {
+	case interrupted && (err == nil || errors.Is(err, context.Canceled)):
+		return interruption()
 	case err != nil:
 		return unmeasured(err)
 	case found.Level == 0, found.Above == 0 && found.Level < f.Most:

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coinbench/cmd/coinbench/early"
 	"coinbench/services"
 )
 
@@ -27,6 +28,7 @@ func serviceCommand(p process) *cobra.Command {
 			stop := make(chan os.Signal, 2)
 			signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 			defer signal.Stop(stop)
+			early.Stop()
 			host, _ := os.Hostname()
 			err := services.Run(context.Background(), args[0], environment(p.environ), services.IO{
 				Host: host, Log: p.stderr, Stop: stop, Stdin: p.stdin,

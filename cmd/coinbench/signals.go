@@ -4,16 +4,57 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"slices"
+	"sync"
 	"syscall"
+
+	"coinbench/cmd/coinbench/early"
 )
 
-// interruptible is a context that ends with Ctrl-C, SIGTERM, or the terminal's end. A second one of these ends the process at once.
-func interruptible() (context.Context, context.CancelFunc) {
-	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
-	if !signal.Ignored(syscall.SIGHUP) { // nohup asks that it be
-		signals = append(signals, syscall.SIGHUP)
+// interrupts passes on what asks the program to end: to what is going on, which ends in order, or to the program, when there is nothing
+// to be put in order or it was asked before.
+type interrupts struct {
+	mu      sync.Mutex
+	running []*context.CancelFunc
+}
+
+// watch ends the program by die where nothing else can be ended.
+func (i *interrupts) watch(signals <-chan os.Signal, die func()) {
+	for range signals {
+		i.mu.Lock()
+		running := i.running
+		i.running = nil
+		i.mu.Unlock()
+		if len(running) == 0 {
+			die()
+		}
+		for _, stop := range running {
+			(*stop)()
+		}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), signals...)
-	context.AfterFunc(ctx, stop)
+}
+
+// interruptible is a context that ends with Ctrl-C, SIGTERM, or the terminal's end. A second one of these ends the process at once.
+func (p process) interruptible() (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(context.Background())
+	i := p.interrupts
+	if i == nil {
+		return ctx, stop
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.running = append(i.running, &stop)
+	return ctx, func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.running = slices.DeleteFunc(i.running, func(other *context.CancelFunc) bool { return other == &stop })
+		stop()
+	}
+}
+
+// terminable is the context of a command that coinbench starts itself: it ends when that tells it to.
+func terminable() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	early.Stop()
 	return ctx, stop
 }

@@ -17,7 +17,7 @@ import (
 // simulate plays a scenario in virtual time, and returns what it left. change alters its loads before they are played.
 func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]string, change ...func(*loadgen.Workload)) (*history.Run, *capacity.Analysis) {
 	t.Helper()
-	p := process{env: os.LookupEnv}
+	p := process{env: os.LookupEnv, secrets: new(history.Secrets)}
 	s, err := parseScenario(p, "test.yaml", source, sets)
 	if err != nil {
 		t.Fatal(err)

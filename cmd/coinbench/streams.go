@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"coinbench/history"
 	"coinbench/internal/visible"
 )
 
@@ -41,10 +42,11 @@ func unlessGone(err error) error {
 	return err
 }
 
-// messages is standard error: progress, warnings, errors. That they cannot be written stops nothing, and what others said in
-// them cannot command the terminal.
+// messages is standard error: progress, warnings, errors. That they cannot be written stops nothing, what others said in them cannot
+// command the terminal, and none repeats a secret.
 type messages struct {
 	io.Writer
+	secrets *history.Secrets
 }
 
 func (m messages) Write(p []byte) (int, error) {
@@ -52,7 +54,7 @@ func (m messages) Write(p []byte) (int, error) {
 	if terminal(m.Writer) != nil {
 		keep = visible.Drawn
 	}
-	_, _ = io.WriteString(m.Writer, visible.Text(string(p), keep))
+	_, _ = io.WriteString(m.Writer, visible.Text(m.secrets.Mask(string(p)), keep))
 	return len(p), nil
 }
 

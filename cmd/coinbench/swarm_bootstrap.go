@@ -30,7 +30,7 @@ registry, volume and images.`,
   coinbench swarm bootstrap --down`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			if port < 1 || port > 65535 {
 				return usage(fmt.Errorf("--port %d; accepted: 1 to 65535", port))

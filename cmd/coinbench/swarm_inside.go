@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -35,7 +33,7 @@ func relayCommand(p process) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			// Being told to stop is no reason to forget the sweep.
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+			ctx, stop := terminable()
 			defer stop()
 			meeting, err := net.Listen("tcp", ":"+relay.Port)
 			if err != nil {
@@ -98,7 +96,7 @@ func registryCommand(p process) *cobra.Command {
 		Hidden:  true,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+			ctx, stop := terminable()
 			defer stop()
 			l, err := net.Listen("tcp", listen)
 			if err != nil {

@@ -41,7 +41,7 @@ func labUp(p process, name *string) *cobra.Command {
 		Example: "  coinbench swarm lab up --nodes 3",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			if err := lab.Check(); err != nil {
 				return usage(err)
@@ -121,7 +121,7 @@ func labPs(p process, name *string) *cobra.Command {
 		Example: "  coinbench swarm lab ps",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			l, err := openLab(*name)
 			if err != nil {
@@ -150,7 +150,7 @@ func labKill(p process, name *string) *cobra.Command {
 		Example: "  coinbench swarm lab kill node3",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			l, err := openLab(*name)
 			if err != nil {
@@ -173,7 +173,7 @@ func labStart(p process, name *string) *cobra.Command {
 		Example: "  coinbench swarm lab start node3",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			l, err := openLab(*name)
 			if err != nil {

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -24,7 +22,7 @@ func pauseContainerCommand(p process) *cobra.Command {
 		Hidden:  true,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			stopped, stop := signal.NotifyContext(c.Context(), syscall.SIGTERM, syscall.SIGINT)
+			stopped, stop := terminable()
 			defer stop()
 			engine, err := client.New(client.WithHost(insideHost))
 			if err != nil {

@@ -19,6 +19,7 @@ import (
 	machine "coinbench/cluster/host"
 	"coinbench/cluster/swarm/lab"
 	"coinbench/cluster/swarm/lab/labtest"
+	"coinbench/cmd/coinbench/early"
 	"coinbench/history"
 )
 
@@ -28,7 +29,10 @@ var theLab = &labtest.Shared{Config: lab.Config{Name: "cmdtest", Nodes: 3, Heart
 // withLab takes the lab down after the tests.
 type withLab struct{ m *testing.M }
 
-func (w withLab) Run() int { return labtest.Main(w.m, theLab) }
+func (w withLab) Run() int {
+	early.Stop() // Ctrl-C ends the tests
+	return labtest.Main(w.m, theLab)
+}
 
 // onLab returns a function that runs coinbench against the lab, the very binary that its images hold: without the race detector,
 // which would take the processors from what is measured.

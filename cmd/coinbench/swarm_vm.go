@@ -30,7 +30,7 @@ It installs what it needs (user-mode-linux, docker.io) with apt-get, once. The e
   coinbench swarm vm -- docker node ls`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			ctx, stop := interruptible()
+			ctx, stop := p.interruptible()
 			defer stop()
 			dir, err := os.MkdirTemp("", "coinbench-vm-")
 			if err != nil {
