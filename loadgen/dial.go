@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"syscall"
 )
 
@@ -98,17 +100,15 @@ func (e *engine) secured(ctx context.Context, conn net.Conn, config *tls.Config)
 // dialTo connects to a host and port, or to what the name was resolved to at the start.
 func (e *engine) dialTo(ctx context.Context, hostPort string) (conn net.Conn, err error) {
 	to := e.pinned(hostPort)
+	if t := e.w.Timeouts.Connect; t > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, t)
+		defer cancel()
+	}
 	if e.player.Dial != nil {
-		if t := e.w.Timeouts.Connect; t > 0 {
-			var cancel context.CancelFunc
-			ctx, cancel = context.WithTimeout(ctx, t)
-			defer cancel()
-		}
 		conn, err = e.player.Dial(ctx, "tcp", to)
 	} else {
-		// Keep-alive probes are off: a load generator's connections are busy, and each costs system calls to set up.
-		d := net.Dialer{Timeout: e.w.Timeouts.Connect, KeepAlive: -1, Resolver: e.player.resolver(), ControlContext: e.player.Guard.control(hostPort)}
-		conn, err = d.DialContext(ctx, "tcp", to)
+		conn, err = e.dialName(ctx, hostPort, to)
 	}
 	if err != nil {
 		e.noteDial(err)
@@ -116,6 +116,31 @@ func (e *engine) dialTo(ctx context.Context, hostPort string) (conn net.Conn, er
 	}
 	e.opened.Add(1)
 	return conn, nil
+}
+
+// dialName connects to one address of a name, the first of the answer, as a connection to a virtual address goes to one replica: one
+// that refuses it is a failure, and not hidden by the next address. Only of both families, as localhost may have, one each is tried.
+func (e *engine) dialName(ctx context.Context, hostPort, to string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(to)
+	if err != nil {
+		return nil, err
+	}
+	found, err := e.player.resolver().LookupHost(ctx, host)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: "tcp", Err: err}
+	}
+	// Keep-alive probes are off: a load generator's connections are busy, and each costs system calls to set up.
+	d := net.Dialer{KeepAlive: -1, ControlContext: e.player.Guard.control(hostPort)}
+	conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(found[0], port))
+	if err == nil || ctx.Err() != nil {
+		return conn, err
+	}
+	isV6 := func(address string) bool { return strings.Contains(address, ":") }
+	i := slices.IndexFunc(found, func(address string) bool { return isV6(address) != isV6(found[0]) })
+	if i < 0 {
+		return nil, err
+	}
+	return d.DialContext(ctx, "tcp", net.JoinHostPort(found[i], port))
 }
 
 // resolver is a new one for each connection: a shared one answers all who ask at the same time with one answer, and so would send

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -260,14 +261,13 @@ func TestTheGuardIsAtTheDial(t *testing.T) {
 	flipped := 0
 	for _, transport := range []Transport{{}, {HTTP2: true}, {Redirects: 1}} {
 		for _, scheme := range []string{"http", "https"} {
-			local, foreign := netip.MustParseAddr("127.0.0.1"), netip.MustParseAddr("192.0.2.9")
-			names.address.Store(&local)
+			names.set("127.0.0.1")
 			g := NewGuard(nil, names.resolver.LookupHost)
 			w := Workload{Targets: []Target{{URL: scheme + "://flips.test:1/"}}}
 			if err := g.Check(t.Context(), w); err != nil {
 				t.Fatal(err)
 			}
-			names.address.Store(&foreign)
+			names.set("192.0.2.9")
 			refused(scheme+" after the name changed", g, play(g, names.resolver, w.Targets[0].URL, transport), "flips.test")
 			flipped++
 		}
@@ -277,10 +277,18 @@ func TestTheGuardIsAtTheDial(t *testing.T) {
 	}
 }
 
-// flipping is a resolver whose answer to any question is one address, which can be changed.
+// flipping is a resolver whose answer to any question is some addresses, which can be changed. Each answer begins with another one.
 type flipping struct {
-	address  atomic.Pointer[netip.Addr]
-	resolver *net.Resolver
+	addresses atomic.Pointer[[]netip.Addr]
+	resolver  *net.Resolver
+}
+
+func (f *flipping) set(addresses ...string) {
+	var all []netip.Addr
+	for _, a := range addresses {
+		all = append(all, netip.MustParseAddr(a))
+	}
+	f.addresses.Store(&all)
 }
 
 func flippingDNS(t *testing.T) *flipping {
@@ -293,7 +301,7 @@ func flippingDNS(t *testing.T) *flipping {
 	t.Cleanup(func() { server.Close() })
 	go func() {
 		b := make([]byte, 512)
-		for {
+		for turn := 0; ; {
 			n, from, err := server.ReadFrom(b)
 			if err != nil {
 				return
@@ -307,9 +315,13 @@ func flippingDNS(t *testing.T) *flipping {
 			out := append([]byte(nil), b[:end]...)
 			copy(out[2:], []byte{0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0})
 			if b[end-3] == 1 {
-				out[7] = 1
-				a := f.address.Load().As4()
-				out = append(append(out, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4), a[:]...)
+				all := *f.addresses.Load()
+				out[7] = byte(len(all))
+				for i := range all {
+					a := all[(i+turn)%len(all)].As4()
+					out = append(append(out, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4), a[:]...)
+				}
+				turn++
 			}
 			_, _ = server.WriteTo(out, from)
 		}
@@ -318,6 +330,33 @@ func flippingDNS(t *testing.T) *flipping {
 		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
 	}}
 	return f
+}
+
+// A name with several addresses is several replicas: a connection goes to one of them, and one that refuses it is a failure, on
+// every way, as it is behind a virtual address.
+func TestARefusingReplicaIsNotHidden(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer server.Close()
+	names := flippingDNS(t)
+	names.set("127.0.0.1", "127.0.0.3")
+	target := "http://replicas.test:" + strconv.Itoa(server.Listener.Addr().(*net.TCPAddr).Port)
+	for _, transport := range []Transport{{}, {Redirects: 1}} {
+		w := Workload{Targets: []Target{{URL: target}}, Clients: 1, Requests: 40, Reuse: Reuse{PerRequest: true}, Transport: transport, MaxSamples: 40}
+		var m memory
+		end, err := Player{Resolver: names.resolver}.Run(t.Context(), w, time.Now(), &m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := 0
+		for _, s := range m.samples {
+			if s.Class == history.Refused {
+				refused++
+			}
+		}
+		if end.OK != 20 || refused != 20 {
+			t.Errorf("%+v: %d answered, %d refused, want 20 each", transport, end.OK, refused)
+		}
+	}
 }
 
 func TestHTTPSPort(t *testing.T) {
