@@ -8,6 +8,9 @@ type App struct {
 	File     string    // name of the Compose file, for messages
 	Services []Service // dependencies first; order is otherwise that of names
 	Source   []byte    // the Compose file as it was read
+
+	// Apart is what the file says of networks beyond one that all services share; on one machine it means nothing.
+	Apart []*ComposeError
 }
 
 // Service returns the named service, and whether there is one.
@@ -44,8 +47,10 @@ type Service struct {
 
 // Port is a published port.
 type Port struct {
-	Target    int // within the container
-	Published int // on the host; 0: any free one
+	Target    int    // within the container
+	Published int    // on the host; 0: any free one
+	HostIP    string // the host's address that it is published at; "": all of them
+	Mode      string // of a Swarm: host, at the node of each task alone; otherwise by the routing mesh
 }
 
 // Health is a health check. The first check runs one Interval after the start, as Docker does it.

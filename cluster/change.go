@@ -22,11 +22,19 @@ func (a App) With(service string, replicas *int, change Change) (App, error) {
 		if *replicas < 0 {
 			return App{}, fmt.Errorf("change %s: %d replicas; accepted: a number, at least 0", service, *replicas)
 		}
+		if s.Global {
+			return App{}, fmt.Errorf("change %s: %s", service, GlobalNumber(service, *replicas))
+		}
 		s.Replicas = *replicas
 	}
 	a.Services = slices.Clone(a.Services)
 	a.Services[i] = s
 	return a, nil
+}
+
+// GlobalNumber says that a global service was given a number of replicas.
+func GlobalNumber(service string, replicas int) string {
+	return fmt.Sprintf("%d replicas of %s, which is global: one task on each node", replicas, service)
 }
 
 // Unknown is the error for a name that no service of the app has.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -50,7 +51,7 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 		o.SetProjectName(DefaultName, false)
 		o.ResolvePaths = false
 		o.MaxNodeVisits = 20_000
-		o.SkipExtends = true
+		o.Profiles = profiles(env)
 		o.SkipInclude = true
 		o.SkipResolveEnvironment = true
 		o.SkipResolveLabels = true
@@ -61,7 +62,7 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 	app.Name = project.Name
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(project.Services)) {
-		s, errs := service(app, name, project.Services[name])
+		s, errs := service(app, name, project)
 		app.Services = append(app.Services, s)
 		faults = append(faults, errs...)
 	}
@@ -74,7 +75,13 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 	if len(faults) > 0 {
 		return App{}, errors.Join(faults...)
 	}
+	app.Apart = apart(app, project)
 	return app, nil
+}
+
+// profiles are those that COMPOSE_PROFILES enables, as for docker compose.
+func profiles(env map[string]string) []string {
+	return strings.FieldsFunc(env["COMPOSE_PROFILES"], func(r rune) bool { return r == ',' || r == ' ' })
 }
 
 // formatVersion is a Compose file's own version, which engines up to 20.10 need, and for which the loader would scold on the
@@ -82,7 +89,8 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 var formatVersion = regexp.MustCompile(`(?m)^version:.*$`)
 
 // service turns what the loader read into what an App says, every default filled in.
-func service(app App, name string, c types.ServiceConfig) (Service, []error) {
+func service(app App, name string, project *types.Project) (Service, []error) {
+	c := project.Services[name]
 	s := Service{
 		Name:        name,
 		Image:       c.Image,
@@ -91,11 +99,15 @@ func service(app App, name string, c types.ServiceConfig) (Service, []error) {
 		Replicas:    1,
 		StopGrace:   defaultStopGrace,
 		Restart:     Restart{Condition: "any", Delay: defaultRestartDelay},
-		DependsOn:   slices.Sorted(maps.Keys(c.DependsOn)),
 	}
 	var faults []error
 	fault := func(key, problem, accepted string) {
 		faults = append(faults, app.Fault(slices.Concat([]string{"services", name}, strings.Split(key, "/")), problem, accepted))
+	}
+	for _, on := range slices.Sorted(maps.Keys(c.DependsOn)) {
+		if _, there := project.Services[on]; there { // one that is not required may be missing
+			s.DependsOn = append(s.DependsOn, on)
+		}
 	}
 	if s.Image == "" {
 		fault("image", fmt.Sprintf("service %s has no image", name), "such as coinbench/"+name+":v0.1")
@@ -112,11 +124,14 @@ func service(app App, name string, c types.ServiceConfig) (Service, []error) {
 		s.Replicas = *c.Scale
 	}
 	for i, p := range c.Ports {
-		port, err := publishedPort(p)
+		port, key, err := publishedPort(p)
 		if err != nil {
-			fault("ports/"+strconv.Itoa(i), err.Error(), `"8000:80", or "80" for any free port`)
+			fault("ports/"+strconv.Itoa(i)+"/"+key, err.Error(), "")
 		}
 		s.Ports = append(s.Ports, port)
+	}
+	if h := c.HealthCheck; h != nil && h.StartInterval != nil {
+		fault("healthcheck/start_interval", "engines before 25.0 do not know start_interval, and coinbench plays a health check as they do", "interval alone, from the first check on")
 	}
 	s.Health = health(c.HealthCheck)
 	d := c.Deploy
@@ -132,6 +147,13 @@ func service(app App, name string, c types.ServiceConfig) (Service, []error) {
 	switch d.Mode {
 	case "", "replicated":
 	case "global":
+		if d.Replicas != nil || c.Scale != nil {
+			key := "deploy/replicas"
+			if slices.Contains(keysOf(app.Source, []string{"services", name}), "scale") {
+				key = "scale"
+			}
+			fault(key, GlobalNumber(name, s.Replicas), "no number, or mode: replicated")
+		}
 		s.Global, s.Replicas = true, 1
 	default:
 		fault("deploy/mode", fmt.Sprintf("mode %q", d.Mode), "replicated or global")
@@ -224,37 +246,70 @@ func health(c *types.HealthCheckConfig) *Health {
 	return h
 }
 
-func publishedPort(p types.ServicePortConfig) (Port, error) {
-	port := Port{Target: int(p.Target)}
+// publishedPort returns what a port publishes, and the key of what is wrong with it.
+func publishedPort(p types.ServicePortConfig) (port Port, key string, err error) {
+	port = Port{Target: int(p.Target), HostIP: p.HostIP, Mode: p.Mode}
 	if p.Protocol != "" && p.Protocol != "tcp" {
-		return port, fmt.Errorf("protocol %s", p.Protocol)
+		return port, "protocol", fmt.Errorf("protocol %s; accepted: tcp", p.Protocol)
+	}
+	if !slices.Contains([]string{"", "ingress", "host"}, p.Mode) {
+		return port, "mode", fmt.Errorf("mode %q; accepted: ingress (the routing mesh), or host", p.Mode)
 	}
 	if p.Published != "" {
 		n, err := strconv.Atoi(p.Published)
 		if err != nil || n < 0 || n > 65535 {
-			return port, fmt.Errorf("published port %q", p.Published)
+			return port, "published", fmt.Errorf(`published port %q; accepted: "8000:80", or "80" for any free one`, p.Published)
 		}
 		port.Published = n
 	}
-	return port, nil
+	return port, "", nil
 }
 
 // dependenciesFirst orders services so that each comes after those it depends on, otherwise by name.
 func dependenciesFirst(app App) ([]Service, error) {
 	var ordered []Service
-	placed := map[string]bool{}
 	rest := slices.Clone(app.Services)
+	waits := func(on string) bool { return slices.ContainsFunc(rest, func(s Service) bool { return s.Name == on }) }
 	for len(rest) > 0 {
-		ready := slices.IndexFunc(rest, func(s Service) bool {
-			return !slices.ContainsFunc(s.DependsOn, func(d string) bool { return !placed[d] })
-		})
+		ready := slices.IndexFunc(rest, func(s Service) bool { return !slices.ContainsFunc(s.DependsOn, waits) })
 		if ready < 0 {
-			s := rest[0]
-			return app.Services, app.Fault([]string{"services", s.Name, "depends_on"}, fmt.Sprintf("service %s depends on itself or on a service that is not there", s.Name), "services of this file, without a circle")
+			return app.Services, app.Fault([]string{"services", rest[0].Name, "depends_on"}, "services that wait for each other", "depends_on without a circle")
 		}
-		placed[rest[ready].Name] = true
 		ordered = append(ordered, rest[ready])
 		rest = slices.Delete(rest, ready, ready+1)
 	}
 	return ordered, nil
+}
+
+// apart lists what a file says of networks that one network of all services, as coinbench makes it on a Swarm, does not do.
+func apart(app App, project *types.Project) (faults []*ComposeError) {
+	const accepted = "one network for all services, with driver: overlay and attachable at most"
+	say := func(problem string, path ...string) {
+		faults = append(faults, app.Fault(path, problem+" is not carried to a Swarm", accepted))
+	}
+	first := ""
+	seen := map[string]bool{}
+	for _, s := range app.Services {
+		of := project.Services[s.Name].Networks
+		for _, n := range slices.Sorted(maps.Keys(of)) {
+			first = cmp.Or(first, n)
+			if n != first && !seen[n] {
+				say(fmt.Sprintf("a second network, %s besides %s,", n, first), "services", s.Name, "networks", n)
+			}
+			seen[n] = true
+			if settings := of[n]; settings != nil && !reflect.ValueOf(*settings).IsZero() {
+				say(fmt.Sprintf("what is special about %s in the network %s", s.Name, n), "services", s.Name, "networks", n)
+			}
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(seen)) {
+		for _, key := range keysOf(app.Source, []string{"networks", n}) {
+			of := project.Networks[n]
+			if key == "attachable" || strings.HasPrefix(key, "x-") || key == "driver" && of.Driver == "overlay" || key == "internal" && !of.Internal {
+				continue
+			}
+			say(key+" of the network "+n, "networks", n, key)
+		}
+	}
+	return faults
 }

@@ -50,14 +50,14 @@ func TestShippedFile(t *testing.T) {
 		Restart:  Restart{Condition: "any", Delay: 5 * time.Second},
 		Update:   Rollout{Parallelism: 2, Delay: 5 * time.Second, Order: "stop-first", Monitor: 5 * time.Second, MaxFailureRatio: 0.25, FailureAction: "rollback"},
 		Rollback: Rollout{Parallelism: 2, Order: "stop-first", Monitor: 5 * time.Second, MaxFailureRatio: 0.25, FailureAction: "pause"},
-		Balance:  RoundRobin, Endpoint: "vip", Other: []string{"networks"},
+		Balance:  RoundRobin, Endpoint: "vip",
 	}
 	rng.Command, rng.DependsOn = nil, nil
 	if !reflect.DeepEqual(rng, want) {
 		t.Errorf("rng is\n%+v\nwant\n%+v", rng, want)
 	}
 	webui, _ := app.Service("webui")
-	if !slices.Equal(webui.Ports, []Port{{Target: 80, Published: 8000}}) {
+	if !slices.Equal(webui.Ports, []Port{{Target: 80, Published: 8000, Mode: "ingress"}}) {
 		t.Errorf("webui publishes %v", webui.Ports)
 	}
 	plain := shipped(t, nil)
@@ -134,9 +134,17 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		{"ratio", "services:\n  a:\n    image: x\n    deploy:\n      update_config:\n        max_failure_ratio: 3\n", []string{"docker-compose.yml:6:9", "from 0 to 1"}},
 		{"rollback of a rollback", "services:\n  a:\n    image: x\n    deploy:\n      rollback_config:\n        failure_action: rollback\n", []string{"docker-compose.yml:6:9", "never rolled back"}},
 		{"port", "services:\n  a:\n    image: x\n    ports:\n      - 53:53/udp\n", []string{"docker-compose.yml:5:9", "udp"}},
-		{"dependency", "services:\n  a:\n    image: x\n    depends_on: [b]\n", []string{"docker-compose.yml:", "b"}},
-		{"circle", "services:\n  a:\n    image: x\n    depends_on: [b]\n  b:\n    image: x\n    depends_on: [a]\n", []string{"docker-compose.yml"}},
-		{"other files", "services:\n  a:\n    image: x\n    env_file: .env\n  b:\n    extends: a\n", []string{"docker-compose.yml:4:5", "docker-compose.yml:6:5", "anchors"}},
+		{"dependency", "services:\n  a:\n    image: x\n    depends_on: [b]\n", []string{"docker-compose.yml:4:18", "needs b, which is not there"}},
+		{"circle", "services:\n  a:\n    image: x\n    depends_on: [b]\n  b:\n    image: x\n    depends_on: [a]\n", []string{"docker-compose.yml:4:18", "a -> b -> a"}},
+		{"other files", "services:\n  a:\n    image: x\n    env_file: .env\n  b:\n    extends:\n      file: b.yml\n      service: a\n", []string{"docker-compose.yml:4:5", "anchors", "docker-compose.yml:7:7", "a service of this file"}},
+		{"of an extended service", "services:\n  a:\n    image: x\n    ports:\n      - target: 80\n        mode: hots\n  b:\n    extends: {service: a}\n", []string{"docker-compose.yml:6:9", `"hots"`, "ingress (the routing mesh), or host"}},
+		{"extends itself", "services:\n  a:\n    extends: b\n  b:\n    extends: a\n", []string{"docker-compose.yml"}},
+		{"mode of a port", "services:\n  a:\n    image: x\n    ports:\n      - {target: 80, published: 8000, mode: hots}\n", []string{"docker-compose.yml:5:39", `mode "hots"`, "ingress (the routing mesh), or host"}},
+		{"host of a port", "services:\n  a:\n    image: x\n    ports:\n      - {target: 80, host_ip: localhost}\n", []string{"docker-compose.yml:4:5", "invalid ip address: localhost"}},
+		{"profile that is not enabled", "services:\n  a:\n    image: x\n    depends_on: [b]\n  b: {image: x, profiles: [debug]}\n", []string{"docker-compose.yml:4:", "profile debug", "not enabled", "required: false", "COMPOSE_PROFILES=debug"}},
+		{"start interval", "services:\n  a:\n    image: x\n    healthcheck: {test: [CMD, y], start_interval: 1s}\n", []string{"docker-compose.yml:4:35", "engines before 25.0", "interval alone"}},
+		{"global with a number", "services:\n  a:\n    image: x\n    deploy: {mode: global, replicas: 3}\n", []string{"docker-compose.yml:4:28", "3 replicas of a, which is global", "no number"}},
+		{"global with a scale", "services:\n  a:\n    image: x\n    scale: 3\n    deploy: {mode: global}\n", []string{"docker-compose.yml:4:5", "global"}},
 		{"circular alias", "x: &a\n  <<: *a\nservices: *a\n", []string{"docker-compose.yml:2:7", "*a"}},
 		{"two at once", "services:\n  a:\n    image: x\n    deploy: {mode: m}\n  b:\n    image: x\n    deploy: {mode: n}\n", []string{"docker-compose.yml:4:14", "docker-compose.yml:7:14"}},
 	} {
@@ -148,6 +156,76 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		for _, w := range row.want {
 			if !strings.Contains(err.Error(), w) {
 				t.Errorf("%s: the error is\n%v\nwithout %q", row.name, err, w)
+			}
+		}
+	}
+}
+
+// What a file says is put together as docker compose does: extends within the file, and services whose profiles are enabled.
+func TestExtendsAndProfiles(t *testing.T) {
+	const source = `
+services:
+  base:
+    image: x
+    environment: {A: "1", B: "2"}
+    volumes: [/data]
+    deploy: {replicas: 2, resources: {limits: {cpus: "1"}}}
+  a:
+    extends: base
+    environment: {B: "3"}
+    deploy: {replicas: 4}
+    depends_on: {debug: {condition: service_started, required: false}}
+  debug: {image: x, profiles: [debug, more]}
+`
+	for env, want := range map[string][]string{"": {"a", "base"}, "debug": {"base", "debug", "a"}, "other,more": {"base", "debug", "a"}} {
+		app, err := load(t, source, map[string]string{"COMPOSE_PROFILES": env})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, s := range app.Services {
+			names = append(names, s.Name)
+		}
+		if !slices.Equal(names, want) {
+			t.Errorf("with the profiles %q the services are %v, want %v", env, names, want)
+		}
+		s, _ := app.Service("a")
+		if s.Image != "x" || s.Replicas != 4 || s.Environment["A"] != "1" || s.Environment["B"] != "3" || len(s.DependsOn) != len(want)-2 {
+			t.Errorf("%+v", s)
+		}
+		if !slices.Equal(s.Other, []string{"volumes", "deploy.resources"}) {
+			t.Errorf("keys that are not carried: %v; those of the extended service count", s.Other)
+		}
+	}
+}
+
+// One network for all is what a Swarm gets; whatever else is said of networks has its place.
+func TestApart(t *testing.T) {
+	for _, row := range []struct {
+		name, source string
+		want         []string // beginnings
+	}{
+		{"none", "services: {a: {image: x}}", nil},
+		{"one", "services: {a: {image: x, networks: [n]}, b: {image: x, networks: {n: }}}\nnetworks: {n: {driver: overlay, attachable: true, internal: false, x-note: y}, unused: {internal: true}}", nil},
+		{"two", "services:\n  a: {image: x, networks: [front]}\n  b:\n    image: x\n    networks:\n      - front\n      - back\nnetworks: {front: , back: {internal: true}}", []string{"docker-compose.yml:7:9: services.b.networks.back: a second network", "docker-compose.yml:8:28: networks.back.internal"}},
+		{"one and the default", "services:\n  a: {image: x, networks: [n]}\n  b: {image: x}\nnetworks: {n: }", []string{"docker-compose.yml:3:3: services.b.networks.default: a second network, default besides n"}},
+		{"encrypted", "services: {a: {image: x}}\nnetworks:\n  default:\n    driver_opts: {encrypted: ''}\n", []string{"docker-compose.yml:4:5: networks.default.driver_opts"}},
+		{"another driver", "services: {a: {image: x}}\nnetworks:\n  default:\n    driver: macvlan\n", []string{"docker-compose.yml:4:5: networks.default.driver"}},
+		{"foreign", "services: {a: {image: x, networks: [n]}}\nnetworks:\n  n:\n    external: true\n", []string{"docker-compose.yml:4:5: networks.n.external"}},
+		{"alias", "services:\n  a:\n    image: x\n    networks:\n      n:\n        aliases: [z]\nnetworks: {n: }", []string{"docker-compose.yml:5:7: services.a.networks.n"}},
+	} {
+		app, err := load(t, row.source, nil)
+		if err != nil {
+			t.Errorf("%s: %v", row.name, err)
+			continue
+		}
+		if len(app.Apart) != len(row.want) {
+			t.Errorf("%s: %v", row.name, app.Apart)
+			continue
+		}
+		for i, f := range app.Apart {
+			if !strings.HasPrefix(f.Error(), row.want[i]) || !strings.Contains(f.Error(), "one network for all services") {
+				t.Errorf("%s: %v, want %s", row.name, f, row.want[i])
 			}
 		}
 	}
@@ -167,10 +245,12 @@ func TestWith(t *testing.T) {
 	if s, _ := app.Service("rng"); s.Replicas != 1 || s.Environment["COIN_DELAY"] != "100ms" || len(s.Environment) != 1 {
 		t.Errorf("the original changed too: %+v", s)
 	}
-	minus := -1
+	minus, two := -1, 2
+	global := App{Services: []Service{{Name: "a", Global: true, Replicas: 1}}}
 	for what, err := range map[string]error{
 		"service":  second(app.With("rgn", nil, Change{})),
 		"replicas": second(app.With("rng", &minus, Change{})),
+		"global":   second(global.With("a", &two, Change{})),
 		"balance":  second(app.With("rng", nil, Change{Balance: "fair"})),
 		"rollout":  second(app.With("rng", nil, Change{Rollout: &Rollout{MaxFailureRatio: 2}})),
 	} {

@@ -51,33 +51,68 @@ func (a App) Fault(path []string, problem, accepted string) *ComposeError {
 	return f
 }
 
-// position finds a path in a YAML document; 0, 0: no part of it is there.
+// position finds a path in a YAML document, or in the service that the path's one extends where that has more of it; 0, 0: no part of it
+// is there.
 func position(source []byte, path []string) (line, column int) {
 	d := parseDocument(source)
-	node := d.root
-	for _, name := range path {
-		key, value := d.child(node, name)
-		if key == nil {
-			break
+	most := 0
+	for _, path := range d.inherited(path) {
+		node := d.root
+		for depth, name := range path {
+			key, value := d.child(node, name)
+			if key == nil {
+				break
+			}
+			if t := key.GetToken(); t != nil && t.Position != nil && depth >= most {
+				most, line, column = depth+1, t.Position.Line, t.Position.Column
+			}
+			node = value
 		}
-		if t := key.GetToken(); t != nil && t.Position != nil {
-			line, column = t.Position.Line, t.Position.Column
-		}
-		node = value
 	}
 	return line, column
 }
 
-// keysOf lists the keys of the mapping at a path, merged ones included, in the order of the file.
+// inherited returns a path, and where it leads into a service that extends another, the same path in that one, and so on.
+func (d *document) inherited(path []string) [][]string {
+	all := [][]string{path}
+	if len(path) < 2 || path[0] != "services" {
+		return all
+	}
+	_, services := d.child(d.root, "services")
+	for done := map[string]bool{}; !done[path[1]]; {
+		done[path[1]] = true
+		_, service := d.child(services, path[1])
+		_, extends := d.child(service, "extends")
+		if _, name := d.child(extends, "service"); name != nil {
+			extends = name
+		}
+		base, ok := d.resolve(extends).(*ast.StringNode)
+		if !ok || done[base.Value] {
+			break
+		}
+		path = slices.Concat([]string{"services", base.Value}, path[2:])
+		all = append(all, path)
+	}
+	return all
+}
+
+// keysOf lists the keys of the mapping at a path, merged and inherited ones included, in the order of the file.
 func keysOf(source []byte, path []string) []string {
 	d := parseDocument(source)
+	var keys []string
+	for _, path := range d.inherited(path) {
+		d.collect(d.at(path), &keys)
+	}
+	return keys
+}
+
+// at returns what is at a path; nil: nothing.
+func (d *document) at(path []string) ast.Node {
 	node := d.root
 	for _, name := range path {
 		_, node = d.child(node, name)
 	}
-	var keys []string
-	d.collect(node, &keys)
-	return keys
+	return node
 }
 
 // document is a YAML document whose anchors, aliases and merges are followed.
@@ -144,8 +179,8 @@ func (d *document) child(node ast.Node, name string) (key, value ast.Node) {
 		if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < len(n.Values) {
 			return n.Values[i], n.Values[i]
 		}
-		for _, v := range n.Values { // "name=value" entries, as of environment and labels; or a merge of several
-			if t := v.GetToken(); t != nil && strings.HasPrefix(t.Value, name+"=") {
+		for _, v := range n.Values { // "name" as of networks, "name=value" as of environment and labels; or a merge of several
+			if t := v.GetToken(); t != nil && (t.Value == name || strings.HasPrefix(t.Value, name+"=")) {
 				return v, v
 			}
 			if k, value := d.child(v, name); k != nil {
@@ -212,8 +247,9 @@ func (d *document) collect(node ast.Node, keys *[]string) {
 
 // The keys that a Service has fields for, and those that say nothing about how it runs.
 var (
-	serviceKeys = []string{"image", "command", "entrypoint", "environment", "ports", "healthcheck", "stop_grace_period", "scale", "deploy", "depends_on"}
-	deployKeys  = []string{"mode", "replicas", "labels", "update_config", "rollback_config", "restart_policy", "endpoint_mode"}
+	serviceKeys = []string{"image", "command", "entrypoint", "environment", "ports", "healthcheck", "stop_grace_period", "scale", "deploy", "depends_on",
+		"extends", "networks", "profiles"}
+	deployKeys = []string{"mode", "replicas", "labels", "update_config", "rollback_config", "restart_policy", "endpoint_mode"}
 )
 
 // otherKeys lists the keys of a service that Service has no field for.
@@ -252,11 +288,16 @@ func refuse(app App) error {
 	if slices.Contains(keysOf(app.Source, nil), "include") {
 		faults = append(faults, app.Fault([]string{"include"}, "other files are not read", "one file with every service"))
 	}
+	d := parseDocument(app.Source)
 	for _, s := range keysOf(app.Source, []string{"services"}) {
-		for _, k := range keysOf(app.Source, []string{"services", s}) {
-			switch k {
-			case "extends", "env_file", "label_file":
+		var own []string
+		d.collect(d.at([]string{"services", s}), &own)
+		for _, k := range own {
+			switch {
+			case k == "env_file" || k == "label_file":
 				faults = append(faults, app.Fault([]string{"services", s, k}, "other files are not read", "the settings themselves, or YAML anchors (`&name`, `<<: *name`)"))
+			case k == "extends" && slices.Contains(keysOf(app.Source, []string{"services", s, k}), "file"):
+				faults = append(faults, app.Fault([]string{"services", s, k, "file"}, "other files are not read", "a service of this file: `extends: {service: NAME}`"))
 			}
 		}
 	}
@@ -266,6 +307,8 @@ func refuse(app App) error {
 var (
 	pathInMessage = regexp.MustCompile(`\b(services|networks|volumes|secrets|configs)(\.[\w-]+)+`)
 	serviceQuoted = regexp.MustCompile(`service "([\w.-]+)"`)
+	notThere      = regexp.MustCompile(`service "([\w.-]+)" depends on undefined service "?([\w.-]+)"?`)
+	cycle         = regexp.MustCompile(`dependency cycle detected: ([\w.-]+) -> ([\w.-]+)`)
 )
 
 // loaderFault turns an error of the Compose loader into a ComposeError, with the position of the path that its text names.
@@ -281,8 +324,13 @@ func loaderFault(app App, err error) error {
 	message := strings.TrimPrefix(err.Error(), "validating "+app.File+": ")
 	message = strings.TrimSpace(strings.TrimPrefix(message, "invalid compose project"))
 	message = strings.TrimPrefix(message, ": ")
+	if m := notThere.FindStringSubmatch(message); m != nil {
+		return app.withoutProfile(m[1], m[2])
+	}
 	var path []string
-	if p := pathInMessage.FindString(message); p != "" {
+	if m := cycle.FindStringSubmatch(message); m != nil {
+		path = []string{"services", m[1], "depends_on", m[2]}
+	} else if p := pathInMessage.FindString(message); p != "" {
 		path = strings.Split(p, ".")
 		message = strings.TrimLeft(strings.Replace(message, p, "", 1), ": ")
 		if name, ok := unknownProperty(message); ok {
@@ -294,6 +342,27 @@ func loaderFault(app App, err error) error {
 		path = []string{name}
 	}
 	return app.Fault(path, message, "")
+}
+
+// withoutProfile says why a service that another needs is not there: it does not exist, or only with a profile.
+func (a App) withoutProfile(service, needs string) *ComposeError {
+	d := parseDocument(a.Source)
+	at := []string{"services", service, "depends_on", needs}
+	var profiles []string
+	for _, path := range d.inherited([]string{"services", needs, "profiles"}) {
+		if list, ok := d.resolve(d.at(path)).(*ast.SequenceNode); ok {
+			for _, v := range list.Values {
+				if text, ok := d.resolve(v).(*ast.StringNode); ok {
+					profiles = append(profiles, text.Value)
+				}
+			}
+		}
+	}
+	if len(profiles) == 0 {
+		return a.Fault(at, fmt.Sprintf("service %s needs %s, which is not there", service, needs), "services of this file")
+	}
+	return a.Fault(at, fmt.Sprintf("service %s needs %s, of the profile %s, which is not enabled", service, needs, strings.Join(profiles, " or ")),
+		fmt.Sprintf("required: false, %s without profiles, or COMPOSE_PROFILES=%s", needs, profiles[0]))
 }
 
 var additional = regexp.MustCompile(`additional properties '([^']+)' not allowed`)

@@ -189,7 +189,11 @@ const (
 	mostReplicas = 10000          // of one service
 )
 
-func (p *plan) replicas(n int, pointer any) {
+// replicas reports a number that a service (nil: one that is unknown) cannot have.
+func (p *plan) replicas(s *cluster.Service, n int, pointer any) {
+	if s != nil && s.Global {
+		p.wrong(pointer, "%s; accepted: no number", cluster.GlobalNumber(s.Name, n))
+	}
 	if n > mostReplicas {
 		p.wrong(pointer, "%d replicas; accepted: at most %d", n, mostReplicas)
 	}

@@ -94,7 +94,7 @@ func (s *Deploy) check(p *plan) {
 			continue
 		}
 		if e.Value.Replicas != nil {
-			p.replicas(*e.Value.Replicas, e.Value.Replicas)
+			p.replicas(service, *e.Value.Replicas, e.Value.Replicas)
 			service.Replicas = *e.Value.Replicas
 			p.wrote(e.Value.Replicas, "services", e.Key, "deploy", "replicas")
 		}

@@ -39,7 +39,7 @@ func (p *plan) replica(name string, at any, n int, number any) {
 	case service == nil:
 	case service.Replicas == 0:
 		p.wrong(at, "%s has no replicas at this point; accepted: a service that runs", name)
-	case n < 1 || n > service.Replicas:
+	case n < 1 || n > service.Replicas && !service.Global:
 		p.wrong(number, "%s has no replica %d at this point; accepted: 1 to %d", name, n, service.Replicas)
 	}
 }

@@ -31,8 +31,9 @@ func (s *Scale) check(p *plan) {
 	}
 	for i := range s.Services {
 		e := &s.Services[i]
-		p.replicas(e.Value, &e.Value)
-		if service := p.service(e.Key, e); service != nil {
+		service := p.service(e.Key, e)
+		p.replicas(service, e.Value, &e.Value)
+		if service != nil {
 			service.Replicas = e.Value
 		}
 		p.length += 2 * time.Second

@@ -30,7 +30,7 @@ func (s *Sweep) check(p *plan) {
 		p.wrong(&s.Replicas, "no replicas to try; accepted: replicas: 1..10")
 	}
 	for _, n := range s.Replicas {
-		p.replicas(n, &s.Replicas)
+		p.replicas(service, n, &s.Replicas)
 		p.window(s.window(n), &s.Replicas)
 		if service != nil {
 			service.Replicas = n

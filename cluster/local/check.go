@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -19,7 +20,7 @@ import (
 const redis = "redis"
 
 // Compose keys without a meaning on one machine, which do no harm.
-var harmless = []string{"networks", "restart", "labels", "logging", "build", "init", "pull_policy", "platform", "profiles", "expose", "container_name", "hostname", "stop_signal"}
+var harmless = []string{"restart", "labels", "logging", "build", "init", "pull_policy", "platform", "expose", "container_name", "hostname", "stop_signal"}
 
 // Variables that the cluster sets.
 var reserved = []string{"COIN_REPLICA", "COIN_HOSTS", "COIN_SUPERVISED"}
@@ -147,6 +148,10 @@ func checkService(app cluster.App, s cluster.Service) []error {
 	}
 	listen, _ := ports(s)
 	for i, p := range s.Ports {
+		if at, err := netip.ParseAddr(p.HostIP); err == nil && !at.IsUnspecified() && at != netip.MustParseAddr("127.0.0.1") {
+			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d is published at %s, but the local cluster publishes at 127.0.0.1 alone", p.Target, p.HostIP),
+				"no address, or 127.0.0.1")
+		}
 		if listen > 0 && p.Target != listen {
 			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d of %s is published, but it listens on %d", p.Target, s.Name, listen), strconv.Itoa(listen))
 		}

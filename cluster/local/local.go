@@ -245,8 +245,11 @@ func (c *Cluster) Scale(ctx context.Context, service string, replicas int) error
 		return fmt.Errorf("scale %s: %d replicas; accepted: a number, at least 0, and at most 1 of redis", service, replicas)
 	}
 	c.mu.Lock()
-	from := s.spec.Replicas
+	from, global := s.spec.Replicas, s.spec.Global
 	c.mu.Unlock()
+	if global {
+		return fmt.Errorf("scale %s: %s", service, cluster.GlobalNumber(service, replicas))
+	}
 	if err := s.set(replicas); err != nil {
 		return fmt.Errorf("scale %s: %w", service, err)
 	}

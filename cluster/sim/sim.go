@@ -252,6 +252,9 @@ func (c *Cluster) Scale(ctx context.Context, name string, replicas int) error {
 	if kind, _, _ := cluster.OwnImage(s.spec.Image); replicas < 0 || kind == des.Redis && replicas > 1 {
 		return fmt.Errorf("scale %s: %d replicas; accepted: a number, at least 0, and at most 1 of redis", name, replicas)
 	}
+	if s.spec.Global {
+		return fmt.Errorf("scale %s: %s", name, cluster.GlobalNumber(name, replicas))
+	}
 	from := s.spec.Replicas
 	s.spec.Replicas = replicas
 	c.set(s)

@@ -79,7 +79,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 			return fault(fmt.Errorf("the label %s of %s: %w", serviceLabel, x.Spec.Name, err))
 		}
 		s := &service{name: spec.Name, id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate, turn: make(chan struct{}, 1),
-			colour: labels[colourLabel], beside: others[x.ID].ID, partial: isPart(x)}
+			mesh: meshPorts(x), colour: labels[colourLabel], beside: others[x.ID].ID, partial: isPart(x)}
 		if r := x.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
 			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
 		}
@@ -126,7 +126,6 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	c.mu.Lock()
 	for i, s := range services {
-		s.published = c.publishedPorts(found.Items[i])
 		s.note = c.explain(s, found.Items[i], others[found.Items[i].ID])
 	}
 	c.mu.Unlock()

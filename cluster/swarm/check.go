@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,7 +14,7 @@ import (
 )
 
 // Compose keys that mean nothing here, or what coinbench decides itself, and that do no harm.
-var harmless = []string{"networks", "restart", "labels", "logging", "build", "init", "pull_policy", "platform", "profiles", "expose", "container_name", "hostname"}
+var harmless = []string{"restart", "labels", "logging", "build", "init", "pull_policy", "platform", "expose", "container_name", "hostname"}
 
 // Variables that the cluster sets.
 var reserved = []string{"COIN_REPLICA", "COIN_HOSTS", "COIN_SUPERVISED"}
@@ -23,6 +24,9 @@ func (c *Cluster) Check(app cluster.App) error {
 	var faults []error
 	for _, s := range app.Services {
 		faults = append(faults, c.checkService(app, s)...)
+	}
+	for _, f := range app.Apart {
+		faults = append(faults, f)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.config.Publish)) {
 		s, ok := app.Service(name)
@@ -76,6 +80,12 @@ func (c *Cluster) checkService(app cluster.App, s cluster.Service) []error {
 				}
 				faults = append(faults, app.Fault(where, e.Error(), ""))
 			}
+		}
+	}
+	for i, p := range s.Ports {
+		if at, err := netip.ParseAddr(p.HostIP); err == nil && !at.IsUnspecified() {
+			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d is published at %s, but a Swarm publishes at every address of its nodes", p.Target, p.HostIP),
+				fmt.Sprintf(`"%d:%d", and a firewall`, p.Published, p.Target))
 		}
 	}
 	if listen, _ := ports(s); listen > 0 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -301,19 +300,19 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.id = made.ID
-	s.published = c.publishedPorts(found.Service)
+	s.mesh = meshPorts(found.Service)
 	c.look()
 	return nil
 }
 
-// publishedPorts are the published ports at the manager's address. The caller holds mu.
-func (c *Cluster) publishedPorts(s swarm.Service) []string {
-	var list []string
+// meshPorts are the ports at which the routing mesh publishes a service.
+func meshPorts(s swarm.Service) (ports []int) {
 	for _, p := range s.Endpoint.Ports {
-		address := c.nodes[c.tunnel.node].address
-		list = append(list, address+":"+strconv.Itoa(int(p.PublishedPort)))
+		if p.PublishMode != swarm.PortConfigPublishModeHost {
+			ports = append(ports, int(p.PublishedPort))
+		}
 	}
-	return list
+	return ports
 }
 
 // levels groups services so that each comes in a later group than those it depends on.

@@ -95,7 +95,7 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 			}
 		}
 		mode := swarm.PortConfigPublishModeIngress
-		if s.mode == DNSRR { // the engine refuses the routing mesh without virtual addresses
+		if p.Mode == "host" || s.mode == DNSRR { // the engine refuses the routing mesh without virtual addresses
 			mode = swarm.PortConfigPublishModeHost
 		}
 		spec.EndpointSpec.Ports = append(spec.EndpointSpec.Ports, swarm.PortConfig{

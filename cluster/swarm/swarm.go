@@ -98,7 +98,8 @@ type service struct {
 	previous  *cluster.Service // before the last update
 	mode      EndpointMode     // VIP or DNSRR
 	force     uint64           // counts forced updates
-	published []string
+	mesh      []int            // ports published by the routing mesh, which any node answers
+	published []string         // host:port of all published ports, as they were seen last
 	removed   bool
 	colour    string // of the set in rotation, behind a gateway: blue or green; "": there is none
 	beside    string // the other set's ID on the engine, while there is one

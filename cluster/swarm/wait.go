@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"time"
 
@@ -191,7 +193,7 @@ func (c *Cluster) Status(ctx context.Context) ([]cluster.ServiceStatus, error) {
 	defer c.mu.Unlock()
 	var list []cluster.ServiceStatus
 	for _, s := range c.services {
-		st := cluster.ServiceStatus{Service: s.spec, Published: c.published(s), Note: s.note}
+		st := cluster.ServiceStatus{Service: s.spec, Published: s.published, Note: s.note}
 		present := map[int]bool{}
 		add := func(t *task) {
 			x := cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: c.nodes[t.node].name, Image: t.image, State: t.taskState(), Error: t.fault(), Address: t.reach()}
@@ -218,17 +220,19 @@ func (c *Cluster) Status(ctx context.Context) ([]cluster.ServiceStatus, error) {
 	return list, nil
 }
 
-// published are the addresses at which the published ports are reached: with the routing mesh any node's, otherwise those
-// of the nodes that run a task. The caller holds mu.
-func (c *Cluster) published(s *service) []string {
-	if s.mode == VIP {
-		return s.published
-	}
+// publishedNow are the addresses at which the published ports are reached: by the routing mesh at any node, of which the manager's is
+// given; otherwise at the node of each task, which may have a port of its own. The caller holds mu.
+func (c *Cluster) publishedNow(s *service) []string {
 	var list []string
+	for _, port := range s.mesh {
+		if here := c.nodes[c.tunnel.node].address; here != "" {
+			list = append(list, net.JoinHostPort(here, strconv.Itoa(port)))
+		}
+	}
 	for _, t := range c.live(s) {
-		for _, at := range s.published {
-			if _, port, ok := strings.Cut(at, ":"); ok && t.joined && !leaving(t) && c.nodes[t.node].address != "" {
-				list = append(list, c.nodes[t.node].address+":"+port)
+		for _, port := range t.ports {
+			if at := c.nodes[t.node].address; t.joined && !leaving(t) && at != "" {
+				list = append(list, net.JoinHostPort(at, strconv.Itoa(port)))
 			}
 		}
 	}

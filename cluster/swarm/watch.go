@@ -35,6 +35,7 @@ type task struct {
 	pending   string // why it is not placed
 	exit      int
 	container string
+	ports     []int // of its node, at which it is published alone
 
 	started, joined, left, gone, killed bool
 	pulled, ready, told                 bool      // its image is there; out of rotation, and could be in it; told to stop
@@ -138,6 +139,9 @@ func (c *Cluster) observe(ctx context.Context) error {
 		}
 	}
 	c.tell()
+	for _, s := range c.services {
+		s.published = c.publishedNow(s)
+	}
 	c.prune()
 	c.changed()
 	return nil
@@ -187,6 +191,12 @@ func (c *Cluster) see(s *service, x swarm.Task) {
 	}
 	if status := x.Status.ContainerStatus; status != nil {
 		t.container, t.exit = status.ContainerID, status.ExitCode
+	}
+	t.ports = nil
+	for _, p := range x.Status.PortStatus.Ports {
+		if p.PublishMode == swarm.PortConfigPublishModeHost && p.PublishedPort > 0 {
+			t.ports = append(t.ports, int(p.PublishedPort))
+		}
 	}
 	for _, a := range x.NetworksAttachments {
 		if a.Network.ID == c.network && len(a.Addresses) > 0 {
