@@ -278,7 +278,7 @@ func (e explainer) steps(w *Window, t twin, found []finding) []change {
 	if think := t.told[settings.Worker].Think; w.Config.ThinkS >= .001 {
 		half := nanos(w.Config.ThinkS / 2)
 		all = append(all, change{cause: CauseLoop, set: map[string]any{"think": half.String()},
-			text: fmt.Sprintf("Halve the think time (%s → %s)", milliseconds(w.Config.ThinkS), milliseconds(half.Seconds())),
+			text: fmt.Sprintf("Halve the think time (%s → %s)", setting(w.Config.ThinkS), setting(half.Seconds())),
 			make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Think = think - half }) }})
 	}
 	for _, name := range []string{settings.RNG, settings.Hasher} {
@@ -314,7 +314,7 @@ func (e explainer) steps(w *Window, t twin, found []finding) []change {
 				t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = min(s.Backoff, 100*time.Millisecond) })
 			}})
 			half := nanos(w.Config.BackoffS / 2)
-			all = append(all, change{cause: CauseBackoff, set: map[string]any{"worker.COIN_BACKOFF": half.String()}, text: fmt.Sprintf("Halve the back-off (COIN_BACKOFF, %s → %s)", seconds(w.Config.BackoffS), seconds(half.Seconds())),
+			all = append(all, change{cause: CauseBackoff, set: map[string]any{"worker.COIN_BACKOFF": half.String()}, text: fmt.Sprintf("Halve the back-off (COIN_BACKOFF, %s → %s)", setting(w.Config.BackoffS), setting(half.Seconds())),
 				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = half }) }})
 		case CauseQueueLimit:
 			for _, name := range []string{settings.RNG, settings.Hasher} {

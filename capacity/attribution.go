@@ -200,17 +200,17 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 		}
 		f.evidence = append(f.evidence, text)
 		if c.queue > .001 {
-			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, %s of it", milliseconds3(c.queue), percent(c.queue/d.total)))
+			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, %s of it", FormatSeconds(c.queue), percent(c.queue/d.total)))
 		}
 		if u != nil && u.ForeignBusy > .005*float64(max(1, u.Slots)) {
 			f.evidence = append(f.evidence, fmt.Sprintf("requests of others occupy %s of its %s", significant(u.ForeignBusy), count(u.Slots, "slot")))
 		}
 		if in := intake(w.Config.told[string(cause)]); u != nil && in > .001 {
-			f.evidence = append(f.evidence, fmt.Sprintf("it takes requests in one after the other, %s each, and begins none meanwhile", milliseconds3(in)))
+			f.evidence = append(f.evidence, fmt.Sprintf("it takes requests in one after the other, %s each, and begins none meanwhile", FormatSeconds(in)))
 		}
 	case CauseRedis:
-		f.evidence = []string{fmt.Sprintf("a worker spends %s of each loop in Redis, %s of it", milliseconds3(d.redis), percent(d.redis/d.total)),
-			fmt.Sprintf("without it the loop would be %s", milliseconds3(d.total-d.redis))}
+		f.evidence = []string{fmt.Sprintf("a worker spends %s of each loop in Redis, %s of it", FormatSeconds(d.redis), percent(d.redis/d.total)),
+			fmt.Sprintf("without it the loop would be %s", FormatSeconds(d.total-d.redis))}
 		f.try = "Look at Redis and the way to it: INCRBY and HSET take microseconds there. Flushing less often hides it only."
 	case CauseBalancing:
 		for _, name := range []string{settings.RNG, settings.Hasher} {
@@ -219,7 +219,7 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 				continue
 			}
 			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for %s in each loop although it is busy only %s of the time: a queue at one replica while another is free",
-				milliseconds3(c.queue), name, percent(*u.Utilisation)))
+				FormatSeconds(c.queue), name, percent(*u.Utilisation)))
 			if w.Bounds != nil {
 				f.evidence = append(f.evidence, fmt.Sprintf("%s balancing reaches %s of the bound of %s", w.Config.balances[name], percent(w.HashRate.Value/w.Bounds.UpperPerS), perSecond(w.Bounds.UpperPerS)))
 			}
@@ -237,10 +237,10 @@ func (e explainer) loopEvidence(w *Window, d decomposition) string {
 	}
 	u, name := busiest(w.Services)
 	b := *w.Bounds
-	s := fmt.Sprintf("the busiest server, %s, is busy %s of the time; %s of %s each make at most %s", name, percent(u), count(b.Workers, "loop"), milliseconds3(b.LoopS), perSecond(b.WorkerPerS))
+	s := fmt.Sprintf("the busiest server, %s, is busy %s of the time; %s of %s each make at most %s", name, percent(u), count(b.Workers, "loop"), FormatSeconds(b.LoopS), perSecond(b.WorkerPerS))
 	queued := d.calls[settings.RNG].queue + d.calls[settings.Hasher].queue
 	if queued > worthTelling*d.total {
-		s += fmt.Sprintf("; %s of each loop is spent in queues", milliseconds3(queued))
+		s += fmt.Sprintf("; %s of each loop is spent in queues", FormatSeconds(queued))
 	}
 	return s
 }
@@ -264,24 +264,24 @@ func (e explainer) also(w *Window, d decomposition, k *Bottleneck, found []findi
 	}
 	for _, name := range []string{settings.RNG, settings.Hasher} {
 		if c := d.calls[name]; c.queue > mostWait*d.total && !k.Limits(name) && !(k.Limits(string(CauseBalancing)) && atRandom(w.Config.balances[name])) {
-			all = append(all, fmt.Sprintf("%s: a worker waits %s for it in each loop, %s of it", name, milliseconds3(c.queue), percent(c.queue/d.total)))
+			all = append(all, fmt.Sprintf("%s: a worker waits %s for it in each loop, %s of it", name, FormatSeconds(c.queue), percent(c.queue/d.total)))
 		}
 		if in := intake(w.Config.told[name]); d.total > 0 && in > worthTelling*d.total && !k.Limits(name) {
-			all = append(all, fmt.Sprintf("intake: %s takes requests in one after the other, %s each", name, milliseconds3(in)))
+			all = append(all, fmt.Sprintf("intake: %s takes requests in one after the other, %s each", name, FormatSeconds(in)))
 		}
 		if u := w.Service(name); u != nil && u.Slots > 0 && u.ForeignBusy > worthTelling*float64(u.Slots) && !k.Limits(name) {
 			all = append(all, fmt.Sprintf("others: their requests occupy %s of the %s of %s", significant(u.ForeignBusy), count(u.Slots, "slot"), name))
 		}
 	}
 	if d.redis > worthTelling*d.total && !k.Limits(string(CauseRedis)) {
-		all = append(all, fmt.Sprintf("redis: a worker spends %s of each loop there, %s of it", milliseconds3(d.redis), percent(d.redis/d.total)))
+		all = append(all, fmt.Sprintf("redis: a worker spends %s of each loop there, %s of it", FormatSeconds(d.redis), percent(d.redis/d.total)))
 	}
 	ways := 0.0
 	for _, c := range d.calls {
 		ways += c.network
 	}
 	if ways > worthTelling*d.total {
-		all = append(all, fmt.Sprintf("network: connections and transfers take %s of each loop, %s of it", milliseconds3(ways), percent(ways/d.total)))
+		all = append(all, fmt.Sprintf("network: connections and transfers take %s of each loop, %s of it", FormatSeconds(ways), percent(ways/d.total)))
 	}
 	if p.withoutProbe != nil {
 		all = append(all, fmt.Sprintf("probe: its requests cost the hash rate %s; without them it would be %s [%s, %s]", percent1(p.probeCost), perSecond(p.withoutProbe.PerS),
@@ -388,8 +388,6 @@ func significant(v float64) string {
 		return fmt.Sprintf("%.0f", v)
 	}
 }
-
-func milliseconds3(s float64) string { return significant(s*1000) + " ms" }
 
 func times(n float64) string {
 	if n == 1 {

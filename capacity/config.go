@@ -44,7 +44,7 @@ func (c Config) String() string {
 	if h := c.Replicas[settings.Hasher]; h > 1 {
 		s += fmt.Sprintf(", %d hashers", h)
 	}
-	s += ", think " + milliseconds(c.ThinkS)
+	s += ", think " + setting(c.ThinkS)
 	if c.Balance != "" && c.Balance != "round-robin" {
 		s += ", " + c.Balance
 	}
@@ -67,8 +67,12 @@ func count(n int, word string) string {
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
-func milliseconds(s float64) string {
-	return strconv.FormatFloat(math.Round(s*1e4)/10, 'f', -1, 64) + " ms"
+// setting is a length of time that was set, exactly.
+func setting(s float64) string {
+	if s < 1 {
+		return strconv.FormatFloat(math.Round(s*1e4)/10, 'f', -1, 64) + " ms"
+	}
+	return strconv.FormatFloat(math.Round(s*1e3)/1e3, 'f', -1, 64) + " s"
 }
 
 // configLog holds what was in force from each instant on.

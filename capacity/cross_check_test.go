@@ -15,8 +15,8 @@ func TestCrossCheckSaysWhy(t *testing.T) {
 	}
 	for want, pair := range map[string][2]LoadResult{
 		"They agree": {load("", 0.011, 0.01, 0.001), load("vegeta", 0, 0.01, 0)},
-		"requests waited for a connection, up to 1.9 s": {load("", 1.95, 0.01, 1.9), load("vegeta", 0, 0.01, 0)},
-		"They differ in what the server took":           {load("", 0.5, 0.5, 0.001), load("vegeta", 0, 0.01, 0)},
+		"requests waited for a connection, up to 1.90 s": {load("", 1.95, 0.01, 1.9), load("vegeta", 0, 0.01, 0)},
+		"They differ in what the server took":            {load("", 0.5, 0.5, 0.001), load("vegeta", 0, 0.01, 0)},
 	} {
 		all := pair[:]
 		crossCheck(all)

@@ -179,7 +179,7 @@ func (e explainer) load(l *LoadResult) Explained {
 		x.Limit = CauseGenerator
 		x.Evidence = append(x.Evidence, fmt.Sprintf("the generator used %s of all processors", percent(l.CPUS/(l.LengthS*cpus))))
 		if l.Lag != nil {
-			x.Evidence = append(x.Evidence, fmt.Sprintf("it sent its requests up to %s late (p99)", milliseconds3(l.Lag.P99S)))
+			x.Evidence = append(x.Evidence, fmt.Sprintf("it sent its requests up to %s late (p99)", FormatSeconds(l.Lag.P99S)))
 		}
 		if seen {
 			x.Evidence = append(x.Evidence, fmt.Sprintf("%s was busy %s of the time", l.Service, busiest))
@@ -197,7 +197,7 @@ func (e explainer) load(l *LoadResult) Explained {
 		x.Limit = Cause(l.Service)
 		x.Evidence = []string{fmt.Sprintf("%s is busy %s of the time", l.Service, busiest)}
 		if u.QueueS != nil && *u.QueueS > .001 {
-			x.Evidence = append(x.Evidence, fmt.Sprintf("a request waits %s in its queue", milliseconds3(*u.QueueS)))
+			x.Evidence = append(x.Evidence, fmt.Sprintf("a request waits %s in its queue", FormatSeconds(*u.QueueS)))
 		}
 		x.Try = fmt.Sprintf("Scale %s.", l.Service)
 	default:

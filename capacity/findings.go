@@ -22,7 +22,7 @@ func (e explainer) hostCPU(w *Window) *finding {
 		for _, s := range w.Loop.Stages {
 			if late := s.PerLoopS - w.Config.ThinkS; s.Name == "think" && late > .002 {
 				f.evidence = append(f.evidence, fmt.Sprintf("a worker's think time of %s took %s: it was ready and had to wait for a processor",
-					milliseconds(w.Config.ThinkS), milliseconds3(s.PerLoopS)))
+					setting(w.Config.ThinkS), FormatSeconds(s.PerLoopS)))
 			}
 		}
 	}
@@ -69,7 +69,7 @@ func (e explainer) backoff(w *Window) *finding {
 	}
 	f := &finding{cause: CauseBackoff, evidence: []string{fmt.Sprintf("the workers were silent after errors for %s of their time: %.0f of %.0f worker-seconds", percent(silent), w.SilentS, w.workerS)}}
 	if w.Backoffs > 0 {
-		f.evidence = append(f.evidence, fmt.Sprintf("%s a worker went silent for %s", times(w.Backoffs), seconds(w.Config.BackoffS)))
+		f.evidence = append(f.evidence, fmt.Sprintf("%s a worker went silent for %s", times(w.Backoffs), setting(w.Config.BackoffS)))
 	} else {
 		f.evidence = append(f.evidence, "what made them silent happened before the window began")
 	}
@@ -83,15 +83,8 @@ func (e explainer) backoff(w *Window) *finding {
 		f.task = task
 		f.evidence = append(f.evidence, text)
 	}
-	f.try = fmt.Sprintf("Shorten the back-off (COIN_BACKOFF, now %s), or take a dead replica out of rotation sooner: the outage itself is the smaller part.", seconds(w.Config.BackoffS))
+	f.try = fmt.Sprintf("Shorten the back-off (COIN_BACKOFF, now %s), or take a dead replica out of rotation sooner: the outage itself is the smaller part.", setting(w.Config.BackoffS))
 	return f
-}
-
-func seconds(s float64) string {
-	if s < 1 {
-		return milliseconds(s)
-	}
-	return fmt.Sprintf("%.3g s", s)
 }
 
 func classes(by map[string]float64) string {
@@ -170,7 +163,7 @@ func (e explainer) queueLimit(w *Window) *finding {
 		f.evidence = append(f.evidence, fmt.Sprintf("the queue of %s was full (%.0f of %d) in %s of the readings", u.Service, longest, limit, percent(full)))
 		if outside {
 			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, and only %s of that in the queue: its connections are turned away and tried again after 1, 2, 4 s",
-				milliseconds3(*u.WaitS), milliseconds3(*u.QueueS)))
+				FormatSeconds(*u.WaitS), FormatSeconds(*u.QueueS)))
 		}
 		if u.Utilisation != nil {
 			f.evidence = append(f.evidence, fmt.Sprintf("%s is busy %s of the time", u.Service, percent(*u.Utilisation)))
@@ -296,7 +289,7 @@ func (e explainer) replica(w *Window) *finding {
 			typical := others[len(others)/2]
 			switch {
 			case typical > 0 && r.service > 1.1*typical && differs(r.service, typical, r.requests, told):
-				sick = &finding{task: r.task, evidence: []string{fmt.Sprintf("%s takes %s for a request, the others %s", r.task, milliseconds3(r.service), milliseconds3(typical))}}
+				sick = &finding{task: r.task, evidence: []string{fmt.Sprintf("%s takes %s for a request, the others %s", r.task, FormatSeconds(r.service), FormatSeconds(typical))}}
 			case r.bad > mostErrors*r.requests && bad <= .2*mostErrors*asked:
 				sick = &finding{task: r.task, evidence: []string{fmt.Sprintf("%s answered %s of its requests with an error, the others %s", r.task, percent(r.bad/r.requests), percent(bad/max(1, asked)))}}
 			}
@@ -366,14 +359,14 @@ func (e explainer) slowWay(w *Window, u ServiceUse, replicas []replicaUse) *find
 			}
 		}
 		if met && others > 0 && way > most+max(slow, 4*errors[r.task]) && way > .5*(way+r.queue) {
-			return &finding{task: r.task, evidence: []string{fmt.Sprintf("a visitor's way to %s and back takes %s beside its queue, to the others at most %s", r.task, milliseconds3(way), milliseconds3(max(0, most)))}}
+			return &finding{task: r.task, evidence: []string{fmt.Sprintf("a visitor's way to %s and back takes %s beside its queue, to the others at most %s", r.task, FormatSeconds(way), FormatSeconds(max(0, most)))}}
 		}
 	}
 	d := w.decompose()
 	for name, c := range d.calls {
 		if name == u.Service && c.network > d.network+.01 && c.network > 3*d.network && c.network > mostWait*d.total {
 			task, _ := e.trouble(w)
-			return &finding{task: task, evidence: []string{fmt.Sprintf("the way to %s and back takes a worker %s in the mean, that to the other service %s", name, milliseconds3(c.network), milliseconds3(d.network))}}
+			return &finding{task: task, evidence: []string{fmt.Sprintf("the way to %s and back takes a worker %s in the mean, that to the other service %s", name, FormatSeconds(c.network), FormatSeconds(d.network))}}
 		}
 	}
 	return nil

@@ -36,7 +36,7 @@ func (r *LoadResult) late(percentile float64) (seconds float64, why string) {
 	if seconds <= limit {
 		return 0, ""
 	}
-	return seconds, fmt.Sprintf("the generator itself sent up to %s late %s, which is part of it", milliseconds3(seconds), what)
+	return seconds, fmt.Sprintf("the generator itself sent up to %s late %s, which is part of it", FormatSeconds(seconds), what)
 }
 
 // sooner counts the failures whose answer was waited for no longer than the generator was late and an answer takes: it may have come, and not

@@ -124,12 +124,16 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 	if l.Closed && r.OK > 0 {
 		r.MeanTurnS = float64(l.Clients) * r.LengthS / float64(r.OK)
 	}
-	r.OverTime, r.Quantiles, r.Histogram = overTime(l), quantiles(total.Response), bins(total.Response)
+	times := total.Response
+	if l.ServiceOnly {
+		times = total.Service
+	}
+	r.OverTime, r.Quantiles, r.Histogram = overTime(l), quantiles(times), bins(times)
 	if l.ServiceOnly { // samples have an instant at which they were due, but it is the one at which they were sent
 		r.Response, r.Lag, r.Late, r.Sorted = nil, nil, nil, nil
 		if t := r.ServiceTime; t != nil {
 			r.Warnings = append(r.Warnings, fmt.Sprintf("what is known is the service time: mean %s, p50 %s, p90 %s, p99 %s, max %s",
-				seconds(t.MeanS), seconds(t.P50S), seconds(t.P90S), seconds(t.P99S), seconds(t.MaxS)))
+				FormatSeconds(t.MeanS), FormatSeconds(t.P50S), FormatSeconds(t.P90S), FormatSeconds(t.P99S), FormatSeconds(t.MaxS)))
 		}
 	}
 	return r

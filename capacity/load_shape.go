@@ -2,13 +2,15 @@ package capacity
 
 import (
 	"math"
+	"slices"
 
 	hdr "github.com/HdrHistogram/hdrhistogram-go"
 
 	"coinbench/history"
 )
 
-// LoadPoint is a stretch of a load: what was answered and how long that took. Times are response times of OK requests, in seconds.
+// LoadPoint is a stretch of a load: what was answered and how long that took. Times are response times of OK requests (service
+// times where only they are known), in seconds.
 type LoadPoint struct {
 	AtS        float64 `json:"at_s"` // its middle, since the start of the run
 	LengthS    float64 `json:"length_s"`
@@ -40,19 +42,20 @@ const (
 
 // overTime merges a load's intervals into at most maxLoadPoints stretches of the same length.
 func overTime(l history.Load) (points []LoadPoint) {
-	if len(l.Intervals) == 0 {
-		return nil
-	}
-	each := (len(l.Intervals) + maxLoadPoints - 1) / maxLoadPoints
-	for from := 0; from < len(l.Intervals); from += each {
+	seconds := bySecond(l.Intervals)
+	each := max(1, (len(seconds)+maxLoadPoints-1)/maxLoadPoints)
+	for stretch := range slices.Chunk(seconds, each) {
 		var sum history.Interval
-		end := l.Intervals[from].At
-		for _, i := range l.Intervals[from:min(from+each, len(l.Intervals))] {
-			i.Response, _ = i.Times()
-			sum.Merge(i)
-			end = max(end, i.At+i.Length)
+		for _, second := range stretch {
+			for _, i := range second {
+				i.Response, _ = i.Times()
+				if l.ServiceOnly {
+					i.Response = i.ServiceTimes()
+				}
+				sum.Merge(i)
+			}
 		}
-		length := (end - sum.At).Seconds()
+		length := sum.Length.Seconds()
 		if length <= 0 {
 			continue
 		}
@@ -67,6 +70,16 @@ func overTime(l history.Load) (points []LoadPoint) {
 		points = points[:n-1]
 	}
 	return points
+}
+
+// bySecond gathers the intervals of each second, of which there are several where something happened to the service.
+func bySecond(all []history.Interval) (seconds [][]history.Interval) {
+	for from, to := 0, 0; from < len(all); from = to {
+		for to = from; to < len(all) && all[to].At == all[from].At; to++ {
+		}
+		seconds = append(seconds, all[from:to])
+	}
+	return seconds
 }
 
 func inSeconds(ns int64) float64 { return float64(ns) / 1e9 }
@@ -95,6 +108,9 @@ func bins(h *history.Histogram) (all []HistogramBin) {
 	}
 	low, high := inSeconds(h.Min()), inSeconds(h.Max())
 	low, high = max(low, 1e-9), max(high*1.0001, low+1e-6)
+	if high/low < 1.05 { // what is alike is one column, not forty of which each is less than an instrument tells apart
+		low, high = low/1.25, high*1.25
+	}
 	edge := func(i int) float64 { return low + (high-low)*float64(i)/histogramBins }
 	index := func(v float64) float64 { return (v - low) / (high - low) * histogramBins }
 	if high/low > 20 {

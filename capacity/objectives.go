@@ -882,7 +882,7 @@ func (o Objective) undecided(m metric, e *Estimate) string {
 
 func (o Objective) format(m metric, x float64) string {
 	if m.unit == "s" {
-		return milliseconds3(x)
+		return FormatSeconds(x)
 	}
 	if x == math.Trunc(x) && math.Abs(x) < 1e6 {
 		return strconv.FormatFloat(x, 'f', 0, 64)

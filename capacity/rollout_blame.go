@@ -246,7 +246,7 @@ func (g *FailureGroup) words(nobody bool) string {
 		text += " (no replica was in rotation)"
 	}
 	if g.Event != "" {
-		from, to := milliseconds3(g.FromS), milliseconds3(g.ToS)
+		from, to := FormatSeconds(g.FromS), FormatSeconds(g.ToS)
 		if g.ToS >= 10 {
 			from, to = significant(g.FromS)+" s", significant(g.ToS)+" s"
 		}

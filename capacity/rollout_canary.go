@@ -535,7 +535,7 @@ func (t *CanaryTest) words(name string) string {
 	if t.Canary == 0 {
 		return name + " unknown"
 	}
-	return fmt.Sprintf("%s %s against %s (p = %.2g)", name, milliseconds3(t.Canary), milliseconds3(t.Others), t.P)
+	return fmt.Sprintf("%s %s against %s (p = %.2g)", name, FormatSeconds(t.Canary), FormatSeconds(t.Others), t.P)
 }
 
 func sharePercent(x float64) string { return fmt.Sprintf("%.3g %%", 100*x) }

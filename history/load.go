@@ -93,6 +93,7 @@ type Interval struct {
 	Parts    []Part           // what is known of single replicas and versions, by replica and version
 
 	response, givenUp string // of an interval of Load.Intervals: encoded
+	service           string // of one whose response times are not known
 }
 
 // Part is what became of the requests of an Interval that one replica of one version is known to have had: by its answer, or

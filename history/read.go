@@ -68,6 +68,15 @@ func (i Interval) Times() (response, givenUp *Histogram) {
 	return response, givenUp
 }
 
+// ServiceTimes are an interval's service times where its response times are not known.
+func (i Interval) ServiceTimes() *Histogram {
+	if i.service == "" {
+		return i.Service
+	}
+	h, _ := decodeHistogram(i.service)
+	return h
+}
+
 // Due is how many requests ended.
 func (l *Load) Due() (n int64) {
 	for _, i := range l.Intervals {
@@ -188,6 +197,9 @@ func (r *Run) intervals(l *Load, name string) {
 		i.Served = nil // those of single intervals stay
 		l.total.Merge(i)
 		i.Served, i.response, i.givenUp, i.Replicas, i.Versions = served, j.Response, j.GivenUp, nil, nil
+		if j.Response == "" {
+			i.service = j.Service
+		}
 		for n := range i.Parts {
 			i.Parts[n].Replica, i.Parts[n].Version = names.text(i.Parts[n].Replica), names.text(i.Parts[n].Version)
 		}

@@ -25,7 +25,7 @@ func TestExplainText(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"saturated  10 workers, 1 rng", "limit: rng\n", "limit: the workers' own loop\n", "because rng is busy 100 %", "next    the workers' own loop, after rng 1 → 4: at most 33", "Try: Scale rng 1 → 4: 33", "change that was played", "loop    ", "headroom", "limit: none\n"} {
+	for _, want := range []string{"saturated  10 workers, 1 rng", "limit: rng\n", "limit: the workers' own loop\n", "because rng is busy 100 %", "next    the workers' own loop, after rng 1 → 4: at most 33", "Try: Scale rng 1 → 4: 33", "change, simulated", "loop    ", "headroom", "limit: none\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}

@@ -77,7 +77,23 @@ func footnote(p capacity.PublishedValue) string {
 	return s
 }
 
-// loadCells are a load's numbers in the order of the tables.
+// loadTable are the loads' numbers; the waves where there are any.
+func loadTable(a *capacity.Analysis) [][]string {
+	rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
+	waves := false
+	for _, l := range a.Told() {
+		rows = append(rows, loadCells(l))
+		waves = waves || len(l.Waves) > 0
+	}
+	if !waves {
+		for i, r := range rows {
+			rows[i] = r[:len(r)-1]
+		}
+	}
+	return rows
+}
+
+// loadCells are a load's numbers in the order of loadTable.
 func loadCells(l capacity.LoadResult) []string {
 	cells := []string{l.Name, l.Method + " " + l.Service + path(l.URL), clients(l), strconv.FormatInt(l.Requests, 10), strconv.FormatInt(l.Failed, 10), figures(l.PerS)}
 	if r := l.Response; r != nil {
@@ -85,15 +101,15 @@ func loadCells(l capacity.LoadResult) []string {
 	} else {
 		cells = append(cells, "–", "–", "–", "–", "–")
 	}
-	return append(cells, ms(l.MaxGapS), waveSizes(l.Waves))
+	return append(cells, capacity.FormatSeconds(l.MaxGapS), waveSizes(l.Waves))
 }
 
 // atLeast is a percentile of a distribution (100: also its mean) with a word when no more is known than that it is not shorter.
 func atLeast(l *capacity.Latency, percentile, seconds float64) string {
 	if l.AtLeast(percentile) {
-		return "≥ " + ms(seconds)
+		return "≥ " + capacity.FormatSeconds(seconds)
 	}
-	return ms(seconds)
+	return capacity.FormatSeconds(seconds)
 }
 
 func clients(l capacity.LoadResult) string {

@@ -221,7 +221,7 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 			s.xy = append(s.xy, xy{x: own, y: saturation, text: fmt.Sprintf("knee of %d rng: %s workers, %s hashes/s", replicas[r], figures(own), figures(saturation))},
 				xy{x: c.x.max, y: saturation, text: fmt.Sprintf("%s allows %s hashes/s", service, figures(saturation))})
 		} else {
-			s.xy = append(s.xy, xy{x: c.x.max, y: c.x.max / b.LoopS, text: "N/D: workers over the shortest loop, " + ms(b.LoopS)})
+			s.xy = append(s.xy, xy{x: c.x.max, y: c.x.max / b.LoopS, text: "N/D: workers over the shortest loop, " + capacity.FormatSeconds(b.LoopS)})
 		}
 		c.series = append(c.series, s)
 	}
@@ -277,12 +277,12 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		}
 	}
 	sat, service := base.Saturation()
-	c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s", ms(base.LoopS))
+	c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s", capacity.FormatSeconds(base.LoopS))
 	if service != "" {
 		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s workers reach", rngs, service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
 		if rngs == 1 {
 			c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s, and one %s allows %s hashes/s, which %s workers reach",
-				ms(base.LoopS), service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
+				capacity.FormatSeconds(base.LoopS), service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
 		}
 	}
 	c.desc += "."
@@ -398,7 +398,7 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 			}
 			x := float64(slices.Index(levels, l.Clients)) + (float64(i)-float64(len(services)-1)/2)*.16
 			r := l.Response
-			text := fmt.Sprintf("%s: %d requests, min %s, p50 %s, p90 %s, p99 %s, max %s", l.Name, r.Count, ms(r.MinS), atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S),
+			text := fmt.Sprintf("%s: %d requests, min %s, p50 %s, p90 %s, p99 %s, max %s", l.Name, r.Count, capacity.FormatSeconds(r.MinS), atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S),
 				atLeast(r, 99, r.P99S), atLeast(r, 100, r.MaxS))
 			bars.xy = append(bars.xy, xy{x: x, y: r.MinS * 1000, y2: r.MaxS * 1000, text: text})
 			p50.xy = append(p50.xy, xy{x: x, y: r.P50S * 1000, text: text})
@@ -419,10 +419,18 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 
 // shareChart is the share of a load's requests that were answered by a time: waves are steps in it.
 func shareChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{title: "Answers over time, from the first request of a load", x: axis{label: "time since the load's first request (ms)"}, y: axis{label: "requests answered", min: 0},
+	c := chart{title: "Answers over time, from the first request of a load", y: axis{label: "requests answered", min: 0},
 		desc: "Clients that begin together are answered in waves as large as the pool that serves them: a serial server gives one at a time, hasher twenty."}
+	longest := 0.0
+	for _, l := range a.Loads {
+		if n := len(l.Waves); n > 1 {
+			longest = max(longest, l.Waves[n-1].LastS)
+		}
+	}
+	u := scaleFor(longest)
+	c.x.label = "time since the load's first request (" + u.unit + ")"
 	color := 0
-	c.table = [][]string{{"load ", "wave", "answers", "from (ms)", "to (ms)"}}
+	c.table = [][]string{{"load ", "wave", "answers", "from", "to"}}
 	for _, l := range a.Loads {
 		if len(l.Waves) < 2 || color > 3 {
 			continue
@@ -434,11 +442,11 @@ func shareChart(a *capacity.Analysis) (chart, bool) {
 		for i, w := range l.Waves {
 			done += w.Size
 			// A wave is drawn as the slope that it is.
-			s.xy = append(s.xy, xy{x: w.AtS * 1000, y: float64(done), text: fmt.Sprintf("%s: wave %d of %d answers at %s", l.Name, i+1, w.Size, ms(w.AtS))})
-			c.x.max = max(c.x.max, w.LastS*1000)
-			c.table = append(c.table, []string{l.Name, strconv.Itoa(i + 1), strconv.Itoa(w.Size), figures(w.AtS * 1000), figures(w.LastS * 1000)})
+			s.xy = append(s.xy, xy{x: w.AtS * u.perS, y: float64(done), text: fmt.Sprintf("%s: wave %d of %d answers at %s", l.Name, i+1, w.Size, capacity.FormatSeconds(w.AtS))})
+			c.x.max = max(c.x.max, w.LastS*u.perS)
+			c.table = append(c.table, []string{l.Name, strconv.Itoa(i + 1), strconv.Itoa(w.Size), capacity.FormatSeconds(w.AtS), capacity.FormatSeconds(w.LastS)})
 		}
-		s.xy = append(s.xy, xy{x: l.Waves[len(l.Waves)-1].LastS * 1000, y: float64(done)})
+		s.xy = append(s.xy, xy{x: l.Waves[len(l.Waves)-1].LastS * u.perS, y: float64(done)})
 		c.y.max = max(c.y.max, float64(done)*1.1)
 		c.series = append(c.series, s)
 	}

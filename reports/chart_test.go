@@ -389,7 +389,7 @@ func TestHeatmapMarksThePlan(t *testing.T) {
 func TestDurations(t *testing.T) {
 	for s, want := range map[float64]string{0: "0 ms", .00022: "0.22 ms", .1: "100 ms", .9996: "1.00 s", 1.5: "1.50 s", 12.34: "12.3 s", 119.4: "119 s", 165.08: "2 min 45 s", 180: "3 min",
 		3599: "59 min 59 s", 7200: "2 h", 7500: "2 h 5 min", -.1: "-100 ms"} {
-		if got := duration(s); got != want {
+		if got := capacity.FormatSeconds(s); got != want {
 			t.Errorf("%v s: %q, want %q", s, got, want)
 		}
 	}

@@ -68,8 +68,12 @@ func fold(line string, width int) string {
 }
 
 // displayed is the number of columns that a text with colours takes.
-func displayed(s string) int {
-	n, escape := 0, false
+func displayed(s string) int { return runes(withoutColors(s)) }
+
+// withoutColors is a text without the sequences that colour it.
+func withoutColors(s string) string {
+	var b strings.Builder
+	escape := false
 	for _, r := range s {
 		switch {
 		case r == '\x1b':
@@ -77,10 +81,10 @@ func displayed(s string) int {
 		case escape:
 			escape = r != 'm'
 		default:
-			n++
+			b.WriteRune(r)
 		}
 	}
-	return n
+	return b.String()
 }
 
 // columns lays rows out as a table; the first row is the header. A column whose name ends in a space is set left, others right.

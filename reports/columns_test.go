@@ -36,22 +36,6 @@ func TestTextFitsTheTerminal(t *testing.T) {
 	}
 }
 
-func withoutColors(s string) string {
-	var b strings.Builder
-	escape := false
-	for _, r := range s {
-		switch {
-		case r == '\x1b':
-			escape = true
-		case escape:
-			escape = r != 'm'
-		default:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
-}
-
 func TestColumnsFoldWordsAndSplit(t *testing.T) {
 	got := columnsIn([][]string{{"name ", "reason ", "a", "b"}, {"x", "because it was not as it should have been at all", "12345", "67890"}}, "  ", 44)
 	if want := "  name  reason                       a      b\n"; strings.Count(got, "\n") < 3 || !strings.Contains(got, "12345  67890") {

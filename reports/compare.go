@@ -412,7 +412,7 @@ func (c Comparison) html() string {
 		for _, s := range p.legend() {
 			b.WriteString("<li>" + legendKey(s) + esc(s.name) + "</li>")
 		}
-		b.WriteString("</ul>" + svg(p, wide()) + svg(p, narrow()) + `<p class="tip" aria-live="polite"></p></figure></section>`)
+		b.WriteString("</ul>" + p.onPage() + `<p class="tip" aria-live="polite"></p></figure></section>`)
 	}
 	b.WriteString("<section><h2>Side by side</h2>" + htmlTable(c.rows(), func(i int) string {
 		if i > 0 && c.Rows[i-1].Differs {

@@ -39,7 +39,7 @@ const (
 	end
 )
 
-// size is a form of a chart: one for wide windows and paper, one for telephones, one for a file of its own.
+// size is a form of a chart: one for wide windows, one for telephones, one for paper, one for a file of its own.
 type size struct {
 	class                    string
 	width, height            float64
@@ -55,6 +55,13 @@ func wide() size {
 func narrow() size {
 	return size{class: "narrow", width: 380, height: 330, left: 40, right: 10, top: 28, bottom: 44, ticks: 5}
 }
+
+func paper() size {
+	return size{class: "paper", width: 800, height: 236, left: 46, right: 14, top: 26, bottom: 44, ticks: 8}
+}
+
+// onPage draws the chart in each size of a page, whose style sheet shows the one that fits.
+func (c chart) onPage() string { return svg(c, wide()) + svg(c, narrow()) + svg(c, paper()) }
 
 func alone() size {
 	return size{class: "alone", width: 1000, height: 460, left: 64, right: 24, top: 30, bottom: 50, ticks: 9, alone: true}

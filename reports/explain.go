@@ -66,8 +66,8 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 			if s.Slots == 0 {
 				slots = "no limit"
 			}
-			rows = append(rows, []string{s.Service, whole(float64(s.Replicas)), slots, interval(s.DemandS, ms), interval(s.Utilisation, percent),
-				interval(s.QueueS, ms), interval(s.Headroom, percent)})
+			rows = append(rows, []string{s.Service, whole(float64(s.Replicas)), slots, interval(s.DemandS, capacity.FormatSeconds), interval(s.Utilisation, percent),
+				interval(s.QueueS, capacity.FormatSeconds), interval(s.Headroom, percent)})
 		}
 		if len(rows) > 1 {
 			t.table(rows, "    ")
@@ -79,7 +79,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 
 // adviceRows are the changes that were played, as a table.
 func adviceRows(advice []capacity.Advice) [][]string {
-	rows := [][]string{{"change that was played ", "hashes/s", "95 % of runs", "gain"}}
+	rows := [][]string{{"change, simulated ", "hashes/s", "95 % of runs", "gain"}}
 	for _, a := range advice {
 		rows = append(rows, []string{a.Text, figures(a.PerS), figures(a.Low) + " to " + figures(a.High), "+" + percent(a.Gain)})
 	}

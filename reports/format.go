@@ -38,27 +38,6 @@ func percent(ratio float64) string {
 	return "0 %" // not -0
 }
 
-// ms is a length of time in the unit that a person would say.
-func ms(s float64) string { return duration(s) }
-
-// duration is a length of time in the unit that a person would say: milliseconds below a second, minutes from two of them on.
-func duration(s float64) string {
-	switch a := math.Abs(s); {
-	case a < 5e-6:
-		return "0 ms"
-	case a < .9995:
-		return figures(s*1000) + " ms"
-	case a < 119.5:
-		return figures(s) + " s"
-	case a < 2*3600-30:
-		whole := math.Round(a)
-		return strings.TrimSuffix(fmt.Sprintf("%.0f min %.0f s", math.Floor(whole/60), math.Mod(whole, 60)), " 0 s")
-	default:
-		minutes := math.Round(a / 60)
-		return strings.TrimSuffix(fmt.Sprintf("%.0f h %.0f min", math.Floor(minutes/60), math.Mod(minutes, 60)), " 0 min")
-	}
-}
-
 // optional writes a number that may be absent.
 func optional(v *float64, format func(float64) string) string {
 	if v == nil {

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"html/template"
@@ -64,6 +65,7 @@ type pageWindow struct {
 	Coins             string
 	Limit, LimitUpper string
 	Verb              string
+	First             string        // the change that promises most, in short
 	Advice            template.HTML // the changes that were played
 	Class             string        // of the style: the first cause of a tie
 	Attained, Bound   string
@@ -92,15 +94,18 @@ func loadTiles(a *capacity.Analysis) (all []tile) {
 			break
 		}
 		t := tile{Name: l.Name + ": " + l.Method + " " + l.URL, Value: figures(l.PerS), Unit: "answered per second", Failed: l.Failed > 0,
-			Sub: fmt.Sprintf("%d requests in %s, %s", l.Requests, duration(l.LengthS), clients(l))}
+			Sub: fmt.Sprintf("%d requests in %s, %s", l.Requests, capacity.FormatSeconds(l.LengthS), clients(l))}
 		switch {
 		case l.Failed > 0 && l.Requests > 0:
 			t.Text = fmt.Sprintf("%d of %d failed (%s)", l.Failed, l.Requests, share(l.Failed, l.Requests))
 		default:
 			t.Text = "none failed"
 		}
-		if r := l.Response; r != nil {
-			t.Text += fmt.Sprintf("; half within %s, 99 %% within %s, all within %s", ms(r.P50S), ms(r.P99S), ms(r.MaxS))
+		if r := cmp.Or(l.Response, l.ServiceTime); r != nil {
+			if l.Response == nil {
+				t.Text += "; service time"
+			}
+			t.Text += fmt.Sprintf("; half within %s, 99 %% within %s, all within %s", capacity.FormatSeconds(r.P50S), capacity.FormatSeconds(r.P99S), capacity.FormatSeconds(r.MaxS))
 		}
 		all = append(all, t)
 	}
@@ -114,7 +119,7 @@ type pageChart struct {
 	Legend          []legendEntry
 	Steps           string
 	Long            bool // its table, which is printed in two columns
-	Wide, Narrow    template.HTML
+	Drawn           template.HTML
 	Table           template.HTML
 }
 
@@ -145,7 +150,7 @@ func newPage(a *capacity.Analysis) page {
 	}
 	p.Comparison, p.Notes = comparisonTable(a)
 	for _, c := range charts(a) {
-		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Wide: template.HTML(svg(c, wide())), Narrow: template.HTML(svg(c, narrow())),
+		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Drawn: template.HTML(c.onPage()),
 			Table: template.HTML(htmlTable(c.table, nil)), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8}
 		for _, s := range c.legend() {
 			pc.Legend = append(pc.Legend, legendEntry{template.HTML(legendKey(s)), s.name})
@@ -160,15 +165,11 @@ func newPage(a *capacity.Analysis) page {
 		p.Events = template.HTML(htmlTable(rows, nil))
 	}
 	if len(a.Loads) > 0 {
-		rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
-		for _, l := range a.Told() {
-			rows = append(rows, loadCells(l))
-		}
 		answers := ""
 		for _, s := range a.Searches {
 			answers += "<p><b>" + template.HTMLEscapeString(s.Answer()) + "</b></p>\n"
 		}
-		p.Loads = template.HTML(answers + htmlTable(rows, nil))
+		p.Loads = template.HTML(answers + htmlTable(loadTable(a), nil))
 	}
 	p.Rollouts = template.HTML(htmlRollouts(a))
 	if a.Reconciliation.Possible {
@@ -192,7 +193,9 @@ func newPage(a *capacity.Analysis) page {
 	slices.Sort(keys)
 	var set []string
 	for _, k := range keys {
-		set = append(set, k+"="+i.Settings[k])
+		if v := i.Settings[k]; v != "" {
+			set = append(set, k+"="+v)
+		}
 	}
 	if len(set) > 0 {
 		p.Facts = append(p.Facts, fact{"Settings", strings.Join(set, ", ")})
@@ -213,6 +216,9 @@ func newPageWindow(w *capacity.Window) pageWindow {
 	limit := windowLimit(w)
 	class, _, _ := strings.Cut(strings.ReplaceAll(k.Limit, " ", "-"), "+")
 	p := pageWindow{W: w, Class: class, Verb: limitVerb(k), Advice: htmlAdvice(k.Advice), Rate: figures(w.HashRate.Value), Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
+	if len(k.Advice) > 0 {
+		p.First = fmt.Sprintf("%s: %s hashes/s predicted", k.Advice[0].Text, figures(k.Advice[0].PerS))
+	}
 	p.Margin = strings.TrimPrefix(estimate(w.HashRate), p.Rate)
 	if w.Errors > 0 && w.HashesLost != nil {
 		p.Lost = missing(w)
@@ -221,13 +227,13 @@ func newPageWindow(w *capacity.Window) pageWindow {
 		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit)), "at most " + figures(n.BoundPerS) + " hashes/s"})
 	}
 	if w.Loop != nil {
-		p.LoopText = fmt.Sprintf("%s from hash to hash", ms(w.Loop.TotalS))
+		p.LoopText = fmt.Sprintf("%s from hash to hash", capacity.FormatSeconds(w.Loop.TotalS))
 		add := func(class, label string, seconds float64) {
 			share := seconds / w.Loop.TotalS
 			if share < .002 {
 				return
 			}
-			s := stage{Class: class, Text: label + " " + ms(seconds), Flex: fmt.Sprintf("%.4f", share)}
+			s := stage{Class: class, Text: label + " " + capacity.FormatSeconds(seconds), Flex: fmt.Sprintf("%.4f", share)}
 			switch {
 			case share > .16:
 				s.Label = s.Text
@@ -298,12 +304,12 @@ func useTable(w *capacity.Window) string {
 			use = bar(*u.Utilisation, note)
 		}
 		fmt.Fprintf(&b, `<tr><td>%s</td><td class="n">%s</td><td>%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td></tr>`,
-			esc(u.Service), slots, use, figures(u.PerS), optional(u.DemandS, ms), optional(u.WaitS, ms), optional(u.BoundPerS, figures), optional(u.Headroom, percent))
+			esc(u.Service), slots, use, figures(u.PerS), optional(u.DemandS, capacity.FormatSeconds), optional(u.WaitS, capacity.FormatSeconds), optional(u.BoundPerS, figures), optional(u.Headroom, percent))
 	}
 	if x := w.Bounds; x != nil && x.WorkerPerS > 0 {
 		share := w.HashRate.Value / x.WorkerPerS
 		fmt.Fprintf(&b, `<tr><td>workers’ own loop</td><td class="n">%d</td><td>%s</td><td class="n">–</td><td class="n">%s</td><td class="n">–</td><td class="n">%s</td><td class="n">%s</td></tr>`,
-			x.Workers, bar(share, ""), ms(x.LoopS), figures(x.WorkerPerS), percent(1-share))
+			x.Workers, bar(share, ""), capacity.FormatSeconds(x.LoopS), figures(x.WorkerPerS), percent(1-share))
 	}
 	b.WriteString("</tbody></table>")
 	return b.String()

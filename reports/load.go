@@ -81,7 +81,7 @@ func generatorCost(l PlayedLoad) string {
 	var s string
 	if !l.Spec.Closed && l.Total.Lag != nil && l.Total.Lag.TotalCount() > 0 {
 		lag := capacity.HistogramLatency(l.Total.Lag, nil)
-		s = ": lag p50 " + ms(lag.P50S) + ", p99 " + ms(lag.P99S)
+		s = ": lag p50 " + capacity.FormatSeconds(lag.P50S) + ", p99 " + capacity.FormatSeconds(lag.P99S)
 	}
 	if n := l.Total.Due; n > 0 && l.End.CPUSeconds > 0 {
 		s += fmt.Sprintf("; %.0f µs of its CPU per request", 1e6*l.End.CPUSeconds/float64(n))
@@ -251,5 +251,5 @@ func short(d time.Duration) string {
 	case d >= time.Second:
 		return d.Round(10 * time.Millisecond).String()
 	}
-	return ms(d.Seconds())
+	return capacity.FormatSeconds(d.Seconds())
 }

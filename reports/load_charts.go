@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
@@ -36,7 +37,7 @@ type scale struct {
 // scaleFor is the unit in which the largest time is a number that people say.
 func scaleFor(seconds float64) scale {
 	switch {
-	case seconds < .001:
+	case seconds < 1e-4:
 		return scale{unit: "µs", perS: 1e6}
 	case seconds < 2:
 		return scale{unit: "ms", perS: 1e3}
@@ -45,22 +46,31 @@ func scaleFor(seconds float64) scale {
 	}
 }
 
+// timed names the times of a load, and says from when to when they are.
+func timed(l capacity.LoadResult) (name, span string) {
+	if l.Response == nil && l.ServiceTime != nil {
+		return "service time", "from sent to done: what its engine knows"
+	}
+	return "response time", "from due to done"
+}
+
 // courseChart is the response time of a load over time, with what was answered and what failed.
 func courseChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{title: "Response time over time", x: axis{label: "time since the start of the run (s)"},
-		desc: "The median, the 99th percentile and the slowest answer of each stretch of the load, from due to done. The strips below are the requests answered per second, and those that failed."}
+	c := chart{x: axis{label: "time since the start of the run (s)"}}
 	all := drawnLoads(a)
 	if len(all) == 0 || len(all[0].OverTime) < 2 {
 		return c, false
 	}
 	l := all[0]
-	c.title += ": " + l.Name
+	times, span := timed(l)
+	c.title = upperFirst(times) + " over time: " + l.Name
+	c.desc = fmt.Sprintf("The median, the 99th percentile and the slowest answer of each stretch of the load, %s. The strips below are the requests answered per second, and those that failed.", span)
 	highest := 0.0
 	for _, p := range l.OverTime {
 		highest = max(highest, p.MaxS)
 	}
 	u := scaleFor(highest)
-	c.y.label = "response time (" + u.unit + ")"
+	c.y.label = times + " (" + u.unit + ")"
 	lines := []series{{name: "slowest", kind: stairs, color: grey}, {name: "p99", kind: stairs, color: orange}, {name: "median", kind: stairs, color: blue}}
 	answered, failed := lane{name: "ok/s"}, lane{name: "failed"}
 	c.table = [][]string{{"from (s)", "to (s)", "ok/s", "failed/s", "median", "p99", "slowest"}}
@@ -69,7 +79,7 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 	for i, p := range l.OverTime {
 		from, to := p.AtS-p.LengthS/2, p.AtS+p.LengthS/2
 		c.x.min, c.x.max = min(c.x.min, from), max(c.x.max, to)
-		text := fmt.Sprintf("%.1f s: %s/s, median %s, p99 %s, slowest %s", p.AtS, figures(p.PerS), ms(p.P50S), ms(p.P99S), ms(p.MaxS))
+		text := fmt.Sprintf("%.1f s: %s/s, median %s, p99 %s, slowest %s", p.AtS, figures(p.PerS), capacity.FormatSeconds(p.P50S), capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS))
 		if p.MaxS > 0 {
 			for k, v := range []float64{p.MaxS, p.P99S, p.P50S} {
 				at := xy{x: from, y: v * u.perS}
@@ -90,7 +100,7 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 		if p.FailedPerS > 0 {
 			failed.parts = append(failed.parts, part{from: from, to: to, text: figures(p.FailedPerS) + "/s failed", color: vermilion})
 		}
-		c.table = append(c.table, []string{fmt.Sprintf("%.1f", from), fmt.Sprintf("%.1f", to), figures(p.PerS), figures(p.FailedPerS), ms(p.P50S), ms(p.P99S), ms(p.MaxS)})
+		c.table = append(c.table, []string{fmt.Sprintf("%.1f", from), fmt.Sprintf("%.1f", to), figures(p.PerS), figures(p.FailedPerS), capacity.FormatSeconds(p.P50S), capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS)})
 	}
 	for i := range lines { // the last value holds to the end
 		if n := len(lines[i].xy); n > 0 {
@@ -108,12 +118,14 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 
 // percentileChart is the response time of each load by percentile, on a scale on which each nine has the same room.
 func percentileChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{title: "Response time by percentile", x: axis{label: "requests answered within the time (%)"},
-		desc: "How long the slowest of 10, 100, 1,000 … requests took, from due to done. Each line ends where its requests are too few to say more."}
+	c := chart{x: axis{label: "requests answered within the time (%)"}}
 	all := drawnLoads(a)
 	if len(all) == 0 {
 		return c, false
 	}
+	times, span := timed(all[0])
+	c.title = upperFirst(times) + " by percentile"
+	c.desc = fmt.Sprintf("How long the slowest of 10, 100, 1,000 … requests took, %s. Each line ends where its requests are too few to say more.", span)
 	nines := func(share float64) float64 { return -math.Log10(1 - share) }
 	highest := 0.0
 	for _, l := range all {
@@ -122,14 +134,17 @@ func percentileChart(a *capacity.Analysis) (chart, bool) {
 		}
 	}
 	u := scaleFor(highest)
-	c.y.label = "response time (" + u.unit + ")"
+	c.y.label = times + " (" + u.unit + ")"
 	c.table = [][]string{{"load ", "answered within", "time"}}
 	for i, l := range all {
 		s := series{name: l.Name, kind: curve, color: distinct(maxDrawnLoads)[i]}
+		if own, _ := timed(l); own != times {
+			s.name += ", " + own
+		}
 		for _, q := range l.Quantiles {
 			share := strconv.FormatFloat(100*q.Share, 'g', 6, 64) + " %"
-			s.xy = append(s.xy, xy{x: nines(q.Share), y: q.S * u.perS, text: fmt.Sprintf("%s: %s of the requests within %s", l.Name, share, ms(q.S))})
-			c.table = append(c.table, []string{l.Name, share, ms(q.S)})
+			s.xy = append(s.xy, xy{x: nines(q.Share), y: q.S * u.perS, text: fmt.Sprintf("%s: %s of the requests within %s", l.Name, share, capacity.FormatSeconds(q.S))})
+			c.table = append(c.table, []string{l.Name, share, capacity.FormatSeconds(q.S)})
 		}
 		c.series = append(c.series, s)
 	}
@@ -146,17 +161,18 @@ func percentileChart(a *capacity.Analysis) (chart, bool) {
 
 // histogramChart is how often each response time of a load occurred.
 func histogramChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{title: "Distribution of response times", y: axis{label: "requests"},
-		desc: "How many requests took how long, from due to done."}
+	c := chart{y: axis{label: "requests"}}
 	all := drawnLoads(a)
 	if len(all) == 0 || len(all[0].Histogram) == 0 {
 		return c, false
 	}
 	l := all[0]
-	c.title += ": " + l.Name
+	times, span := timed(l)
+	c.title = "Distribution of " + times + "s: " + l.Name
+	c.desc = "How many requests took how long, " + span + "."
 	first, last := l.Histogram[0], l.Histogram[len(l.Histogram)-1]
 	u := scaleFor(last.ToS)
-	c.x.label = "response time (" + u.unit + ")"
+	c.x.label = times + " (" + u.unit + ")"
 	at := func(s float64) float64 { return s * u.perS }
 	if ratio := last.ToS / last.FromS; math.Abs(first.ToS/first.FromS-ratio) < .01*ratio && ratio > 1.01 { // bins that grow alike
 		at = func(s float64) float64 { return math.Log10(s * u.perS) }
@@ -176,19 +192,19 @@ func histogramChart(a *capacity.Analysis) (chart, bool) {
 		if b.Count == 0 {
 			continue
 		}
-		s.xy = append(s.xy, xy{x: at(b.FromS), x2: at(b.ToS), y: float64(b.Count), text: fmt.Sprintf("%s to %s: %d requests", ms(b.FromS), ms(b.ToS), b.Count)})
+		s.xy = append(s.xy, xy{x: at(b.FromS), x2: at(b.ToS), y: float64(b.Count), text: fmt.Sprintf("%s to %s: %d requests", capacity.FormatSeconds(b.FromS), capacity.FormatSeconds(b.ToS), b.Count)})
 		c.y.max = max(c.y.max, float64(b.Count))
-		c.table = append(c.table, []string{ms(b.FromS), ms(b.ToS), strconv.FormatInt(b.Count, 10)})
+		c.table = append(c.table, []string{capacity.FormatSeconds(b.FromS), capacity.FormatSeconds(b.ToS), strconv.FormatInt(b.Count, 10)})
 	}
 	c.x.min, c.x.max = at(first.FromS), at(last.ToS)
 	c.y.max *= 1.1
 	c.series = []series{s}
-	if p := l.Response; p != nil {
+	if p := cmp.Or(l.Response, l.ServiceTime); p != nil {
 		for _, m := range []struct {
 			name string
 			s    float64
 		}{{"median", p.P50S}, {"p99", p.P99S}} {
-			c.marks = append(c.marks, mark{at(m.s), m.name + " " + ms(m.s)})
+			c.marks = append(c.marks, mark{at(m.s), m.name + " " + capacity.FormatSeconds(m.s)})
 		}
 	}
 	return c, true

@@ -82,11 +82,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		for _, s := range a.Searches {
 			fmt.Fprintf(&b, "**%s**\n\n", markdownText(s.Answer()))
 		}
-		rows := [][]string{{"load ", "request ", "clients", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
-		for _, l := range a.Told() {
-			rows = append(rows, loadCells(l))
-		}
-		b.WriteString(markdownTable(rows))
+		b.WriteString(markdownTable(loadTable(a)))
 	}
 	b.WriteString(markdownRollouts(a))
 	fmt.Fprintf(&b, "\n### Books\n\n%s\n", markdownText(a.Reconciliation.Why))

@@ -57,7 +57,7 @@ func visitor(p model.Prediction) string {
 	if p.Probe == nil {
 		return ""
 	}
-	return fmt.Sprintf("; a visitor of rng waits %s, p99 %s", ms(p.Probe.MeanS), ms(p.Probe.P99S))
+	return fmt.Sprintf("; a visitor of rng waits %s, p99 %s", capacity.FormatSeconds(p.Probe.MeanS), capacity.FormatSeconds(p.Probe.P99S))
 }
 
 // price writes a cost.
@@ -133,7 +133,7 @@ func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error 
 	r := v.Row
 	t.line("  predicted %s hashes/s, measured %s: error %s", figures(r.Predicted), t.style("1", plusMinus(r.Measured, r.Margin)), t.style("1", signed(r.Error)))
 	if r.ProbeS > 0 {
-		t.line("  a visitor of rng: predicted %s in the mean, measured %s: error %s", ms(r.ProbedS), ms(r.ProbeS), signed(r.ProbeErr))
+		t.line("  a visitor of rng: predicted %s in the mean, measured %s: error %s", capacity.FormatSeconds(r.ProbedS), capacity.FormatSeconds(r.ProbeS), signed(r.ProbeErr))
 	}
 	if v.SLO != "" {
 		word := "met"

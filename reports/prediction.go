@@ -20,10 +20,10 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 		name string
 		cost model.Cost
 	}{{"rng, each request", m.RNG}, {"hasher, each request", m.Hasher}, {"worker, each loop", m.Client}} {
-		rows = append(rows, []string{c.name, ms(c.cost.At(0)), ms(c.cost.At(10)), ms(c.cost.At(40)), ms(c.cost.StdErrS), whole(float64(c.cost.Points))})
+		rows = append(rows, []string{c.name, capacity.FormatSeconds(c.cost.At(0)), capacity.FormatSeconds(c.cost.At(10)), capacity.FormatSeconds(c.cost.At(40)), capacity.FormatSeconds(c.cost.StdErrS), whole(float64(c.cost.Points))})
 	}
 	t.table(rows, "  ")
-	t.line("  a visitor's connection %s; Redis %s a command; service times vary by %s; workers start %s apart", ms(m.VisitS), ms(m.RedisS), ms(m.JitterS), ms(m.StartS))
+	t.line("  a visitor's connection %s; Redis %s a command; service times vary by %s; workers start %s apart", capacity.FormatSeconds(m.VisitS), capacity.FormatSeconds(m.RedisS), capacity.FormatSeconds(m.JitterS), capacity.FormatSeconds(m.StartS))
 	for _, f := range m.Found {
 		t.line("  %s serves %d at once: %s", f.Service, f.Concurrency, f.How)
 	}
@@ -69,9 +69,9 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	for _, s := range p.Why {
 		t.line("  %s", s)
 	}
-	t.line("  %s; rng is busy %s, hasher %s; a loop without waiting takes %s", t.style("1", limiting(p)), percent(p.Use["rng"]), percent(p.Use["hasher"]), ms(p.Bounds.LoopS))
+	t.line("  %s; rng is busy %s, hasher %s; a loop without waiting takes %s", t.style("1", limiting(p)), percent(p.Use["rng"]), percent(p.Use["hasher"]), capacity.FormatSeconds(p.Bounds.LoopS))
 	if l := p.Probe; l != nil {
-		t.line("  a visitor of rng's / waits %s in the mean, p50 %s, p90 %s, p99 %s", ms(l.MeanS), ms(l.P50S), ms(l.P90S), ms(l.P99S))
+		t.line("  a visitor of rng's / waits %s in the mean, p50 %s, p90 %s, p99 %s", capacity.FormatSeconds(l.MeanS), capacity.FormatSeconds(l.P50S), capacity.FormatSeconds(l.P90S), capacity.FormatSeconds(l.P99S))
 	}
 	if s := p.Extrapolated(); s != "" {
 		t.line("  %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
@@ -197,7 +197,7 @@ func (p Proof) cells() [][]string {
 	rows[0][13], rows[0][14] = "probe measured", "probe error"
 	for i, r := range p.Rows {
 		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Workers)), whole(float64(r.Setting.RNG)), whole(float64(r.Setting.Hasher)), r.Setting.Think.String(), r.Setting.Balance,
-			r.Limit, figures(r.Bound), theory(r.MVA), plusMinus(r.Predicted, capacity.Margin(r.Spread, r.Runs)), plusMinus(r.Measured, r.Margin), signed(r.Error), plusMinus(1000*r.ProbedS, capacity.Margin(1000*r.ProbeSD, r.Runs)) + " ms", ms(r.ProbeS), signed(r.ProbeErr), r.Doubt})
+			r.Limit, figures(r.Bound), theory(r.MVA), plusMinus(r.Predicted, capacity.Margin(r.Spread, r.Runs)), plusMinus(r.Measured, r.Margin), signed(r.Error), plusMinus(1000*r.ProbedS, capacity.Margin(1000*r.ProbeSD, r.Runs)) + " ms", capacity.FormatSeconds(r.ProbeS), signed(r.ProbeErr), r.Doubt})
 	}
 	return rows
 }

@@ -22,7 +22,7 @@ func rolloutSummary(r *capacity.Rollout) string {
 	if r.State != "" {
 		s := strings.ReplaceAll(r.State, "_", " ")
 		if r.DurationS != nil {
-			s += " in " + duration(*r.DurationS)
+			s += " in " + capacity.FormatSeconds(*r.DurationS)
 		}
 		parts = append(parts, s)
 	}
@@ -31,7 +31,7 @@ func rolloutSummary(r *capacity.Rollout) string {
 	}
 	parts = append(parts, fmt.Sprintf("at least %d of %d replicas served", r.LeastServing, r.Replicas))
 	if r.MixedS > 0 {
-		parts = append(parts, "two versions for "+duration(r.MixedS))
+		parts = append(parts, "two versions for "+capacity.FormatSeconds(r.MixedS))
 	}
 	if r.ExtraReplicaS >= .05 {
 		parts = append(parts, figures(r.ExtraReplicaS)+" replica-seconds more")
@@ -59,7 +59,7 @@ func rolloutBack(r *capacity.Rollout) string {
 		if p.at == nil {
 			parts = append(parts, p.what+" –")
 		} else {
-			parts = append(parts, p.what+" "+duration(max(0, *p.at-r.BeginS)))
+			parts = append(parts, p.what+" "+capacity.FormatSeconds(max(0, *p.at-r.BeginS)))
 		}
 	}
 	return "since its begin: " + strings.Join(parts, ", ")
@@ -82,7 +82,7 @@ func rolloutTable(all []capacity.Rollout) [][]string {
 	for _, r := range all {
 		for _, l := range r.Loads {
 			rows = append(rows, []string{r.Name, l.Load, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), floored(l.Available.Share), "≥ " + floored(l.Available.AtLeast),
-				p99(l.Before), p99(l.During), p99(l.After), ms(l.MaxGapS)})
+				p99(l.Before), p99(l.During), p99(l.After), capacity.FormatSeconds(l.MaxGapS)})
 		}
 	}
 	return rows

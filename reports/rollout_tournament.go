@@ -37,7 +37,7 @@ func tournamentRows(all []Contender) [][]string {
 		}
 		took, p99, word := "–", "–", "sound"
 		if r.DurationS != nil {
-			took = duration(*r.DurationS)
+			took = capacity.FormatSeconds(*r.DurationS)
 		}
 		if l.During != nil {
 			p99 = atLeast(l.During, 99, l.During.P99S)
@@ -51,8 +51,8 @@ func tournamentRows(all []Contender) [][]string {
 		if r.State != "completed" {
 			took += " (" + strings.ReplaceAll(r.State, "_", " ") + ")"
 		}
-		rows = append(rows, []string{c.Name, took, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), "≥ " + floored(l.Available.AtLeast), ms(l.MaxGapS), p99,
-			fmt.Sprintf("%d of %d", r.LeastServing, r.Replicas), duration(r.MixedS), figures(r.ExtraReplicaS) + " replica-s", word})
+		rows = append(rows, []string{c.Name, took, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), "≥ " + floored(l.Available.AtLeast), capacity.FormatSeconds(l.MaxGapS), p99,
+			fmt.Sprintf("%d of %d", r.LeastServing, r.Replicas), capacity.FormatSeconds(r.MixedS), figures(r.ExtraReplicaS) + " replica-s", word})
 	}
 	return rows
 }
@@ -90,7 +90,7 @@ func tournamentChart(all []Contender) (chart, bool) {
 		}
 		y := -float64(len(c.y.ticks))
 		c.y.ticks = append(c.y.ticks, tick{y, k.Name})
-		p := xy{x: *r.DurationS, y: y, label: fmt.Sprintf("%s, %d of %d lost", duration(*r.DurationS), l.Failed, l.Requests)}
+		p := xy{x: *r.DurationS, y: y, label: fmt.Sprintf("%s, %d of %d lost", capacity.FormatSeconds(*r.DurationS), l.Failed, l.Requests)}
 		if r.ExtraReplicaS >= .05 {
 			p.label += fmt.Sprintf(", %s replica-seconds more", figures(r.ExtraReplicaS))
 		}

@@ -122,7 +122,7 @@ func lag(v capacity.Validity) string {
 	if v.LagP99S == nil {
 		return ""
 	}
-	return ", sent at most " + ms(*v.LagP99S) + " late (p99 of the worst load)"
+	return ", sent at most " + capacity.FormatSeconds(*v.LagP99S) + " late (p99 of the worst load)"
 }
 
 func (t *textWriter) bottleneck(w *capacity.Window) {
@@ -155,10 +155,10 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 			slots = "no limit"
 		}
 		rows = append(rows, []string{s.Service, slots, figures(s.PerS), optional(s.Utilisation, percent), optional(s.Hottest, percent),
-			optional(s.DemandS, ms), optional(s.WaitS, ms), optional(s.BoundPerS, figures), optional(s.Headroom, percent)})
+			optional(s.DemandS, capacity.FormatSeconds), optional(s.WaitS, capacity.FormatSeconds), optional(s.BoundPerS, figures), optional(s.Headroom, percent)})
 	}
 	if w.Bounds != nil {
-		rows = append(rows, []string{"worker", whole(float64(w.Bounds.Workers)), "", "", "", ms(w.Bounds.LoopS), "", figures(w.Bounds.WorkerPerS),
+		rows = append(rows, []string{"worker", whole(float64(w.Bounds.Workers)), "", "", "", capacity.FormatSeconds(w.Bounds.LoopS), "", figures(w.Bounds.WorkerPerS),
 			percent(1 - w.HashRate.Value/w.Bounds.WorkerPerS)})
 	}
 	t.table(rows, "    ")
@@ -200,11 +200,7 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 	}
 	if len(a.Loads) > 0 {
 		t.heading("Loads")
-		rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
-		for _, l := range a.Told() {
-			rows = append(rows, loadCells(l))
-		}
-		t.table(rows, "  ")
+		t.table(loadTable(a), "  ")
 	}
 	t.rollouts(a)
 	r := a.Reconciliation
