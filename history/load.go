@@ -23,6 +23,7 @@ const (
 	HeaderTimeout    Class = "header timeout"      // no complete header in time
 	BodyTimeout      Class = "body timeout"        // header came, the body did not
 	Malformed        Class = "malformed"           // not HTTP
+	Unread           Class = "unread coding"       // a legal answer in a transfer coding that net/http does not read
 	UnexpectedStatus Class = "unexpected status"   // outside Workload.Expect
 	WrongLength      Class = "wrong length"        // differs from the length that was expected
 	WrongBody        Class = "wrong body"          // differs from the body that was expected
@@ -34,7 +35,7 @@ const (
 // Classes lists every class of failure, in the order of reports.
 func Classes() []Class {
 	return []Class{NameResolution, Refused, NoRoute, ConnectTimeout, ConnectFailed, ResetBeforeByte, ResetInBody, ClosedReused,
-		HeaderTimeout, BodyTimeout, Malformed, UnexpectedStatus, WrongLength, WrongBody, NoAnswer, Cancelled, Dropped}
+		HeaderTimeout, BodyTimeout, Malformed, Unread, UnexpectedStatus, WrongLength, WrongBody, NoAnswer, Cancelled, Dropped}
 }
 
 // GivenUp says whether a request ended because its answer was waited for no longer: its response time is longer than it was waited for,

@@ -257,6 +257,8 @@ func classifyForeign(err error, o *outcome, got, reused bool) classID {
 	switch {
 	case !got, errors.As(err, new(*ForeignError)):
 		return classifyDial(err)
+	case isUnread(err.Error()):
+		return unread
 	case isMalformed(err):
 		return malformed
 	case isTimeout(err):
@@ -269,10 +271,13 @@ func classifyForeign(err error, o *outcome, got, reused bool) classID {
 	return resetBeforeByte
 }
 
+// isUnread knows what net/http says of an answer in a transfer coding other than chunked. Such an answer is legal, and our own code reads it.
+func isUnread(text string) bool { return strings.Contains(text, "unsupported transfer encoding") }
+
 // isMalformed knows net/http's answers to what is not HTTP, which have no types.
 func isMalformed(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "malformed") || strings.Contains(text, "unsupported transfer encoding") || strings.Contains(text, "invalid byte in chunk length") ||
+	return strings.Contains(text, "malformed") || strings.Contains(text, "invalid byte in chunk length") ||
 		strings.Contains(text, "bad Content-Length") || strings.Contains(text, "server response headers exceeded")
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -120,6 +121,32 @@ func TestForeignFaultsHaveTheSameClass(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An answer in a transfer coding that net/http does not read is named so, and is the generator's fault.
+func TestUnreadCodings(t *testing.T) {
+	for _, coding := range []string{"gzip, chunked", "gzip", "deflate,chunked", "x-own"} {
+		text := "HTTP/1.1 200 OK\r\nTransfer-Encoding: " + coding + "\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+		plain, secure := listenOdd(t, answering(func(*http.Request, int) (string, bool) { return text, false }))
+		for _, w := range []Workload{
+			{Targets: []Target{{URL: plain}}, Clients: 1, Requests: 2, Transport: Transport{Redirects: 1}},
+			{Targets: []Target{{URL: secure}}, Clients: 1, Requests: 2, Transport: Transport{HTTP2: true, Insecure: true}},
+			{Targets: []Target{{URL: plain}}, Schedule: "100/s", Requests: 2, Engine: Vegeta},
+		} {
+			w.MaxSamples = 2
+			var m memory
+			end, err := Run(t.Context(), w, time.Now(), &m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := m.samples[0]; s.Class != history.Unread || !strings.Contains(s.Error, "unsupported transfer encoding") {
+				t.Errorf("%s, %+v: %s: %s", coding, w.Transport, s.Class, s.Error)
+			}
+			if !slices.ContainsFunc(end.Invalid, func(text string) bool { return strings.Contains(text, "2 answers are in a transfer coding") }) {
+				t.Errorf("%s, %+v: invalid: %q", coding, w.Transport, end.Invalid)
+			}
+		}
+	}
 }
 
 // A request is the same with and without TLS, in HTTP/1.1 and HTTP/2: a POST without a body says so with its length, a GET sends no

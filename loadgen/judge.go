@@ -35,6 +35,9 @@ const (
 	WarnShare = 0.25
 )
 
+// unreadAnswers is the judgement of answers of the class history.Unread.
+const unreadAnswers = "%d answers are in a transfer coding that Go's net/http does not read, though they are legal: leave out redirects, proxies, HTTP/2 and vegeta's engine, and they are read"
+
 // facts is what the judgement of a load rests on.
 type facts struct {
 	w        Workload
@@ -99,6 +102,9 @@ func judgement(f facts) (invalid, warnings []string) {
 		}
 	}
 
+	if n := t.failures[unread]; n > 0 {
+		bad(unreadAnswers, n)
+	}
 	if f.noPorts > 0 {
 		bad("%d connections failed because this machine's ephemeral ports ran out: keep connections, use more target addresses, or widen net.ipv4.ip_local_port_range", f.noPorts)
 	} else if perMinute := 60 * float64(f.opened) / max(f.elapsed.Seconds(), 1); f.ports > 0 && !f.loopback && perMinute > float64(f.ports) {

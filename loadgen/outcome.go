@@ -23,6 +23,7 @@ const (
 	headerTimeout
 	bodyTimeout
 	malformed
+	unread
 	unexpectedStatus
 	wrongLength
 	wrongBody

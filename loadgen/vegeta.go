@@ -1,6 +1,7 @@
 package loadgen
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -60,20 +61,54 @@ func NewResultWriter(w io.Writer, format string) (func(Result) error, error) {
 }
 
 // NewResultReader returns a function that reads the next result, and io.EOF after the last one. It finds out which of vegeta's formats
-// it is.
+// it is. A file that ends within a result is an error, as is one that holds something else.
 func NewResultReader(r io.Reader) (func() (Result, error), error) {
-	decode := vegeta.DecoderFor(r)
+	in := &ending{in: bufio.NewReader(r)}
+	accepted := "accepted: its formats " + strings.Join(ResultFormats(), ", ")
+	head, err := in.in.Peek(2)
+	switch {
+	case len(head) == 0 && errors.Is(err, io.EOF):
+		return nil, fmt.Errorf("the file is empty: no results of vegeta; %s", accepted)
+	case len(head) == 0:
+		return nil, err
+	case string(head) == "\x1f\x8b":
+		return nil, fmt.Errorf("no results of vegeta: the file is compressed by gzip; gunzip it first; %s", accepted)
+	}
+	lines := head[0] == '{' || isDigit(head[0]) // not gob
+	decode := vegeta.DecoderFor(in)
 	if decode == nil {
-		return nil, fmt.Errorf("no results of vegeta; accepted: its formats %s", strings.Join(ResultFormats(), ", "))
+		return nil, fmt.Errorf("no results of vegeta; %s", accepted)
 	}
 	n := 0
 	return func() (res Result, err error) {
 		n++
-		if err = decode(&res); err != nil && !errors.Is(err, io.EOF) {
-			err = fmt.Errorf("result %d: %w", n, err)
+		err = decode(&res)
+		switch {
+		case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF) && lines && in.last != '\n':
+			return res, fmt.Errorf("result %d: the file ends within it, so it is not whole; accepted: all of it, or its whole results", n)
+		case errors.Is(err, io.EOF):
+			return res, io.EOF
+		case err != nil:
+			return res, fmt.Errorf("result %d: %w; accepted: one format from the first to the last result", n, err)
+		case res.Timestamp.IsZero() || res.Latency < 0:
+			return res, fmt.Errorf("result %d has no timestamp, or a negative latency; accepted: what vegeta or attack --output wrote", n)
 		}
-		return res, err
+		return res, nil
 	}, nil
+}
+
+// ending remembers how what it reads ends.
+type ending struct {
+	in   *bufio.Reader
+	last byte
+}
+
+func (e *ending) Read(p []byte) (int, error) {
+	n, err := e.in.Read(p)
+	if n > 0 {
+		e.last = p[n-1]
+	}
+	return n, err
 }
 
 // WritePercentiles writes a histogram of nanoseconds as HdrHistogram's percentile distribution (.hgrm), in milliseconds,

@@ -176,6 +176,7 @@ type resultTally struct {
 	next    int64               // number of the first of them
 	lastOK  time.Duration
 	end     history.LoadEndRecord
+	unread  int64 // answers of that class
 }
 
 func newResultTally(e *engine, rec Recorder) *resultTally {
@@ -221,6 +222,9 @@ func (t *resultTally) add(r Result) error {
 		i.Failures[s.Class]++
 		t.end.Failed++
 	}
+	if s.Class == history.Unread {
+		t.unread++
+	}
 	t.end.MaxGap = max(t.end.MaxGap, i.MaxGap)
 	if s.Replica != "" {
 		i.Replicas[s.Replica]++
@@ -261,6 +265,9 @@ func (t *resultTally) finish(end time.Duration) error {
 	if last.Length = end - last.At; last.Length <= 0 {
 		last.Length = time.Millisecond
 	}
+	if t.unread > 0 {
+		t.end.Invalid = append(t.end.Invalid, fmt.Sprintf(unreadAnswers, t.unread))
+	}
 	return t.record(0)
 }
 
@@ -274,6 +281,8 @@ func classOfResult(r Result) history.Class {
 		return history.UnexpectedStatus
 	case r.Error == "":
 		return history.OK
+	case isUnread(r.Error):
+		return history.Unread
 	case r.Code > 0: // and a body that did not come whole
 		return history.ResetInBody
 	case has("no such host", "lookup "):
@@ -298,6 +307,7 @@ func classOfResult(r Result) history.Class {
 // must know the first before it takes the second.
 func RecordResults(name string, next func() (Result, error)) (start time.Time, spec history.LoadSpec, record func(Recorder) (history.LoadEndRecord, error), err error) {
 	var all []Result
+	texts := map[string]string{} // most results repeat those of others
 	for {
 		r, err := next()
 		if err == io.EOF {
@@ -306,7 +316,24 @@ func RecordResults(name string, next func() (Result, error)) (start time.Time, s
 		if err != nil {
 			return start, spec, nil, err
 		}
-		r.Body = nil // of which nothing is said
+		r.Body, r.Attack = nil, "" // of which nothing is said
+		for _, text := range []*string{&r.Method, &r.URL, &r.Error} {
+			if known, is := texts[*text]; is {
+				*text = known
+			} else if len(texts) < 1000 {
+				texts[*text] = *text
+			}
+		}
+		var who http.Header
+		for _, name := range []string{ReplicaHeader, VersionHeader} {
+			if v := r.Headers.Get(name); v != "" {
+				if who == nil {
+					who = http.Header{}
+				}
+				who.Set(name, v)
+			}
+		}
+		r.Headers = who
 		all = append(all, r)
 	}
 	if len(all) == 0 {

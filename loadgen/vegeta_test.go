@@ -200,6 +200,45 @@ func TestResultsRoundTrip(t *testing.T) {
 	})
 }
 
+// A file of results that is cut anywhere is never taken for a whole one, unless it was cut between two results.
+func TestResultFilesThatAreCut(t *testing.T) {
+	for _, format := range ResultFormats() {
+		var b bytes.Buffer
+		write, err := NewResultWriter(&b, format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		between := map[int]bool{}
+		for i := range 3 {
+			if err := write(Result{Attack: "a", Seq: uint64(i), Code: 200, Timestamp: time.Unix(1, 0), Latency: 5, Method: "GET", URL: "http://127.0.0.1/", Headers: http.Header{"A": {"b"}}}); err != nil {
+				t.Fatal(err)
+			}
+			between[b.Len()] = true
+		}
+		for n := range b.Len() {
+			read, err := NewResultReader(bytes.NewReader(b.Bytes()[:n]))
+			results := 0
+			for err == nil {
+				if _, err = read(); err == nil {
+					results++
+				}
+			}
+			if errors.Is(err, io.EOF) && !between[n] && (format != "gob" || results > 0) {
+				t.Errorf("%s cut to %d of %d bytes: %d results and no error", format, n, b.Len(), results)
+			}
+		}
+	}
+	for text, want := range map[string]string{"": "empty", "\x1f\x8b\x08": "gunzip", `{"a":1}` + "\n": "no timestamp", "\n": "no results", "1,2,3\n": "no results"} {
+		read, err := NewResultReader(strings.NewReader(text))
+		if err == nil {
+			_, err = read()
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
 // The formats are vegeta's to the letter: the order of columns and keys, units, encodings.
 func TestResultFormats(t *testing.T) {
 	start := time.Date(2026, 11, 20, 6, 0, 0, 0, time.UTC)

@@ -91,7 +91,7 @@ func NewABSummary(l PlayedLoad, o ABOptions) ABSummary {
 			s.Connect += n
 		case history.ResetBeforeByte, history.ResetInBody, history.ClosedReused, history.HeaderTimeout, history.BodyTimeout:
 			s.Receive += n
-		case history.Malformed:
+		case history.Malformed, history.Unread:
 			s.Exceptions += n
 		}
 	}

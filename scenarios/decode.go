@@ -190,7 +190,7 @@ func (d *decoder) structure(node ast.Node, v reflect.Value) {
 		found := false
 		for _, f := range fields {
 			if f.name == keys[i] {
-				d.value(pair.Value, v.Field(f.index))
+				d.value(pair.Value, v.FieldByIndex(f.index))
 				found = true
 			}
 		}
@@ -203,13 +203,14 @@ func (d *decoder) structure(node ast.Node, v reflect.Value) {
 // field is a struct's field under its name in the language.
 type field struct {
 	name  string
-	index int
+	index []int
 }
 
+// fieldsOf are those of a struct, with those of the structs within it that have no name of their own.
 func fieldsOf(t reflect.Type) (fields []field) {
-	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" && name != "-" {
-			fields = append(fields, field{name, i})
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			fields = append(fields, field{name, f.Index})
 		}
 	}
 	return fields

@@ -113,7 +113,7 @@ func structure(r *jsonschema.Reflector, t reflect.Type) *jsonschema.Schema {
 		}
 	}
 	for _, f := range fieldsOf(t) { // the library drops the defaults of values that may be written in several ways
-		for tag := range strings.SplitSeq(t.Field(f.index).Tag.Get("jsonschema"), ",") {
+		for tag := range strings.SplitSeq(t.FieldByIndex(f.index).Tag.Get("jsonschema"), ",") {
 			p, ok := s.Properties.Get(f.name)
 			if text, is := strings.CutPrefix(tag, "default="); ok && is && p.Default == nil {
 				if json.Unmarshal([]byte(text), &p.Default) != nil {

@@ -72,8 +72,8 @@ func TestSchemaDefaults(t *testing.T) {
 				continue
 			}
 			checked++
-			is := fmt.Sprint(value.Field(f.index).Interface())
-			if c, ok := value.Field(f.index).Interface().(Counts); ok {
+			is := fmt.Sprint(value.FieldByIndex(f.index).Interface())
+			if c, ok := value.FieldByIndex(f.index).Interface().(Counts); ok {
 				is = c.String()
 			}
 			if fmt.Sprint(said) != is {

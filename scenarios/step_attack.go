@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"slices"
 	"time"
 
 	"coinbench/cluster"
@@ -16,13 +14,7 @@ import (
 
 // Attack sends requests as they fall due, whether those before were answered or not: an open workload.
 type Attack struct {
-	Name        string        `json:"name" jsonschema_description:"Name of the load, which objectives use. Default: the service's name."`
-	Service     string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
-	Path        string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	Method      string        `json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE,enum=OPTIONS" jsonschema_description:"Default: GET, or POST where there is a body."`
-	Body        string        `json:"body" jsonschema_description:"Body of the request."`
-	BodyBytes   int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
-	Type        string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+	Request
 	Rate        string        `json:"rate" jsonschema:"required" jsonschema_description:"When requests fall due: 500/s, ramp(0/s, 500/s, 30s), poisson(200/s) ..."`
 	For         time.Duration `json:"for" jsonschema_description:"Length of the load. In the background it may be absent: then the load ends with the last step."`
 	Background  bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the load."`
@@ -39,7 +31,7 @@ func (s *Attack) preset() {
 }
 
 func (s *Attack) title() string {
-	title := fmt.Sprintf("attack %s %s%s with %s", s.bench().method(), s.Service, s.Path, s.Rate)
+	title := fmt.Sprintf("attack %s %s%s with %s", s.method(), s.Service, s.Path, s.Rate)
 	if s.For > 0 {
 		title += fmt.Sprintf(" for %s", s.For)
 	}
@@ -49,33 +41,10 @@ func (s *Attack) title() string {
 	return title
 }
 
-// bench is the request in the words of a bench.
-func (s *Attack) bench() *Bench {
-	return &Bench{Method: s.Method, Body: s.Body, BodyBytes: s.BodyBytes}
-}
-
-func (s *Attack) name() string {
-	if s.Name != "" {
-		return s.Name
-	}
-	return s.Service
-}
-
 func (s *Attack) check(p *plan) {
 	p.running()
 	p.service(s.Service, &s.Service)
-	p.port(s.Service, &s.Service)
-	p.path(&s.Path)
-	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
-	if s.Method != "" && !slices.Contains(methods, s.Method) {
-		p.wrong(&s.Method, "%s", unknown("method", s.Method, methods))
-	}
-	if s.Body != "" && s.BodyBytes > 0 {
-		p.wrong(&s.BodyBytes, "body and body_bytes; accepted: one of them")
-	}
-	if s.BodyBytes > mostBodyBytes {
-		p.wrong(&s.BodyBytes, "body_bytes is %d; accepted: at most %d", s.BodyBytes, mostBodyBytes)
-	}
+	s.Request.check(p)
 	if s.Rate == "" {
 		p.wrong(&s.Rate, "no rate is given; accepted: such as rate: 500/s")
 	} else if _, err := loadgen.ParseSchedule(s.Rate); err != nil {
@@ -113,13 +82,8 @@ func (s *Attack) play(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	b := s.bench()
-	target := loadgen.Target{Method: b.method(), URL: url, Body: b.body(st.scenario.Seed)}
-	if target.Body != nil {
-		target.Header = http.Header{"Content-Type": {s.Type}}
-	}
 	w := loadgen.Workload{
-		Name: s.name(), Targets: []loadgen.Target{target}, Schedule: s.Rate, Duration: s.For, Patience: s.Patience,
+		Name: s.name(), Targets: []loadgen.Target{s.target(url, st.scenario.Seed)}, Schedule: s.Rate, Duration: s.For, Patience: s.Patience,
 		Reuse:       loadgen.Reuse{PerRequest: !s.Reuse},
 		Timeouts:    loadgen.Timeouts{Connect: s.Timeout, Header: s.Timeout, Body: s.Timeout},
 		Connections: s.Connections, ObserveOnly: s.ObserveOnly,

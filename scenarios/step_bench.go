@@ -3,9 +3,6 @@ package scenarios
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
-	"slices"
 	"time"
 
 	"coinbench/history"
@@ -15,13 +12,7 @@ import (
 // Bench sends requests to a service, as ApacheBench does: each client sends its next request when its last one was answered.
 // Each number of clients is a load of its own, NAME/cCLIENTS.
 type Bench struct {
-	Name        string        `json:"name" jsonschema_description:"The loads are called NAME/cCLIENTS. Default: the service's name."`
-	Service     string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
-	Path        string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	Method      string        `json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE,enum=OPTIONS" jsonschema_description:"Default: GET, or POST where there is a body."`
-	Body        string        `json:"body" jsonschema_description:"Body of the request."`
-	BodyBytes   int           `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
-	Type        string        `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+	Request
 	Clients     Counts        `json:"clients" jsonschema:"default=1" jsonschema_description:"Numbers of clients, one load for each."`
 	Requests    uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
 	For         time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
@@ -46,44 +37,14 @@ func clients(c Counts) string {
 	return c.String() + " clients"
 }
 
-func (s *Bench) method() string {
-	switch {
-	case s.Method != "":
-		return s.Method
-	case s.Body != "" || s.BodyBytes > 0:
-		return http.MethodPost
-	}
-	return http.MethodGet
-}
+func (s *Bench) name(clients int) string { return fmt.Sprintf("%s/c%d", s.Request.name(), clients) }
 
-func (s *Bench) name(clients int) string {
-	name := s.Name
-	if name == "" {
-		name = s.Service
-	}
-	return fmt.Sprintf("%s/c%d", name, clients)
-}
-
-const (
-	mostClients   = 10000
-	mostBodyBytes = 64 << 20
-)
+const mostClients = 10000
 
 func (s *Bench) check(p *plan) {
 	p.running()
 	service := p.service(s.Service, &s.Service)
-	p.port(s.Service, &s.Service)
-	p.path(&s.Path)
-	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
-	if s.Method != "" && !slices.Contains(methods, s.Method) {
-		p.wrong(&s.Method, "%s", unknown("method", s.Method, methods))
-	}
-	if s.Body != "" && s.BodyBytes > 0 {
-		p.wrong(&s.BodyBytes, "body and body_bytes; accepted: one of them")
-	}
-	if s.BodyBytes > mostBodyBytes {
-		p.wrong(&s.BodyBytes, "body_bytes is %d; accepted: at most %d", s.BodyBytes, mostBodyBytes)
-	}
+	s.Request.check(p)
 	if s.Background && len(s.Clients) > 1 {
 		p.wrong(&s.Clients, "several loads in the background; accepted: one number of clients, or several steps")
 	}
@@ -124,10 +85,7 @@ func (s *Bench) play(ctx context.Context, st *stage) error {
 	if err != nil {
 		return err
 	}
-	target := loadgen.Target{Method: s.method(), URL: url, Body: s.body(st.scenario.Seed)}
-	if target.Body != nil {
-		target.Header = http.Header{"Content-Type": {s.Type}}
-	}
+	target := s.target(url, st.scenario.Seed)
 	for _, c := range s.Clients {
 		st.doing("%s at once", plural(c, "client"))
 		w := loadgen.Workload{
@@ -148,20 +106,4 @@ func (s *Bench) play(ctx context.Context, st *stage) error {
 		}
 	}
 	return nil
-}
-
-// body is the text of the scenario, or bytes that depend on the seed alone.
-func (s *Bench) body(seed uint64) []byte {
-	if s.BodyBytes == 0 {
-		if s.Body == "" {
-			return nil
-		}
-		return []byte(s.Body)
-	}
-	body := make([]byte, s.BodyBytes)
-	source := rand.New(rand.NewPCG(seed, uint64(s.BodyBytes)))
-	for i := range body {
-		body[i] = byte(source.Uint32())
-	}
-	return body
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -62,7 +61,7 @@ func imported(p process, file string) (dir string, err error) {
 		return "", err
 	}
 	defer f.Close()
-	next, err := loadgen.NewResultReader(bufio.NewReader(f))
+	next, err := loadgen.NewResultReader(f)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", file, err)
 	}

@@ -1,0 +1,79 @@
+package scenarios
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"slices"
+
+	"coinbench/loadgen"
+)
+
+// Request is what a load asks a service for.
+type Request struct {
+	Name      string `json:"name" jsonschema_description:"Name of the load, which objectives use; the loads of a bench are called NAME/cCLIENTS. Default: the service's name."`
+	Service   string `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Path      string `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
+	Method    string `json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE,enum=OPTIONS" jsonschema_description:"Default: GET, or POST where there is a body."`
+	Body      string `json:"body" jsonschema_description:"Body of the request."`
+	BodyBytes int    `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
+	Type      string `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+}
+
+const mostBodyBytes = 64 << 20
+
+func (r *Request) name() string {
+	if r.Name != "" {
+		return r.Name
+	}
+	return r.Service
+}
+
+func (r *Request) method() string {
+	switch {
+	case r.Method != "":
+		return r.Method
+	case r.Body != "" || r.BodyBytes > 0:
+		return http.MethodPost
+	}
+	return http.MethodGet
+}
+
+func (r *Request) check(p *plan) {
+	p.port(r.Service, &r.Service)
+	p.path(&r.Path)
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+	if r.Method != "" && !slices.Contains(methods, r.Method) {
+		p.wrong(&r.Method, "%s", unknown("method", r.Method, methods))
+	}
+	if r.Body != "" && r.BodyBytes > 0 {
+		p.wrong(&r.BodyBytes, "body and body_bytes; accepted: one of them")
+	}
+	if r.BodyBytes > mostBodyBytes {
+		p.wrong(&r.BodyBytes, "body_bytes is %d; accepted: at most %d", r.BodyBytes, mostBodyBytes)
+	}
+}
+
+// target is the request to a URL.
+func (r *Request) target(url string, seed uint64) loadgen.Target {
+	t := loadgen.Target{Method: r.method(), URL: url, Body: r.body(seed)}
+	if t.Body != nil {
+		t.Header = http.Header{"Content-Type": {r.Type}}
+	}
+	return t
+}
+
+// body is the text of the scenario, or bytes that depend on the seed alone.
+func (r *Request) body(seed uint64) []byte {
+	if r.BodyBytes == 0 {
+		if r.Body == "" {
+			return nil
+		}
+		return []byte(r.Body)
+	}
+	body := make([]byte, r.BodyBytes)
+	source := rand.New(rand.NewPCG(seed, uint64(r.BodyBytes)))
+	for i := range body {
+		body[i] = byte(source.Uint32())
+	}
+	return body
+}
