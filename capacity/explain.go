@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"gonum.org/v1/gonum/stat"
+
 	"coinbench/history"
 	"coinbench/services/settings"
 )
@@ -268,7 +270,8 @@ func (e explainer) attributions(w *Window) []Attribution {
 // around is a value with the 95 % interval that its parts' spread gives.
 func around(value float64, parts []float64, low, high float64) *Interval {
 	i := &Interval{Value: value, Low: value, High: value, Parts: max(1, len(parts))}
-	if sd, ok := deviation(parts); ok {
+	if len(parts) > 1 {
+		sd := stat.StdDev(parts, nil)
 		n := float64(len(parts))
 		half := studentT(n-1) * sd / math.Sqrt(n)
 		i.Low, i.High = max(low, value-half), min(high, value+half)

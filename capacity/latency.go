@@ -2,7 +2,6 @@ package capacity
 
 import (
 	"cmp"
-	"math/bits"
 	"slices"
 
 	"coinbench/history"
@@ -113,6 +112,11 @@ func NewLatency(seconds []float64) *Latency { return latencyOf(seconds, nil) }
 
 // latencyOf is the distribution of response times, in seconds, and of the times for which others were waited for in vain. It sorts both.
 func latencyOf(answered, givenUp []float64) *Latency {
+	return newLatency(tiedOf(answered, givenUp), true)
+}
+
+// tiedOf are times, in seconds, in ascending order. It sorts both.
+func tiedOf(answered, givenUp []float64) []tied {
 	slices.Sort(answered)
 	slices.Sort(givenUp)
 	all := make([]tied, 0, len(answered)+len(givenUp))
@@ -125,32 +129,27 @@ func latencyOf(answered, givenUp []float64) *Latency {
 	if len(givenUp) > 0 {
 		slices.SortStableFunc(all, func(a, b tied) int { return cmp.Compare(a.s, b.s) })
 	}
-	return newLatency(all, true)
+	return all
 }
 
 // HistogramLatency is the distribution of response times, and of the times for which others were waited for in vain, from histograms; nil ones
-// are empty. Each time is the greatest that its histogram does not tell from it.
+// are empty. Each time is the greatest that its histogram does not tell from it; the longest one is exact.
 func HistogramLatency(answered, givenUp *history.Histogram) *Latency {
-	var all []tied
-	for i, h := range []*history.Histogram{answered, givenUp} {
-		if h == nil {
-			continue
-		}
-		for ns, n := range h.ForEachBucket {
-			t := tied{s: float64(greatest(ns)) / 1e9, answered: n}
-			if i == 1 {
-				t.answered, t.givenUp = 0, n
-			}
-			all = append(all, t)
-		}
-	}
-	slices.SortStableFunc(all, func(a, b tied) int { return cmp.Compare(a.s, b.s) })
-	l := newLatency(all, false)
+	l := newLatency(tiedIn(answered, givenUp), false)
 	if l != nil && l.GivenUp == 0 {
 		l.MeanS = answered.Mean() / 1e9 // of the middles of what is not told apart
 	}
 	return l
 }
 
-// greatest is the greatest time that a histogram of three digits, 2048 steps for each power of two, does not tell from ns.
-func greatest(ns int64) int64 { return ns + int64(1)<<max(0, bits.Len64(uint64(ns))-11) - 1 }
+// tiedIn are the times of histograms in ascending order.
+func tiedIn(answered, givenUp *history.Histogram) (all []tied) {
+	for ns, n := range answered.Times {
+		all = append(all, tied{s: inSeconds(ns), answered: n})
+	}
+	for ns, n := range givenUp.Times {
+		all = append(all, tied{s: inSeconds(ns), givenUp: n})
+	}
+	slices.SortStableFunc(all, func(a, b tied) int { return cmp.Compare(a.s, b.s) })
+	return all
+}

@@ -84,7 +84,9 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 		r.CPUS, r.Invalid, r.Warnings = l.Closing.CPUSeconds, l.Closing.Invalid, l.Closing.Warnings
 	}
 	r.Warnings = append(slices.Clip(r.Warnings), unanswered(total.Failures, l.Patience)...)
-	if kept := int64(len(l.Samples)); kept > 0 && kept == total.Due {
+	var times []tied
+	allKept := len(l.Samples) > 0 && int64(len(l.Samples)) == total.Due
+	if allKept {
 		var response, givenUp, service, lag []float64
 		begin, last = l.Samples[0].Due, l.Begin
 		for _, s := range l.Samples {
@@ -101,7 +103,8 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 				service = append(service, (s.Done - s.Sent).Seconds())
 			}
 		}
-		r.Response, r.ServiceTime, r.Lag = latencyOf(response, givenUp), NewLatency(service), NewLatency(lag)
+		times = tiedOf(response, givenUp)
+		r.Response, r.ServiceTime, r.Lag = newLatency(times, true), NewLatency(service), NewLatency(lag)
 		if len(response) <= 2000 {
 			r.Sorted = response
 		}
@@ -109,6 +112,7 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 			r.Waves = waves(l.Samples)
 		}
 	} else {
+		times = tiedIn(total.Response, total.GivenUp)
 		r.Response, r.ServiceTime, r.Lag = HistogramLatency(total.Response, total.GivenUp), HistogramLatency(total.Service, nil), HistogramLatency(total.Lag, nil)
 	}
 	r.Late = HistogramLatency(total.Late, nil)
@@ -120,15 +124,35 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 		r.PerS = float64(r.OK) / r.LengthS
 	}
 	r.Available.over(r.LengthS, outages(l))
-	r.measureErrors(l, begin.Seconds(), last.Seconds(), len(l.Samples) > 0 && int64(len(l.Samples)) == total.Due)
+	seconds := bySecond(l.Intervals)
+	over, parts := newShape(len(seconds)), newParts(r.Response)
+	var reader history.TimesReader
+	for _, second := range seconds { // once, for to read the times of an hour takes seconds
+		for _, i := range second {
+			answered, givenUp := reader.Of(i)
+			if !allKept {
+				parts.interval(i, answered, givenUp)
+			}
+			if l.ServiceOnly {
+				answered = reader.Service(i)
+			}
+			over.add(i, answered)
+		}
+		over.next()
+	}
+	if allKept {
+		parts.samples(l.Samples, begin.Seconds(), last.Seconds())
+	}
+	r.whole = l.Closed && l.Requests > 0
+	r.measureErrors(begin.Seconds(), parts.all, times)
 	if l.Closed && r.OK > 0 {
 		r.MeanTurnS = float64(l.Clients) * r.LengthS / float64(r.OK)
 	}
-	times := total.Response
+	felt := total.Response
 	if l.ServiceOnly {
-		times = total.Service
+		felt = total.Service
 	}
-	r.OverTime, r.Quantiles, r.Histogram = overTime(l), quantiles(times), bins(times)
+	r.OverTime, r.Quantiles, r.Histogram = over.overTime(), quantiles(felt), bins(felt)
 	if l.ServiceOnly { // samples have an instant at which they were due, but it is the one at which they were sent
 		r.Response, r.Lag, r.Late, r.Sorted = nil, nil, nil, nil
 		if t := r.ServiceTime; t != nil {

@@ -2,9 +2,7 @@ package capacity
 
 import (
 	"math"
-	"slices"
-
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
+	"time"
 
 	"coinbench/history"
 )
@@ -40,36 +38,59 @@ const (
 	histogramBins = 40
 )
 
-// overTime merges a load's intervals into at most maxLoadPoints stretches of the same length.
-func overTime(l history.Load) (points []LoadPoint) {
-	seconds := bySecond(l.Intervals)
-	each := max(1, (len(seconds)+maxLoadPoints-1)/maxLoadPoints)
-	for stretch := range slices.Chunk(seconds, each) {
-		var sum history.Interval
-		for _, second := range stretch {
-			for _, i := range second {
-				i.Response, _ = i.Times()
-				if l.ServiceOnly {
-					i.Response = i.ServiceTimes()
-				}
-				sum.Merge(i)
-			}
-		}
-		length := sum.Length.Seconds()
-		if length <= 0 {
-			continue
-		}
-		p := LoadPoint{AtS: sum.At.Seconds() + length/2, LengthS: length, PerS: float64(sum.OK) / length, FailedPerS: float64(sum.Failed()) / length}
-		if h := sum.Response; h != nil && h.TotalCount() > 0 {
+// shape is a load over time, in at most maxLoadPoints stretches of the same number of seconds.
+type shape struct {
+	points []LoadPoint
+	each   int // seconds of a stretch
+	n      int // that were added to this one
+
+	begin, end time.Duration // of this one
+	ok, failed int64
+	times      history.Sum
+}
+
+// newShape is the shape of a load of a number of seconds.
+func newShape(seconds int) *shape {
+	return &shape{each: (seconds + maxLoadPoints - 1) / maxLoadPoints, begin: math.MaxInt64}
+}
+
+// add adds an interval of this second and its response times.
+func (s *shape) add(i history.Interval, response []history.Count) {
+	s.begin, s.end = min(s.begin, i.At), max(s.end, i.At+i.Length)
+	s.ok, s.failed = s.ok+i.OK, s.failed+i.Failed()
+	s.times.Add(response)
+}
+
+// next goes on to the next second.
+func (s *shape) next() {
+	if s.n++; s.n == s.each {
+		s.finish()
+	}
+}
+
+// finish ends a stretch.
+func (s *shape) finish() {
+	if length := (s.end - s.begin).Seconds(); length > 0 {
+		p := LoadPoint{AtS: s.begin.Seconds() + length/2, LengthS: length, PerS: float64(s.ok) / length, FailedPerS: float64(s.failed) / length}
+		if h := s.times.Histogram(); h != nil {
 			p.P50S, p.P99S, p.MaxS = inSeconds(h.ValueAtPercentile(50)), inSeconds(h.ValueAtPercentile(99)), inSeconds(h.Max())
 		}
-		points = append(points, p)
+		s.points = append(s.points, p)
+	}
+	s.n, s.ok, s.failed, s.begin, s.end = 0, 0, 0, math.MaxInt64, 0
+	s.times.Reset()
+}
+
+// overTime is the whole of it.
+func (s *shape) overTime() []LoadPoint {
+	if s.n > 0 {
+		s.finish()
 	}
 	// What ended after the last whole stretch is a moment that says nothing of a rate.
-	if n := len(points); n > 1 && points[n-1].LengthS < points[n-2].LengthS/2 {
-		points = points[:n-1]
+	if n := len(s.points); n > 1 && s.points[n-1].LengthS < s.points[n-2].LengthS/2 {
+		return s.points[:n-1]
 	}
-	return points
+	return s.points
 }
 
 // bySecond gathers the intervals of each second, of which there are several where something happened to the service.
@@ -120,13 +141,9 @@ func bins(h *history.Histogram) (all []HistogramBin) {
 	for i := range histogramBins {
 		all = append(all, HistogramBin{FromS: edge(i), ToS: edge(i + 1)})
 	}
-	dense := hdr.New(1, int64(history.LongestRecorded), 3) // the sparse kind cannot be walked
-	h.MergeInto(dense)
-	for _, b := range dense.Distribution() {
-		if b.Count > 0 {
-			i := int(index(max(low, inSeconds(b.From))))
-			all[min(max(i, 0), histogramBins-1)].Count += b.Count
-		}
+	for ns, n := range h.ForEachBucket {
+		i := int(index(max(low, inSeconds(ns))))
+		all[min(max(i, 0), histogramBins-1)].Count += n
 	}
 	return all
 }

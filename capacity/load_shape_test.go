@@ -24,7 +24,7 @@ func TestOverTimeCountsASecondOnce(t *testing.T) {
 			l.Intervals = append(l.Intervals, i)
 		}
 	}
-	points := overTime(l)
+	points := newLoadResult(l, Config{}).OverTime
 	if len(points) != 10 {
 		t.Errorf("%d points of ten seconds", len(points))
 	}

@@ -12,101 +12,118 @@ import (
 // The requests of a load are not independent: they meet each other's queues. So the errors of a load's numbers are found from how its
 // seconds differ, as that of the hash rate is, and are never smaller than those of independent requests.
 
+// estimated are the percentiles that have an error.
+var estimated = [...]struct {
+	name  string
+	share float64
+	of    func(l *Latency) float64
+}{
+	{"p50", .5, func(l *Latency) float64 { return l.P50S }},
+	{"p90", .9, func(l *Latency) float64 { return l.P90S }},
+	{"p95", .95, func(l *Latency) float64 { return l.P95S }},
+	{"p99", .99, func(l *Latency) float64 { return l.P99S }},
+	{"p99.9", .999, func(l *Latency) float64 { return l.P999S }},
+}
+
 // second is a part of a load: the requests that were due in it (where every request was kept) or ended in it.
 type second struct {
 	end       float64
-	answered  float64 // well
-	times     []tied  // of the answered ones and of those that were given up
-	total     float64 // of them
-	sum, tall float64 // of times, and of their squares
+	good      float64                 // answered well in it
+	answered  float64                 // of its requests; the others were given up
+	spent     float64                 // response times of the answered ones, summed up
+	total     float64                 // requests
+	sum, tall float64                 // of their times, and of the squares
+	most      [len(estimated)]float64 // answered within each percentile, as far as a histogram tells
+	less      [len(estimated)]float64 // and surely before it
 }
 
-// seconds are the load's parts. A load whose requests were all kept is cut into seconds from its first one.
-func (r *LoadResult) seconds(l history.Load, begin, end float64, kept bool) []second {
-	var all []second
-	if !kept {
-		ends := func(a, b history.Interval) int { return cmp.Compare(a.At+a.Length, b.At+b.Length) }
-		for _, i := range slices.SortedStableFunc(slices.Values(l.Intervals), ends) {
-			if end := (i.At + i.Length).Seconds(); len(all) == 0 || all[len(all)-1].end < end { // a second has an interval for each of its epochs
-				all = append(all, second{end: end})
-			}
-			s := &all[len(all)-1]
-			s.answered += float64(i.OK)
-			for k, h := range []*history.Histogram{i.Response, i.GivenUp} {
-				if h == nil {
-					continue
-				}
-				for ns, n := range h.ForEachBucket {
-					t := tied{s: float64(greatest(ns)) / 1e9, answered: n}
-					if k == 1 {
-						t.answered, t.givenUp = 0, n
-					}
-					s.add(t)
-				}
-			}
+// parts are the seconds of a load of which the percentiles are known.
+type parts struct {
+	all    []second // ascending
+	values [len(estimated)]float64
+}
+
+func newParts(l *Latency) *parts {
+	s := new(parts)
+	if l != nil {
+		for k, p := range estimated {
+			s.values[k] = p.of(l)
 		}
-		return all
 	}
+	return s
+}
+
+// interval adds an interval and its times. A second has one for each of its epochs.
+func (s *parts) interval(i history.Interval, answered, givenUp []history.Count) {
+	end := (i.At + i.Length).Seconds()
+	n, known := slices.BinarySearchFunc(s.all, end, func(s second, end float64) int { return cmp.Compare(s.end, end) })
+	if !known {
+		s.all = slices.Insert(s.all, n, second{end: end})
+	}
+	s.all[n].good += float64(i.OK)
+	for _, t := range answered {
+		s.all[n].add(tied{s: inSeconds(t.NS), answered: t.N}, &s.values)
+	}
+	for _, t := range givenUp {
+		s.all[n].add(tied{s: inSeconds(t.NS), givenUp: t.N}, &s.values)
+	}
+}
+
+// samples cuts a load of which every request was kept into seconds from its first one.
+func (s *parts) samples(samples []history.Sample, begin, end float64) {
 	n := int(math.Ceil(end - begin - 1e-9))
 	if n <= 0 {
-		return nil
+		return
 	}
 	for k := range n {
-		all = append(all, second{end: min(end, begin+float64(k+1))})
+		s.all = append(s.all, second{end: min(end, begin+float64(k+1))})
 	}
-	at := func(t float64) *second { return &all[min(n-1, max(0, int(t-begin)))] }
-	for _, s := range l.Samples {
-		took := (s.Done - s.Due).Seconds()
+	at := func(t float64) *second { return &s.all[min(n-1, max(0, int(t-begin)))] }
+	for _, x := range samples {
+		took := (x.Done - x.Due).Seconds()
 		switch {
-		case s.Class == history.OK:
-			at(s.Done.Seconds()).answered++
-			at(s.Due.Seconds()).add(tied{s: took, answered: 1})
-		case s.Class.GivenUp():
-			at(s.Due.Seconds()).add(tied{s: took, givenUp: 1})
+		case x.Class == history.OK:
+			at(x.Done.Seconds()).good++
+			at(x.Due.Seconds()).add(tied{s: took, answered: 1}, &s.values)
+		case x.Class.GivenUp():
+			at(x.Due.Seconds()).add(tied{s: took, givenUp: 1}, &s.values)
 		}
 	}
-	return all
 }
 
-// meanAnswered is the mean response time, in seconds, of the requests that were answered: a queue remembers for that long, and not for as
-// long as one that hangs.
-func meanAnswered(seconds []second) float64 {
-	n, sum := 0.0, 0.0
-	for _, s := range seconds {
-		for _, t := range s.times {
-			n, sum = n+float64(t.answered), sum+float64(t.answered)*t.s
-		}
-	}
-	if n == 0 {
-		return 0
-	}
-	return sum / n
-}
-
-func (s *second) add(t tied) {
+// add counts requests of a load of which the percentiles are these.
+func (s *second) add(t tied, values *[len(estimated)]float64) {
 	n := float64(t.answered + t.givenUp)
-	s.times = append(s.times, t)
 	s.total += n
 	s.sum += n * t.s
 	s.tall += n * t.s * t.s
+	s.answered += float64(t.answered)
+	s.spent += float64(t.answered) * t.s
+	for k, value := range values {
+		if t.s <= value*(1+threeDigits) {
+			s.most[k] += float64(t.answered)
+		}
+		if t.s < value*(1-threeDigits) {
+			s.less[k] += float64(t.answered)
+		}
+	}
 }
 
-// measureErrors finds the intervals of throughput, mean and percentiles.
-func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool) {
+// measureErrors finds the intervals of throughput, mean and percentiles; times are all response times in ascending order.
+func (r *LoadResult) measureErrors(begin float64, seconds []second, times []tied) {
 	r.Estimates = map[string]*Estimate{}
-	r.whole = l.Closed && l.Requests > 0
-	seconds := r.seconds(l, begin, end, kept)
 	if len(seconds) == 0 {
 		return
 	}
-	loop := meanAnswered(seconds)
-	at, answered := []float64{begin}, []float64{0}
-	requests, tall, sum := 0.0, 0.0, 0.0
+	at, good := []float64{begin}, []float64{0}
+	requests, tall, sum, answered, spent := 0.0, 0.0, 0.0, 0.0, 0.0
 	for _, s := range seconds {
-		at, answered = append(at, s.end), append(answered, answered[len(answered)-1]+s.answered)
+		at, good = append(at, s.end), append(good, good[len(good)-1]+s.good)
 		requests, sum, tall = requests+s.total, sum+s.sum, tall+s.tall
+		answered, spent = answered+s.answered, spent+s.spent
 	}
-	r.Estimates["throughput"] = slowEstimate(r.PerS, at, answered, loop)
+	loop := spent / max(1, answered) // a queue remembers for as long as an answer takes, and not for as long as a request that hangs
+	r.Estimates["throughput"] = slowEstimate(r.PerS, at, good, loop)
 	r.Estimates["throughput"].Method = "good answers over time; the interval is Student's, from the rate's slow cosines"
 	if r.Response == nil || requests == 0 {
 		return
@@ -140,41 +157,32 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 		mean.Low = ptr(max(0, *mean.Low))
 	}
 	r.Estimates["mean"] = mean
-	for name, q := range map[string]struct{ share, value float64 }{
-		"p50": {.5, r.Response.P50S}, "p90": {.9, r.Response.P90S}, "p95": {.95, r.Response.P95S}, "p99": {.99, r.Response.P99S}, "p99.9": {.999, r.Response.P999S}} {
+	for k, p := range estimated {
+		value := p.of(r.Response)
 		// Woodruff ("Confidence intervals for medians and other position measures", Journal of the American Statistical Association 47,
 		// 1952): the interval of the share that took no longer than the percentile, read off the distribution.
 		// Requests that took just as long, as far as a histogram tells, are on neither side: the greater of both errors counts.
-		independent := math.Sqrt(q.share * (1 - q.share) / requests)
-		if r.Response.AtLeast(100 * q.share) {
+		independent := math.Sqrt(p.share * (1 - p.share) / requests)
+		if r.Response.AtLeast(100 * p.share) {
 			// As for availability, which counts the same requests, those without an answer are taken for independent.
-			low, _ := timeOf(seconds, requests, max(0, q.share-independent*studentT(math.Inf(1))))
-			r.Estimates[name] = &Estimate{Value: q.value, Low: ptr(low), Method: "order statistic of independent requests",
+			low, _ := timeOf(times, requests, max(0, p.share-independent*studentT(math.Inf(1))))
+			r.Estimates[p.name] = &Estimate{Value: value, Low: ptr(low), Method: "order statistic of independent requests",
 				NoInterval: "requests without an answer bound it from below only"}
 			continue
 		}
 		var share *Estimate
-		most, less := func(t float64) bool { return t <= q.value*(1+threeDigits) }, func(t float64) bool { return t < q.value*(1-threeDigits) }
-		for _, below := range []func(t float64) bool{most, less} {
-			side := ratio(q.share, func(s second) float64 {
-				n := 0.0
-				for _, t := range s.times {
-					if below(t.s) {
-						n += float64(t.answered)
-					}
-				}
-				return n
-			}, independent)
+		for _, within := range []func(s second) float64{func(s second) float64 { return s.most[k] }, func(s second) float64 { return s.less[k] }} {
+			side := ratio(p.share, within, independent)
 			if share == nil || side.Margin() != nil && *side.Margin() > *share.Margin() {
 				share = side
 			}
 		}
-		e := &Estimate{Value: q.value, NoInterval: share.NoInterval,
+		e := &Estimate{Value: value, NoInterval: share.NoInterval,
 			Method: "order statistic; the interval is Woodruff's: Student's interval of the share of requests below it, read off the distribution"}
 		if share.Low != nil {
-			low, _ := timeOf(seconds, requests, max(0, *share.Low))
+			low, _ := timeOf(times, requests, max(0, *share.Low))
 			e.Low = ptr(low)
-			if high, known := timeOf(seconds, requests, *share.High); known {
+			if high, known := timeOf(times, requests, *share.High); known {
 				e.High, e.DF = ptr(high), share.DF
 				df := math.Inf(1)
 				if e.DF != nil {
@@ -185,26 +193,22 @@ func (r *LoadResult) measureErrors(l history.Load, begin, end float64, kept bool
 				e.NoInterval = fmt.Sprintf("%.0f requests bound it from below only", requests)
 			}
 		}
-		r.Estimates[name] = e
+		r.Estimates[p.name] = e
 	}
 }
 
 // threeDigits is the relative precision of a histogram: of steps, 1,024 to 2,048 for each power of two.
 const threeDigits = 1.0 / 1024
 
-// timeOf is the time of a share of all requests, nearest rank; false: the request of that rank was given up, and took longer, or there is none.
-func timeOf(seconds []second, requests, share float64) (float64, bool) {
+// timeOf is the time of a share of all requests, of which times are those in ascending order, nearest rank; false: the request of that rank
+// was given up, and took longer, or there is none.
+func timeOf(times []tied, requests, share float64) (float64, bool) {
 	rank := max(1, math.Ceil(share*requests-1e-9))
-	var all []tied
-	for _, s := range seconds {
-		all = append(all, s.times...)
-	}
-	slices.SortFunc(all, func(a, b tied) int { return cmp.Compare(a.s, b.s) })
 	reached := 0.0
-	for _, t := range all {
+	for _, t := range times {
 		if reached += float64(t.answered + t.givenUp); reached >= rank {
 			return t.s, t.givenUp == 0
 		}
 	}
-	return all[len(all)-1].s, false
+	return times[len(times)-1].s, false
 }

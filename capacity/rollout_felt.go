@@ -107,7 +107,8 @@ func (p phase) in(l *history.Load) (sum impact) {
 	}
 	var requests, cancelled float64
 	failures := map[history.Class]float64{}
-	response, givenUp := history.NewHistogram(), history.NewHistogram()
+	var times history.TimesReader
+	var response, givenUp history.Sum
 	for _, i := range l.Intervals {
 		share := p.share(i)
 		if share == 0 {
@@ -122,23 +123,17 @@ func (p phase) in(l *history.Load) (sum impact) {
 			}
 		}
 		if share >= .5 {
-			answered, vain := i.Times()
-			merge(response, answered)
-			merge(givenUp, vain)
+			answered, vain := times.Of(i)
+			response.Add(answered)
+			givenUp.Add(vain)
 		}
 	}
 	sum.requests, sum.cancelled = int64(math.Round(requests)), int64(math.Round(cancelled))
 	for class, n := range failures {
 		sum.failures[class] = int64(math.Round(n))
 	}
-	sum.latency = HistogramLatency(response, givenUp)
+	sum.latency = HistogramLatency(response.Histogram(), givenUp.Histogram())
 	return sum
-}
-
-func merge(to, from *history.Histogram) {
-	if from != nil {
-		to.Merge(from)
-	}
 }
 
 // basis is what the phases of a load are known from.

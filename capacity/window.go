@@ -286,22 +286,6 @@ func (w *Window) workers() int {
 	return len(w.Workers)
 }
 
-// deviation is the standard deviation of a sample; false when there are not two values.
-func deviation(values []float64) (float64, bool) {
-	if len(values) < 2 {
-		return 0, false
-	}
-	n := float64(len(values))
-	mean, squares := 0.0, 0.0
-	for _, v := range values {
-		mean += v / n
-	}
-	for _, v := range values {
-		squares += (v - mean) * (v - mean)
-	}
-	return math.Sqrt(squares / (n - 1)), true
-}
-
 // use is a service's utilisation with its error: of the busy time of all slots, over the time between readings.
 func (w *Window) use(spans []span, value, slotSeconds float64) *Estimate {
 	loop := 0.0

@@ -3,31 +3,8 @@ package history
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
-
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
-
-// LongestRecorded is the longest time that a histogram distinguishes; longer ones are recorded as this.
-const LongestRecorded = 24 * time.Hour
-
-// Histogram counts times in nanoseconds. It is sparse: it costs about five bytes for each time that occurred, to three significant
-// digits, and next to nothing while it is empty.
-type Histogram = hdr.PackedHistogram
-
-// NewHistogram returns an empty histogram with three significant digits, the one kind that histories hold.
-func NewHistogram() *Histogram {
-	return hdr.NewPacked(1, int64(LongestRecorded), 3)
-}
-
-// Observe counts a time, of which one below zero is zero and one beyond LongestRecorded is that. A histogram that is nil is made.
-func Observe(h **Histogram, d time.Duration) {
-	if *h == nil {
-		*h = NewHistogram()
-	}
-	_ = (*h).RecordValue(int64(min(max(d, 0), LongestRecorded))) // within the range, so never an error
-}
 
 // intervalJSON is an Interval as it is written: histograms in HdrHistogram's V2 compressed form (base64), which other
 // languages' libraries read too.
@@ -46,12 +23,22 @@ type intervalJSON struct {
 	GivenUp  string           `json:"given_up,omitempty"`
 	Lag      string           `json:"lag,omitempty"`
 	Late     string           `json:"late,omitempty"`
+	Max      *longestJSON     `json:"max,omitempty"` // absent: of a record from before it was kept
 	MaxGap   time.Duration    `json:"max_gap"`
 	Epoch    time.Duration    `json:"epoch,omitempty"`
 	Until    time.Duration    `json:"until,omitempty"`
 	Served   []time.Duration  `json:"served,omitempty"` // since at: begin and length of the first span; since its end: of the next one
 	LastFail time.Duration    `json:"last_failure,omitempty"`
 	Parts    []partJSON       `json:"parts,omitempty"`
+}
+
+// longestJSON are the longest times of an interval, which its histograms know to three digits only.
+type longestJSON struct {
+	Response int64 `json:"response,omitempty"`
+	Service  int64 `json:"service,omitempty"`
+	GivenUp  int64 `json:"given_up,omitempty"`
+	Lag      int64 `json:"lag,omitempty"`
+	Late     int64 `json:"late,omitempty"`
 }
 
 // partJSON is a Part as it is written.
@@ -61,6 +48,13 @@ type partJSON struct {
 	OK       int64           `json:"ok"`
 	Failures map[Class]int64 `json:"failures,omitempty"`
 	Response string          `json:"response,omitempty"`
+	Max      int64           `json:"max,omitempty"`
+}
+
+// encoded is a histogram as it is written.
+type encoded struct {
+	text    string // empty: an empty histogram
+	longest int64  // 0: not known beyond what text says
 }
 
 // MarshalJSON writes the interval as one line of intervals.jsonl.
@@ -72,21 +66,28 @@ func (i Interval) MarshalJSON() ([]byte, error) {
 		j.Served = append(j.Served, s.Begin-from, s.End-s.Begin)
 		from = s.End
 	}
-	var errs [5]error
-	j.Response, errs[0] = encodeHistogram(i.Response)
-	j.Service, errs[1] = encodeHistogram(i.Service)
-	j.GivenUp, errs[2] = encodeHistogram(i.GivenUp)
-	j.Lag, errs[3] = encodeHistogram(i.Lag)
-	j.Late, errs[4] = encodeHistogram(i.Late)
-	if err := errors.Join(errs[:]...); err != nil {
-		return nil, err
-	}
-	for _, p := range i.Parts {
-		response, err := encodeHistogram(p.Response)
+	j.Max = &longestJSON{}
+	for _, h := range []struct {
+		from *Histogram
+		text *string
+		max  *int64
+	}{{i.Response, &j.Response, &j.Max.Response}, {i.Service, &j.Service, &j.Max.Service}, {i.GivenUp, &j.GivenUp, &j.Max.GivenUp},
+		{i.Lag, &j.Lag, &j.Max.Lag}, {i.Late, &j.Late, &j.Max.Late}} {
+		e, err := h.from.encode()
 		if err != nil {
 			return nil, err
 		}
-		j.Parts = append(j.Parts, partJSON{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures, Response: response})
+		*h.text, *h.max = e.text, e.longest
+	}
+	if *j.Max == (longestJSON{}) {
+		j.Max = nil
+	}
+	for _, p := range i.Parts {
+		response, err := p.Response.encode()
+		if err != nil {
+			return nil, err
+		}
+		j.Parts = append(j.Parts, partJSON{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures, Response: response.text, Max: response.longest})
 	}
 	return json.Marshal(j)
 }
@@ -113,48 +114,35 @@ func (j *intervalJSON) counts() Interval {
 		i.Served = append(i.Served, s)
 		from = s.End
 	}
+	i.Served = Unite(i.Served, nil)
 	for _, p := range j.Parts {
 		i.Parts = append(i.Parts, Part{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures})
 	}
 	return i
 }
 
+// histograms are those of the interval: response, service, given up, lag, late.
+func (j *intervalJSON) histograms() [5]encoded {
+	m := j.Max
+	if m == nil {
+		m = &longestJSON{}
+	}
+	return [5]encoded{{j.Response, m.Response}, {j.Service, m.Service}, {j.GivenUp, m.GivenUp}, {j.Lag, m.Lag}, {j.Late, m.Late}}
+}
+
 // interval is all of it.
 func (j *intervalJSON) interval() (Interval, error) {
 	i := j.counts()
-	var errs [5]error
-	i.Response, errs[0] = decodeHistogram(j.Response)
-	i.Service, errs[1] = decodeHistogram(j.Service)
-	i.GivenUp, errs[2] = decodeHistogram(j.GivenUp)
-	i.Lag, errs[3] = decodeHistogram(j.Lag)
-	i.Late, errs[4] = decodeHistogram(j.Late)
-	for n := range i.Parts {
-		var err error
-		if i.Parts[n].Response, err = decodeHistogram(j.Parts[n].Response); err != nil {
-			errs[0] = err
-		}
+	var errs []error
+	decode := func(e encoded) *Histogram {
+		h, err := e.decode()
+		errs = append(errs, err)
+		return h
 	}
-	return i, errors.Join(errs[:]...)
-}
-
-func encodeHistogram(h *Histogram) (string, error) {
-	if h == nil || h.TotalCount() == 0 {
-		return "", nil
+	h := j.histograms()
+	i.Response, i.Service, i.GivenUp, i.Lag, i.Late = decode(h[0]), decode(h[1]), decode(h[2]), decode(h[3]), decode(h[4])
+	for n, p := range j.Parts {
+		i.Parts[n].Response = decode(encoded{p.Response, p.Max})
 	}
-	encoded, err := h.Encode()
-	if err != nil {
-		return "", fmt.Errorf("encode histogram: %w", err)
-	}
-	return string(encoded), nil
-}
-
-func decodeHistogram(encoded string) (*Histogram, error) {
-	if encoded == "" {
-		return NewHistogram(), nil
-	}
-	h, err := hdr.DecodePacked([]byte(encoded))
-	if err != nil {
-		return nil, fmt.Errorf("decode histogram: %w", err)
-	}
-	return h, nil
+	return i, errors.Join(errs...)
 }

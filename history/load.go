@@ -93,8 +93,8 @@ type Interval struct {
 	LastFail time.Duration    // when the last request that failed ended, Cancelled ones left aside; 0: none failed, or it is not known
 	Parts    []Part           // what is known of single replicas and versions, by replica and version
 
-	response, givenUp string // of an interval of Load.Intervals: encoded
-	service           string // of one whose response times are not known
+	response, givenUp encoded // of an interval of Load.Intervals
+	service           encoded // of one whose response times are not known
 }
 
 // Part is what became of the requests of an Interval that one replica of one version is known to have had: by its answer, or

@@ -73,11 +73,15 @@ const GapResolution = 10 * time.Millisecond
 // Span is a time in which requests succeeded: at its begin, at its end, and between them at least once every GapResolution.
 type Span struct{ Begin, End time.Duration }
 
-// Succeeded adds a success to spans that came in about the order of time.
+// Succeeded adds a success to spans, which is cheap if it comes in about the order of time.
 func Succeeded(spans []Span, at time.Duration) []Span {
-	if n := len(spans); n > 0 && at-spans[n-1].End < GapResolution && spans[n-1].Begin-at < GapResolution {
-		spans[n-1].Begin, spans[n-1].End = min(spans[n-1].Begin, at), max(spans[n-1].End, at)
-		return spans
+	if n := len(spans); n > 0 && spans[n-1].Begin-at < GapResolution {
+		if last := &spans[n-1]; at-last.End < GapResolution {
+			last.Begin, last.End = min(last.Begin, at), max(last.End, at)
+			return spans
+		}
+	} else if n > 0 {
+		return Unite(spans, []Span{{at, at}})
 	}
 	return append(spans, Span{at, at})
 }

@@ -15,8 +15,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	hdr "github.com/HdrHistogram/hdrhistogram-go"
 )
 
 // Run is a run's folder, read back.
@@ -48,33 +46,12 @@ const (
 type Load struct {
 	LoadSpec
 	// Intervals are those of the load in the order of time. Of a folder that was opened they hold counts; their histograms are in Total,
-	// and Times decodes those of one interval. So an hour at any rate takes some megabytes.
+	// and a TimesReader reads those of one interval. So an hour at any rate takes some megabytes.
 	Intervals []Interval
 	Samples   []Sample       // the requests that were kept one by one, by Seq: all of them, or failures alone where there were too many
 	Closing   *LoadEndRecord // nil: the load was cut off
 
 	total *Interval // of a folder that was opened
-}
-
-// Times are an interval's response times, of the requests that were answered and of those that were given up.
-func (i Interval) Times() (response, givenUp *Histogram) {
-	response, givenUp = i.Response, i.GivenUp
-	if i.response != "" {
-		response, _ = decodeHistogram(i.response) // it was decoded before
-	}
-	if i.givenUp != "" {
-		givenUp, _ = decodeHistogram(i.givenUp)
-	}
-	return response, givenUp
-}
-
-// ServiceTimes are an interval's service times where its response times are not known.
-func (i Interval) ServiceTimes() *Histogram {
-	if i.service == "" {
-		return i.Service
-	}
-	h, _ := decodeHistogram(i.service)
-	return h
 }
 
 // Due is how many requests ended.
@@ -187,18 +164,27 @@ func (r *Run) load(dir string) (Load, bool) {
 func (r *Run) intervals(l *Load, name string) {
 	names := interned{}
 	l.total = &Interval{}
-	var sums totals
+	var sums [5]Sum
+	var readers [5]countReader
 	eachLine(r, name, func(j *intervalJSON) error {
-		if err := sums.add(j); err != nil {
-			return err
+		all := j.histograms()
+		var times [5][]Count
+		for n, e := range all {
+			var err error
+			if times[n], err = readers[n].of(nil, e); err != nil {
+				return err // before anything was added
+			}
+		}
+		for n := range times {
+			sums[n].Add(times[n])
 		}
 		i := j.counts()
 		served := i.Served
 		i.Served = nil // those of single intervals stay
 		l.total.Merge(i)
-		i.Served, i.response, i.givenUp, i.Replicas, i.Versions = served, j.Response, j.GivenUp, nil, nil
+		i.Served, i.response, i.givenUp, i.Replicas, i.Versions = served, all[0], all[2], nil, nil
 		if j.Response == "" {
-			i.service = j.Service
+			i.service = all[1]
 		}
 		for n := range i.Parts {
 			i.Parts[n].Replica, i.Parts[n].Version = names.text(i.Parts[n].Replica), names.text(i.Parts[n].Version)
@@ -206,49 +192,9 @@ func (r *Run) intervals(l *Load, name string) {
 		l.Intervals = append(l.Intervals, i)
 		return nil
 	})
-	sums.into(l.total)
-}
-
-// totals sums up histograms of many intervals. To add to a dense one costs a tenth of adding to a sparse one.
-type totals struct{ response, service, givenUp, lag, late *hdr.Histogram }
-
-func (t *totals) add(j *intervalJSON) error {
-	var decoded [5]*Histogram
-	for n, s := range []string{j.Response, j.Service, j.GivenUp, j.Lag, j.Late} {
-		if s == "" {
-			continue
-		}
-		var err error
-		if decoded[n], err = decodeHistogram(s); err != nil {
-			return err // before anything was added
-		}
-	}
-	for n, sum := range []**hdr.Histogram{&t.response, &t.service, &t.givenUp, &t.lag, &t.late} {
-		if decoded[n] == nil {
-			continue
-		}
-		if *sum == nil {
-			*sum = hdr.New(1, int64(LongestRecorded), 3)
-		}
-		decoded[n].MergeInto(*sum)
-	}
-	return nil
-}
-
-// into puts the sums into an interval, sparse again.
-func (t *totals) into(i *Interval) {
-	for _, s := range []struct {
-		sum *hdr.Histogram
-		to  **Histogram
-	}{{t.response, &i.Response}, {t.service, &i.Service}, {t.givenUp, &i.GivenUp}, {t.lag, &i.Lag}, {t.late, &i.Late}} {
-		if s.sum == nil {
-			continue
-		}
-		*s.to = NewHistogram()
-		for _, b := range s.sum.Distribution() {
-			if b.Count > 0 {
-				_ = (*s.to).RecordValues(b.From, b.Count) // of the same range, so never an error
-			}
+	for n, to := range []**Histogram{&l.total.Response, &l.total.Service, &l.total.GivenUp, &l.total.Lag, &l.total.Late} {
+		if h := sums[n].Histogram(); h != nil {
+			*to = h
 		}
 	}
 }
@@ -261,12 +207,12 @@ func (r *Run) samples(l *Load, rel string) {
 	keep := func(s *Sample) error {
 		s.Class, s.Error = Class(names.text(string(s.Class))), names.text(s.Error)
 		s.Replica, s.Version = names.text(s.Replica), names.text(s.Version)
-		if whole || s.Class != OK {
-			l.Samples = append(l.Samples, *s)
-		}
+		l.Samples = append(l.Samples, *s)
 		return nil
 	}
-	eachLine(r, filepath.Join(rel, "samples.jsonl"), keep)
+	if whole { // that file holds good ones only
+		eachLine(r, filepath.Join(rel, "samples.jsonl"), keep)
+	}
 	eachLine(r, filepath.Join(rel, "failures.jsonl"), keep)
 	slices.SortStableFunc(l.Samples, func(a, b Sample) int { return int(a.Seq - b.Seq) })
 	var end time.Duration

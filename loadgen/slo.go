@@ -142,12 +142,11 @@ func (s SLO) late(o Objective, i history.Interval) (n, late int64) {
 		n, late = n+failed, failed
 	}
 	if o.Metric != "mean" && i.Response != nil {
-		i.Response.ForEachBucket(func(v, count int64) bool {
-			if v >= int64(o.Time) {
+		for ns, count := range i.Response.Times {
+			if ns >= int64(o.Time) {
 				late += count
 			}
-			return true
-		})
+		}
 	}
 	return n, late
 }

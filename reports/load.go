@@ -184,6 +184,7 @@ func (t *textWriter) times(l PlayedLoad) {
 		rows = append(rows, row)
 	}
 	t.table(rows, "  ")
+	t.line("  of n times a percentile p is the one of rank n·p/100, rounded up, in ascending order, to three digits; the maximum is exact")
 }
 
 // failures lists the classes that occurred, in the order in which a request meets them.
