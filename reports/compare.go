@@ -270,13 +270,13 @@ func (c Comparison) rows() [][]string {
 
 const sameNote = "~: not shown to differ, by the runs' own errors (Welch's test at 1 %) or within 1 %. ?: a ratio whose error is not known."
 
-// WriteComparison writes two runs side by side as text, markdown, json or html.
-func WriteComparison(w io.Writer, format string, a, b *capacity.Analysis) error {
+// WriteComparison writes two runs side by side as text, which has the width of o, markdown, json or html.
+func WriteComparison(w io.Writer, format string, a, b *capacity.Analysis, o TextOptions) error {
 	c := Compare(a, b)
 	var s string
 	switch format {
 	case "text", "":
-		s = c.text()
+		s = c.text(o)
 	case "markdown":
 		s = c.markdown()
 	case "html":
@@ -313,17 +313,20 @@ func (c Comparison) changedRows() [][]string {
 	return rows
 }
 
-func (c Comparison) text() string {
-	var b strings.Builder
-	b.WriteString(columns(c.runs(), ""))
+func (c Comparison) text(o TextOptions) string {
+	t := newTextWriter(o)
+	t.table(c.runs(), "")
 	if len(c.Changed) > 0 {
-		b.WriteString("\n" + columns(c.changedRows(), ""))
+		t.b.WriteString("\n")
+		t.table(c.changedRows(), "")
 	}
-	b.WriteString("\n" + columns(c.rows(), "") + sameNote + "\n")
+	t.b.WriteString("\n")
+	t.table(c.rows(), "")
+	t.line("%s", sameNote)
 	for _, only := range c.only() {
-		b.WriteString(only + "\n")
+		t.line("%s", only)
 	}
-	return b.String()
+	return t.b.String()
 }
 
 func (c Comparison) only() []string {

@@ -56,7 +56,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 			t.line("    Try: %s", p.Try)
 		}
 		if len(p.Advice) > 0 {
-			t.b.WriteString(columns(adviceRows(p.Advice), "    "))
+			t.table(adviceRows(p.Advice), "    ")
 		} else if p.Reason != "" && !p.Load {
 			t.line("    no advice: %s", p.Reason)
 		}

@@ -102,10 +102,11 @@ func loadTiles(a *capacity.Analysis) (all []tile) {
 			t.Text = "none failed"
 		}
 		if r := cmp.Or(l.Response, l.ServiceTime); r != nil {
+			t.Text += "; "
 			if l.Response == nil {
-				t.Text += "; service time"
+				t.Text += "service time: "
 			}
-			t.Text += fmt.Sprintf("; half within %s, 99 %% within %s, all within %s", capacity.FormatSeconds(r.P50S), capacity.FormatSeconds(r.P99S), capacity.FormatSeconds(r.MaxS))
+			t.Text += fmt.Sprintf("half within %s, 99 %% within %s, all within %s", capacity.FormatSeconds(r.P50S), capacity.FormatSeconds(r.P99S), capacity.FormatSeconds(r.MaxS))
 		}
 		all = append(all, t)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"coinbench/capacity"
 	"coinbench/capacity/capacitytest"
@@ -174,7 +175,7 @@ func TestHTMLEscapes(t *testing.T) {
 		t.Error("text became a script")
 	}
 	var b bytes.Buffer
-	if err := reports.WriteComparison(&b, "html", a, a); err != nil || strings.Contains(b.String(), "<script>alert") {
+	if err := reports.WriteComparison(&b, "html", a, a, reports.TextOptions{}); err != nil || strings.Contains(b.String(), "<script>alert") {
 		t.Errorf("comparison: %v", err)
 	}
 }
@@ -307,11 +308,20 @@ func TestCompare(t *testing.T) {
 	}
 	for _, format := range []string{"text", "markdown", "html", "json"} {
 		var out bytes.Buffer
-		if err := reports.WriteComparison(&out, format, a, b); err != nil || !strings.Contains(out.String(), "saturated") || !strings.Contains(out.String(), "workshop") {
+		if err := reports.WriteComparison(&out, format, a, b, reports.TextOptions{}); err != nil || !strings.Contains(out.String(), "saturated") || !strings.Contains(out.String(), "workshop") {
 			t.Errorf("%s: %v, %d bytes", format, err, out.Len())
 		}
 	}
-	if err := reports.WriteComparison(io.Discard, "pdf", a, b); err == nil || !strings.Contains(err.Error(), "accepted: text, markdown, html, json") {
+	var narrow bytes.Buffer
+	if err := reports.WriteComparison(&narrow, "text", a, b, reports.TextOptions{Width: 80}); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(narrow.String()) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("%d columns on a terminal of 80: %q", n, line)
+		}
+	}
+	if err := reports.WriteComparison(io.Discard, "pdf", a, b, reports.TextOptions{}); err == nil || !strings.Contains(err.Error(), "accepted: text, markdown, html, json") {
 		t.Errorf("%v", err)
 	}
 }

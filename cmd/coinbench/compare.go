@@ -27,7 +27,7 @@ Exit codes: 0 they were compared; with --fail-on-difference 1 when they differ, 
 			if err != nil {
 				return usage(err)
 			}
-			if err := reports.WriteComparison(p.stdout, format, a, b); err != nil || !strict {
+			if err := reports.WriteComparison(p.stdout, format, a, b, textOptions(p)); err != nil || !strict {
 				return usage(err)
 			}
 			return exit(reports.Compare(a, b).Outcome().ExitCode())

@@ -43,7 +43,7 @@ func (p *progressPrinter) show(s scenarios.Progress) {
 		p.draw(s)
 		return
 	}
-	if s.Done || s.Step == 0 {
+	if s.Done || s.Step == 0 || s.Title == "" { // no step is under way
 		return
 	}
 	if s.Step == p.step && s.Elapsed-p.printed < plainEvery {
