@@ -12,7 +12,6 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/capacity/model"
-	"coinbench/history"
 	"coinbench/reports"
 )
 
@@ -55,7 +54,7 @@ folder, also when DIR is "latest", which is another run tomorrow; give --model t
 }
 
 func calibrate(dir string) (model.Model, error) {
-	run, err := history.Open(dir)
+	run, err := openHistory(dir)
 	if err != nil {
 		return model.Model{}, usage(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"coinbench/capacity"
-	"coinbench/history"
 	"coinbench/reports"
 )
 
@@ -23,7 +22,7 @@ long enough to be cut into parts.`,
   coinbench explain runs/outage/latest --only outage --format json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			run, err := history.Open(args[0])
+			run, err := openHistory(args[0])
 			if err != nil {
 				return usage(err)
 			}

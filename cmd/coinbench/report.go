@@ -20,9 +20,15 @@ import (
 	"coinbench/reports"
 )
 
-// reportMemory is the size of the heap from which on a report's garbage is collected at once: histories are read to the end once, so
-// that an hour of load need not take the memory of two.
+// reportMemory is the size of the heap from which on garbage is collected at once where histories are read: they are read to the end once,
+// so that an hour of load need not take the memory of two.
 const reportMemory = 128 << 20
+
+// openHistory reads a run's folder.
+func openHistory(dir string) (*history.Run, error) {
+	debug.SetMemoryLimit(reportMemory)
+	return history.Open(dir)
+}
 
 func reportCommand(p process) *cobra.Command {
 	return &cobra.Command{
@@ -34,7 +40,6 @@ func reportCommand(p process) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			dir := args[0]
-			debug.SetMemoryLimit(reportMemory)
 			if info, err := os.Stat(dir); err == nil && info.Mode().IsRegular() {
 				if dir, err = imported(p, dir); err != nil {
 					return usage(err)
@@ -93,7 +98,7 @@ func imported(p process, file string) (dir string, err error) {
 
 // analyse reads a run and judges it by the objectives of the scenario in its folder.
 func analyse(p process, dir string) (*capacity.Analysis, error) {
-	run, err := history.Open(dir)
+	run, err := openHistory(dir)
 	if err != nil {
 		return nil, err
 	}
