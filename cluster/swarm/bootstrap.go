@@ -31,7 +31,7 @@ const (
 // Bootstrap says what Cluster.Bootstrap makes.
 type Bootstrap struct {
 	Images images.Set   // what the registry shall have, by names without a registry; the bare program with Config.Tag among them
-	Hub    []string     // images of Docker Hub that it shall have too, such as redis:7; what cannot be had is told and left out
+	Hub    images.Set   // images of Docker Hub that it shall have too, such as redis:7, with what takes their place where they cannot be had
 	Port   int          // where it answers; 0: 5000
 	Tell   func(string) // is told what is being done, a line each; may be nil
 }
@@ -80,7 +80,11 @@ func (c *Cluster) Bootstrap(ctx context.Context, b Bootstrap) (address string, e
 		return fault(err)
 	}
 	names := slices.Sorted(maps.Keys(named))
-	names = append(names, c.fromHub(ctx, b, here)...)
+	hub, err := c.fromHub(ctx, b, here)
+	if err != nil {
+		return fault(err)
+	}
+	names = append(names, hub...)
 	b.Tell("pushing to " + here)
 	for _, name := range names {
 		if _, err := c.push(ctx, name); err != nil {
@@ -262,25 +266,33 @@ func (c *Cluster) serving(ctx context.Context, service string) (string, error) {
 	}
 }
 
-// fromHub tags the wished images of Docker Hub for the registry, and returns the tags. What the engine neither has nor can pull
-// is told.
-func (c *Cluster) fromHub(ctx context.Context, b Bootstrap, here string) []string {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	var names []string
-	for _, image := range b.Hub {
+// fromHub tags images of Docker Hub for the registry, and returns the tags. Where the engine neither has nor can pull one, another takes
+// its place, which is told.
+func (c *Cluster) fromHub(ctx context.Context, b Bootstrap, here string) (names []string, err error) {
+	for _, image := range slices.Sorted(maps.Keys(b.Hub)) {
 		name := here + "/library/" + image
-		err := c.tunnel.pull(ctx, image)
+		names = append(names, name)
+		pulling, cancel := context.WithTimeout(ctx, time.Minute)
+		err := c.tunnel.pull(pulling, image)
+		cancel()
 		if err == nil {
 			_, err = c.engine.ImageTag(ctx, client.ImageTagOptions{Source: image, Target: name})
 		}
-		if err != nil {
-			b.Tell(fmt.Sprintf("without %s, which the engine neither has nor can pull: every node must get it by itself (%v)", image, err))
+		if err == nil {
 			continue
 		}
-		names = append(names, name)
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if cause := errors.Unwrap(err); cause != nil { // without the advice
+			err = cause
+		}
+		b.Tell(fmt.Sprintf("warning: the engine neither has nor can pull %s (%s): coinbench's own takes its place on this Swarm", image, strings.Join(strings.Fields(err.Error()), " ")))
+		if err := images.LoadIntoEngine(ctx, c.engine, images.Set{name: b.Hub[image]}); err != nil {
+			return nil, err
+		}
 	}
-	return names
+	return names, nil
 }
 
 // ownAddress is that of the engine's node, as the other nodes reach it.

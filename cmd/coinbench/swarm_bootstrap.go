@@ -20,7 +20,8 @@ func bootstrapCommand(p process) *cobra.Command {
 		Short: "Give a Swarm that can pull nothing a registry with the app's images",
 		Long: `bootstrap loads coinbench's own image into the engine that DOCKER_HOST names, a manager's, starts a registry from it as a
 service pinned to that node, pushes the app's images to it and lets every node pull from it. It needs the engine's socket and
-nothing else. Redis' image is made from the redis-server of this machine, or pulled by the engine where there is none.
+nothing else. Redis' image is made from the redis-server of this machine, or pulled by the engine where there is none; where that
+cannot be, coinbench's own takes its place.
 
 What is played on this Swarm from then on finds the registry by itself. Doing it again brings new images; --down removes
 registry, volume and images.`,
@@ -54,7 +55,11 @@ registry, volume and images.`,
 				return unmeasured(on.Unbootstrap(ctx))
 			}
 			begun := time.Now()
-			set, err := buildImages(ctx, tags)
+			binary, err := images.Binary(ctx, "", nil)
+			if err != nil {
+				return usage(err)
+			}
+			set, err := imagesOf(binary, tags)
 			if err != nil {
 				return usage(err)
 			}
@@ -62,13 +67,17 @@ registry, volume and images.`,
 			if redis, err := images.Redis(""); err == nil {
 				set[images.RedisName] = redis
 			} else {
-				b.Hub = append(b.Hub, "redis:7")
+				own, err := images.OwnRedis(binary)
+				if err != nil {
+					return usage(err)
+				}
+				b.Hub = images.Set{"redis:7": own}
 			}
 			address, err := on.Bootstrap(ctx, b)
 			if err != nil {
 				return unmeasured(err)
 			}
-			fmt.Fprintf(p.stdout, "%d images at %s, for every node, in %s\n", len(set), address, time.Since(begun).Round(100*time.Millisecond))
+			fmt.Fprintf(p.stdout, "%d images at %s, for every node, in %s\n", len(set)+len(b.Hub), address, time.Since(begun).Round(100*time.Millisecond))
 			return nil
 		},
 	}

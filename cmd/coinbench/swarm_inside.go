@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
@@ -84,6 +85,31 @@ func killContainerCommand(p process) *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// redisCommand is the Redis of a Swarm where no other can be had.
+func redisCommand(p process) *cobra.Command {
+	listen := ":6379"
+	c := &cobra.Command{
+		Use:     "redis",
+		Short:   "Serve coinbench's own Redis (coinbench starts this itself)",
+		Example: "  coinbench redis --listen 127.0.0.1:6379",
+		Hidden:  true,
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			ctx, stop := terminable()
+			defer stop()
+			server := miniredis.NewMiniRedis()
+			if err := server.StartAddr(listen); err != nil {
+				return unmeasured(fmt.Errorf("serve redis: %w", err))
+			}
+			<-ctx.Done()
+			server.Close()
+			return nil
+		},
+	}
+	c.Flags().StringVar(&listen, "listen", listen, "where, as `HOST:PORT`")
+	return c
 }
 
 // registryCommand is the registry of a lab, and of a Swarm that can pull nothing.

@@ -69,19 +69,23 @@ func labUp(p process, name *string) *cobra.Command {
 	return c
 }
 
-// labImages are those that a lab's registry has: ours, and Redis if this machine has one.
+// labImages are those that a lab's registry has: ours, and Redis, which is our own if this machine has none.
 func labImages(ctx context.Context, p process) (images.Set, error) {
-	set, err := buildImages(ctx, shippedTags())
+	binary, err := images.Binary(ctx, "", nil)
+	if err != nil {
+		return nil, err
+	}
+	set, err := imagesOf(binary, shippedTags())
 	if err != nil {
 		return nil, err
 	}
 	redis, err := images.Redis("")
 	if err != nil {
-		fmt.Fprintf(p.stderr, "coinbench: warning: the lab's registry has no redis: %v\n", err)
-		return set, nil
+		fmt.Fprintf(p.stderr, "coinbench: warning: the lab has coinbench's own Redis: %v\n", err)
+		redis, err = images.OwnRedis(binary)
 	}
 	set[images.RedisName] = redis
-	return set, nil
+	return set, err
 }
 
 // buildImages builds every image of ours with each tag, of one binary.
@@ -90,6 +94,11 @@ func buildImages(ctx context.Context, tags []string) (images.Set, error) {
 	if err != nil {
 		return nil, err
 	}
+	return imagesOf(binary, tags)
+}
+
+// imagesOf are the images of ours that a binary makes.
+func imagesOf(binary []byte, tags []string) (images.Set, error) {
 	return images.BuildAll(images.Options{Binary: binary}, append(settings.Services(), ""), tags...)
 }
 

@@ -363,6 +363,42 @@ func TestRedisImage(t *testing.T) {
 	}
 }
 
+// Our own Redis is one more image of the same layer, and needs nothing that is installed.
+func TestOwnRedisImage(t *testing.T) {
+	binary := options(t, "", "v0.1").Binary
+	own, err := OwnRedis(binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng, err := Build(options(t, "rng", "v0.1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cf, err := own.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, exposed := cf.Config.ExposedPorts["6379/tcp"]; !exposed || !slices.Equal(cf.Config.Entrypoint, []string{"/coinbench", "redis"}) || cf.Config.User != "65532:65532" {
+		t.Errorf("%+v", cf.Config)
+	}
+	a, err := own.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := rng.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, _ := a[0].Digest()
+	other, _ := b[0].Digest()
+	if len(a) != 1 || one != other {
+		t.Errorf("layers %s and %s", one, other)
+	}
+	if _, err := OwnRedis([]byte("#!/bin/sh")); err == nil {
+		t.Error("made of a script")
+	}
+}
+
 func TestBinaryOutsideOfTheModuleSaysWhy(t *testing.T) {
 	_, err := Binary(t.Context(), t.TempDir(), nil)
 	if err == nil || !strings.Contains(err.Error(), "is a test") {
