@@ -32,6 +32,7 @@ type Service struct {
 	Replicas    int               //
 	Global      bool              // one task a node
 	Ports       []Port            //
+	Expose      []int             // ports that it listens on without publishing them
 	Health      *Health           // nil: in rotation as soon as it is started
 	StopGrace   time.Duration     // from the signal to the kill; default 10 s
 	Restart     Restart           //

@@ -133,6 +133,12 @@ func service(app App, name string, project *types.Project) (Service, []error) {
 	if h := c.HealthCheck; h != nil && h.StartInterval != nil {
 		fault("healthcheck/start_interval", "engines before 25.0 do not know start_interval, and coinbench plays a health check as they do", "interval alone, from the first check on")
 	}
+	for _, text := range c.Expose {
+		number, protocol, _ := strings.Cut(text, "/")
+		if n, err := strconv.Atoi(number); err == nil && (protocol == "" || protocol == "tcp") {
+			s.Expose = append(s.Expose, n)
+		}
+	}
 	s.Health = health(c.HealthCheck)
 	d := c.Deploy
 	if d == nil {

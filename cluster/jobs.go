@@ -12,6 +12,12 @@ type Dialer interface {
 	Dial(ctx context.Context, network, address string) (net.Conn, error)
 }
 
+// Ports is the ability to reach a service at any of its ports. Other clusters run coinbench's own services only, which have one.
+type Ports interface {
+	// AddressAt is host:port for a port of the service.
+	AddressAt(ctx context.Context, service string, port int) (string, error)
+}
+
 // Jobs is the ability to run copies of our own program inside the cluster's network, where load must come from.
 type Jobs interface {
 	// RunJob runs a job to its end. message is told of every message that a copy (1-based) sends, in the order of that copy, by

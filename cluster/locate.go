@@ -248,7 +248,7 @@ func (d *document) collect(node ast.Node, keys *[]string) {
 // The keys that a Service has fields for, and those that say nothing about how it runs.
 var (
 	serviceKeys = []string{"image", "command", "entrypoint", "environment", "ports", "healthcheck", "stop_grace_period", "scale", "deploy", "depends_on",
-		"extends", "networks", "profiles"}
+		"expose", "extends", "networks", "profiles"}
 	deployKeys = []string{"mode", "replicas", "labels", "update_config", "rollback_config", "restart_policy", "endpoint_mode"}
 )
 

@@ -2,6 +2,9 @@ package scenarios
 
 import (
 	"fmt"
+	"maps"
+	"net"
+	"strconv"
 
 	"coinbench/cluster"
 	"coinbench/services/settings"
@@ -32,6 +35,35 @@ func (p *plan) image(service cluster.Service, image *string) {
 	was, _, ours := cluster.OwnImage(service.Image)
 	if is, _, ok := cluster.OwnImage(*image); ours && ok && is != was {
 		p.wrong(image, "image %s is another service than %s; accepted: another tag of coinbench/%s", *image, service.Image, was)
+	}
+}
+
+// portOf reports a port that is none, or another than the one on which a service of ours listens.
+func (p *plan) portOf(service string, port *int) {
+	if _, written := p.at[port]; !written && *port == 0 {
+		return
+	}
+	if *port < 1 || *port > 65535 {
+		p.wrong(port, "port is %d; accepted: 1 to 65535", *port)
+		return
+	}
+	for _, s := range p.app.Services {
+		kind, tag, ours := cluster.OwnImage(s.Image)
+		if s.Name != service || !ours || kind == cluster.Redis {
+			continue
+		}
+		env := settings.TagDefaults(kind, tag)
+		if env == nil {
+			env = map[string]string{}
+		}
+		maps.Copy(env, s.Environment)
+		set, err := settings.Parse(kind, env)
+		if err != nil { // which is said elsewhere
+			continue
+		}
+		if _, listens, _ := net.SplitHostPort(set.Listen); listens != strconv.Itoa(*port) {
+			p.wrong(port, "port is %d, but %s listens on %s; accepted: no port, or %s", *port, service, listens, listens)
+		}
 	}
 }
 

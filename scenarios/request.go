@@ -12,6 +12,7 @@ import (
 type Request struct {
 	Name      string `json:"name" jsonschema_description:"Name of the load, which objectives use; the loads of a bench are called NAME/cCLIENTS. Default: the service's name."`
 	Service   string `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Port      int    `json:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"The port that is asked. Default: the one on which the service listens, as far as that is known."`
 	Path      string `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
 	Method    string `json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE,enum=OPTIONS" jsonschema_description:"Default: GET, or POST where there is a body."`
 	Body      string `json:"body" jsonschema_description:"Body of the request."`
@@ -40,6 +41,7 @@ func (r *Request) method() string {
 
 func (r *Request) check(p *plan) {
 	p.port(r.Service, &r.Service)
+	p.portOf(r.Service, &r.Port)
 	p.path(&r.Path)
 	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 	if r.Method != "" && !slices.Contains(methods, r.Method) {

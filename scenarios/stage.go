@@ -205,8 +205,13 @@ func (st *stage) scale(ctx context.Context, name string, replicas int) error {
 }
 
 // url is where load for a service is sent.
-func (st *stage) url(ctx context.Context, service, path string) (string, error) {
-	address, err := st.cluster.Address(ctx, service)
+// url is where a load is sent; port 0 is the service's own. Where a cluster knows no other, the plan has made sure that it is its own.
+func (st *stage) url(ctx context.Context, service string, port int, path string) (string, error) {
+	find := st.cluster.Address
+	if c, ok := st.cluster.(cluster.Ports); ok && port > 0 {
+		find = func(ctx context.Context, service string) (string, error) { return c.AddressAt(ctx, service, port) }
+	}
+	address, err := find(ctx, service)
 	if err != nil {
 		return "", fmt.Errorf("find %s: %w", service, err)
 	}

@@ -78,7 +78,7 @@ func (s *Attack) supported(c cluster.Cluster) error {
 }
 
 func (s *Attack) play(ctx context.Context, st *stage) error {
-	url, err := st.url(ctx, s.Service, s.Path)
+	url, err := st.url(ctx, s.Service, s.Port, s.Path)
 	if err != nil {
 		return err
 	}

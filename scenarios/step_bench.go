@@ -81,7 +81,7 @@ func (s *Bench) check(p *plan) {
 }
 
 func (s *Bench) play(ctx context.Context, st *stage) error {
-	url, err := st.url(ctx, s.Service, s.Path)
+	url, err := st.url(ctx, s.Service, s.Port, s.Path)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type Measure struct {
 // Probe asks a service a simple question again and again, whether it answered the one before or not.
 type Probe struct {
 	Service string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Port    int           `json:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"The port that is asked. Default: the one on which the service listens, as far as that is known."`
 	Path    string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
 	Every   time.Duration `json:"every" jsonschema:"default=250ms" jsonschema_description:"Time between two requests."`
 }
@@ -50,6 +51,7 @@ func (s *Measure) check(p *plan) {
 	if probe := s.Probe; probe != nil {
 		p.service(probe.Service, &probe.Service)
 		p.port(probe.Service, &probe.Service)
+		p.portOf(probe.Service, &probe.Port)
 		p.path(&probe.Path)
 		if probe.Every < time.Millisecond {
 			p.wrong(&probe.Every, "every is %s; accepted: at least 1ms", probe.Every)
@@ -76,7 +78,7 @@ func (s *Measure) play(ctx context.Context, st *stage) error {
 	if s.Probe == nil {
 		return st.window(ctx, s.Name, s.For)
 	}
-	url, err := st.url(ctx, s.Probe.Service, s.Probe.Path)
+	url, err := st.url(ctx, s.Probe.Service, s.Probe.Port, s.Probe.Path)
 	if err != nil {
 		return err
 	}

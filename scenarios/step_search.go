@@ -17,6 +17,7 @@ import (
 type Search struct {
 	Name       string        `json:"name" jsonschema_description:"Name of the last load, at the level that was found; objectives use it. Default: the service's name."`
 	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
+	Port       int           `json:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"The port that is asked. Default: the one on which the service listens, as far as that is known."`
 	Path       string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
 	SLO        string        `json:"slo" jsonschema:"required" jsonschema_description:"What must be met, such as p99<200ms,errors<0.1%."`
 	Clients    bool          `json:"clients" jsonschema:"default=false" jsonschema_description:"Levels are clients that wait for their answers, instead of requests per second."`
@@ -62,6 +63,7 @@ func (s *Search) check(p *plan) {
 	p.running()
 	p.service(s.Service, &s.Service)
 	p.port(s.Service, &s.Service)
+	p.portOf(s.Service, &s.Port)
 	p.path(&s.Path)
 	if s.SLO == "" {
 		p.wrong(&s.SLO, "no slo is given; accepted: such as slo: p99<200ms,errors<0.1%%")
@@ -92,7 +94,7 @@ func (p *plan) written(pointer any) bool {
 }
 
 func (s *Search) play(ctx context.Context, st *stage) error {
-	url, err := st.url(ctx, s.Service, s.Path)
+	url, err := st.url(ctx, s.Service, s.Port, s.Path)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ import (
 const redis = "redis"
 
 // Compose keys without a meaning on one machine, which do no harm.
-var harmless = []string{"restart", "labels", "logging", "build", "init", "pull_policy", "platform", "expose", "container_name", "hostname", "stop_signal"}
+var harmless = []string{"restart", "labels", "logging", "build", "init", "pull_policy", "platform", "container_name", "hostname", "stop_signal"}
 
 // Variables that the cluster sets.
 var reserved = []string{"COIN_REPLICA", "COIN_HOSTS", "COIN_SUPERVISED"}

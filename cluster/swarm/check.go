@@ -14,7 +14,7 @@ import (
 )
 
 // Compose keys that mean nothing here, or what coinbench decides itself, and that do no harm.
-var harmless = []string{"restart", "labels", "logging", "build", "init", "pull_policy", "platform", "expose", "container_name", "hostname"}
+var harmless = []string{"restart", "labels", "logging", "build", "init", "pull_policy", "platform", "container_name", "hostname"}
 
 // Variables that the cluster sets.
 var reserved = []string{"COIN_REPLICA", "COIN_HOSTS", "COIN_SUPERVISED"}

@@ -76,6 +76,9 @@ func ports(s cluster.Service) (listen, admin int) {
 		if len(s.Ports) > 0 {
 			return s.Ports[0].Target, 0
 		}
+		if len(s.Expose) > 0 {
+			return s.Expose[0], 0
+		}
 		return 0, 0
 	}
 	env := settings.TagDefaults(k, tag)

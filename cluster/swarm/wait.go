@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -239,17 +240,58 @@ func (c *Cluster) publishedNow(s *service) []string {
 	return list
 }
 
-// Address is the service's name and port, as the app itself reaches it inside the overlay.
-func (c *Cluster) Address(_ context.Context, service string) (string, error) {
+// Address is the service's name and port, as the app itself reaches it inside the overlay. Of an image that is not ours and publishes
+// nothing, the port is the one that the image exposes, where the manager's engine has it.
+func (c *Cluster) Address(ctx context.Context, service string) (string, error) {
 	s, err := c.find(service)
 	if err != nil {
 		return "", fmt.Errorf("address of %s: %w", service, err)
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	listen, _ := ports(s.spec)
+	image := c.reference(s.spec.Image)
+	k, _ := kind(s.spec.Image)
+	c.mu.Unlock()
+	if listen == 0 && k == "" {
+		if listen, err = c.exposed(ctx, image); err != nil {
+			return "", fmt.Errorf("address of %s: %w; say it by port: in the step, or by expose: in the Compose file", service, err)
+		}
+	}
 	if listen == 0 {
 		return "", fmt.Errorf("address of %s: the service has no port", service)
 	}
-	return fmt.Sprintf("%s:%d", s.name, listen), nil
+	return net.JoinHostPort(s.name, strconv.Itoa(listen)), nil
+}
+
+// AddressAt is the service's name, and a port.
+func (c *Cluster) AddressAt(_ context.Context, service string, port int) (string, error) {
+	s, err := c.find(service)
+	if err != nil {
+		return "", fmt.Errorf("address of %s: %w", service, err)
+	}
+	return net.JoinHostPort(s.name, strconv.Itoa(port)), nil
+}
+
+// exposed is the one TCP port that an image exposes.
+func (c *Cluster) exposed(ctx context.Context, image string) (int, error) {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	found, err := c.engine.ImageInspect(asking, image)
+	if err != nil {
+		return 0, fmt.Errorf("on which port it listens is not known (%w)", err)
+	}
+	var list []int
+	if found.Config != nil {
+		for text := range found.Config.ExposedPorts {
+			number, protocol, _ := strings.Cut(text, "/")
+			if n, err := strconv.Atoi(number); err == nil && (protocol == "" || protocol == "tcp") {
+				list = append(list, n)
+			}
+		}
+	}
+	if len(list) != 1 {
+		slices.Sort(list)
+		return 0, fmt.Errorf("on which port it listens is not known: its image %s exposes %v", image, list)
+	}
+	return list[0], nil
 }
