@@ -74,7 +74,7 @@ func TestSlowEstimateCovers(t *testing.T) {
 					at, count = append(at, float64(i+1)*step), append(count, n)
 				}
 			}
-			e := slowEstimate(n/float64(length), at, count, .3)
+			e := slowEstimate(n/float64(length), float64(length), at, count, .3, 0)
 			if *e.Low <= 10 && 10 <= *e.High {
 				hit++
 			}

@@ -1,23 +1,28 @@
 package capacity
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 
 	"coinbench/history"
 )
 
-// The hash rate of a window has one estimator, the same for every worker and every window. A window cuts loops at its edges, and a
-// count of completed loops alone is off by up to one loop of each worker where the workers are in step. So loops under way count by
-// their part:
+// The hash rate of a window has one estimator, the same for every worker. A window cuts loops at its edges, and a count of completed
+// loops alone is off by up to one loop of each worker where the workers are in step. So loops under way count by their part:
 //
 //	rate = sum over the workers of (hashes + part at the end - part at the begin) / time
-//	part = min(1, time since the latest completion x pace)
+//	part = time since the latest completion x pace
 //
-// In a steady state the parts at both edges have the same distribution, whatever the pace is, so that the estimator is unbiased for
-// every distribution of loops as long as a worker's pace does not depend on the worker's own edges. Hence the pace is that of the
-// other workers in the same window, from completion to completion; that of a single worker, which meets no queue of its own making, is
-// what its settings give, or what its stages take where they are set to be equally long. Where all loops are equally long the parts are exact, and so is the rate.
+// The pace at an edge is that of all workers in a time of fixed length before that edge. So the part is the same function of the app's
+// past at both edges, and in a steady state its mean is the same at both, whatever the function is: the estimator has no bias for any
+// distribution of delays and any correlation between workers. Where nothing varies the pace is exact, and so is the rate, of workers
+// that are locked to unequal loops as well.
+//
+// The time before the first edge must have been like the window: see lead. Where there is too little of it, the pace is that of the
+// other workers from the latest change to the window's end, or what a lone worker's settings give, and a part is at most a loop: a
+// pace that an edge's own loops make shifts the rate by up to a hundredth in windows of one loop, and by less than .3 % from two on.
 
 const hashRateMethod = "loops completed, those under way at the window's edges by their part, over the time between two readings, summed over the workers; " +
 	"the interval is Student's, from the rate's slow cosines"
@@ -26,8 +31,15 @@ const hashRateMethod = "loops completed, those under way at the window's edges b
 // 0 while it waits after an error, and before the first.
 type progress struct{ at, hashes, age float64 }
 
-// done is the loops done: the completed ones, and of the one under way its part at the given pace (loops per second).
-func (p progress) done(pace float64) float64 { return p.hashes + min(1, p.age*pace) }
+// Parts of a loop under way: at most one, or two where the pace is that of the time before, since workers that are locked to unequal
+// loops are at it for longer than the mean loop. A worker that hangs is not at its loop for ever.
+const (
+	onePart  = 1.0
+	twoParts = 2.0
+)
+
+// done is the loops done: the completed ones, and of the one under way its part at the given pace (loops per second), which is at most that.
+func (p progress) done(pace, most float64) float64 { return p.hashes + min(most, p.age*pace) }
 
 // progressAt is how far a worker was at a reading of a run that began at start (Unix seconds).
 func progressAt(r history.Reading, start float64) progress {
@@ -43,14 +55,15 @@ func (s span) progress(start float64) edges {
 	return edges{progressAt(s.first, start), progressAt(s.last, start)}
 }
 
-// paces are the loops per second that each worker's loops under way are measured with. A lone worker has alone.
+// paces are the loops per second that each worker's loops under way are measured with where too little is known of the time before: of
+// the others between two readings of each, which are the window's or begin before it. A lone worker has alone.
 func paces(workers []edges, alone float64) []float64 {
 	loops, seconds, elapsed := make([]float64, len(workers)), make([]float64, len(workers)), 0.0
 	allLoops, allSeconds := 0.0, 0.0
 	for i, w := range workers {
 		first, last := w.begin, w.end
 		loops[i] = last.hashes - first.hashes
-		seconds[i] = last.at - first.at - last.age + first.age // from completion to completion
+		seconds[i] = w.seconds()
 		elapsed += last.at - first.at
 		allLoops += loops[i]
 		allSeconds += seconds[i]
@@ -71,32 +84,147 @@ func paces(workers []edges, alone float64) []float64 {
 	return all
 }
 
-// estimateRate is the hash rate of a window from the spans of its workers. alone is the pace of a worker that never waits, by the
-// settings; 0: unknown. It returns each worker's rate, too, over the window's time: a worker that was there for a part of it counts
-// for that part.
-func (w *Window) estimateRate(s series, spans []span, alone float64) (*Estimate, []float64) {
-	start := float64(s.start.UnixNano()) / 1e9
-	var workers []edges
-	for _, sp := range spans {
-		workers = append(workers, sp.progress(start))
+// seconds are those from completion to completion: of the whole loops.
+func (e edges) seconds() float64 { return e.end.at - e.begin.at - e.end.age + e.begin.age }
+
+// pace is so many loops in so many seconds from completion to completion, in loops per second; 0 where there is no whole loop.
+func pace(loops, seconds float64) float64 {
+	if loops <= 0 || seconds <= 0 {
+		return 0
 	}
-	pace := paces(workers, alone)
-	rates, total := make([]float64, len(workers)), 0.0
-	for i, p := range workers {
-		first, last := p.begin, p.end
-		seconds := last.at - first.at
-		if w.partly(seconds) {
-			seconds = w.LengthS
+	return loops / seconds
+}
+
+// lead is what is known of the steady time before a window: the readings of each worker since the latest change.
+type lead struct {
+	workers [][]progress
+	lag     float64 // over which a pace is taken, in seconds
+	mean    float64 // pace of all workers from the change to the window's end
+	spans   []span  // of the window and of lag before it
+}
+
+const (
+	leastLead = 2.0 // loops: a pace from fewer is none
+	mostLead  = 5.0 // seconds, or loops where they are longer
+)
+
+// lead finds how long before the window the app was as it is in it. Of that time, the later half is taken, and no more than mostLead: what the
+// change stirred up is settling in the earlier one. The pace at its begin is that of as long a time before. It is nil where that is less than
+// leastLead, and where something changed within the window.
+func (w *Window) lead(spans []span, start float64) *lead {
+	l, known := &lead{}, w.BeginS-w.changedS
+	loops, seconds := 0.0, 0.0
+	var all [][]history.Reading
+	for _, s := range spans {
+		if w.partly(s.seconds()) {
+			return nil
 		}
-		rates[i] = (last.done(pace[i]) - first.done(pace[i])) / seconds
-		total += rates[i]
+		since := slices.IndexFunc(s.task.readings, func(r history.Reading) bool { return r.At.Seconds() >= w.changedS && r.Values[history.Hashes] > 0 })
+		if since < 0 || s.task.readings[since].At >= s.first.At {
+			return nil
+		}
+		until := slices.IndexFunc(s.task.readings, func(r history.Reading) bool { return r.At >= s.last.At })
+		all = append(all, s.task.readings[since:until+1])
+		known = min(known, (s.first.At - s.task.readings[since].At).Seconds())
+		e := edges{progressAt(s.task.readings[since], start), progressAt(s.last, start)}
+		loops, seconds = loops+e.end.hashes-e.begin.hashes, seconds+e.seconds()
 	}
-	at, done := w.together(spans, func(i, k int) float64 { return progressAt(spans[i].inner[k], start).done(pace[i]) })
+	if l.mean = pace(loops, seconds); l.mean == 0 {
+		return nil
+	}
+	wanted := min(known/2, mostLead*max(1, 1/l.mean))
+	if wanted < leastLead/l.mean {
+		return nil
+	}
+	for i, s := range spans {
+		var worker []progress
+		for _, r := range all[i] {
+			worker = append(worker, progressAt(r, start))
+		}
+		from := nearest(worker, s.first.At.Seconds()-wanted)
+		if i == 0 {
+			l.lag = s.first.At.Seconds() - worker[from].at
+		}
+		l.workers = append(l.workers, worker)
+		l.spans = append(l.spans, span{task: s.task, first: all[i][from], last: s.last, inner: all[i][from:]})
+	}
+	if l.lag <= 0 {
+		return nil
+	}
+	return l
+}
+
+// nearest is the index of the reading nearest to an instant.
+func nearest(p []progress, at float64) int {
+	i, _ := slices.BinarySearchFunc(p, at, func(p progress, at float64) int { return cmp.Compare(p.at, at) })
+	if i == len(p) || i > 0 && at-p[i-1].at <= p[i].at-at {
+		i--
+	}
+	return i
+}
+
+// paceAt is the pace of all workers in the lead's lag before an instant, in loops per second.
+func (l *lead) paceAt(t float64) float64 {
+	loops, seconds := 0.0, 0.0
+	for _, readings := range l.workers {
+		to := nearest(readings, t)
+		from := min(nearest(readings, readings[to].at-l.lag), max(0, to-1))
+		e := edges{readings[from], readings[to]}
+		loops, seconds = loops+e.end.hashes-e.begin.hashes, seconds+e.seconds()
+	}
+	return pace(loops, seconds)
+}
+
+// estimateRate is the hash rate of a window from the spans of its workers. alone is the pace of a worker that never waits, by the
+// settings; 0: unknown. remembers is for how long the queues remember, in seconds, at a hash rate. It returns each worker's rate, too, over the
+// window's time: a worker that was there for a part of it counts for that part.
+func (w *Window) estimateRate(s series, spans []span, alone float64, remembers func(rate float64) float64) (*Estimate, []float64) {
+	start := float64(s.start.UnixNano()) / 1e9
+	var workers, known []edges // in the window; since the latest change
+	for _, sp := range spans {
+		e := sp.progress(start)
+		workers, known = append(workers, e), append(known, e)
+		for _, r := range sp.task.readings {
+			if r.At.Seconds() >= w.changedS && r.At < sp.first.At && r.Values[history.LastHash] > 0 {
+				known[len(known)-1].begin = progressAt(r, start)
+				break
+			}
+		}
+	}
+	each := paces(known, alone)
+	done := func(i int, p progress) float64 { return p.done(each[i], onePart) }
+	rates := make([]float64, len(workers))
+	total := 0.0
+	measure := func() {
+		total = 0
+		for i, p := range workers {
+			seconds := p.end.at - p.begin.at
+			if w.partly(seconds) {
+				seconds = w.LengthS
+			}
+			rates[i] = (done(i, p.end) - done(i, p.begin)) / seconds
+			total += rates[i]
+		}
+	}
+	measure()
 	loop := 0.0
 	if total > 0 {
 		loop = float64(len(workers)) / total
 	}
-	e := slowEstimate(total, at, done, loop)
+	if l := w.lead(spans, start); l != nil {
+		begin, end := l.paceAt(w.BeginS), l.paceAt(w.EndS)
+		done = func(_ int, p progress) float64 {
+			if p.at < (w.BeginS+w.EndS)/2 {
+				return p.done(begin, twoParts)
+			}
+			return p.done(end, twoParts)
+		}
+		measure()
+		// How the rate varies is seen at one pace: the readings in between are as far apart as they happen to be.
+		spans, done = l.spans, func(_ int, p progress) float64 { return p.done(l.mean, twoParts) }
+	}
+	at, sum := w.together(spans, func(i, k int) float64 { return done(i, progressAt(spans[i].inner[k], start)) })
+	e := slowEstimate(total, w.LengthS, at, sum, loop, remembers(total))
 	e.Method = hashRateMethod
 	return e, rates
 }
@@ -136,43 +264,54 @@ func (w *Window) together(spans []span, value func(i, k int) float64) (at, sum [
 	return at, sum
 }
 
-// The lengths on which an interval rests. Queues remember for about a second or a loop; what is slower than band is taken for
-// independent. They were tuned once, after a first table of coverage: what docs/accuracy.md counts with them is no proof that is
-// independent of the choice.
+// The lengths on which an interval rests. The rate remembers for about a second or a loop, or for as long as its queues do where they
+// are longer; what is slower than band is taken for independent. They were chosen after tables of coverage: what docs/accuracy.md counts with
+// them is no proof that is independent of the choice, but for the settings that it draws.
 const (
-	band      = 5.0 // seconds, or loops where they are longer
+	band      = 3.5 // memories
 	shortest  = 2.0 // seconds, and loops: a shorter window has no interval
-	memory    = .8  // seconds, or loops where they are longer: m of slowEstimate
+	memory    = .8  // of a second, a loop or the queues' memory, whichever is longest: m of slowEstimate
 	mostWaves = 40
 	tick      = 1e-6 // seconds: what an instant in a reading resolves
 )
 
-// slowEstimate is the rate of a cumulative count that was read at several instants, with an interval that knows of correlation in
-// time. The squares of the rate's first cosine coefficients are independent estimates of the variance of its mean, each of one degree
+// slowEstimate is the rate of a cumulative count in a window of that length (seconds), with an interval that knows of correlation in
+// time. The count was read at several instants, of the window or of a longer time in which the rate is the same. loop is that of the workers
+// and remembers the memory of queues, in seconds.
+//
+// The squares of the rate's first cosine coefficients are independent estimates of its spectral density at frequency 0, each of one degree
 // of freedom (equal-weighted cosine estimator: Lazarus, Lewis, Stock and Watson, "HAR inference: recommendations for practice",
 // Journal of Business & Economic Statistics 36, 2018, equation 10):
 //
-//	L(j) = integral of cos(pi j t/T) dN(t)      variance of N(T) = mean over j = 1..B of  T L(j)^2 / integral of cos^2 x (1 + (pi j m/T)^2)
+//	L(j) = integral of cos(pi j t/T) dN(t)      density S = mean over j = 1..B of  L(j)^2 / integral of cos^2 x (1 + (pi j m/T)^2)
+//	variance of the count in a window of length W:  S (W - m (1 - exp(-W/m)))
 //
-// The last factor is what a cosine misses of the slowest movements where the rate has a memory of m seconds, as a first-order
-// autoregression has it. B grows with the window: one, and one more for each band.
-func slowEstimate(value float64, at, count []float64, loop float64) *Estimate {
+// The last factors are what a cosine and a window miss of the slowest movements where the rate has a memory of m seconds, as a first-order
+// autoregression has it. B grows with the time: one, and one more for each band.
+func slowEstimate(value, window float64, at, count []float64, loop, remembers float64) *Estimate {
 	e := &Estimate{Value: value}
 	n := len(at) - 1
 	length := 0.0
 	if n > 0 {
 		length = at[n] - at[0]
 	}
-	if least := shortest * max(1, loop); length < least-2*edge.Seconds()*least/shortest {
-		e.NoInterval = fmt.Sprintf("a window of %.3g s is too short for an interval; it takes %.3g s", length, least)
+	if least := shortest * max(1, loop); window < least-2*edge.Seconds()*least/shortest {
+		e.NoInterval = fmt.Sprintf("a window of %.3g s is too short for an interval; it takes %.3g s", window, least)
+		return e
+	}
+	if least := shortest * remembers; length < least-2*edge.Seconds() {
+		e.NoInterval = fmt.Sprintf("%.3g s are too short for an interval where queues remember what was drawn for %.3g s; it takes %.3g s, the time before the window in which nothing changed included",
+			length, remembers, least)
 		return e
 	}
 	if n < 2 {
 		e.NoInterval = "it was read at its two ends only"
 		return e
 	}
-	waves := min(1+int(length/(band*max(1, loop))), n-1, mostWaves)
-	variance := 0.0
+	unit := max(1, loop, remembers)
+	m := memory * unit
+	waves := min(1+int(length/(band*unit)), n-1, mostWaves)
+	density := 0.0
 	for j := 1; j <= waves; j++ {
 		coefficient, weight := 0.0, 0.0
 		for k := range n {
@@ -184,10 +323,24 @@ func slowEstimate(value float64, at, count []float64, loop float64) *Estimate {
 			coefficient += mean * (count[k+1] - count[k])
 			weight += mean * mean * (at[k+1] - at[k])
 		}
-		missed := math.Pi * float64(j) * memory * max(1, loop) / length
-		variance += coefficient * coefficient / weight * length / float64(waves) * (1 + missed*missed)
+		missed := math.Pi * float64(j) * m / length
+		density += coefficient * coefficient / weight / float64(waves) * (1 + missed*missed)
 	}
-	e = NewEstimate(value, max(math.Sqrt(variance)/length, value*tick/length), float64(waves), e.Method)
+	variance := density * (window + m*math.Expm1(-window/m))
+	e = NewEstimate(value, max(math.Sqrt(variance)/window, value*tick/window), float64(waves), e.Method)
 	e.Low = ptr(max(0, *e.Low))
 	return e
+}
+
+// queueMemory is for how long the queues of a service remember, in seconds, where each request draws its replica. A replica that was drawn
+// often has a queue, and is left behind only as the queues' lengths wander off, like a particle between walls: that takes between .8 q^2 s, of two
+// replicas, and 4 q^2 s, of many (the relaxation of a random walk and of M/M/1: Cox and Smith, "Queues", 1961, section 2.6), where q is the mean number
+// of requests at a replica, by Little's law, and s the time that one takes.
+func (c Config) queueMemory(service string, ratePerS, stageS float64) float64 {
+	told, replicas := c.told[service], float64(c.Replicas[service])
+	if c.balances[service] != "random" || replicas < 2 || told.Concurrency < 1 {
+		return 0
+	}
+	q := ratePerS * stageS / replicas
+	return 2 * q * q * meanService(told) / float64(told.Concurrency)
 }

@@ -123,7 +123,7 @@ func (r *LoadResult) measureErrors(begin float64, seconds []second, times []tied
 		answered, spent = answered+s.answered, spent+s.spent
 	}
 	loop := spent / max(1, answered) // a queue remembers for as long as an answer takes, and not for as long as a request that hangs
-	r.Estimates["throughput"] = slowEstimate(r.PerS, at, good, loop)
+	r.Estimates["throughput"] = slowEstimate(r.PerS, at[len(at)-1]-begin, at, good, loop, 0)
 	r.Estimates["throughput"].Method = "good answers over time; the interval is Student's, from the rate's slow cosines"
 	if r.Response == nil || requests == 0 {
 		return
@@ -139,7 +139,7 @@ func (r *LoadResult) measureErrors(begin float64, seconds []second, times []tied
 		for _, s := range seconds {
 			rest = append(rest, rest[len(rest)-1]+of(s)-found*s.total)
 		}
-		e := slowEstimate(0, at, rest, loop)
+		e := slowEstimate(0, at[len(at)-1]-begin, at, rest, loop, 0)
 		if e.StdErr == nil {
 			return e
 		}

@@ -270,9 +270,9 @@ func TestReadingsAtOneInstant(t *testing.T) {
 	for k := 1; k <= 60; k++ {
 		at, count = append(at, float64(k)), append(count, float64(10*k+k%3))
 	}
-	plain := slowEstimate(10, at, count, .1)
+	plain := slowEstimate(10, 60, at, count, .1, 0)
 	at, count = slices.Insert(at, 30, at[30]), slices.Insert(count, 30, count[30])
-	twice := slowEstimate(10, at, count, .1)
+	twice := slowEstimate(10, 60, at, count, .1, 0)
 	if plain.StdErr == nil || twice.StdErr == nil || math.Abs(*twice.StdErr-*plain.StdErr) > 1e-9 {
 		t.Errorf("%v and %v", plain.StdErr, twice.StdErr)
 	}

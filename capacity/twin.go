@@ -171,7 +171,7 @@ func (t twin) play(seed uint64) (float64, bool) {
 	}
 	rate := 0.0
 	for i, pace := range paces(all, t.alone()) {
-		rate += (all[i].end.done(pace) - all[i].begin.done(pace)) / t.length.Seconds()
+		rate += (all[i].end.done(pace, onePart) - all[i].begin.done(pace, onePart)) / t.length.Seconds()
 	}
 	return rate, rate > 0
 }

@@ -50,6 +50,7 @@ type Window struct {
 	SilentS       float64  `json:"silent_s"`                  // for which the workers, all together, waited after errors
 	LostToBackoff *float64 `json:"lost_to_backoff,omitempty"` // hashes that they would have made in that time at the baseline's hash rate
 
+	changedS float64 // when something changed the latest before its end; after its begin: it was not steady
 	edges    []edges // of each worker
 	workerS  float64 // seconds that the workers were there, all together
 	visitors map[string]visits
@@ -64,7 +65,7 @@ type edges struct{ begin, end progress }
 func (w *Window) done(perWorkerS float64) float64 {
 	n := 0.0
 	for _, e := range w.edges {
-		n += e.end.done(perWorkerS) - e.begin.done(perWorkerS)
+		n += e.end.done(perWorkerS, onePart) - e.begin.done(perWorkerS, onePart)
 	}
 	return n
 }
@@ -97,6 +98,7 @@ type ServiceUse struct {
 	Failed      float64   `json:"failed"` // of them, answered with a status of 400 or more
 	PerS        float64   `json:"per_s"`
 	ServiceS    *float64  `json:"service_s,omitempty"`            // occupied time for each request
+	ServiceTime *Estimate `json:"service_estimate_s,omitempty"`   // ServiceS with its error
 	DemandS     *float64  `json:"demand_s,omitempty"`             // occupied time for each hash: that of a worker's own request
 	Foreign     float64   `json:"foreign,omitempty"`              // requests of others than the workers
 	ForeignBusy float64   `json:"foreign_busy,omitempty"`         // slots that those occupied, on average
@@ -148,6 +150,7 @@ func windows(run *history.Run, s series, configs configLog) []Window {
 	}
 	for i := range all {
 		all[i].LengthS = all[i].EndS - all[i].BeginS
+		all[i].changedS = changedBefore(run, all[i].EndS)
 		all[i].visitors = visitorsOf(run, all[i].BeginS, all[i].EndS)
 		all[i].measure(s)
 		if i > 0 && all[i-1].HashRate != nil && all[i].HashRate != nil {
@@ -159,6 +162,22 @@ func windows(run *history.Run, s series, configs configLog) []Window {
 		}
 	}
 	return all
+}
+
+// changedBefore is when something happened to the app or began to ask it, the latest before an instant, in seconds since the run's start.
+func changedBefore(run *history.Run, endS float64) float64 {
+	latest := 0.0
+	for _, e := range run.Events {
+		switch e.Kind {
+		case history.RunEnd, history.StepBegin, history.StepEnd, history.WindowOpen, history.WindowEnd, history.SearchEnd, history.RolloutJudged,
+			history.TaskPulled, history.ConnectionFailed, history.Warning:
+		default:
+			if at := e.At.Seconds(); at < endS {
+				latest = max(latest, at)
+			}
+		}
+	}
+	return latest
 }
 
 func duration(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
@@ -241,7 +260,9 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		// Connections take their time, too, which no setting tells.
 		alone = 1 / (perLoop["think"] + perLoop[settings.RNG] + perLoop[settings.Hasher] + perLoop["overhead"])
 	}
-	e, rates := w.estimateRate(s, spans, alone)
+	e, rates := w.estimateRate(s, spans, alone, func(rate float64) float64 {
+		return max(w.Config.queueMemory(settings.RNG, rate, perLoop[settings.RNG]), w.Config.queueMemory(settings.Hasher, rate, perLoop[settings.Hasher]))
+	})
 	w.HashRate = e
 	rate := e.Value
 	for i, sp := range spans {
@@ -297,10 +318,29 @@ func (w *Window) use(spans []span, value, slotSeconds float64) *Estimate {
 	for k := range busy {
 		busy[k] *= scale
 	}
-	e := slowEstimate(value, at, busy, loop)
+	e := slowEstimate(value, at[len(at)-1]-at[0], at, busy, loop, 0)
 	e.Method = "busy time of the slots over the time between two readings; the interval is Student's, from the slow cosines of the busy time"
 	if e.High != nil {
 		e.High = ptr(min(1, *e.High))
+	}
+	return e
+}
+
+// serviceTime is the mean occupied time of the requests that were answered, with the error of a ratio by its linearisation: of what each
+// time between two readings adds to the sum of times, less the mean for each of its answers.
+func (w *Window) serviceTime(spans []span, served, answers float64) *Estimate {
+	mean := served / answers
+	at, rest := w.together(spans, func(i, k int) float64 {
+		values := spans[i].inner[k].Values
+		return sum(values, history.ServiceSum) - mean*sum(values, history.ServiceCount)
+	})
+	seconds := at[len(at)-1] - at[0]
+	e := slowEstimate(0, seconds, at, rest, mean, 0)
+	e.Value, e.Method = mean, "mean over the requests that were answered; the interval is Student's, from the slow cosines of what each second adds"
+	if e.StdErr != nil {
+		scaled := NewEstimate(mean, *e.StdErr*seconds/answers, *e.DF, e.Method)
+		scaled.Low = ptr(max(0, *scaled.Low))
+		return scaled
 	}
 	return e
 }
@@ -361,6 +401,7 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 	// exact in a short window.
 	if answers > 0 && served > 0 {
 		u.ServiceS = ptr(served / answers)
+		u.ServiceTime = w.serviceTime(spans, served, answers)
 	} else if u.Requests > 0 {
 		u.ServiceS = ptr(busy / u.Requests)
 	}

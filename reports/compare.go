@@ -40,7 +40,7 @@ type ComparedRun struct {
 // ComparedValue is one number in both runs.
 type ComparedValue struct {
 	Name    string   `json:"name"`
-	What    string   `json:"what"` // hash rate, throughput, p50 or p99
+	What    string   `json:"what"` // hash rate, rng service or hasher service (the mean time of a request in service), throughput, p50 or p99
 	Unit    string   `json:"unit"`
 	A       float64  `json:"a"`
 	B       float64  `json:"b"`
@@ -48,6 +48,7 @@ type ComparedValue struct {
 	Low     *float64 `json:"ratio_low,omitempty"`  // the 95 % interval of B/A
 	High    *float64 `json:"ratio_high,omitempty"` //
 	P       *float64 `json:"p,omitempty"`          // probability of such a difference between two runs of the same; absent: the error of one of them is not known
+	Visible *float64 `json:"visible,omitempty"`    // ratio: a change of as much or more would have been seen with a probability of 80 %
 	Same    bool     `json:"same"`                 // "~": not shown to differ
 	Config  string   `json:"config_a"`
 	ConfigB string   `json:"config_b"`
@@ -67,6 +68,7 @@ type Changed struct {
 const (
 	floor = .01
 	alpha = .01
+	power = .8 // of what Visible says
 )
 
 // Compare puts two runs side by side, by their own errors.
@@ -91,6 +93,14 @@ func Compare(a, b *capacity.Analysis) Comparison {
 			}
 		}
 		c.Rows = append(c.Rows, v)
+		for _, u := range w.Services {
+			if o := other.Service(u.Service); o != nil && u.ServiceTime != nil && o.ServiceTime != nil {
+				v := compare(w.Name, u.Service+" service", "ms", u.ServiceTime, o.ServiceTime, 1000)
+				v.Config, v.ConfigB = w.Config.String(), other.Config.String()
+				v.Differs = v.Config != v.ConfigB
+				c.Rows = append(c.Rows, v)
+			}
+		}
 	}
 	for _, l := range a.Loads {
 		other := b.Load(l.Name)
@@ -169,37 +179,68 @@ func compare(name, what, unit string, a, b *capacity.Estimate, scale float64) Co
 		return v
 	}
 	v.P = new(float64)
-	if *a.StdErr > 0 || *b.StdErr > 0 {
+	x, y := towards(a, b.Value), towards(b, a.Value)
+	if x > 0 || y > 0 {
 		// Welch's test, of samples that have the estimates' means, errors and degrees of freedom.
-		*v.P = benchmath.AssumeNormal.Compare(sample(a), sample(b)).P
+		*v.P = benchmath.AssumeNormal.Compare(sample(a, x), sample(b, y)).P
 	} else if a.Value == b.Value {
 		*v.P = 1
 	}
 	if v.Ratio != nil && b.Value > 0 {
-		// The relative errors of a quotient add up like those of a difference, to first order; the fewer degrees of freedom count.
-		df := 1000.
-		for _, e := range []*capacity.Estimate{a, b} {
-			if e.DF != nil {
-				df = min(df, *e.DF)
-			}
-		}
-		half := *v.Ratio * math.Hypot(*a.StdErr/a.Value, *b.StdErr/b.Value) * distuv.StudentsT{Nu: max(1, df), Sigma: 1}.Quantile(.975)
+		// The relative errors of a quotient add up like those of a difference, to first order.
+		student, error := distuv.StudentsT{Nu: welch(a, b, x, y), Sigma: 1}, math.Hypot(x/a.Value, y/b.Value)
+		half := *v.Ratio * error * student.Quantile(.975)
 		low, high := *v.Ratio-half, *v.Ratio+half
 		v.Low, v.High = &low, &high
+		visible := max(floor, error*(student.Quantile(1-alpha/2)+student.Quantile(power)))
+		v.Visible = &visible
 	}
 	v.Same = *v.P >= alpha || math.Abs(b.Value-a.Value) <= floor*math.Abs(a.Value)
 	return v
 }
 
-// sample is one value more than an estimate has degrees of freedom, of its mean and its standard error.
-func sample(e *capacity.Estimate) *benchmath.Sample {
-	n := 1000 // a count: as good as known
+// towards is an estimate's standard error on the side of another value: an interval of a percentile need not be symmetric, least where many
+// requests take equally long and its one end is the percentile itself (as in MOVER: Donner and Zou, "Closed-form confidence intervals for functions
+// of the normal mean and standard deviation", Statistical Methods in Medical Research 21, 2012).
+func towards(e *capacity.Estimate, other float64) float64 {
+	side := *e.High - e.Value
+	if other < e.Value {
+		side = e.Value - *e.Low
+	}
+	if half := *e.Margin(); half > 0 {
+		return *e.StdErr * max(1, side/half)
+	}
+	return *e.StdErr
+}
+
+// welch are the degrees of freedom of a difference of estimates with the standard errors x and y: Welch, "The generalization of Student's
+// problem", Biometrika 34, 1947, equation 28.
+func welch(a, b *capacity.Estimate, x, y float64) float64 {
+	df := func(e *capacity.Estimate) float64 {
+		if e.DF == nil {
+			return known
+		}
+		return *e.DF
+	}
+	x, y = x*x, y*y
+	if x+y == 0 {
+		return known
+	}
+	return (x + y) * (x + y) / (x*x/df(a) + y*y/df(b))
+}
+
+// known are the degrees of freedom of an error that is as good as known, as that of a count is.
+const known = 1000.0
+
+// sample is one value more than an estimate has degrees of freedom, of its mean and a standard error.
+func sample(e *capacity.Estimate, stdErr float64) *benchmath.Sample {
+	n := int(known)
 	if e.DF != nil {
 		n = int(*e.DF) + 1
 	}
 	values := make([]float64, n)
 	for i := range values { // equally spaced: the variance of 0..n-1 is n(n+1)/12
-		values[i] = e.Value + (float64(i)-float64(n-1)/2)**e.StdErr*math.Sqrt(12/float64(n+1))
+		values[i] = e.Value + (float64(i)-float64(n-1)/2)*stdErr*math.Sqrt(12/float64(n+1))
 	}
 	return benchmath.NewSample(values, &benchmath.Thresholds{CompareAlpha: alpha})
 }
@@ -255,20 +296,32 @@ func (v ComparedValue) ratio() string {
 	}
 }
 
+// visible is the least change that would have been seen.
+func (v ComparedValue) visible() string {
+	if v.Visible == nil {
+		return "?"
+	}
+	if *v.Visible >= .1 {
+		return fmt.Sprintf("%.0f %%", 100**v.Visible)
+	}
+	return fmt.Sprintf("%.2g %%", 100**v.Visible)
+}
+
 // rows are the comparison's table, the header first.
 func (c Comparison) rows() [][]string {
-	rows := [][]string{{"name ", "what ", "A", "B", "B/A", "unit ", "limits ", "configuration "}}
+	rows := [][]string{{"name ", "what ", "A", "B", "B/A", "visible", "unit ", "limits ", "configuration "}}
 	for _, v := range c.Rows {
 		config := v.Config
 		if v.Differs {
 			config = "A: " + v.Config + "; B: " + v.ConfigB
 		}
-		rows = append(rows, []string{v.Name, v.What, figures(v.A), figures(v.B), v.ratio(), v.Unit, v.Limits, config})
+		rows = append(rows, []string{v.Name, v.What, figures(v.A), figures(v.B), v.ratio(), v.visible(), v.Unit, v.Limits, config})
 	}
 	return rows
 }
 
-const sameNote = "~: not shown to differ, by the runs' own errors (Welch's test at 1 %) or within 1 %. ?: a ratio whose error is not known."
+const sameNote = "~: not shown to differ, by the runs' own errors (Welch's test at 1 %) or within 1 %. ?: a ratio whose error is not known. " +
+	"visible: a change of as much or more would have been seen with 80 %."
 
 // WriteComparison writes two runs side by side as text, which has the width of o, markdown, json or html.
 func WriteComparison(w io.Writer, format string, a, b *capacity.Analysis, o TextOptions) error {

@@ -19,7 +19,8 @@ type setting struct {
 	balance              des.Balance
 	env                  map[string]string // by "service/VARIABLE"
 	settle, window       time.Duration
-	windows              int // one after the other, at most a second and a half apart; 0: 1
+	windows              int           // one after the other, at most a second and a half apart; 0: 1
+	lead                 time.Duration // for which the history says that nothing changed before the first window; 0: from the start
 
 	spread         time.Duration // of the starts of a service's tasks
 	network, redis time.Duration // of a new connection, of a command
@@ -112,6 +113,9 @@ func (s setting) play(seed uint64) (*history.Run, error) {
 	end := s.settle
 	for i := range max(1, s.windows) {
 		begin := end + time.Duration((.5+random.Float64())*float64(time.Second))
+		if i == 0 && s.lead > 0 { // as after a fault that is mended
+			run.Events = append(run.Events, history.Event{At: begin - s.lead, Kind: history.TaskRecovered, Service: settings.RNG})
+		}
 		end = begin + s.window
 		open := map[string]string{"name": fmt.Sprint("w", i)}
 		for _, v := range s.services() {
@@ -121,7 +125,7 @@ func (s setting) play(seed uint64) (*history.Run, error) {
 			history.Event{At: end, Kind: history.WindowEnd, Detail: map[string]string{"name": fmt.Sprint("w", i)}})
 		instants = append(instants, begin, end)
 	}
-	for at := s.settle; at < end; at += time.Second {
+	for at := time.Duration(0); at < end; at += time.Second {
 		instants = append(instants, at)
 	}
 	slices.Sort(instants)
@@ -131,6 +135,21 @@ func (s setting) play(seed uint64) (*history.Run, error) {
 	}
 	run.End = end
 	return run, nil
+}
+
+// unbiased is the hash rate of a run's window by an estimator without bias: the parts of loops under way are those of the mean loop
+// of the long run, in seconds, which does not depend on the window. In a steady state the workers' ages have the same distribution at
+// both edges, and so have parts in proportion to them.
+func unbiased(run *history.Run, w capacity.Window, loop float64) float64 {
+	done := map[float64]float64{}
+	for _, r := range run.Readings {
+		at := r.At.Seconds()
+		if r.Service == settings.Worker && (at == w.BeginS || at == w.EndS) {
+			age := float64(run.Manifest.Start.UnixNano())/1e9 + at - r.Values[history.LastHash]
+			done[at] += r.Values[history.Hashes] + age/loop
+		}
+	}
+	return (done[w.EndS] - done[w.BeginS]) / w.LengthS
 }
 
 // measure plays the setting and returns its windows.
