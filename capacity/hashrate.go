@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"coinbench/history"
 )
@@ -41,18 +42,23 @@ const (
 // done is the loops done: the completed ones, and of the one under way its part at the given pace (loops per second), which is at most that.
 func (p progress) done(pace, most float64) float64 { return p.hashes + min(most, p.age*pace) }
 
-// progressAt is how far a worker was at a reading of a run that began at start (Unix seconds).
-func progressAt(r history.Reading, start float64) progress {
+// progressAt is how far a worker was at a reading of a run that began at start (Unix seconds). Before its first completion it is at its loop since
+// it was started; unknown: negative.
+func progressAt(r history.Reading, start float64, started time.Duration) progress {
 	p := progress{at: r.At.Seconds(), hashes: r.Values[history.Hashes]}
-	if last := r.Values[history.LastHash]; last > 0 && r.Values[history.BackingOff] == 0 {
+	switch last := r.Values[history.LastHash]; {
+	case r.Values[history.BackingOff] != 0:
+	case last > 0:
 		p.age = max(0, start+p.at-last)
+	case started >= 0:
+		p.age = max(0, (r.At - started).Seconds())
 	}
 	return p
 }
 
 // progress are the worker's at the span's ends.
 func (s span) progress(start float64) edges {
-	return edges{progressAt(s.first, start), progressAt(s.last, start)}
+	return edges{progressAt(s.first, start, s.task.started), progressAt(s.last, start, s.task.started)}
 }
 
 // paces are the loops per second that each worker's loops under way are measured with where too little is known of the time before: of
@@ -126,7 +132,7 @@ func (w *Window) lead(spans []span, start float64) *lead {
 		until := slices.IndexFunc(s.task.readings, func(r history.Reading) bool { return r.At >= s.last.At })
 		all = append(all, s.task.readings[since:until+1])
 		known = min(known, (s.first.At - s.task.readings[since].At).Seconds())
-		e := edges{progressAt(s.task.readings[since], start), progressAt(s.last, start)}
+		e := edges{progressAt(s.task.readings[since], start, s.task.started), progressAt(s.last, start, s.task.started)}
 		loops, seconds = loops+e.end.hashes-e.begin.hashes, seconds+e.seconds()
 	}
 	if l.mean = pace(loops, seconds); l.mean == 0 {
@@ -139,7 +145,7 @@ func (w *Window) lead(spans []span, start float64) *lead {
 	for i, s := range spans {
 		var worker []progress
 		for _, r := range all[i] {
-			worker = append(worker, progressAt(r, start))
+			worker = append(worker, progressAt(r, start, s.task.started))
 		}
 		from := nearest(worker, s.first.At.Seconds()-wanted)
 		if i == 0 {
@@ -186,7 +192,7 @@ func (w *Window) estimateRate(s series, spans []span, alone float64, remembers f
 		workers, known = append(workers, e), append(known, e)
 		for _, r := range sp.task.readings {
 			if r.At.Seconds() >= w.changedS && r.At < sp.first.At && r.Values[history.LastHash] > 0 {
-				known[len(known)-1].begin = progressAt(r, start)
+				known[len(known)-1].begin = progressAt(r, start, sp.task.started)
 				break
 			}
 		}
@@ -223,7 +229,7 @@ func (w *Window) estimateRate(s series, spans []span, alone float64, remembers f
 		// How the rate varies is seen at one pace: the readings in between are as far apart as they happen to be.
 		spans, done = l.spans, func(_ int, p progress) float64 { return p.done(l.mean, twoParts) }
 	}
-	at, sum := w.together(spans, func(i, k int) float64 { return done(i, progressAt(spans[i].inner[k], start)) })
+	at, sum := w.together(spans, func(i, k int) float64 { return done(i, progressAt(spans[i].inner[k], start, spans[i].task.started)) })
 	e := slowEstimate(total, w.LengthS, at, sum, loop, remembers(total))
 	e.Method = hashRateMethod
 	return e, rates

@@ -29,13 +29,13 @@ const contrary = 3
 //
 //	posts         one for each worker:                       lump = workers
 //	Redis         a worker flushes with its first loop after a second, 1 s x its rate + 1 hashes at most:    lump = 1 s x hash rate + workers
-//	completions   loops under way count by their part, and what that leaves is each worker's own:            variance = workers/6
+//	completions   loops under way count by their part, up to two, and what that leaves is each worker's own: variance = workers x 2^2/6
 func (w *Window) bookRates(run *history.Run, s series) []BookRate {
 	n := float64(len(w.Workers))
 	if w.HashRate == nil || w.Config.Updating || n == 0 || len(w.Workers) != w.workers() || w.LengthS <= 0 {
 		return nil
 	}
-	rates := []BookRate{{"the workers' completions", w.HashRate.Value, math.Sqrt(n/6) / w.LengthS}}
+	rates := []BookRate{{"the workers' completions", w.HashRate.Value, math.Sqrt(n*twoParts*twoParts/6) / w.LengthS}}
 	spans := func(service string) (all []span, ok bool) {
 		for _, t := range s.of(service) {
 			sp, there := t.between(duration(w.BeginS), duration(w.EndS))

@@ -15,6 +15,7 @@ const edge = 400 * time.Millisecond
 type task struct {
 	service  string
 	name     string
+	started  time.Duration // negative: unknown
 	readings []history.Reading
 }
 
@@ -32,11 +33,16 @@ func newSeries(run *history.Run) series {
 		key := r.Service + "\x00" + r.Task
 		t := byName[key]
 		if t == nil {
-			t = &task{service: r.Service, name: r.Task}
+			t = &task{service: r.Service, name: r.Task, started: -1}
 			byName[key] = t
 			s.tasks = append(s.tasks, t)
 		}
 		t.readings = append(t.readings, r)
+	}
+	for _, e := range run.Events {
+		if t := byName[e.Service+"\x00"+e.Task]; t != nil && e.Kind == history.TaskStarted {
+			t.started = e.At
+		}
 	}
 	for _, t := range s.tasks {
 		slices.SortStableFunc(t.readings, func(a, b history.Reading) int { return int(a.At - b.At) })

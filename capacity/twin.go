@@ -135,7 +135,7 @@ func (t twin) play(seed uint64) (float64, bool) {
 			if workers[r.Task] == nil {
 				names = append(names, r.Task)
 			}
-			workers[r.Task] = append(workers[r.Task], progressAt(r, 0))
+			workers[r.Task] = append(workers[r.Task], progressAt(r, 0, -1))
 		}
 	}
 	opened := false
