@@ -1,6 +1,11 @@
 package cluster
 
-import "time"
+import (
+	"strconv"
+	"time"
+
+	"coinbench/history"
+)
 
 // App is what is deployed: a Compose file, read and checked.
 type App struct {
@@ -96,4 +101,45 @@ const (
 // Balances lists the policies.
 func Balances() []Balance {
 	return []Balance{RoundRobin, RoundRobinPerClient, Random, LeastConnections}
+}
+
+// InForce lists what holds for the service, as the details of an event.
+func (s Service) InForce() []string {
+	detail := []string{"image", s.Image, "replicas", strconv.Itoa(s.Replicas), "balance", string(s.Balance)}
+	for k, v := range s.Environment {
+		detail = append(detail, "env."+k, v)
+	}
+	return detail
+}
+
+// Event is what a cluster tells its sink: details are keys and values, of which those without a value are left out.
+func Event(kind history.EventKind, service, task string, detail ...string) history.Event {
+	e := history.Event{Kind: kind, Service: service, Task: task}
+	for i := 0; i+1 < len(detail); i += 2 {
+		if detail[i+1] == "" {
+			continue
+		}
+		if e.Detail == nil {
+			e.Detail = map[string]string{}
+		}
+		e.Detail[detail[i]] = detail[i+1]
+	}
+	return e
+}
+
+// Levels groups services, of which dependencies come first, so that each is in a later group than those it depends on.
+func Levels[S any](services []S, spec func(S) Service) (groups [][]S) {
+	depth := map[string]int{}
+	for _, s := range services {
+		d, what := 0, spec(s)
+		for _, name := range what.DependsOn {
+			d = max(d, depth[name]+1)
+		}
+		depth[what.Name] = d
+		for len(groups) <= d {
+			groups = append(groups, nil)
+		}
+		groups[d] = append(groups[d], s)
+	}
+	return groups
 }

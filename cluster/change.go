@@ -112,7 +112,7 @@ func (r Rollout) fault(ofRollback bool) (key, problem, accepted string) {
 		return "order", fmt.Sprintf("%q", r.Order), "stop-first, start-first"
 	case r.Monitor < 0:
 		return "monitor", r.Monitor.String(), "a duration, at least 0s"
-	case r.MaxFailureRatio < 0 || r.MaxFailureRatio > 1:
+	case !(r.MaxFailureRatio >= 0 && r.MaxFailureRatio <= 1): // nor what is no number
 		return "max_failure_ratio", fmt.Sprintf("%g", r.MaxFailureRatio), "a ratio from 0 to 1"
 	case ofRollback && r.FailureAction == "rollback":
 		return "failure_action", `"rollback"`, "pause, continue (a rollback is never rolled back)"

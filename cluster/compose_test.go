@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"math"
 	"os"
 	"reflect"
 	"slices"
@@ -132,6 +133,8 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		{"balance", "services:\n  a:\n    image: x\n    deploy:\n      labels:\n        coinbench.balance: fair\n", []string{"docker-compose.yml:6:9", `"fair"`, "round-robin, round-robin-per-client, random, least-connections"}},
 		{"through an anchor", "x-d: &d\n  mode: everywhere\nservices:\n  a:\n    image: x\n    deploy:\n      <<: *d\n", []string{"docker-compose.yml:2:3", `"everywhere"`, "replicated or global"}},
 		{"ratio", "services:\n  a:\n    image: x\n    deploy:\n      update_config:\n        max_failure_ratio: 3\n", []string{"docker-compose.yml:6:9", "from 0 to 1"}},
+		{"negative ratio", "services:\n  a:\n    image: x\n    deploy:\n      rollback_config:\n        max_failure_ratio: -0.1\n", []string{"docker-compose.yml:6:9", "from 0 to 1"}},
+		{"ratio that is no number", "services:\n  a:\n    image: x\n    deploy:\n      update_config:\n        max_failure_ratio: .nan\n", []string{"docker-compose.yml"}},
 		{"rollback of a rollback", "services:\n  a:\n    image: x\n    deploy:\n      rollback_config:\n        failure_action: rollback\n", []string{"docker-compose.yml:6:9", "never rolled back"}},
 		{"port", "services:\n  a:\n    image: x\n    ports:\n      - 53:53/udp\n", []string{"docker-compose.yml:5:9", "udp"}},
 		{"dependency", "services:\n  a:\n    image: x\n    depends_on: [b]\n", []string{"docker-compose.yml:4:18", "needs b, which is not there"}},
@@ -253,6 +256,7 @@ func TestWith(t *testing.T) {
 		"global":   second(global.With("a", &two, Change{})),
 		"balance":  second(app.With("rng", nil, Change{Balance: "fair"})),
 		"rollout":  second(app.With("rng", nil, Change{Rollout: &Rollout{MaxFailureRatio: 2}})),
+		"ratio":    second(app.With("rng", nil, Change{Rollout: &Rollout{MaxFailureRatio: math.NaN()}})),
 	} {
 		if err == nil {
 			t.Errorf("impossible %s: no error", what)

@@ -103,19 +103,23 @@ func (w *Writer) append(f *lineFile, what string, v any, flush bool) error {
 	if err != nil {
 		return fmt.Errorf("record %s: %w", what, err)
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.failed != nil {
-		return w.failed
+	if err := w.Err(); err != nil {
+		return err
 	}
-	if err = f.line(line); err == nil && flush {
-		err = f.flush()
-	}
-	if err != nil {
-		w.failed = fmt.Errorf("record %s: %w: what was recorded before is kept in %s", what, err, w.dir)
-		return w.failed
+	if err = f.line(line, flush); err != nil {
+		return w.fail(what, err)
 	}
 	return nil
+}
+
+// fail remembers the first write that failed.
+func (w *Writer) fail(what string, err error) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed == nil {
+		w.failed = fmt.Errorf("record %s: %w: what was recorded before is kept in %s", what, err, w.dir)
+	}
+	return w.failed
 }
 
 // LoadWriter writes one load of a run. It takes what a load generator records.
@@ -183,8 +187,6 @@ func (l *LoadWriter) End(end LoadEndRecord) error {
 	if err := l.flush(); err != nil {
 		return err
 	}
-	l.run.mu.Lock()
-	defer l.run.mu.Unlock()
 	for _, texts := range []*[]string{&end.Invalid, &end.Warnings} {
 		*texts = slices.Clone(*texts)
 		for i, text := range *texts {
@@ -195,21 +197,20 @@ func (l *LoadWriter) End(end LoadEndRecord) error {
 	if err == nil {
 		err = os.WriteFile(filepath.Join(l.dir, "end.json"), append(data, '\n'), 0o644)
 	}
-	if err = errors.Join(err, l.close()); err != nil && l.run.failed == nil {
-		l.run.failed = fmt.Errorf("record end of load: %w: what was recorded before is kept in %s", err, l.run.dir)
+	if err = errors.Join(err, l.close()); err != nil {
+		return l.run.fail("end of load", err)
 	}
-	return l.run.failed
+	return nil
 }
 
 func (l *LoadWriter) flush() error {
-	l.run.mu.Lock()
-	defer l.run.mu.Unlock()
-	if l.run.failed == nil {
-		if err := errors.Join(l.samples.flush(), l.failure.flush()); err != nil {
-			l.run.failed = fmt.Errorf("record samples: %w: what was recorded before is kept in %s", err, l.run.dir)
-		}
+	if err := l.run.Err(); err != nil {
+		return err
 	}
-	return l.run.failed
+	if err := errors.Join(l.samples.flush(), l.failure.flush()); err != nil {
+		return l.run.fail("samples", err)
+	}
+	return nil
 }
 
 func (l *LoadWriter) close() error {
@@ -228,8 +229,9 @@ func fileName(name string) string {
 	return safe[:min(len(safe), 80)]
 }
 
-// lineFile appends whole lines. When a write fails part-way it cuts the file back to its last whole line.
+// lineFile appends whole lines. Its lock is its own: a file that is written slowly delays no other. When a write fails part-way it cuts the file back to its last whole line.
 type lineFile struct {
+	mu   sync.Mutex
 	file *os.File
 	buf  *bufio.Writer
 	good int64 // length up to which the file holds whole lines
@@ -244,7 +246,9 @@ func createLines(path string) (*lineFile, error) {
 	return &lineFile{file: f, buf: bufio.NewWriterSize(f, 16<<10)}, nil
 }
 
-func (f *lineFile) line(data []byte) error {
+func (f *lineFile) line(data []byte, flush bool) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	if f.file == nil {
 		return os.ErrClosed
 	}
@@ -256,10 +260,20 @@ func (f *lineFile) line(data []byte) error {
 		return f.cut(err)
 	}
 	f.size += int64(len(data)) + 1
+	if flush {
+		return f.flushed()
+	}
 	return nil
 }
 
 func (f *lineFile) flush() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.flushed()
+}
+
+// flushed flushes. The caller holds mu, as that of cut.
+func (f *lineFile) flushed() error {
 	if f.file == nil {
 		return nil
 	}
@@ -291,10 +305,15 @@ func (f *lineFile) cut(cause error) error {
 }
 
 func (f *lineFile) close() error {
-	if f == nil || f.file == nil {
+	if f == nil {
 		return nil
 	}
-	err := errors.Join(f.flush(), f.file.Close())
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.file == nil {
+		return nil
+	}
+	err := errors.Join(f.flushed(), f.file.Close())
 	f.file = nil
 	return err
 }

@@ -136,6 +136,9 @@ func TestRolloutFaults(t *testing.T) {
 		`{attack: {service: rng, rate: fast, for: 1s}}`:                                                                   `rate "fast"`,
 		`{attack: {service: rng, rate: 1/s}}`:                                                                             "no for is given",
 		`{attack: {service: rng, rate: 1/s, background: true}}, {update: {service: rng, image: x, max_failure_ratio: 2}}`: "a ratio from 0 to 1",
+		`{update: {service: rng, image: x, parallelism: -1}}`:                                                             "parallelism",
+		`{update: {service: rng, image: x, monitor: -1s}}`:                                                                "monitor",
+		`{update: {service: rng, image: x, max_failure_ratio: -0.1}}`:                                                     "a ratio from 0 to 1",
 	} {
 		_, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, %s]\n", steps), Options{App: dockercoins})
 		if err == nil || !strings.Contains(err.Error(), want) {

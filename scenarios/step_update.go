@@ -67,7 +67,7 @@ func (s *Update) check(p *plan) {
 	if s.Monitor != nil {
 		p.bounded(s.Monitor, "monitor")
 	}
-	if r := s.MaxFailureRatio; r != nil && *r > 1 {
+	if r := s.MaxFailureRatio; r != nil && !(*r >= 0 && *r <= 1) {
 		p.wrong(r, "max_failure_ratio is %g; accepted: a ratio from 0 to 1", *r)
 	}
 	p.bounded(&s.Pull, "pull")

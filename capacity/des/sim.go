@@ -22,7 +22,7 @@ type Config struct {
 	Start     time.Time           // wall clock of the instant 0, for the series that carry Unix time
 	Events    func(history.Event) // takes what happens to tasks; nil: nobody asks
 
-	// Changed is told the ID of every task that comes into another state, so that a caller with many tasks need not look at all; nil:
+	// Changed is told the ID of every task that comes into another state or is ready, so that a caller with many tasks need not look at all; nil:
 	// nobody asks. It must not call the simulation.
 	Changed func(id int)
 }

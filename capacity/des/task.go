@@ -51,6 +51,7 @@ type task struct {
 	never    bool  // leaves the rotation when its successor joins
 	restart  bool  // a successor is going to start
 	check    *Check
+	health   time.Duration // Service.Health at its start
 	healthy  bool          // a check has succeeded
 	failures int           // of checks, one after the other
 	down     time.Duration // from its end to the start of the successor, where it is to stop first
@@ -187,6 +188,11 @@ func (s *Sim) become(id int32, to TaskState) {
 		}
 	}
 	t.state = to
+	s.tell(id)
+}
+
+// tell says that a task has changed.
+func (s *Sim) tell(id int32) {
 	s.changed = true
 	if s.config.Changed != nil {
 		s.config.Changed(int(id))
@@ -218,7 +224,7 @@ func (s *Sim) start(service int32, slot int) int {
 	v.slots[slot-1] = append(v.slots[slot-1], int32(id))
 	life := len(v.slots[slot-1])
 	s.tasks = append(s.tasks, task{name: v.Name + "." + strconv.Itoa(slot) + "#" + strconv.Itoa(life),
-		service: service, slot: slot, index: none, life: life, settings: v.Settings, check: v.Check})
+		service: service, slot: slot, index: none, life: life, settings: v.Settings, check: v.Check, health: v.Health})
 	s.become(int32(id), Starting)
 	delay := int64(v.StartDelay)
 	if v.StartSpread > 0 {
@@ -260,7 +266,7 @@ func (s *Sim) taskBoots(id int32, gen uint32) {
 	switch {
 	case t.check != nil:
 		s.schedule(int64(t.check.Interval), checkBegins, id, gen)
-	case v.Health == 0:
+	case t.health == 0:
 		s.enters(id)
 	}
 	if t.settings.BootDelay == 0 {
@@ -292,9 +298,9 @@ func (s *Sim) taskReady(id int32, gen uint32) {
 		s.redis.epoch++
 		s.redis.tasks = id
 	}
-	if v.Health > 0 && t.check == nil {
+	if t.health > 0 && t.check == nil {
 		// Checks come one interval after the start and then every interval; the first that finds it ready lets it join.
-		interval := int64(v.Health)
+		interval := int64(t.health)
 		wait := interval - (s.now-t.begun)%interval
 		if s.now > t.begun && wait == interval {
 			wait = 0
@@ -315,7 +321,8 @@ func (s *Sim) taskJoins(id int32, gen uint32) {
 // enters is the moment at which a task could be in rotation.
 func (s *Sim) enters(id int32) {
 	if t := &s.tasks[id]; t.held {
-		t.ready, s.changed = true, true
+		t.ready = true
+		s.tell(id)
 		return
 	}
 	s.joins(id)
@@ -436,6 +443,13 @@ func (s *Sim) taskRestarts(id int32) {
 	if s.tasks[id].restart {
 		s.leaves(id) // it was in rotation for as long as it was down; from here on nobody is there until the successor joins
 		s.start(s.tasks[id].service, s.tasks[id].slot)
+	}
+}
+
+// CancelRestart gives up the successor that is going to start in a slot.
+func (s *Sim) CancelRestart(name string, slot int) {
+	if v, err := s.find(name); err == nil && slot >= 1 && slot <= len(v.slots) {
+		s.cancelRestarts(v, slot, slot)
 	}
 }
 

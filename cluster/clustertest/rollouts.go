@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,6 +66,94 @@ func rollbackTwice(t *testing.T, f *fixture) {
 		if s := f.status(t); s.Environment["COIN_DELAY"] != want || s.Running != 2 {
 			t.Errorf("after the rollback: %+v; want COIN_DELAY=%s", s, want)
 		}
+	}
+}
+
+// Replicas are no part of what a rollback returns to.
+func scaledThenBack(t *testing.T, f *fixture) {
+	c, ok := f.Cluster.(cluster.Rollbacker)
+	if !ok {
+		t.Skip("not a Rollbacker")
+	}
+	f.deploy(t, 1)
+	was := f.status(t).Environment["COIN_DELAY"]
+	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: quick(0)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Scale(t.Context(), Service, 3); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{was, "2ms"} {
+		if err := c.Rollback(t.Context(), Service); err != nil {
+			t.Fatal(err)
+		}
+		if s := f.status(t); s.Environment["COIN_DELAY"] != want || s.Replicas != 3 || s.Running != 3 {
+			t.Errorf("after the rollback: %+v; want COIN_DELAY=%s and 3 replicas", s, want)
+		}
+	}
+}
+
+// A new task that dies after its monitor, and before its delay is over, has failed.
+func watchedForTheDelay(t *testing.T, f *fixture) {
+	killer, ok := f.Cluster.(cluster.Killer)
+	if !ok {
+		t.Skip("not a Killer")
+	}
+	f.deploy(t, 1)
+	r := quick(1)
+	r.Delay, r.FailureAction = 10*time.Second, "rollback"
+	kill := func() {
+		for index(f.all(), history.TaskJoined, Service+".1#2") < 0 {
+			if err := f.Sleep(t.Context(), 20*time.Millisecond); err != nil {
+				return
+			}
+		}
+		if err := f.Sleep(t.Context(), 100*time.Millisecond); err != nil {
+			return
+		}
+		if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: 10 * time.Millisecond}); err != nil {
+			t.Error(err)
+		}
+	}
+	spawn := func(do func()) (wait func()) {
+		var wg sync.WaitGroup
+		wg.Go(do)
+		return wg.Wait
+	}
+	if p, ok := f.Cluster.(cluster.Participants); ok {
+		spawn = p.Go
+	}
+	wait := spawn(kill)
+	err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: r})
+	wait()
+	var failed *cluster.RolloutError
+	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack {
+		t.Fatalf("the error is %v; want a RolloutError, rolled back", err)
+	}
+	if s := f.status(t); s.Running != 1 || s.Environment["COIN_DELAY"] == "2ms" {
+		t.Errorf("after the rollback: %+v", s)
+	}
+}
+
+// A global service has one task on each node, and no number of them.
+func globalHasNoNumber(t *testing.T, f *fixture) {
+	f.app.Services = slices.Clone(f.app.Services)
+	for i := range f.app.Services {
+		if s := &f.app.Services[i]; s.Name == Service {
+			s.Global, s.Replicas = true, 1
+		} else if slices.Contains(s.DependsOn, Service) {
+			s.Replicas = 0
+		}
+	}
+	if err := f.Deploy(t.Context(), f.app); err != nil {
+		t.Fatal(err)
+	}
+	before := f.status(t).Running
+	if err := f.Scale(t.Context(), Service, 2); err == nil || !strings.Contains(err.Error(), "one task on each node") {
+		t.Errorf("scaled: %v; want it refused", err)
+	}
+	if s := f.status(t); s.Running != before || before < 1 {
+		t.Errorf("%d tasks before, %d after", before, s.Running)
 	}
 }
 

@@ -17,6 +17,7 @@ func (c *Cluster) Pause(_ context.Context, service string, slot int, d time.Dura
 	if err := freeze(t.process, true); err != nil {
 		return fmt.Errorf("pause %s: %w", t.name, err)
 	}
+	defer c.outbox.Flush()
 	t.suffer(d, func() { _ = freeze(t.process, false) }, history.TaskPaused, "for", d.String())
 	return nil
 }
@@ -31,6 +32,7 @@ func (c *Cluster) Slow(_ context.Context, service string, slot int, delay, d tim
 		return fmt.Errorf("slow %s.%d: %w", service, slot, err)
 	}
 	t.s.rotation.slow(t.backend, delay)
+	defer c.outbox.Flush()
 	t.suffer(d, func() { t.s.rotation.slow(t.backend, 0) }, history.TaskSlowed, "for", d.String(), "delay", delay.String())
 	return nil
 }

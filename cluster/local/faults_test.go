@@ -60,6 +60,12 @@ func (e *events) sink(x history.Event) {
 	e.all = append(e.all, x)
 }
 
+func (e *events) list() []history.Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.all)
+}
+
 func (e *events) count(kind history.EventKind) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/control"
 	"coinbench/history"
 )
 
@@ -27,7 +28,7 @@ const (
 type Config struct {
 	Command  []string       // the beginning of the command line that runs coinbench's binary; "service rng" follows it
 	Dir      string         // logs/<task>.log are written here; "": logs are not kept
-	Sink     cluster.Sink   // takes events, must not call the cluster; nil: nobody does
+	Sink     cluster.Sink   // takes events, must not change the cluster; nil: nobody does
 	Redis    string         // host:port of a real Redis; "": an embedded one
 	Publish  map[string]int // the port to publish a service at instead of the Compose file's; 0: any free one
 	Seed     uint64         // of random balancing, and of where each client's turn begins
@@ -37,7 +38,9 @@ type Config struct {
 
 // Cluster is this machine.
 type Cluster struct {
+	control.Changes
 	config  Config
+	outbox  *control.Outbox
 	removal sync.Mutex // held by Deploy's set-up and by Remove
 
 	mu       sync.Mutex
@@ -50,7 +53,7 @@ type Cluster struct {
 	scrapes  *http.Client // for counters
 	redis    *redisServer
 	end      context.CancelFunc // of the life of what is deployed
-	news     chan struct{}      // closed and replaced at every change
+	replaced chan struct{}      // closed and replaced at every change
 	wg       sync.WaitGroup
 }
 
@@ -72,7 +75,15 @@ func New(config Config) (*Cluster, error) {
 	if config.Deadline == 0 {
 		config.Deadline = defaultDeadline
 	}
-	return &Cluster{config: config, numbers: map[string]int{}, news: make(chan struct{})}, nil
+	c := &Cluster{config: config, outbox: control.NewOutbox(config.Sink, config.Start), numbers: map[string]int{}, replaced: make(chan struct{})}
+	c.Changes = control.Changes{Done: c.outbox.Flush, Find: func(name string) (*control.Service, error) {
+		s, err := c.find(name)
+		if err != nil {
+			return nil, err
+		}
+		return s.Service, nil
+	}}
+	return c, nil
 }
 
 // Name is local.
@@ -95,28 +106,35 @@ func (c *Cluster) Sleep(ctx context.Context, d time.Duration) error {
 
 // Deploy brings the app up.
 func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
+	defer c.outbox.Flush()
+	fault := func(err error) error { return fmt.Errorf("deploy %s: %w", app.Name, err) }
 	if err := c.Check(app); err != nil {
-		return fmt.Errorf("deploy %s: %w", app.Name, err)
+		return fault(err)
 	}
 	if err := c.setUp(app); err != nil {
-		return fmt.Errorf("deploy %s: %w", app.Name, err)
+		return fault(err)
 	}
-	for _, level := range levels(c.deployed()) {
+	for _, level := range cluster.Levels(c.deployed(), (*service).wanted) {
 		for _, s := range level {
-			if err := s.set(s.spec.Replicas); err != nil {
-				return fmt.Errorf("deploy %s: %w", app.Name, err)
+			if err := s.Scale(s.spec.Replicas); err != nil {
+				return fault(err)
 			}
 		}
 		for _, s := range level {
-			if err := c.await(ctx, s, "deploy"); err != nil {
-				return err
+			if err := s.Deployed(ctx); err != nil {
+				return fmt.Errorf("deploy %s: %w", s.name, err)
 			}
-			c.mu.Lock()
-			c.emit(history.ServiceDeployed, s.name, "", s.inForce()...)
-			c.mu.Unlock()
 		}
 	}
 	return nil
+}
+
+// hint is where to look when a service does not come up.
+func (c *Cluster) hint() string {
+	if c.config.Dir == "" {
+		return "see what the tasks printed, or check the service's environment and health check"
+	}
+	return "see " + filepath.Join(c.config.Dir, "logs") + ", or check the service's environment and health check"
 }
 
 // setUp makes everything that replicas need. When it fails nothing is left of it.
@@ -176,6 +194,7 @@ func (c *Cluster) setUp(app cluster.App) (err error) {
 
 // Remove takes everything down, dependents first. Whatever still runs after four seconds, or when ctx is done, is killed.
 func (c *Cluster) Remove(ctx context.Context) error {
+	defer c.outbox.Flush()
 	c.removal.Lock()
 	defer c.removal.Unlock()
 	services := c.deployed()
@@ -192,7 +211,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	c.mu.Unlock()
 	patience, cancel := context.WithTimeout(ctx, removeGrace)
 	defer cancel()
-	all := levels(services)
+	all := cluster.Levels(services, (*service).wanted)
 	for i := len(all) - 1; i >= 0; i-- {
 		c.mu.Lock()
 		var tasks []*task
@@ -234,34 +253,6 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	return nil
 }
 
-// Scale sets the replicas of a service.
-func (c *Cluster) Scale(ctx context.Context, service string, replicas int) error {
-	s, release, err := c.begin(ctx, service)
-	if err != nil {
-		return fmt.Errorf("scale %s: %w", service, err)
-	}
-	defer release()
-	if replicas < 0 || s.isRedis && replicas > 1 {
-		return fmt.Errorf("scale %s: %d replicas; accepted: a number, at least 0, and at most 1 of redis", service, replicas)
-	}
-	c.mu.Lock()
-	from, global := s.spec.Replicas, s.spec.Global
-	c.mu.Unlock()
-	if global {
-		return fmt.Errorf("scale %s: %s", service, cluster.GlobalNumber(service, replicas))
-	}
-	if err := s.set(replicas); err != nil {
-		return fmt.Errorf("scale %s: %w", service, err)
-	}
-	if err := c.await(ctx, s, "scale"); err != nil {
-		return err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.emit(history.ServiceScaled, service, "", "from", fmt.Sprint(from), "to", fmt.Sprint(replicas))
-	return nil
-}
-
 // Status lists the services as they are.
 func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 	c.mu.Lock()
@@ -287,6 +278,7 @@ func (c *Cluster) Address(_ context.Context, service string) (string, error) {
 
 // Kill ends a replica by SIGKILL.
 func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault cluster.Fault) error {
+	defer c.outbox.Flush()
 	s, err := c.find(service)
 	if err != nil {
 		return fmt.Errorf("kill %s.%d: %w", service, slot, err)
@@ -349,43 +341,15 @@ func (c *Cluster) find(name string) (*service, error) {
 	return nil, c.app.Unknown(name)
 }
 
-// begin waits for its turn to change a service.
-func (c *Cluster) begin(ctx context.Context, name string) (*service, func(), error) {
-	s, err := c.find(name)
-	if err != nil {
-		return nil, nil, err
-	}
-	select {
-	case s.turn <- struct{}{}:
-		return s, func() { <-s.turn }, nil
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
-	}
-}
-
-// emit sends an event. The caller holds mu, so that events come in the order of what happened.
+// emit puts an event. Where the caller holds mu, events come in the order of what happened.
 func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
-	if c.config.Sink == nil {
-		return
-	}
-	e := history.Event{Kind: kind, Service: service, Task: task}
-	if len(detail) > 0 {
-		e.Detail = map[string]string{}
-	}
-	for i := 0; i+1 < len(detail); i += 2 {
-		e.Detail[detail[i]] = detail[i+1]
-	}
-	c.config.Sink(e)
+	c.outbox.Put(cluster.Event(kind, service, task, detail...))
 }
 
-func (c *Cluster) warn(message string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.emit(history.Warning, "", "", "message", message)
-}
+func (c *Cluster) warn(message string) { c.emit(history.Warning, "", "", "message", message) }
 
 // changed wakes all who wait for something. The caller holds mu.
 func (c *Cluster) changed() {
-	close(c.news)
-	c.news = make(chan struct{})
+	close(c.replaced)
+	c.replaced = make(chan struct{})
 }

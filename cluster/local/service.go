@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/control"
 	"coinbench/history"
 	"coinbench/internal/seeded"
 )
@@ -30,14 +31,17 @@ type service struct {
 	proxy     *proxy // nil: no port
 	address   string // virtual
 	published []string
-	turn      chan struct{} // held by the one change that is going on
+	*control.Service
 
 	// mu: the cluster's
 	spec     cluster.Service
-	previous *cluster.Service // before the last update
-	failures int              // connections that failed and were written down
+	failures int // connections that failed and were written down
 	slots    map[int]*slot
 	tasks    []*task // that are not gone yet
+
+	// The rollout in progress, by slot.
+	olds, news    map[int]*task // olds are told to stop, or kept until the new one is up
+	greens, blues map[int]*task // the two sets
 }
 
 // slot is the place of a replica.
@@ -50,6 +54,9 @@ type slot struct {
 	pending  chan struct{} // closed to cancel the restart that is waited for; nil: none is
 }
 
+// wanted is what the service shall be.
+func (s *service) wanted() cluster.Service { return s.spec }
+
 // cancel gives up the restart that is waited for. The caller holds mu.
 func (s *slot) cancel() {
 	if s.pending != nil {
@@ -59,9 +66,10 @@ func (s *slot) cancel() {
 }
 
 func newService(c *Cluster, life context.Context, spec cluster.Service) *service {
-	img, _ := parseImage(spec.Image)
-	s := &service{c: c, life: life, name: spec.Name, spec: spec, isRedis: img.kind == redis, slots: map[int]*slot{}, turn: make(chan struct{}, 1)}
-	s.port, _ = ports(spec)
+	kind, _, _ := cluster.OwnImage(spec.Image)
+	s := &service{c: c, life: life, name: spec.Name, spec: spec, isRedis: kind == cluster.Redis, slots: map[int]*slot{}}
+	s.Service = control.New(s, spec, c.hint(), c.outbox.Put)
+	s.port, _ = spec.Listens()
 	if s.port > 0 {
 		s.rotation = newRotation(spec.Balance, seeded.NewBalancer(c.config.Seed, spec.Name))
 		s.proxy = newProxy(s.rotation)
@@ -130,42 +138,6 @@ func (s *service) close() {
 	}
 }
 
-// set makes the slots that are missing and stops the tasks of those that are too many.
-func (s *service) set(replicas int) error {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	if s.life.Err() != nil {
-		return errRemoved
-	}
-	if replicas > 0 {
-		if err := s.publish(); err != nil {
-			return err
-		}
-	}
-	s.spec.Replicas = replicas
-	if s.isRedis {
-		s.c.redis.attach(s, replicas)
-		return nil
-	}
-	for n := 1; n <= replicas; n++ {
-		if s.slots[n] == nil {
-			s.slots[n] = &slot{n: n}
-			s.launch(s.slots[n], s.spec)
-		}
-	}
-	for n, sl := range s.slots {
-		if n > replicas {
-			delete(s.slots, n)
-			sl.cancel()
-			if sl.current != nil {
-				sl.current.askStop()
-			}
-		}
-	}
-	s.c.changed()
-	return nil
-}
-
 // launch starts a new task in a slot. The caller holds mu.
 func (s *service) launch(sl *slot, spec cluster.Service) *task {
 	t := s.begin(sl, spec, false)
@@ -197,12 +169,6 @@ func (s *service) begin(sl *slot, spec cluster.Service, held bool) *task {
 		close(t.gone)
 	})
 	return t
-}
-
-// successor is the name that the next task of a slot will have. The caller holds mu.
-func (s *service) successor(n int) string {
-	place := fmt.Sprintf("%s.%d", s.name, n)
-	return fmt.Sprintf("%s#%d", place, s.c.numbers[place]+1)
 }
 
 // replace starts a successor of a task that ended by itself, when the restart policy says so. The caller holds mu.
@@ -280,53 +246,10 @@ func (t *task) epitaph() string {
 	return text
 }
 
-// await waits until a service is as wished: every slot in rotation, nothing else left.
-func (c *Cluster) await(ctx context.Context, s *service, what string) error {
-	deadline := time.NewTimer(c.allowance(s))
-	defer deadline.Stop()
-	for {
-		c.mu.Lock()
-		missing, hopeless := s.missing()
-		news := c.news
-		c.mu.Unlock()
-		if missing == nil {
-			return nil
-		}
-		if hopeless {
-			return fmt.Errorf("%s %s: %w", what, s.name, missing)
-		}
-		select {
-		case <-news:
-		case <-s.life.Done():
-			return fmt.Errorf("%s %s: %w", what, s.name, errRemoved)
-		case <-ctx.Done():
-			return fmt.Errorf("%s %s: %w: %w", what, s.name, context.Cause(ctx), missing)
-		case <-deadline.C:
-			hint := "see what the tasks printed, or check the service's environment and health check"
-			if c.config.Dir != "" {
-				hint = "see " + filepath.Join(c.config.Dir, "logs") + ", or check the service's environment and health check"
-			}
-			return fmt.Errorf("%s %s: not converged within %s: %w; %s", what, s.name, c.allowance(s), missing, hint)
-		}
-	}
-}
-
-// allowance is the deadline of one change: the cluster's, and what the app itself asks for.
-func (c *Cluster) allowance(s *service) time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d := c.config.Deadline + s.spec.StopGrace
-	if boot, err := time.ParseDuration(s.spec.Environment["COIN_BOOT_DELAY"]); err == nil {
-		d += boot
-	}
-	if h := s.spec.Health; h != nil {
-		d += h.StartPeriod + time.Duration(h.Retries)*(h.Interval+h.Timeout)
-	}
-	return d
-}
-
-// missing says which tasks are not as wished; nil: all are. hopeless: waiting does not help. The caller holds mu.
-func (s *service) missing() (err error, hopeless bool) {
+// Missing is control's.
+func (s *service) Missing() (missing error, hopeless bool) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
 	var faults []error
 	for _, n := range slices.Sorted(maps.Keys(s.slots)) {
 		sl := s.slots[n]
@@ -381,15 +304,6 @@ func (s *service) status() cluster.ServiceStatus {
 	return st
 }
 
-// inForce lists what holds for the service, as the details of an event. The caller holds mu.
-func (s *service) inForce() []string {
-	detail := []string{"image", s.spec.Image, "replicas", strconv.Itoa(s.spec.Replicas), "balance", string(s.spec.Balance)}
-	for k, v := range s.spec.Environment {
-		detail = append(detail, "env."+k, v)
-	}
-	return detail
-}
-
 // logs writes what the tasks printed, from the files where there are any.
 func (s *service) logs(w io.Writer) error {
 	if s.c.config.Dir == "" {
@@ -424,22 +338,4 @@ func (s *service) logs(w io.Writer) error {
 		}
 	}
 	return nil
-}
-
-// levels groups services so that each comes in a later group than those it depends on.
-func levels(services []*service) [][]*service {
-	depth := map[string]int{}
-	var groups [][]*service
-	for _, s := range services { // dependencies first
-		d := 0
-		for _, name := range s.spec.DependsOn {
-			d = max(d, depth[name]+1)
-		}
-		depth[s.name] = d
-		for len(groups) <= d {
-			groups = append(groups, nil)
-		}
-		groups[d] = append(groups[d], s)
-	}
-	return groups
 }

@@ -99,12 +99,12 @@ func (t *task) start() (*process, error) {
 	t.c.mu.Lock()
 	t.log = log
 	t.c.mu.Unlock()
-	img, _ := parseImage(t.spec.Image)
-	hosts, err := t.openDoors(img.kind)
+	kind, _, _ := cluster.OwnImage(t.spec.Image)
+	hosts, err := t.openDoors(kind)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", t.name, err)
 	}
-	argv := slices.Concat(t.c.config.Command, []string{"service", img.kind})
+	argv := slices.Concat(t.c.config.Command, []string{"service", kind})
 	lifelineEnd, lifeline, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", t.name, err)
@@ -185,8 +185,8 @@ func (t *task) closeDoors() {
 
 // environment is exactly what the replica finds: nothing comes from our own.
 func (t *task) environment(hosts string) []string {
-	env := environment(t.spec)
-	if listen, _ := ports(t.spec); listen > 0 {
+	env := t.spec.Effective()
+	if listen, _ := t.spec.Listens(); listen > 0 {
 		env["COIN_LISTEN"] = "127.0.0.1:0"
 	}
 	env["COIN_ADMIN_LISTEN"] = "127.0.0.1:0"
@@ -269,7 +269,7 @@ func (t *task) live(p *process) error {
 
 // announce notes where the replica listens.
 func (t *task) announce(p *process, a announcement) error {
-	if listen, _ := ports(t.spec); listen > 0 {
+	if listen, _ := t.spec.Listens(); listen > 0 {
 		if _, _, err := net.SplitHostPort(a.Listen); err != nil {
 			return fmt.Errorf("announced the address %q: %w", a.Listen, err)
 		}
@@ -280,7 +280,7 @@ func (t *task) announce(p *process, a announcement) error {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
 	t.process, t.listen, t.admin = p.cmd.Process, a.Listen, a.Admin
-	t.c.emit(history.TaskStarted, t.s.name, t.name, "version", environment(t.spec)["COIN_VERSION"],
+	t.c.emit(history.TaskStarted, t.s.name, t.name, "version", t.spec.Effective()["COIN_VERSION"],
 		"image", t.spec.Image, "pid", strconv.Itoa(t.process.Pid), "address", t.listen)
 	t.c.changed()
 	return nil
@@ -290,7 +290,7 @@ func (t *task) announce(p *process, a announcement) error {
 func (t *task) addresses() map[string]string {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
-	listen, admin := ports(t.spec)
+	listen, admin := t.spec.Listens()
 	m := map[string]string{strconv.Itoa(admin): t.admin}
 	if listen > 0 {
 		m[strconv.Itoa(listen)] = t.listen
@@ -307,7 +307,7 @@ func (t *task) join() {
 	}
 	if t.s.proxy != nil {
 		t.backend = &backend{task: t.name, slot: t.slot}
-		if listen, _ := ports(t.spec); listen == t.s.port {
+		if listen, _ := t.spec.Listens(); listen == t.s.port {
 			t.backend.address = t.listen
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
 	"strings"
@@ -17,19 +16,14 @@ import (
 
 // parse reads what a service is told.
 func parse(s cluster.Service) (settings.Settings, error) {
-	kind, tag, ok := cluster.OwnImage(s.Image)
+	kind, _, ok := cluster.OwnImage(s.Image)
 	if !ok {
 		return settings.Settings{}, fmt.Errorf("the simulator plays coinbench's own services, so it cannot run the image %s; accepted: %s", s.Image, cluster.OwnImages)
 	}
 	if kind == des.Redis {
 		return settings.Settings{}, nil
 	}
-	env := settings.TagDefaults(kind, tag)
-	if env == nil {
-		env = map[string]string{}
-	}
-	maps.Copy(env, s.Environment)
-	return settings.Parse(kind, env)
+	return settings.Parse(kind, s.Effective())
 }
 
 // Check says whether the simulator can play the app; all faults at once.
@@ -47,6 +41,12 @@ func (c *Cluster) Check(app cluster.App) error {
 			}
 			faults = append(faults, app.Fault([]string{"services", s.Name, key}, err.Error(), ""))
 		}
+		for _, c := range s.Constraints {
+			if !met(c) {
+				faults = append(faults, app.Fault([]string{"services", s.Name, "deploy", "placement", "constraints"},
+					fmt.Sprintf("no node of the simulated cluster meets %q: it has one, the manager sim, without labels", c), "node.role==manager, or no constraint"))
+			}
+		}
 		if s.Name == settings.Worker {
 			for _, called := range []string{settings.RNG, settings.Hasher} {
 				if _, ok := app.Service(called); !ok {
@@ -56,6 +56,20 @@ func (c *Cluster) Check(app cluster.App) error {
 		}
 	}
 	return errors.Join(faults...)
+}
+
+// met says whether the one node meets a placement constraint, as an engine compares them: in any case of letters. A processor it has not.
+func met(constraint string) bool {
+	key, value, equal := strings.Cut(constraint, "==")
+	if !equal {
+		var other bool
+		if key, value, other = strings.Cut(constraint, "!="); !other {
+			return false
+		}
+	}
+	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
+	has := map[string]string{"node.id": "sim", "node.hostname": "sim", "node.role": "manager", "node.platform.os": "linux"}[strings.ToLower(key)]
+	return strings.EqualFold(key, "node.platform.arch") || strings.EqualFold(has, value) == equal
 }
 
 // doomed says why the tasks of a service never get healthy, and how long after its start a task is given up.

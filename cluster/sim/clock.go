@@ -100,11 +100,22 @@ func (c *clock) drive() {
 		changed := c.sim.RunUntilChange(next.at)
 		c.now.Store(int64(c.sim.Now()))
 		if changed {
-			for _, w := range c.waiting {
-				if w.onChange {
-					w.at = c.sim.Now()
-				}
-			}
+			c.changed()
+		}
+	}
+}
+
+// wake ends the waits for a change.
+func (c *clock) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.changed()
+}
+
+func (c *clock) changed() {
+	for _, w := range c.waiting {
+		if w.onChange {
+			w.at = c.sim.Now()
 		}
 	}
 }

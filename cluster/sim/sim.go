@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"coinbench/capacity/des"
 	"coinbench/cluster"
+	"coinbench/cluster/control"
+	"coinbench/cluster/rollout"
 	"coinbench/history"
 	"coinbench/services/settings"
 )
@@ -36,17 +37,10 @@ type Costs struct {
 // Cluster is the simulated cluster.
 type Cluster struct {
 	clock
+	control.Changes
 	config   Config
 	app      cluster.App
 	services []*service // nil: nothing is deployed
-	rolls    []*rolling // that are going on
-}
-
-type service struct {
-	spec     cluster.Service
-	previous *cluster.Service
-	tasks    map[int]cluster.Service // what each task was started as
-	busy     bool                    // a change is going on
 }
 
 // patience is how long, in virtual time, a change may take without anything moving.
@@ -62,13 +56,16 @@ func New(config Config) *Cluster {
 	}
 	c := &Cluster{config: config}
 	c.clock = clock{start: config.Start, running: 1}
+	c.Changes = control.Changes{Find: c.changing, Done: func() {}}
 	c.sim = des.New(des.Config{Seed: config.Seed, Start: config.Start, Events: func(e history.Event) {
 		c.now.Store(int64(e.At))
 		e.At = 0 // the sink's to stamp
 		c.emit(e)
 	}, Changed: func(id int) {
-		for _, u := range c.rolls {
-			u.touched = append(u.touched, id)
+		for _, s := range c.services {
+			if t := c.sim.Task(id); s.olds != nil && s.spec.Name == t.Service {
+				s.touched = append(s.touched, t.Slot)
+			}
 		}
 	}})
 	return c
@@ -95,174 +92,95 @@ func (c *Cluster) find(name string) (*service, error) {
 	return nil, c.app.Unknown(name)
 }
 
-// begin finds a service and waits until no other change of it is going on. mu is held.
-func (c *Cluster) begin(ctx context.Context, name string) (*service, error) {
+// changing finds a service that is to be changed.
+func (c *Cluster) changing(name string) (*control.Service, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	s, err := c.find(name)
 	if err != nil {
 		return nil, err
 	}
-	for s.busy {
-		if err := c.wait(ctx, c.sim.Now()+time.Second, true); err != nil {
-			return nil, err
-		}
-	}
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	s.busy = true
-	return s, nil
+	return s.Service, nil
 }
 
 // Deploy brings the app up.
 func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.services != nil {
-		return fmt.Errorf("deploy %s: %s is deployed already; remove it first", app.Name, c.app.Name)
-	}
-	if err := c.Check(app); err != nil {
+	services, err := c.setUp(app)
+	if err != nil {
 		return fmt.Errorf("deploy %s: %w", app.Name, err)
 	}
-	c.app = app
-	c.services = []*service{}
-	for _, spec := range app.Services {
-		if spec.Global {
-			spec.Replicas = 1
+	for _, s := range services { // in the order of the app: dependencies first
+		err := s.Do(rollout.Action{Verb: rollout.Fill})
+		if err == nil {
+			err = s.Deployed(ctx)
 		}
-		s := &service{spec: spec, tasks: map[int]cluster.Service{}, busy: true}
-		c.services = append(c.services, s)
-		if err := c.tell(s); err != nil {
-			return fmt.Errorf("deploy %s: %w", app.Name, err)
+		if err != nil {
+			return fmt.Errorf("deploy %s: %s: %w", app.Name, s.spec.Name, err)
 		}
-	}
-	for _, s := range c.services { // in the order of the app: dependencies first
-		c.set(s)
-		if err := c.await(ctx, s); err != nil {
-			return fmt.Errorf("deploy %s: %w", app.Name, err)
-		}
-		c.emit(history.Event{Kind: history.ServiceDeployed, Service: s.spec.Name, Detail: s.inForce()})
-		s.busy = false
 	}
 	return nil
 }
 
+func (c *Cluster) setUp(app cluster.App) ([]*service, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.services != nil {
+		return nil, fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
+	}
+	if err := c.Check(app); err != nil {
+		return nil, err
+	}
+	c.app, c.services = app, []*service{}
+	for _, spec := range app.Services {
+		if spec.Global {
+			spec.Replicas = 1
+		}
+		s := &service{c: c, spec: spec, tasks: map[int]cluster.Service{}}
+		s.Service = control.New(s, spec, "check its environment and health check", c.emit)
+		c.services = append(c.services, s)
+		if err := c.tell(spec); err != nil {
+			return nil, err
+		}
+	}
+	return c.services, nil
+}
+
 // tell gives the simulator what a service is now.
-func (c *Cluster) tell(s *service) error {
-	set, err := parse(s.spec)
+func (c *Cluster) tell(spec cluster.Service) error {
+	set, err := parse(spec)
 	if err != nil {
 		return err
 	}
 	k := c.config.Costs
-	v := des.Service{Name: s.spec.Name, Settings: set, Balance: des.Balance(s.spec.Balance),
+	v := des.Service{Name: spec.Name, Settings: set, Balance: des.Balance(spec.Balance),
 		StartDelay: k.TaskStart, StartSpread: k.StartSpread, Network: k.Connect, Delay: k.Redis}
 	v.Settings.Occupancy += k.Request
 	v.Settings.CallOverhead += k.Call
-	if s.spec.Health != nil {
-		v.Health, v.Check = s.spec.Health.Interval, queueing(s.spec, set)
-		if why, _ := doomed(s.spec, set); why != "" {
+	if spec.Health != nil {
+		v.Health, v.Check = spec.Health.Interval, queueing(spec, set)
+		if why, _ := doomed(spec, set); why != "" {
 			v.Health, v.Check = 100*365*24*time.Hour, nil // no check finds it ready
 		}
 	}
 	if set.Service == settings.Worker { // the requests of others are no cost of its own
 		v.Settings.Occupancy = 0
 	}
-	if slices.Contains(c.sim.Services(), s.spec.Name) {
+	if slices.Contains(c.sim.Services(), spec.Name) {
 		return c.sim.ChangeService(v)
 	}
 	return c.sim.AddService(v)
 }
 
-func (s *service) stop() des.Stop { return des.Stop{Grace: s.spec.StopGrace} }
-
-// startTask starts a task as the service is wished for now.
-func (c *Cluster) startTask(s *service, slot int) int {
-	id, err := c.sim.StartTask(s.spec.Name, slot)
-	if err != nil { // Check and the caller have excluded it
-		panic("sim: " + err.Error())
-	}
-	s.tasks[id] = s.spec
-	return id
-}
-
-// set starts and stops tasks until there are as many as are wished for.
-func (c *Cluster) set(s *service) {
-	before := c.currents(s)
-	if err := c.sim.Scale(s.spec.Name, s.spec.Replicas, s.stop()); err != nil {
-		panic("sim: " + err.Error())
-	}
-	for slot, id := range c.currents(s) {
-		if old, ok := before[slot]; !ok || old != id {
-			s.tasks[id] = s.spec
-		}
-	}
-}
-
-// currents are the tasks that hold the slots: the latest of each that is not told to stop.
+// currents are the tasks that hold the slots: the latest of each that is neither told to stop nor of a second set.
 func (c *Cluster) currents(s *service) map[int]int {
 	list, _ := c.sim.Tasks(s.spec.Name)
 	current := map[int]int{}
 	for _, t := range list {
-		if t.State == des.Starting || t.State == des.Running {
+		if !t.Held && (t.State == des.Starting || t.State == des.Running) {
 			current[t.Slot] = t.ID
 		}
 	}
 	return current
-}
-
-// await waits until every slot has a task in rotation and nothing else is left.
-func (c *Cluster) await(ctx context.Context, s *service) error {
-	if set, err := parse(s.spec); err == nil && s.spec.Replicas > 0 {
-		if why, _ := doomed(s.spec, set); why != "" {
-			return fmt.Errorf("no task of %s gets healthy: %s", s.spec.Name, why)
-		}
-	}
-	deadline := c.sim.Now() + patience
-	for {
-		starting, running, stopping := c.sim.Count(s.spec.Name)
-		if starting == 0 && running == s.spec.Replicas && stopping == 0 {
-			return nil
-		}
-		if c.sim.Now() >= deadline {
-			return fmt.Errorf("%s has %d of %d tasks in rotation after %s of virtual time; %d are starting, %d stopping",
-				s.spec.Name, running, s.spec.Replicas, patience, starting, stopping)
-		}
-		if err := c.wait(ctx, deadline, true); err != nil {
-			return err
-		}
-	}
-}
-
-func (s *service) inForce() map[string]string {
-	detail := map[string]string{"image": s.spec.Image, "replicas": strconv.Itoa(s.spec.Replicas), "balance": string(s.spec.Balance)}
-	for k, v := range s.spec.Environment {
-		detail["env."+k] = v
-	}
-	return detail
-}
-
-// Scale sets the replicas of a service.
-func (c *Cluster) Scale(ctx context.Context, name string, replicas int) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, err := c.begin(ctx, name)
-	if err != nil {
-		return fmt.Errorf("scale %s: %w", name, err)
-	}
-	defer func() { s.busy = false }()
-	if kind, _, _ := cluster.OwnImage(s.spec.Image); replicas < 0 || kind == des.Redis && replicas > 1 {
-		return fmt.Errorf("scale %s: %d replicas; accepted: a number, at least 0, and at most 1 of redis", name, replicas)
-	}
-	if s.spec.Global {
-		return fmt.Errorf("scale %s: %s", name, cluster.GlobalNumber(name, replicas))
-	}
-	from := s.spec.Replicas
-	s.spec.Replicas = replicas
-	c.set(s)
-	if err := c.await(ctx, s); err != nil {
-		return fmt.Errorf("scale %s: %w", name, err)
-	}
-	c.emit(history.Event{Kind: history.ServiceScaled, Service: name, Detail: map[string]string{"from": strconv.Itoa(from), "to": strconv.Itoa(replicas)}})
-	return nil
 }
 
 // Kill ends a replica as by SIGKILL.
@@ -296,7 +214,7 @@ func (c *Cluster) Pause(_ context.Context, name string, slot int, d time.Duratio
 	if !ok {
 		return fmt.Errorf("pause %s.%d: no task of it runs now; the service has %d replicas", name, slot, s.spec.Replicas)
 	}
-	freeze := des.Freeze{For: d, Stop: s.stop(), Restart: restart(s.spec)}
+	freeze := des.Freeze{For: d, Stop: des.Stop{Grace: s.spec.StopGrace}, Restart: restart(s.spec)}
 	if set, err := parse(s.spec); err == nil && s.spec.Health != nil && queueing(s.spec, set) == nil {
 		h := s.spec.Health
 		freeze.Missed = time.Duration(max(h.Retries, 1)) * (h.Interval + h.Timeout)
@@ -322,11 +240,7 @@ func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 			if t.State == des.Running && t.Joined {
 				status.Running++
 			}
-			spec, ok := s.tasks[t.ID]
-			if !ok { // a successor that the simulator started by itself
-				spec = s.spec
-			}
-			status.Tasks = append(status.Tasks, cluster.Task{Name: t.Name, Service: t.Service, Slot: t.Slot, Node: "sim", Image: spec.Image,
+			status.Tasks = append(status.Tasks, cluster.Task{Name: t.Name, Service: t.Service, Slot: t.Slot, Node: "sim", Image: s.as(t.ID).Image,
 				State: cluster.TaskState(t.State), Error: t.Error})
 		}
 		slices.SortStableFunc(status.Tasks, func(a, b cluster.Task) int { return a.Slot - b.Slot })
@@ -400,7 +314,7 @@ func (c *Cluster) Remove(context.Context) error {
 	defer c.mu.Unlock()
 	for i := len(c.services) - 1; i >= 0; i-- {
 		s := c.services[i]
-		if err := c.sim.Scale(s.spec.Name, 0, s.stop()); err != nil {
+		if err := c.sim.Scale(s.spec.Name, 0, des.Stop{Grace: s.spec.StopGrace}); err != nil {
 			return fmt.Errorf("remove: %w", err)
 		}
 		for {

@@ -273,3 +273,51 @@ func TestCheckNamesTheFault(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// An update of ten ends with the failure that is one too many in single precision, as the engine has it, whichever way the ratio was given.
+func TestFailureRatio(t *testing.T) {
+	for _, row := range []struct {
+		ratio     float64
+		n, halted int
+	}{{0.7, 10, 8}, {0.35, 20, 8}, {0.45, 20, 10}} {
+		for way, ratio := range map[string]float64{"a step": row.ratio, "a Compose file": float64(float32(row.ratio))} {
+			c := New(Config{})
+			none := 0
+			app, err := shipped(t).With("rng", &row.n, cluster.Change{})
+			if err == nil {
+				app, err = app.With("worker", &none, cluster.Change{})
+			}
+			if err == nil {
+				err = c.Deploy(t.Context(), app)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = c.Update(t.Context(), "rng", cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"},
+				Rollout: &cluster.Rollout{Parallelism: 1, Order: "stop-first", Monitor: time.Second, FailureAction: "rollback", MaxFailureRatio: ratio}})
+			want := fmt.Sprintf("%d of %d tasks failed", row.halted, row.n)
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), string(cluster.RolledBack)) {
+				t.Errorf("%g of %d by %s: %v; want it rolled back, %s", row.ratio, row.n, way, err, want)
+			}
+		}
+	}
+}
+
+// The one node is a manager without labels.
+func TestConstraints(t *testing.T) {
+	for constraint, want := range map[string]bool{
+		"node.role==manager": true, "node.role == Manager": true, "node.role!=worker": true, "node.platform.arch==x86_64": true, "node.labels.zone!=b": true,
+		"node.role==worker": false, "node.labels.zone==b": false, "node.hostname==node2": false, "node.role!=manager": false, "zone b": false,
+	} {
+		app := shipped(t)
+		for i := range app.Services {
+			if app.Services[i].Name == "rng" {
+				app.Services[i].Constraints = []string{constraint}
+			}
+		}
+		err := New(Config{}).Check(app)
+		if (err == nil) != want || err != nil && !strings.Contains(err.Error(), "no node of the simulated cluster") {
+			t.Errorf("%s: %v", constraint, err)
+		}
+	}
+}

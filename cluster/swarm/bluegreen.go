@@ -89,11 +89,11 @@ func (c *Cluster) switchOver(ctx context.Context, s *service, after cluster.Serv
 	if err := c.keep(ctx, s, true); err != nil {
 		c.warn("the old set of %s could not be marked as one that was switched away from: %v", s.name, err)
 	}
-	failed, last, _ = c.until(ctx, s, made.ID, r.Monitor, -1, int(r.MaxFailureRatio*float64(before.Replicas)))
+	failed, last, _ = c.until(ctx, s, made.ID, r.Monitor, -1, r.Tolerated(before.Replicas))
 	if ctx.Err() != nil {
 		return fault(context.Cause(ctx))
 	}
-	if float64(failed) > r.MaxFailureRatio*float64(before.Replicas) {
+	if failed > r.Tolerated(before.Replicas) {
 		if err := c.route(ctx, s, otherColour(twin.colour)); err != nil {
 			return fault(err)
 		}

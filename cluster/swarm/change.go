@@ -31,7 +31,7 @@ func (c *Cluster) Scale(ctx context.Context, service string, replicas int) error
 	case replicas < 0:
 		return fmt.Errorf("scale %s: %d replicas; accepted: a number, at least 0", service, replicas)
 	case global:
-		return fmt.Errorf("scale %s: the service is global, one task a node", service)
+		return fmt.Errorf("scale %s: %s", service, cluster.GlobalNumber(service, replicas))
 	}
 	c.mu.Lock()
 	s.spec.Replicas = replicas
@@ -240,7 +240,7 @@ func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, h
 func (c *Cluster) lanes(r cluster.Rollout, part, replicas int, goesOn bool) cluster.Rollout {
 	if part > 0 {
 		r.Parallelism, r.Delay = part, held
-		r.MaxFailureRatio *= float64(part) / float64(replicas) // the engine counts failures against all
+		r.MaxFailureRatio = float64(float32(r.Tolerated(part)) / float32(replicas)) // the engine counts failures against all
 	}
 	if goesOn && r.FailureAction == "rollback" {
 		r.FailureAction = "pause"
@@ -296,7 +296,7 @@ func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatu
 	if replicas == 0 {
 		return nil
 	}
-	stall := c.allowance(s) + rules.Delay + rules.Monitor
+	stall := c.allowance(s) + rules.Delay + rules.Watch()
 	moved, before := time.Now(), ""
 	back := false
 	turned := map[int]bool{} // slots that the rollout has come to
@@ -326,7 +326,8 @@ func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatu
 				back = true
 				c.mu.Lock()
 				r := s.spec.Rollback
-				c.emit(history.RolloutBegin, s.name, "", "parallelism", strconv.Itoa(r.Parallelism), "delay", r.Delay.String(), "order", r.Order, "rollback", "true")
+				c.emit(history.RolloutBegin, s.name, "", "strategy", string(cluster.RollingUpdate), "parallelism", strconv.Itoa(r.Parallelism),
+					"delay", r.Delay.String(), "order", r.Order, "tasks", strconv.Itoa(len(turned)), "rollback", "true")
 				c.mu.Unlock()
 			}
 		}

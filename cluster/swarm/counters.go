@@ -12,6 +12,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"coinbench/cluster"
 	"coinbench/cluster/host"
 	"coinbench/cluster/scrape"
 	"coinbench/cluster/swarm/relay"
@@ -32,14 +33,14 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	c.mu.Lock()
 	var sources []source
 	for _, s := range c.services {
-		listen, admin := ports(s.spec)
-		k, _ := kind(s.spec.Image)
+		listen, admin := s.spec.Listens()
+		k := cluster.ParseImage(s.spec.Image).Kind
 		for _, t := range c.live(s) {
 			if !t.started || t.address == "" || c.over(t) {
 				continue
 			}
 			switch {
-			case k == "redis" && !leaving(t):
+			case k == cluster.Redis && !leaving(t):
 				sources = append(sources, source{t, s.name, true, t.address + ":" + strconv.Itoa(listen)})
 			case admin > 0:
 				sources = append(sources, source{t, s.name, false, t.address + ":" + strconv.Itoa(admin)})

@@ -29,7 +29,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 		return fault(err)
 	}
 	defer c.hurry()()
-	for _, level := range levels(c.deployed()) {
+	for _, level := range cluster.Levels(c.deployed(), (*service).wanted) {
 		for _, s := range level {
 			if err := c.create(ctx, s); err != nil {
 				return fault(fmt.Errorf("service %s: %w", s.name, err))
@@ -313,24 +313,6 @@ func meshPorts(s swarm.Service) (ports []int) {
 		}
 	}
 	return ports
-}
-
-// levels groups services so that each comes in a later group than those it depends on.
-func levels(services []*service) [][]*service {
-	depth := map[string]int{}
-	var groups [][]*service
-	for _, s := range services { // dependencies first
-		d := 0
-		for _, name := range s.spec.DependsOn {
-			d = max(d, depth[name]+1)
-		}
-		depth[s.name] = d
-		for len(groups) <= d {
-			groups = append(groups, nil)
-		}
-		groups[d] = append(groups[d], s)
-	}
-	return groups
 }
 
 // Remove takes down everything that this cluster made, whatever became of ctx: what is left half removed helps nobody.

@@ -44,7 +44,7 @@ func gatewayName(service string) string { return service + gatewaySuffix }
 // front is the service that a gateway of ours stands in front of; "": it is none.
 func front(s cluster.Service) string {
 	name, ok := strings.CutSuffix(s.Name, gatewaySuffix)
-	if k, _ := kind(s.Image); !ok || k != settings.Gateway {
+	if !ok || cluster.ParseImage(s.Image).Kind != settings.Gateway {
 		return ""
 	}
 	return name
@@ -71,7 +71,7 @@ func alias(s cluster.Service, colour string) string {
 
 // upstream is where a gateway finds a set.
 func upstream(s cluster.Service, colour string) string {
-	listen, _ := ports(s)
+	listen, _ := s.Listens()
 	return alias(s, colour) + ":" + strconv.Itoa(listen)
 }
 
@@ -92,7 +92,7 @@ func withGateways(services []cluster.Service, tag string) []cluster.Service {
 			continue
 		}
 		behind[s.Name] = true
-		listen, _ := ports(s)
+		listen, _ := s.Listens()
 		g := cluster.Service{
 			Name: gatewayName(s.Name), Image: "coinbench/gateway:" + tag, Replicas: 1, Ports: s.Ports, DependsOn: []string{s.Name},
 			Environment: map[string]string{"COIN_LISTEN": ":" + strconv.Itoa(listen), "COIN_UPSTREAM": upstream(s, blue) + "," + upstream(s, green)},
@@ -125,7 +125,7 @@ func (c *Cluster) route(ctx context.Context, s *service, colour string) error {
 	if s.mode == VIP {
 		least = 1 // the virtual address
 	}
-	_, admin := ports(gate.spec)
+	_, admin := gate.spec.Listens()
 	c.mu.Unlock()
 	for {
 		_, web, err := c.tunnel.use(ctx)

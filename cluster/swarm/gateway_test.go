@@ -50,7 +50,7 @@ func TestLanes(t *testing.T) {
 	if got := c.lanes(r, 0, 4, false); got != r {
 		t.Errorf("an update of all: %+v", got)
 	}
-	if got := c.lanes(r, 1, 4, false); got.Parallelism != 1 || got.Delay != held || got.MaxFailureRatio != 0.125 || got.FailureAction != "rollback" {
+	if got := c.lanes(r, 1, 4, false); got.Parallelism != 1 || got.Delay != held || got.MaxFailureRatio != 0 || got.FailureAction != "rollback" {
 		t.Errorf("an update of one of four: %+v", got)
 	}
 	if got := c.lanes(r, 0, 4, true); got.FailureAction != "pause" || got.Parallelism != 2 {

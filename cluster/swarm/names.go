@@ -2,14 +2,10 @@ package swarm
 
 import (
 	"encoding/json"
-	"net"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 
 	"coinbench/cluster"
-	"coinbench/services/settings"
 )
 
 // The labels of what is ours. A thing without the first of them was not made by coinbench and is never touched.
@@ -27,24 +23,6 @@ const (
 	keptLabel     = "coinbench.kept"     // true: a set that was switched away from
 	stackLabel    = "com.docker.stack.namespace"
 )
-
-const redisPort = 6379
-
-// kind is the service that an image of ours is, "redis", or "".
-func kind(image string) (name, tag string) {
-	image, _, _ = strings.Cut(image, "@")
-	if i := strings.LastIndex(image, ":"); i > strings.LastIndex(image, "/") {
-		image, tag = image[:i], image[i+1:]
-	}
-	folder, base := path.Split(image)
-	switch {
-	case base == "redis" || base == "valkey":
-		return "redis", tag
-	case (folder == "coinbench/" || strings.HasSuffix(folder, "/coinbench/")) && slices.Contains(settings.Services(), base):
-		return base, tag
-	}
-	return "", tag
-}
 
 // reference is the full name of an image on this Swarm.
 func (c *Cluster) reference(image string) string {
@@ -66,40 +44,6 @@ func (c *Cluster) plain(image string) string {
 	return image
 }
 
-// ports are the ports of a service and of its admin server; 0: it has none.
-func ports(s cluster.Service) (listen, admin int) {
-	k, tag := kind(s.Image)
-	switch k {
-	case "redis":
-		return redisPort, 0
-	case "":
-		if len(s.Ports) > 0 {
-			return s.Ports[0].Target, 0
-		}
-		if len(s.Expose) > 0 {
-			return s.Expose[0], 0
-		}
-		return 0, 0
-	}
-	env := settings.TagDefaults(k, tag)
-	if env == nil {
-		env = map[string]string{}
-	}
-	for name, value := range s.Environment {
-		env[name] = value
-	}
-	set, err := settings.Parse(k, env)
-	if err != nil {
-		return 0, 0
-	}
-	port := func(address string) int {
-		_, p, _ := net.SplitHostPort(address)
-		n, _ := strconv.Atoi(p)
-		return n
-	}
-	return port(set.Listen), port(set.AdminListen)
-}
-
 func encoded(s cluster.Service) string {
 	data, err := json.Marshal(s)
 	if err != nil {
@@ -119,3 +63,6 @@ func sortedBy(keys []string, values map[string]string) []string {
 	slices.SortFunc(keys, func(a, b string) int { return strings.Compare(values[a], values[b]) })
 	return keys
 }
+
+// wanted is what the service shall be.
+func (s *service) wanted() cluster.Service { return s.spec }

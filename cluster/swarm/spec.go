@@ -40,7 +40,7 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 	if s.colour != "" {
 		labels[colourLabel] = s.colour
 	}
-	k, _ := kind(w.Image)
+	ours := cluster.ParseImage(w.Image).Coinbench()
 	replica := w.Name + ".{{.Task.Slot}}"
 	if w.Global {
 		replica = w.Name + ".{{.Node.Hostname}}"
@@ -49,7 +49,7 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 	if env == nil {
 		env = map[string]string{}
 	}
-	if k != "" && k != "redis" {
+	if ours {
 		env["COIN_REPLICA"] = replica
 	}
 	var list []string
@@ -61,7 +61,7 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 		Annotations: swarm.Annotations{Name: setName(c.app.Name, w.Name, s.colour), Labels: labels},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
-				Image: c.reference(w.Image), Env: list, StopGracePeriod: &grace, ReadOnly: k != "" && k != "redis",
+				Image: c.reference(w.Image), Env: list, StopGracePeriod: &grace, ReadOnly: ours,
 				Labels: map[string]string{runLabel: c.config.Run, appLabel: c.app.Name},
 			},
 			RestartPolicy: restart(w.Restart),
@@ -107,8 +107,7 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 
 // ownCommand says that a service's command is what its image does anyway, or that there is none.
 func ownCommand(s cluster.Service) bool {
-	k, _ := kind(s.Image)
-	return len(s.Command) == 0 || slices.Equal(s.Command, []string{"coinbench", "service", k})
+	return len(s.Command) == 0 || slices.Equal(s.Command, []string{"coinbench", "service", cluster.ParseImage(s.Image).Kind})
 }
 
 func restart(r cluster.Restart) *swarm.RestartPolicy {
@@ -150,12 +149,7 @@ func (c *Cluster) settle(s *service) {
 
 // inForce lists what holds for a service, as the details of an event. The caller holds mu.
 func (s *service) inForce() []string {
-	detail := []string{"image", s.spec.Image, "replicas", strconv.Itoa(s.spec.Replicas), "balance", string(s.spec.Balance),
-		"endpoint", string(s.mode), "published", strings.Join(s.published, " ")}
-	for k, v := range s.spec.Environment {
-		detail = append(detail, "env."+k, v)
-	}
-	return detail
+	return append(s.spec.InForce(), "endpoint", string(s.mode), "published", strings.Join(s.published, " "))
 }
 
 func nth(service string, slot int) string { return fmt.Sprintf("%s.%d", service, slot) }

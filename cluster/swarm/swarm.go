@@ -231,17 +231,7 @@ func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...s
 	if c.config.Sink == nil {
 		return
 	}
-	e := history.Event{Kind: kind, Service: service, Task: task}
-	for i := 0; i+1 < len(detail); i += 2 {
-		if detail[i+1] == "" {
-			continue
-		}
-		if e.Detail == nil {
-			e.Detail = map[string]string{}
-		}
-		e.Detail[detail[i]] = detail[i+1]
-	}
-	c.config.Sink(e)
+	c.config.Sink(cluster.Event(kind, service, task, detail...))
 }
 
 func (c *Cluster) warn(format string, args ...any) {

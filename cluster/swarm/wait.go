@@ -248,11 +248,11 @@ func (c *Cluster) Address(ctx context.Context, service string) (string, error) {
 		return "", fmt.Errorf("address of %s: %w", service, err)
 	}
 	c.mu.Lock()
-	listen, _ := ports(s.spec)
+	listen, _ := s.spec.Listens()
 	image := c.reference(s.spec.Image)
-	k, _ := kind(s.spec.Image)
+	foreign := cluster.ParseImage(s.spec.Image).Kind == ""
 	c.mu.Unlock()
-	if listen == 0 && k == "" {
+	if listen == 0 && foreign {
 		if listen, err = c.exposed(ctx, image); err != nil {
 			return "", fmt.Errorf("address of %s: %w; say it by port: in the step, or by expose: in the Compose file", service, err)
 		}

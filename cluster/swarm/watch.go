@@ -314,14 +314,14 @@ func (c *Cluster) started(t *task) {
 		return
 	}
 	t.started = true
-	_, version := kind(t.image)
+	version := cluster.ParseImage(t.image).Tag
 	c.emit(history.TaskStarted, t.s.name, t.name, "image", t.image, "version", cmp.Or(t.s.spec.Environment["COIN_VERSION"], version),
 		"node", c.nodes[t.node].name, "address", t.reach(), "container", t.container)
 }
 
 // reach is where a task serves, inside the overlay.
 func (t *task) reach() string {
-	listen, _ := ports(t.s.spec)
+	listen, _ := t.s.spec.Listens()
 	if t.address == "" || listen == 0 {
 		return t.address
 	}

@@ -1,4 +1,4 @@
-package cluster
+package rollout
 
 import (
 	"cmp"
@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"coinbench/cluster"
 )
 
-// lanes is the simple version of Rolling: each lane is looked at on each call. Rolling must not be told from it.
+// lanes is the simple version of rolling: each lane is looked at on each call. rolling must not be told from it.
 type lanes struct {
-	*Rolling
+	*rolling
 	all []lane
 }
 
@@ -20,19 +22,20 @@ type lane struct {
 	until time.Time // end of the delay
 }
 
-func (r *lanes) Next(now time.Time) (acts []Act, wake time.Time, done Outcome) {
+func (r *lanes) next(now time.Time) (acts []Action, wake time.Time, done cluster.Outcome) {
 	if r.total == 0 {
-		return nil, time.Time{}, Completed
+		return nil, time.Time{}, cluster.Completed
 	}
-	if r.halted == RolledBack {
-		return nil, time.Time{}, RolledBack
+	if r.halted == cluster.RolledBack {
+		return nil, time.Time{}, cluster.RolledBack
 	}
 	busy, delaying := false, false
 	for i := range r.all {
 		l := &r.all[i]
 		if p := r.slots[l.slot]; l.slot != 0 && (p.phase == up || p.phase == failed) {
-			if p.phase == up && r.rollout.Order == "start-first" {
-				acts = append(acts, Act{Slot: l.slot})
+			if p.phase == up && r.startFirst() {
+				p.replace = true
+				acts = append(acts, Action{Stop, l.slot})
 			}
 			*l = lane{until: now.Add(r.rollout.Delay)}
 		}
@@ -49,37 +52,38 @@ func (r *lanes) Next(now time.Time) (acts []Act, wake time.Time, done Outcome) {
 		}
 		if len(r.queue) > 0 && r.halted == "" {
 			l.slot, r.queue = r.queue[0], r.queue[1:]
-			first := stopping
-			if r.rollout.Order == "start-first" {
-				first = starting
+			if r.startFirst() {
+				r.slots[l.slot] = &progress{phase: starting}
+				acts = append(acts, Action{Start, l.slot})
+			} else {
+				r.slots[l.slot] = &progress{phase: stopping, replace: true}
+				acts = append(acts, Action{Stop, l.slot})
 			}
-			r.slots[l.slot] = &progress{phase: first}
-			acts = append(acts, Act{Slot: l.slot, Start: first == starting})
 			busy = true
 		}
 	}
 	switch {
 	case busy:
 		return acts, wake, ""
-	case r.halted == Paused:
-		return nil, time.Time{}, Paused
+	case r.halted == cluster.Paused:
+		return nil, time.Time{}, cluster.Paused
 	case delaying:
 		return acts, wake, ""
 	case !r.drained:
-		r.drained, r.finish = true, now.Add(r.rollout.Monitor)
+		r.drained, r.finish = true, now.Add(max(r.rollout.Monitor, r.rollout.Delay))
 		fallthrough
 	default:
 		if r.finish.After(now) {
 			return acts, r.finish, ""
 		}
-		return nil, time.Time{}, Completed
+		return nil, time.Time{}, cluster.Completed
 	}
 }
 
 func TestRollingIsTheSimpleVersion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 12).Draw(t, "slots")
-		r := Rollout{Parallelism: rapid.IntRange(0, 6).Draw(t, "parallelism"), Delay: time.Duration(rapid.IntRange(0, 3).Draw(t, "delay")) * time.Second,
+		r := cluster.Rollout{Parallelism: rapid.IntRange(0, 6).Draw(t, "parallelism"), Delay: time.Duration(rapid.IntRange(0, 3).Draw(t, "delay")) * time.Second,
 			Order:   rapid.SampledFrom([]string{"stop-first", "start-first"}).Draw(t, "order"),
 			Monitor: time.Duration(rapid.IntRange(0, 3).Draw(t, "monitor")) * time.Second, MaxFailureRatio: rapid.SampledFrom([]float64{0, .3, 1}).Draw(t, "ratio"),
 			FailureAction: rapid.SampledFrom([]string{"pause", "continue", "rollback"}).Draw(t, "action")}
@@ -88,15 +92,15 @@ func TestRollingIsTheSimpleVersion(t *testing.T) {
 			slots = append(slots, i+1)
 		}
 		ofRollback := rapid.Bool().Draw(t, "of rollback")
-		fast := NewRolling(r, slots, ofRollback)
-		slow := &lanes{Rolling: NewRolling(r, slots, ofRollback)}
+		fast := newRolling(r, slots, ofRollback)
+		slow := &lanes{rolling: newRolling(r, slots, ofRollback)}
 		slow.all = make([]lane, fast.idle)
 		now := time.Unix(0, 0)
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			acts, wake, outcome := fast.Next(now)
-			want, wantWake, wantOutcome := slow.Next(now)
-			for _, list := range [][]Act{acts, want} { // of one instant: no order among slots is promised
-				slices.SortFunc(list, func(a, b Act) int { return cmp.Compare(a.Slot, b.Slot) })
+			acts, wake, outcome := fast.next(now)
+			want, wantWake, wantOutcome := slow.next(now)
+			for _, list := range [][]Action{acts, want} { // of one instant: no order among slots is promised
+				slices.SortFunc(list, func(a, b Action) int { return cmp.Compare(a.Slot, b.Slot) })
 			}
 			if !slices.Equal(acts, want) || !wake.Equal(wantWake) || outcome != wantOutcome {
 				t.Fatalf("at %v: %v, %v, %q; the simple version says %v, %v, %q", now, acts, wake, outcome, want, wantWake, wantOutcome)
@@ -105,16 +109,17 @@ func TestRollingIsTheSimpleVersion(t *testing.T) {
 			slot := rapid.IntRange(1, 13).Draw(t, "slot")
 			switch rapid.SampledFrom([]string{"gone", "up", "up", "failed"}).Draw(t, "event") {
 			case "gone":
-				if !slices.Equal(fast.Gone(slot), slow.Gone(slot)) {
+				if !slices.Equal(fast.gone(slot), slow.gone(slot)) {
 					t.Fatalf("gone %d: another act", slot)
 				}
 				fallthrough
 			case "up":
-				fast.Up(slot, now)
-				slow.Up(slot, now)
+				fast.up(slot, now)
+				slow.up(slot, now)
 			case "failed":
-				fast.Failed(slot, now, "ill")
-				slow.Failed(slot, now, "ill")
+				if !slices.Equal(fast.failed(slot, now, "ill"), slow.failed(slot, now, "ill")) {
+					t.Fatalf("failed %d: another action", slot)
+				}
 			}
 		}
 	})

@@ -1,4 +1,4 @@
-package cluster
+package rollout
 
 import (
 	"slices"
@@ -6,9 +6,11 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"coinbench/cluster"
 )
 
-// world carries a Rolling out in virtual time: stopping and starting take as long as it says, and chosen tasks fail.
+// world carries a rolling out in virtual time: stopping and starting take as long as it says, and chosen tasks fail.
 type world struct {
 	stop, start time.Duration
 	failAt      map[int]time.Duration // slot -> how long after its start the new task fails; it is up at start
@@ -23,15 +25,18 @@ type entry struct {
 }
 
 // run returns when and how the update ended.
-func (w *world) run(r Rollout, slots []int, ofRollback bool) (time.Duration, Outcome, *Rolling) {
+func (w *world) run(r cluster.Rollout, slots []int, ofRollback bool) (time.Duration, cluster.Outcome, *rolling) {
 	begin := time.Unix(0, 0)
-	m := NewRolling(r, slots, ofRollback)
+	m := newRolling(r, slots, ofRollback)
 	var due []entry
 	now := time.Duration(0)
 	note := func(slot int, what string) { w.log = append(w.log, entry{now, slot, what}) }
-	perform := func(acts []Act) {
+	perform := func(acts []Action) {
 		for _, a := range acts {
-			if !a.Start {
+			if a.Verb == Keep {
+				continue
+			}
+			if a.Verb == Stop {
 				note(a.Slot, "stop")
 				if r.Order != "start-first" {
 					w.out++
@@ -51,7 +56,7 @@ func (w *world) run(r Rollout, slots []int, ofRollback bool) (time.Duration, Out
 		w.most = max(w.most, w.out)
 	}
 	for range 100_000 {
-		acts, wake, outcome := m.Next(begin.Add(now))
+		acts, wake, outcome := m.next(begin.Add(now))
 		if outcome != "" {
 			return now, outcome, m
 		}
@@ -82,12 +87,12 @@ func (w *world) run(r Rollout, slots []int, ofRollback bool) (time.Duration, Out
 			note(e.slot, e.what)
 			switch e.what {
 			case "gone":
-				perform(m.Gone(e.slot))
+				perform(m.gone(e.slot))
 			case "up":
 				w.out--
-				m.Up(e.slot, begin.Add(now))
+				m.up(e.slot, begin.Add(now))
 			case "failed":
-				m.Failed(e.slot, begin.Add(now), "a task")
+				m.failed(e.slot, begin.Add(now), "a task")
 			}
 		}
 	}
@@ -107,23 +112,23 @@ func TestRolloutDurations(t *testing.T) {
 	for _, row := range []struct {
 		name        string
 		n           int
-		rollout     Rollout
+		rollout     cluster.Rollout
 		stop, start time.Duration
 		want        time.Duration
 	}{
 		// 10 workers two by two with 5 s between: the published lab, with originals that must be killed and without.
-		{"workers that ignore SIGTERM", 10, Rollout{Parallelism: 2, Delay: 5 * s, Monitor: 5 * s}, 10 * s, s, 85 * s},
-		{"workers that obey", 10, Rollout{Parallelism: 2, Delay: 5 * s, Monitor: 5 * s}, s / 5, s, 36 * s},
-		{"one by one", 10, Rollout{Parallelism: 1, Monitor: 5 * s}, 10 * s, s, 115 * s},
-		{"all at once", 10, Rollout{Parallelism: 0, Monitor: 5 * s}, 10 * s, s, 16 * s},
-		{"more lanes than slots", 2, Rollout{Parallelism: 9, Delay: s}, s, s, 3 * s},
-		{"the delay follows the last slot", 1, Rollout{Parallelism: 1, Delay: 7 * s}, s, s, 9 * s},
-		{"start-first does not wait for the old", 3, Rollout{Parallelism: 1, Order: "start-first"}, 10 * s, s, 3 * s},
-		{"nothing to do", 0, Rollout{Parallelism: 1, Monitor: 5 * s}, s, s, 0},
+		{"workers that ignore SIGTERM", 10, cluster.Rollout{Parallelism: 2, Delay: 5 * s, Monitor: 5 * s}, 10 * s, s, 85 * s},
+		{"workers that obey", 10, cluster.Rollout{Parallelism: 2, Delay: 5 * s, Monitor: 5 * s}, s / 5, s, 36 * s},
+		{"one by one", 10, cluster.Rollout{Parallelism: 1, Monitor: 5 * s}, 10 * s, s, 115 * s},
+		{"all at once", 10, cluster.Rollout{Parallelism: 0, Monitor: 5 * s}, 10 * s, s, 16 * s},
+		{"more lanes than slots", 2, cluster.Rollout{Parallelism: 9, Delay: s}, s, s, 4 * s},
+		{"the delay follows the last slot, and then its watch", 1, cluster.Rollout{Parallelism: 1, Delay: 7 * s}, s, s, 16 * s},
+		{"start-first does not wait for the old", 3, cluster.Rollout{Parallelism: 1, Order: "start-first"}, 10 * s, s, 3 * s},
+		{"nothing to do", 0, cluster.Rollout{Parallelism: 1, Monitor: 5 * s}, s, s, 0},
 	} {
 		w := &world{stop: row.stop, start: row.start}
 		got, outcome, _ := w.run(row.rollout, slots(row.n), false)
-		if outcome != Completed || got != row.want {
+		if outcome != cluster.Completed || got != row.want {
 			t.Errorf("%s: %s after %s; want completed after %s", row.name, outcome, got, row.want)
 		}
 	}
@@ -131,15 +136,15 @@ func TestRolloutDurations(t *testing.T) {
 
 // Lanes are independent: a slow slot holds up its own lane only.
 func TestRolloutLanesAreNotBatches(t *testing.T) {
-	m := NewRolling(Rollout{Parallelism: 2}, slots(4), false)
+	m := newRolling(cluster.Rollout{Parallelism: 2}, slots(4), false)
 	now := time.Unix(0, 0)
-	if acts, _, _ := m.Next(now); !slices.Equal(acts, []Act{{Slot: 1}, {Slot: 2}}) {
+	if acts, _, _ := m.next(now); !slices.Equal(acts, []Action{{Stop, 1}, {Stop, 2}}) {
 		t.Fatalf("the first acts are %v", acts)
 	}
-	m.Gone(2)
-	m.Up(2, now)
-	m.Next(now)
-	acts, _, _ := m.Next(now)
+	m.gone(2)
+	m.up(2, now)
+	m.next(now)
+	acts, _, _ := m.next(now)
 	if len(acts) != 0 {
 		t.Errorf("slot 1 is busy, slot 3 was taken, and the acts are %v", acts)
 	}
@@ -153,20 +158,20 @@ func TestRolloutFailures(t *testing.T) {
 	early := map[int]time.Duration{1: s / 2, 2: s / 2, 3: s / 2, 4: s / 2, 5: s / 2, 6: s / 2, 7: s / 2} // before they are up
 	for _, row := range []struct {
 		name       string
-		rollout    Rollout
+		rollout    cluster.Rollout
 		fail       map[int]time.Duration
 		ofRollback bool
-		outcome    Outcome
+		outcome    cluster.Outcome
 		started    int // slots of 7 that were touched
 	}{
-		{"the first failure pauses", Rollout{FailureAction: "pause"}, early, false, Paused, 1},
-		{"a half needs the fourth of seven", Rollout{FailureAction: "rollback", MaxFailureRatio: 0.5}, early, false, RolledBack, 4},
-		{"a quarter needs the second of seven", Rollout{FailureAction: "rollback", MaxFailureRatio: 0.25}, early, false, RolledBack, 2},
-		{"a rollback is never rolled back", Rollout{FailureAction: "rollback"}, early, true, Paused, 1},
-		{"continue", Rollout{FailureAction: "continue"}, early, false, Completed, 7},
-		{"all may fail", Rollout{FailureAction: "pause", MaxFailureRatio: 1}, early, false, Completed, 7},
-		{"a failure while it is monitored", Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{7: 4 * s}, false, Paused, 7},
-		{"a failure after that", Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{1: 7 * s}, false, Completed, 7},
+		{"the first failure pauses", cluster.Rollout{FailureAction: "pause"}, early, false, cluster.Paused, 1},
+		{"a half needs the fourth of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.5}, early, false, cluster.RolledBack, 4},
+		{"a quarter needs the second of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.25}, early, false, cluster.RolledBack, 2},
+		{"a rollback is never rolled back", cluster.Rollout{FailureAction: "rollback"}, early, true, cluster.Paused, 1},
+		{"continue", cluster.Rollout{FailureAction: "continue"}, early, false, cluster.Completed, 7},
+		{"all may fail", cluster.Rollout{FailureAction: "pause", MaxFailureRatio: 1}, early, false, cluster.Completed, 7},
+		{"a failure while it is monitored", cluster.Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{7: 4 * s}, false, cluster.Paused, 7},
+		{"a failure after that", cluster.Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{1: 7 * s}, false, cluster.Completed, 7},
 	} {
 		row.rollout.Parallelism = 1
 		w := &world{stop: s, start: s, failAt: row.fail}
@@ -174,8 +179,8 @@ func TestRolloutFailures(t *testing.T) {
 		if outcome != row.outcome || len(m.slots) != row.started {
 			t.Errorf("%s: %s after %d slots; want %s after %d", row.name, outcome, len(m.slots), row.outcome, row.started)
 		}
-		if (m.Reason() != "") != (outcome != Completed) {
-			t.Errorf("%s: %s with the reason %q", row.name, outcome, m.Reason())
+		if (m.reason != "") != (outcome != cluster.Completed) {
+			t.Errorf("%s: %s with the reason %q", row.name, outcome, m.reason)
 		}
 	}
 }
@@ -188,7 +193,7 @@ func TestRolloutLaws(t *testing.T) {
 			return time.Duration(rapid.IntRange(least, most).Draw(t, name)) * time.Millisecond
 		}
 		n := rapid.IntRange(1, 12).Draw(t, "slots")
-		r := Rollout{
+		r := cluster.Rollout{
 			Parallelism:     rapid.IntRange(0, 14).Draw(t, "parallelism"),
 			Delay:           ms("delay", 0, 20),
 			Monitor:         ms("monitor", 0, 20),
@@ -201,13 +206,13 @@ func TestRolloutLaws(t *testing.T) {
 			w.failAt[slot] = ms("after", 0, 40)
 		}
 		_, outcome, m := w.run(r, slots(n), rapid.Bool().Draw(t, "of rollback"))
-		if outcome != Completed && outcome != Paused && outcome != RolledBack {
+		if outcome != cluster.Completed && outcome != cluster.Paused && outcome != cluster.RolledBack {
 			t.Fatalf("it ends %s", outcome)
 		}
-		if outcome == Completed && len(m.slots) != n {
+		if outcome == cluster.Completed && len(m.slots) != n {
 			t.Fatalf("completed after %d of %d slots", len(m.slots), n)
 		}
-		if len(w.failAt) == 0 && outcome != Completed {
+		if len(w.failAt) == 0 && outcome != cluster.Completed {
 			t.Fatalf("nothing failed, and it ends %s", outcome)
 		}
 		lanes := r.Parallelism
@@ -225,7 +230,7 @@ func TestRolloutLaws(t *testing.T) {
 				}
 			}
 			switch {
-			case r.Order == "stop-first" && outcome == RolledBack: // may end between the two
+			case r.Order == "stop-first" && outcome == cluster.RolledBack: // may end between the two
 				if !slices.Equal(whats, []string{"stop", "start"}) && !slices.Equal(whats, []string{"stop"}) {
 					t.Fatalf("slot %d: %v", slot, whats)
 				}

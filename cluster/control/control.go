@@ -1,0 +1,248 @@
+// Package control carries changes of services out: a turn for each service, the actions of package rollout done by a cluster's
+// driver, deadlines, and the events of it all.
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/cluster/rollout"
+	"coinbench/history"
+)
+
+// Driver is a cluster's hands on one service. Its methods return at once, and hold no lock when they have returned.
+type Driver interface {
+	Now() time.Time
+
+	// Watch returns a wait, which ends with nil when something has changed since Watch was called, or at an instant, and else with
+	// why it makes no sense any more.
+	Watch() (wait func(ctx context.Context, until time.Time) error)
+	Release() // the turn of a change is over, which ends the waits
+
+	// Limit is the longest that a change of the service may take beyond the times that its settings ask for.
+	Limit() time.Duration
+
+	// Check says whether the service can become another, of which tasks are replaced.
+	Check(before, after cluster.Service, replaces bool) error
+
+	Scale(replicas int) error
+	Become(spec cluster.Service) error
+	Slots() (all, dirty []int)
+
+	Prepare(spec cluster.Service) error // rollout.Prepare
+	Do(rollout.Action) error            // the other verbs: from rollout.Stop on
+	Successor(slot int) string          // name of the next task of a slot
+
+	// Reports is what has become of tasks since the last call, and when it must be called again even if nothing changes; zero: never.
+	Reports() (reports []rollout.Report, wake time.Time)
+
+	// Missing says which tasks are not as the service says; nil: all are. hopeless: waiting does not help.
+	Missing() (missing error, hopeless bool)
+}
+
+// Service is a service under control. Its methods wait for their turn.
+type Service struct {
+	name   string
+	hint   string
+	driver Driver
+	emit   cluster.Sink
+	busy   atomic.Bool
+	state  rollout.State // of the one whose turn it is
+}
+
+// New puts a service under control. hint says where to look when it does not converge; emit is called while no lock is held.
+func New(d Driver, spec cluster.Service, hint string, emit cluster.Sink) *Service {
+	return &Service{name: spec.Name, hint: hint, driver: d, emit: emit, state: rollout.State{Spec: spec}}
+}
+
+// begin waits for its turn.
+func (s *Service) begin(ctx context.Context) error {
+	for {
+		wait := s.driver.Watch()
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case s.busy.CompareAndSwap(false, true):
+			return nil
+		}
+		if err := wait(ctx, s.driver.Now().Add(time.Second)); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Service) end() {
+	s.busy.Store(false)
+	s.driver.Release()
+}
+
+func (s *Service) event(kind history.EventKind, detail ...string) {
+	s.emit(cluster.Event(kind, s.name, "", detail...))
+}
+
+// Deployed waits until a service that was started for the first time is there.
+func (s *Service) Deployed(ctx context.Context) error {
+	if err := s.converge(ctx); err != nil {
+		return err
+	}
+	s.event(history.ServiceDeployed, s.state.Spec.InForce()...)
+	return nil
+}
+
+// Scale sets the replicas.
+func (s *Service) Scale(ctx context.Context, replicas int) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.end()
+	switch {
+	case replicas < 0:
+		return fmt.Errorf("%d replicas; accepted: a number, at least 0", replicas)
+	case s.state.Spec.Global:
+		return errors.New(cluster.GlobalNumber(s.name, replicas))
+	}
+	if err := s.driver.Scale(replicas); err != nil {
+		return err
+	}
+	from := s.state.Spec.Replicas
+	s.state.Spec.Replicas = replicas
+	if err := s.converge(ctx); err != nil {
+		return err
+	}
+	s.event(history.ServiceScaled, "from", strconv.Itoa(from), "to", strconv.Itoa(replicas))
+	return nil
+}
+
+// Update changes the service. A cluster.RolloutError says that the update was paused or rolled back.
+func (s *Service) Update(ctx context.Context, change cluster.Change) error {
+	return s.change(ctx, func() (*rollout.Machine, error) { return rollout.Update(&s.state, change, s.driver.Limit()) })
+}
+
+// Rollback undoes the last update.
+func (s *Service) Rollback(ctx context.Context) error {
+	return s.change(ctx, func() (*rollout.Machine, error) { return rollout.Rollback(&s.state) })
+}
+
+// Restart replaces every task by one that is the same.
+func (s *Service) Restart(ctx context.Context) error {
+	return s.change(ctx, func() (*rollout.Machine, error) { return rollout.Restart(&s.state), nil })
+}
+
+func (s *Service) change(ctx context.Context, begin func() (*rollout.Machine, error)) error {
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	defer s.end()
+	m, err := begin()
+	if err != nil {
+		return err
+	}
+	if err := s.driver.Check(m.Before(), m.After(), m.Replaces()); err != nil {
+		return err
+	}
+	out, err := s.carry(ctx, m)
+	if err == nil && out.Converge {
+		err = s.converge(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if out.Outcome != "" {
+		s.event(history.RolloutEnd, "state", string(out.Outcome), "reason", out.Reason)
+		if out.Outcome != cluster.Completed {
+			return &cluster.RolloutError{Service: s.name, Outcome: out.Outcome, Reason: out.Reason}
+		}
+	}
+	s.event(history.ServiceUpdated, s.state.Spec.InForce()...)
+	return nil
+}
+
+// carry carries a change out.
+func (s *Service) carry(ctx context.Context, m *rollout.Machine) (rollout.Output, error) {
+	d := s.driver
+	stall := d.Limit() + m.Patience()
+	moved := d.Now()
+	var seen rollout.Observation
+	for {
+		wait := d.Watch()
+		reports, wake := d.Reports()
+		seen.Reports = reports
+		now := d.Now()
+		out := m.Step(now, seen)
+		seen = rollout.Observation{}
+		for _, e := range out.Events {
+			s.emit(e)
+		}
+		err := s.perform(m, out.Actions, &seen)
+		switch {
+		case err != nil:
+		case out.Done:
+			return out, nil
+		case len(out.Actions) > 0:
+			moved = now
+			continue
+		case now.Sub(moved) >= stall:
+			err = fmt.Errorf("nothing moved for %s", stall)
+		default:
+			until := moved.Add(stall)
+			for _, at := range []time.Time{wake, out.Wake} {
+				if !at.IsZero() && at.Before(until) {
+					until = at
+				}
+			}
+			if err = wait(ctx, until); err == nil {
+				continue
+			}
+		}
+		missing, _ := d.Missing()
+		_ = s.perform(m, m.Abort(), &seen) // what failed is said already
+		return out, errors.Join(err, missing)
+	}
+}
+
+func (s *Service) perform(m *rollout.Machine, actions []rollout.Action, seen *rollout.Observation) (err error) {
+	for _, a := range actions {
+		switch a.Verb {
+		case rollout.Become:
+			err = s.driver.Become(s.state.Spec)
+		case rollout.Look:
+			seen.Looked = true
+			seen.Slots, seen.Dirty = s.driver.Slots()
+		case rollout.Pulled:
+			s.emit(cluster.Event(history.TaskPulled, s.name, s.driver.Successor(a.Slot)))
+		case rollout.Prepare:
+			err = s.driver.Prepare(m.After())
+		default:
+			err = s.driver.Do(a)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// converge waits until every slot has a task in rotation, and nothing else is left.
+func (s *Service) converge(ctx context.Context) error {
+	d := s.driver
+	limit := d.Limit()
+	deadline := d.Now().Add(limit)
+	for {
+		wait := d.Watch()
+		missing, hopeless := d.Missing()
+		switch {
+		case missing == nil || hopeless:
+			return missing
+		case !d.Now().Before(deadline):
+			return fmt.Errorf("not converged within %s: %w; %s", limit, missing, s.hint)
+		}
+		if err := wait(ctx, deadline); err != nil {
+			return fmt.Errorf("%w: %w", err, missing)
+		}
+	}
+}
