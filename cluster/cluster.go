@@ -91,6 +91,13 @@ type Logs interface {
 	Logs(ctx context.Context, service string, w io.Writer) error
 }
 
+// LogFollower is the ability to read on what tasks print.
+type LogFollower interface {
+	// FollowLogs is Logs, and goes on with what the tasks and their successors print, until the app is gone, or until ctx is done, whose
+	// error it returns.
+	FollowLogs(ctx context.Context, service string, w io.Writer) error
+}
+
 // Change is what an Update changes; zero fields stay as they are.
 type Change struct {
 	Image       string            // another image or tag
