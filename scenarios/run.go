@@ -18,7 +18,7 @@ import (
 
 // Config is what Run needs beside the scenario. Cluster, Sink and Writer are required.
 type Config struct {
-	Cluster cluster.Cluster // nothing deployed yet; its events go to Sink.Event
+	Cluster cluster.Cluster // its events go to Sink.Event; nothing is deployed yet, or the app on which the scenario is played
 	Sink    *Sink           //
 	Writer  *history.Writer // Run does not close it
 	Start   time.Time       // Manifest.Start on the cluster's clock; zero: the moment Run is called
@@ -127,7 +127,7 @@ func (s Scenario) blame(step Step, err error) error {
 
 // Run plays a scenario and records it. It returns nil when every step was played, the context's error when it was
 // interrupted, and otherwise what stopped it; all of this stands in the history as well. Whatever happens, the app is taken
-// down before Run returns, within about five seconds.
+// down before Run returns, within about five seconds, unless it was up before (Scenario.Attach).
 func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 	st := newStage(s, cfg)
 	run, cancel := context.WithCancelCause(ctx)
@@ -137,7 +137,14 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 
 	st.event(history.Event{Kind: history.RunBegin, Detail: s.detail(cfg.Cluster.Name())})
 	polled := st.poll(run) // before anything is done, so that nothing is missed
-	err = st.steps(run)
+	if s.Attach {
+		if err = st.adopt(run); err == nil && s.Profile != "" { // which a scenario without a deploy step has too
+			err = st.adjust(run, s.App)
+		}
+	}
+	if err == nil {
+		err = st.steps(run)
+	}
 	if cause := context.Cause(run); cause != nil {
 		err = cause
 	}
@@ -146,7 +153,9 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 
 	after := context.WithoutCancel(ctx)
 	st.finish(after, s.reads())
-	err = errors.Join(err, st.remove(after))
+	if !s.Attach {
+		err = errors.Join(err, st.remove(after))
+	}
 	if err == nil {
 		err = cfg.Writer.Err()
 	}

@@ -31,6 +31,7 @@ type Scenario struct {
 	Unmet       map[string]string // why it does not pass in this profile, by cluster or "any", where a cluster cannot play it or that is what it shows
 	Steps       []Step            //
 	Objectives  []string          // texts that package capacity parses and judges
+	Attach      bool              // it is played on the app that is up, which stays up
 }
 
 // Step is one timed act of a scenario.
@@ -63,6 +64,12 @@ type Options struct {
 	// App returns the app of the Compose file that the scenario names, as it names it; "" is the shipped one. Nil: the
 	// scenario is checked against the services of DockerCoins, and its App stays empty.
 	App func(path string) (cluster.App, error)
+
+	// Attach has the scenario played on the app that is up, as attach: true in its deploy step has it.
+	Attach bool
+
+	// Attached returns the app that is up, for a scenario that is played on it. Nil: such a one is checked against what App returns.
+	Attached func() (cluster.App, error)
 }
 
 // document is the file's top level. The order of its fields is that of the documentation.
@@ -126,13 +133,15 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 
 	s.Unmet = doc.Unmet.over(profile)
 
-	app, err := o.app(doc.App)
+	s.Attach = o.Attach || doc.attaches()
+	app, err := o.app(doc.App, s.Attach)
 	if err != nil {
 		d.fault(d.at[&doc.App], "%v", err)
 	} else {
 		s.App = profiled(app, profile)
 		d.profiles(app, &doc)
 		plan := newPlan(d, s.App)
+		plan.attached = s.Attach
 		s.Steps = plan.timeline(&doc)
 		s.Objectives = plan.objectives(&doc)
 	}
@@ -195,7 +204,21 @@ func (d *decoder) syntax(source []byte) (root ast.Node) {
 	return root
 }
 
-func (o Options) app(path string) (cluster.App, error) {
+// attaches says whether the deploy step asks for the app that is up.
+func (doc *document) attaches() bool {
+	return slices.ContainsFunc(doc.Steps, func(s step) bool {
+		deploy, ok := s.act.(*Deploy)
+		return ok && deploy.Attach
+	})
+}
+
+func (o Options) app(path string, attach bool) (cluster.App, error) {
+	if attach && path != "" {
+		return cluster.App{}, errors.New("a scenario that is played on the app that is up brings none; accepted: no app")
+	}
+	if attach && o.Attached != nil {
+		return o.Attached()
+	}
 	if o.App != nil {
 		return o.App(path)
 	}

@@ -165,6 +165,10 @@ func stepSchema(r *jsonschema.Reflector) *jsonschema.Schema {
 				written.MinProperties = &one
 			}
 			if v.name == "deploy" {
+				attach := of(r, reflect.TypeFor[bool]())
+				attach.Description = "true: play on the app that is up, change what is named of it, and leave it up."
+				written.Properties = jsonschema.NewProperties()
+				written.Properties.Set(attachKey, orNull(attach))
 				written = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{written, {Type: "null"}}}
 			}
 		case abridged:

@@ -72,6 +72,7 @@ type plan struct {
 	*decoder
 	app      cluster.App // services as they are now
 	deployed bool
+	attached bool // the app is up before the first step
 	windows  map[string]place
 	loads    map[string]place
 
@@ -139,7 +140,7 @@ func (p *plan) service(name string, pointer any) *cluster.Service {
 
 // running reports a step that needs the app before it is deployed.
 func (p *plan) running() {
-	if !p.deployed {
+	if !p.deployed && !p.attached {
 		p.wrong(nil, "nothing is deployed yet; accepted: a deploy step before this one")
 	}
 }

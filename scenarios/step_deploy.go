@@ -11,10 +11,15 @@ import (
 	"coinbench/cluster"
 )
 
-// Deploy brings the app up. Services that are not named have the Compose file's own numbers.
+// Deploy brings the app up. Services that are not named have the Compose file's own numbers. Where the scenario is played on an app that
+// is up, it changes what is named of it.
 type Deploy struct {
 	Services Map[Wish]
+	Attach   bool // the key attach beside the services: play on the app that is up, and leave it up
 }
+
+// attachKey is the key that is no service.
+const attachKey = "attach"
 
 // Wish is what a service shall be; fields that are absent stay as the Compose file has them.
 type Wish struct {
@@ -66,7 +71,27 @@ func (h *Healthcheck) changed(in *cluster.Health) *cluster.Health {
 
 func (w *Wish) short() any { return &w.Replicas }
 
-func (s *Deploy) decode(d *decoder, node ast.Node) { d.decode(node, &s.Services) }
+func (s *Deploy) decode(d *decoder, node ast.Node) {
+	rest := node
+	if mapping, ok := node.(*ast.MappingNode); ok {
+		services := *mapping
+		services.Values = nil
+		for _, pair := range mapping.Values {
+			if key, _ := text(pair.Key); key == attachKey {
+				d.decode(pair.Value, &s.Attach)
+				continue
+			}
+			services.Values = append(services.Values, pair)
+		}
+		rest = &services
+	} else if pair, ok := node.(*ast.MappingValueNode); ok {
+		if key, _ := text(pair.Key); key == attachKey {
+			d.decode(pair.Value, &s.Attach)
+			return
+		}
+	}
+	d.decode(rest, &s.Services)
+}
 
 func (s *Deploy) title() string {
 	var parts []string
@@ -75,7 +100,12 @@ func (s *Deploy) title() string {
 			parts = append(parts, fmt.Sprintf("%s %d", e.Key, *e.Value.Replicas))
 		}
 	}
-	if len(parts) == 0 {
+	switch {
+	case s.Attach && len(parts) == 0:
+		return "take the app that is up"
+	case s.Attach:
+		return "take the app that is up, with " + strings.Join(parts, ", ")
+	case len(parts) == 0:
 		return "deploy the app"
 	}
 	return "deploy " + strings.Join(parts, ", ")
@@ -86,6 +116,7 @@ func (s *Deploy) check(p *plan) {
 		p.wrong(nil, "the app is deployed already; accepted: one deploy step, then scale and update")
 	}
 	p.deployed = true
+	s.Attach = s.Attach || p.attached
 	p.length = 3 * time.Second
 	for i := range s.Services {
 		e := &s.Services[i]
@@ -140,6 +171,9 @@ func (s *Deploy) wished(app cluster.App) cluster.App {
 
 func (s *Deploy) play(ctx context.Context, st *stage) error {
 	app := s.wished(st.scenario.App)
+	if s.Attach {
+		return st.adjust(ctx, app)
+	}
 	st.doing("starting %s", plural(len(app.Services), "service"))
 	if err := st.cluster.Deploy(ctx, app); err != nil {
 		return fmt.Errorf("deploy: %w", err)

@@ -36,6 +36,8 @@ type Cluster struct {
 	stop   context.CancelFunc
 	wg     sync.WaitGroup
 
+	following bool // the stream of events is open
+
 	mu   sync.Mutex
 	seen int64         // number of the last event that the sink took
 	lost error         // no more events come
@@ -137,7 +139,7 @@ func (c *Cluster) follow(ctx, life context.Context) error {
 		response.Body.Close()
 		return unreached(ctx, "follow the events", err)
 	}
-	c.seen = first.Number
+	c.seen, c.following = first.Number, true
 	c.wg.Go(func() {
 		defer opened()
 		defer response.Body.Close()
@@ -167,7 +169,7 @@ func (c *Cluster) follow(ctx, life context.Context) error {
 
 // await returns when the sink has the event with a number.
 func (c *Cluster) await(ctx context.Context, number int64) {
-	for c.config.Sink != nil {
+	for c.following {
 		c.mu.Lock()
 		seen, lost, news := c.seen, c.lost, c.news
 		c.mu.Unlock()

@@ -18,11 +18,11 @@ import (
 
 // Host is what a Server serves. Cluster and Events are required.
 type Host struct {
-	Cluster   cluster.Cluster              // its events go to Events.Add
-	Events    *Events                      //
-	Start     time.Time                    // to which the cluster's readings are relative
-	Dir       string                       // for Info
-	Coinbench string                       // for Info
+	Cluster   cluster.Cluster               // its events go to Events.Add
+	Events    *Events                       //
+	Start     time.Time                     // to which the cluster's readings are relative
+	Dir       string                        // for Info
+	Coinbench string                        // for Info
 	Log       func(format string, a ...any) // told of every change that is asked for, and how it ends; nil: nobody is
 }
 
@@ -55,6 +55,15 @@ func NewServer(host Host) *Server {
 
 // End makes Serve take the app down and return.
 func (s *Server) End() { s.end() }
+
+// EndUnlessDeployed is End where nothing is deployed, nor about to be.
+func (s *Server) EndUnlessDeployed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.app.Name == "" {
+		s.End()
+	}
+}
 
 // Serve answers until ctx is done, End, or a client's Down. Then it takes the app down, closes the listener and returns.
 func (s *Server) Serve(ctx context.Context, l *Listener) error {
@@ -104,7 +113,7 @@ func (s *Server) Deploy(ctx context.Context, app cluster.App) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	err := s.record("deploy", "", func() error { return s.host.Cluster.Deploy(ctx, app) })
+	err := s.record("deploy "+app.Name, "", func() error { return s.host.Cluster.Deploy(ctx, app) })
 	s.mu.Lock()
 	close(s.deployed)
 	s.deployed = nil
@@ -126,12 +135,8 @@ func (s *Server) remove(ctx context.Context) error {
 }
 
 // record does something that Info shows while it is in progress.
-func (s *Server) record(verb, service string, do func() error) error {
-	entry := InProgress{Verb: verb, Service: service, Since: time.Now()}
-	what := verb
-	if service != "" {
-		what += " " + service
-	}
+func (s *Server) record(what, service string, do func() error) error {
+	entry := InProgress{What: what, Service: service, Since: time.Now()}
 	s.mu.Lock()
 	s.changes = append(s.changes, entry)
 	s.mu.Unlock()
@@ -141,7 +146,7 @@ func (s *Server) record(verb, service string, do func() error) error {
 	s.changes = slices.DeleteFunc(s.changes, func(c InProgress) bool { return c == entry })
 	s.mu.Unlock()
 	if err != nil {
-		s.host.Log("%s: %v", what, err)
+		s.host.Log("%v", err)
 	} else {
 		s.host.Log("%s: done", what)
 	}
@@ -149,7 +154,7 @@ func (s *Server) record(verb, service string, do func() error) error {
 }
 
 // change makes a change of a service when it is its turn. Until then it is given up with ctx; from then on it goes on.
-func (s *Server) change(ctx context.Context, verb, service string, do func(context.Context) error) error {
+func (s *Server) change(ctx context.Context, what, service string, do func(context.Context) error) error {
 	s.mu.Lock()
 	deployed := s.deployed
 	turn := s.turns[service]
@@ -171,7 +176,7 @@ func (s *Server) change(ctx context.Context, verb, service string, do func(conte
 		return context.Cause(ctx)
 	}
 	defer func() { <-turn }()
-	return s.record(verb, service, func() error { return do(context.WithoutCancel(ctx)) })
+	return s.record(what, service, func() error { return do(context.WithoutCancel(ctx)) })
 }
 
 // verbs are the methods that can be called.
@@ -205,7 +210,7 @@ func (s *Server) verbs() map[string]func(ctx context.Context, in call, out *answ
 			}
 		},
 		"scale": func(ctx context.Context, in call, _ *answer) error {
-			return s.change(ctx, fmt.Sprintf("scale to %d", in.Replicas), in.Service, func(ctx context.Context) error {
+			return s.change(ctx, fmt.Sprintf("scale %s to %d", in.Service, in.Replicas), in.Service, func(ctx context.Context) error {
 				return c.Scale(ctx, in.Service, in.Replicas)
 			})
 		},
@@ -213,21 +218,21 @@ func (s *Server) verbs() map[string]func(ctx context.Context, in call, out *answ
 			if in.Change == nil {
 				return errors.New("update: no change is given")
 			}
-			return s.change(ctx, "update", in.Service, func(ctx context.Context) error { return c.Update(ctx, in.Service, *in.Change) })
+			return s.change(ctx, "update "+in.Service, in.Service, func(ctx context.Context) error { return c.Update(ctx, in.Service, *in.Change) })
 		},
 		"rollback": func(ctx context.Context, in call, _ *answer) error {
 			on, ok := c.(cluster.Rollbacker)
 			if !ok {
 				return s.lacks("rollback")
 			}
-			return s.change(ctx, "rollback", in.Service, func(ctx context.Context) error { return on.Rollback(ctx, in.Service) })
+			return s.change(ctx, "rollback "+in.Service, in.Service, func(ctx context.Context) error { return on.Rollback(ctx, in.Service) })
 		},
 		"restart": func(ctx context.Context, in call, _ *answer) error {
 			on, ok := c.(cluster.Restarter)
 			if !ok {
 				return s.lacks("restart")
 			}
-			return s.change(ctx, "restart", in.Service, func(ctx context.Context) error { return on.Restart(ctx, in.Service) })
+			return s.change(ctx, "restart "+in.Service, in.Service, func(ctx context.Context) error { return on.Restart(ctx, in.Service) })
 		},
 		"kill": func(ctx context.Context, in call, _ *answer) error {
 			on, ok := c.(cluster.Killer)

@@ -48,8 +48,8 @@ type Info struct {
 
 // InProgress is a change that has begun and not ended.
 type InProgress struct {
-	Verb    string // deploy, scale, update, rollback, restart
-	Service string // "": of deploy
+	What    string // such as scale rng to 3
+	Service string // "": all of them, of a deployment
 	Since   time.Time
 }
 
@@ -74,6 +74,7 @@ type fault struct {
 	Text    string
 	Kind    string                `json:",omitempty"` // one of kinds
 	Rollout *cluster.RolloutError `json:",omitempty"`
+	Compose *cluster.ComposeError `json:",omitempty"`
 }
 
 // kinds are the errors that callers tell apart.
@@ -97,6 +98,7 @@ func faultOf(err error) *fault {
 		}
 	}
 	errors.As(err, &f.Rollout)
+	errors.As(err, &f.Compose)
 	return f
 }
 
@@ -107,6 +109,8 @@ func (f *fault) err() error {
 		return nil
 	case f.Rollout != nil:
 		return &sentError{f.Text, f.Rollout}
+	case f.Compose != nil:
+		return &sentError{f.Text, f.Compose}
 	}
 	return &sentError{f.Text, kinds()[f.Kind]}
 }

@@ -133,6 +133,26 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	return nil
 }
 
+// IsUp says whether the app was brought up to stay.
+func (c *Cluster) IsUp(ctx context.Context, app string) (bool, error) {
+	runs, err := c.madeOf(ctx, app)
+	return slices.ContainsFunc(runs, func(r madeBy) bool { return r.labels[modeLabel] == "up" }), err
+}
+
+// Made says whether there is anything of the app that coinbench made, whoever it was.
+func (c *Cluster) Made(ctx context.Context, app string) (bool, error) {
+	runs, err := c.madeOf(ctx, app)
+	return len(runs) > 0, err
+}
+
+// madeOf is runsOf of an engine that may not have been asked anything yet.
+func (c *Cluster) madeOf(ctx context.Context, app string) ([]madeBy, error) {
+	if err := c.speaks(ctx); err != nil {
+		return nil, err
+	}
+	return c.runsOf(ctx, app)
+}
+
 // whose says of each run, but one that was brought up to stay, whether it is going on, and what it left if it is not.
 func (c *Cluster) whose(ctx context.Context, app string) (string, error) {
 	runs, err := c.runsOf(ctx, app)

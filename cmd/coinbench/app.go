@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,55 +13,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"coinbench/cluster"
-	"coinbench/cluster/swarm"
 	"coinbench/history"
 )
 
 // The commands that deploy and change an app by hand, shaped like docker's.
-
-// upCommand brings an app up to stay.
-func upCommand(p process) *cobra.Command {
-	var (
-		where clusterFlags
-		file  string
-		scale []string
-	)
-	c := &cobra.Command{
-		Use:   "up",
-		Short: "Bring the app up to explore it by hand",
-		Long: `up deploys the app. On a Swarm it stays until 'coinbench down'; on this machine (--cluster local) it lives until Ctrl-C.
-What it prints last is where the web page is.`,
-		Example: `  coinbench up
-  coinbench up --cluster swarm --scale worker=10 --scale rng=5
-  coinbench up --cluster swarm --file docker-compose.yml --endpoint-mode dnsrr`,
-		Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := p.interruptible()
-			defer stop()
-			app, err := loadApp(p, ".", file)
-			if err != nil {
-				return usage(err)
-			}
-			for _, text := range scale {
-				service, replicas, err := parseScale(text)
-				if err != nil {
-					return usage(err)
-				}
-				if app, err = app.With(service, &replicas, cluster.Change{}); err != nil {
-					return usage(err)
-				}
-			}
-			if where.name == "swarm" {
-				return upSwarm(ctx, p, where, app)
-			}
-			return upHere(ctx, p, where, app)
-		},
-	}
-	where.add(c)
-	c.Flags().StringVarP(&file, "file", "f", "", "Compose file (default: the one that coinbench ships)")
-	c.Flags().StringArrayVar(&scale, "scale", nil, "replicas of a service, as `SERVICE=N`; may be repeated")
-	return c
-}
 
 func parseScale(text string) (string, int, error) {
 	service, number, ok := strings.Cut(text, "=")
@@ -96,57 +49,6 @@ func teller(w io.Writer) cluster.Sink {
 			fmt.Fprintln(w, text)
 		}
 	}
-}
-
-func upSwarm(ctx context.Context, p process, where clusterFlags, app cluster.App) error {
-	c, err := where.onManager(time.Now(), teller(p.stderr), true)
-	if err != nil {
-		return err
-	}
-	if err := c.Check(app); err != nil {
-		return usage(err)
-	}
-	deployed := c.Deploy(ctx, app)
-	if deployed == nil {
-		err = printApp(ctx, p, c)
-	}
-	letGo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if closing := c.Close(letGo); deployed == nil && err == nil {
-		err = closing
-	}
-	if deployed != nil {
-		return unmeasured(fmt.Errorf("%w\nlook at it with: coinbench ps --cluster swarm; take it down with: coinbench down --cluster swarm", deployed))
-	}
-	return unmeasured(err)
-}
-
-// upHere keeps the app in this process until it is told to stop.
-func upHere(ctx context.Context, p process, where clusterFlags, app cluster.App) error {
-	bed, err := where.cluster(request{dir: filepath.Join("runs", "up"), seed: 1, start: time.Now(), sink: teller(p.stderr)})
-	if err != nil {
-		return err
-	}
-	if err := bed.reachable(); err != nil {
-		return err
-	}
-	if bed.simulated {
-		return usage(errors.New("--cluster sim: nothing is brought up there; accepted: local, swarm"))
-	}
-	if err := bed.cluster.Check(app); err != nil {
-		return usage(err)
-	}
-	err = bed.cluster.Deploy(ctx, app)
-	if err == nil {
-		if err = printApp(ctx, p, bed.cluster); err == nil {
-			fmt.Fprintln(p.stderr, "until Ctrl-C")
-			<-ctx.Done()
-		}
-	}
-	if ctx.Err() != nil {
-		err = nil // that is how it ends
-	}
-	return unmeasured(errors.Join(err, bed.cluster.Remove(context.WithoutCancel(ctx))))
 }
 
 // printApp shows services and tasks, and where the web page is.
@@ -183,65 +85,6 @@ func printApp(ctx context.Context, p process, c cluster.Cluster) error {
 	return nil
 }
 
-// existing are the flags of the commands that work on an app that is up.
-type existing struct {
-	cluster string
-	app     string
-}
-
-func (f *existing) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.cluster, "cluster", "swarm", "where the app runs: swarm")
-	c.Flags().StringVar(&f.app, "app", cluster.DefaultName, "name of the app")
-}
-
-// on finds the app, which was brought up to stay, and works on it.
-func (f existing) on(p process, work func(ctx context.Context, c *swarm.Cluster) error) error {
-	return f.found(p, func(ctx context.Context, c *swarm.Cluster) error { return c.Attach(ctx, f.app) }, work)
-}
-
-// look shows the app, whoever made it, and whose it is.
-func (f existing) look(p process) error {
-	whose := ""
-	find := func(ctx context.Context, c *swarm.Cluster) (err error) {
-		whose, err = c.Look(ctx, f.app)
-		return err
-	}
-	return f.found(p, find, func(ctx context.Context, c *swarm.Cluster) error {
-		err := printApp(ctx, p, c)
-		if whose != "" {
-			fmt.Fprintf(p.stdout, "\n%s\n", whose)
-		}
-		return err
-	})
-}
-
-func (f existing) found(p process, find, work func(ctx context.Context, c *swarm.Cluster) error) error {
-	if f.cluster != "swarm" {
-		return usage(fmt.Errorf("--cluster %s: an app on this machine lives in the process of `coinbench up`; stop it there by Ctrl-C, or play a scenario; accepted: swarm", f.cluster))
-	}
-	ctx, stop := p.interruptible()
-	defer stop()
-	where := clusterFlags{swarm: swarmFlags{endpoint: string(swarm.Auto), generators: 1}}
-	c, err := where.onManager(time.Now(), teller(p.stderr), true)
-	if err != nil {
-		return err
-	}
-	if err := find(ctx, c); err != nil {
-		return unmeasured(err)
-	}
-	err = work(ctx, c)
-	letGo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if closing := c.Close(letGo); err == nil {
-		err = closing
-	}
-	var refused *cluster.RolloutError
-	if errors.As(err, &refused) {
-		return withCode(exitFail, err)
-	}
-	return unmeasured(err)
-}
-
 func psCommand(p process) *cobra.Command {
 	var f existing
 	c := &cobra.Command{
@@ -250,7 +93,17 @@ func psCommand(p process) *cobra.Command {
 		Example: "  coinbench ps",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return f.look(p)
+			f.look = true
+			return f.on(p, func(ctx context.Context, app *found) error {
+				if err := printApp(ctx, p, app.cluster); err != nil {
+					return err
+				}
+				whose, err := app.whose(ctx)
+				if whose != "" {
+					fmt.Fprintf(p.stdout, "\n%s\n", whose)
+				}
+				return err
+			})
 		},
 	}
 	f.add(c)
@@ -270,10 +123,10 @@ func scaleCommand(p process) *cobra.Command {
 					return usage(err)
 				}
 			}
-			return f.on(p, func(ctx context.Context, c *swarm.Cluster) error {
+			return f.on(p, func(ctx context.Context, app *found) error {
 				for _, text := range args {
 					service, n, _ := parseScale(text)
-					if err := c.Scale(ctx, service, n); err != nil {
+					if err := app.change(ctx, p, service, func() error { return app.cluster.Scale(ctx, service, n) }); err != nil {
 						return err
 					}
 					fmt.Fprintf(p.stdout, "%s: %d\n", service, n)
@@ -299,6 +152,8 @@ func updateCommand(p process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "update SERVICE",
 		Short: "Change a service of an app that is up by a rolling update",
+		Long: `update returns when the update has ended. It goes on when this command is interrupted or killed, on a Swarm as on this
+machine: 'coinbench ps' shows how far it is. A change of a service waits for the one before it.`,
 		Example: `  coinbench update worker --image coinbench/worker:v0.01 --parallelism 2 --delay 5s
   coinbench update rng --env COIN_DELAY=50ms
   coinbench update webui --image coinbench/webui:v2 --strategy blue-green`,
@@ -316,8 +171,8 @@ func updateCommand(p process) *cobra.Command {
 				}
 				change.Environment[name] = value
 			}
-			return f.on(p, func(ctx context.Context, on *swarm.Cluster) error {
-				all, err := on.Status(ctx)
+			return f.on(p, func(ctx context.Context, app *found) error {
+				all, err := app.cluster.Status(ctx)
 				if err != nil {
 					return err
 				}
@@ -336,7 +191,7 @@ func updateCommand(p process) *cobra.Command {
 					}
 					change.Rollout = &r
 				}
-				return on.Update(ctx, args[0], change)
+				return app.change(ctx, p, args[0], func() error { return app.cluster.Update(ctx, args[0], change) })
 			})
 		},
 	}
@@ -353,69 +208,99 @@ func updateCommand(p process) *cobra.Command {
 	return c
 }
 
-// simple is a command that does one thing to one service.
-func simple(p process, verb, short string, do func(ctx context.Context, c *swarm.Cluster, service string) error) *cobra.Command {
+func rollbackCommand(p process) *cobra.Command {
 	var f existing
 	c := &cobra.Command{
-		Use:     verb + " SERVICE",
-		Short:   short,
-		Example: "  coinbench " + verb + " worker",
+		Use:     "rollback SERVICE",
+		Short:   "Undo the last update of a service of an app that is up",
+		Example: "  coinbench rollback worker",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return f.on(p, func(ctx context.Context, c *swarm.Cluster) error { return do(ctx, c, args[0]) })
+			return f.on(p, func(ctx context.Context, app *found) error {
+				on, ok := app.cluster.(cluster.Rollbacker)
+				if !ok {
+					return app.lacks("roll back")
+				}
+				return app.change(ctx, p, args[0], func() error { return on.Rollback(ctx, args[0]) })
+			})
 		},
 	}
 	f.add(c)
 	return c
 }
 
-func rollbackCommand(p process) *cobra.Command {
-	return simple(p, "rollback", "Undo the last update of a service of an app that is up", func(ctx context.Context, c *swarm.Cluster, service string) error {
-		return c.Rollback(ctx, service)
-	})
-}
-
 func restartCommand(p process) *cobra.Command {
+	var f existing
 	force := false
-	c := simple(p, "restart", "Replace every task of a service of an app that is up", func(ctx context.Context, c *swarm.Cluster, service string) error {
-		return c.Restart(ctx, service)
-	})
+	c := &cobra.Command{
+		Use:     "restart SERVICE",
+		Short:   "Replace every task of a service of an app that is up",
+		Example: "  coinbench restart worker",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return f.on(p, func(ctx context.Context, app *found) error {
+				on, ok := app.cluster.(cluster.Restarter)
+				if !ok {
+					return app.lacks("restart")
+				}
+				return app.change(ctx, p, args[0], func() error { return on.Restart(ctx, args[0]) })
+			})
+		},
+	}
+	f.add(c)
 	c.Flags().BoolVar(&force, "force", true, "replace tasks though nothing changed (a restart always does)")
 	return c
 }
 
 func logsCommand(p process) *cobra.Command {
-	return simple(p, "logs", "Show what the tasks of a service of an app that is up printed", func(ctx context.Context, c *swarm.Cluster, service string) error {
-		return c.Logs(ctx, service, p.stdout)
-	})
+	var f existing
+	follow := false
+	c := &cobra.Command{
+		Use:   "logs SERVICE",
+		Short: "Show what the tasks of a service of an app that is up printed",
+		Example: `  coinbench logs worker
+  coinbench logs -f worker`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			return f.on(p, func(ctx context.Context, app *found) error {
+				if !follow {
+					on, ok := app.cluster.(cluster.Logs)
+					if !ok {
+						return app.lacks("show logs")
+					}
+					return on.Logs(ctx, args[0], p.stdout)
+				}
+				on, ok := app.cluster.(cluster.LogFollower)
+				if !ok {
+					return app.lacks("follow logs")
+				}
+				err := on.FollowLogs(ctx, args[0], p.stdout)
+				if ctx.Err() != nil {
+					return nil // that is how it ends
+				}
+				return err
+			})
+		},
+	}
+	f.add(c)
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is printed, until Ctrl-C, which leaves the app alone, or until the app is down")
+	return c
 }
 
 func downCommand(p process) *cobra.Command {
-	var app string
-	where := "swarm"
+	var f existing
 	c := &cobra.Command{
 		Use:   "down",
 		Short: "Take down an app that is up, and whatever coinbench left of it",
-		Long: `down removes every service, network and container that coinbench made for the app, found by its labels, whether it was
-brought up by hand or left by a run that was killed. It touches nothing else, and no run that is going on.`,
+		Long: `down takes down the app that is up on this machine, and returns when another can be brought up. On a Swarm it removes every
+service, network and container that coinbench made for the app, found by its labels, whether it was brought up by hand or left by a
+run that was killed. It touches nothing else, and no run that is in progress. That nothing is up is no error.`,
 		Example: "  coinbench down",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if !slices.Contains([]string{"swarm"}, where) {
-				return usage(fmt.Errorf("--cluster %s: an app on this machine ends with the process of `coinbench up`; accepted: swarm", where))
-			}
-			ctx, stop := p.interruptible()
-			defer stop()
-			on, err := clusterFlags{swarm: swarmFlags{generators: 1}}.onManager(time.Now(), teller(p.stderr), true)
-			if err != nil {
-				return err
-			}
-			ctx, cancel := context.WithTimeout(ctx, time.Minute)
-			defer cancel()
-			return unmeasured(on.Down(ctx, app))
+			return f.down(p)
 		},
 	}
-	c.Flags().StringVar(&where, "cluster", where, "where the app runs: swarm")
-	c.Flags().StringVar(&app, "app", cluster.DefaultName, "name of the app")
+	f.add(c)
 	return c
 }

@@ -22,6 +22,8 @@ type clusterFlags struct {
 	redis   string
 	publish []string
 	swarm   swarmFlags
+
+	attached *attachment // the app that is up, which is used instead; nil: one is deployed
 }
 
 func (f *clusterFlags) add(c *cobra.Command) {

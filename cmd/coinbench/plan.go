@@ -153,7 +153,7 @@ func modelOf(p process, path, out string, where clusterFlags) (model.Model, erro
 	if path != "" {
 		return readModel(path)
 	}
-	s, err := loadScenario(p, "bottleneck", nil)
+	s, err := loadScenario(p, "bottleneck", nil, nil)
 	if err != nil {
 		return model.Model{}, err
 	}

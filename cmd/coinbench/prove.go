@@ -92,7 +92,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 	defer to.giveUp() // if nothing came of it
 	var m model.Model
 	if path == "" {
-		s, err := loadScenario(p, "bottleneck", nil)
+		s, err := loadScenario(p, "bottleneck", nil, nil)
 		if err != nil {
 			return proof, err
 		}
@@ -158,7 +158,7 @@ func measureSetting(p process, m model.Model, s model.Setting, length time.Durat
 			sets = append(sets, same.parameter+"="+v)
 		}
 	}
-	scenario, err := loadScenario(p, "setting", append(sets, more...))
+	scenario, err := loadScenario(p, "setting", append(sets, more...), nil)
 	if err != nil {
 		return nil, err
 	}

@@ -14,9 +14,10 @@ import (
 
 func runCommand(p process) *cobra.Command {
 	var (
-		sets  []string
-		out   string
-		where clusterFlags
+		sets   []string
+		out    string
+		where  clusterFlags
+		attach attachment
 	)
 	c := &cobra.Command{
 		Use:   "run NAME|FILE",
@@ -24,18 +25,30 @@ func runCommand(p process) *cobra.Command {
 		Long: `run deploys the app, plays the scenario's steps, records everything in a folder, takes the app down and
 prints the report. NAME is one of 'coinbench scenarios', FILE a scenario of your own.
 
+With --attach, or attach: true in the scenario's deploy step, it is played on the app that is up: what the scenario names of it is
+changed, and it stays up as the scenario leaves it.
+
 Ctrl-C takes the app down and reports what was measured until then.
 Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it could not be measured.`,
 		Example: `  coinbench run bottleneck
   coinbench run bottleneck --set profile=workshop
-  coinbench run smoke --publish webui=0 --out /tmp/smoke`,
+  coinbench run smoke --publish webui=0 --out /tmp/smoke
+  coinbench run bottleneck --attach`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, stop := p.interruptible() // until the report is written: the end of a run is no time to lose it
 			defer stop()
-			s, err := loadScenario(p, args[0], sets)
+			attach.p, attach.ctx, attach.where = p, ctx, where
+			if c.Flags().Changed("cluster") {
+				attach.cluster = where.name
+			}
+			defer attach.close()
+			s, err := loadScenario(p, args[0], sets, &attach)
 			if err != nil {
 				return err
+			}
+			if s.Attach {
+				where.attached = &attach
 			}
 			return play(ctx, p, s, where, out)
 		},
@@ -43,6 +56,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 	setFlag(c, &sets)
 	where.add(c)
 	c.Flags().StringVar(&out, "out", "", "folder of the run (default runs/SCENARIO/TIME)")
+	c.Flags().BoolVar(&attach.asked, "attach", false, "play on the app that is up, and leave it up")
 	return c
 }
 
@@ -72,7 +86,12 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	start := time.Now()
 	dir := to.dir
 	sink := &scenarios.Sink{}
-	c, err := where.cluster(request{dir: dir, seed: s.Seed, start: start, sink: sink.Event})
+	var c testbed
+	if where.attached != nil {
+		c, sink = where.attached.testbed()
+	} else {
+		c, err = where.cluster(request{dir: dir, seed: s.Seed, start: start, sink: sink.Event})
+	}
 	if err != nil {
 		return false, err
 	}
@@ -95,7 +114,7 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	to.link()
 
 	progress := newProgressPrinter(p.stderr)
-	fmt.Fprintf(p.stderr, "%s on %s, about %s, recorded in %s\n", s.Name, where.name, s.Estimate().Round(time.Second), dir)
+	fmt.Fprintf(p.stderr, "%s on %s, about %s, recorded in %s\n", s.Name, c.cluster.Name(), s.Estimate().Round(time.Second), dir)
 	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: progress.show, Play: c.play})
 	progress.clear()
 	if closing := w.Close(); err == nil {

@@ -36,7 +36,7 @@ func scenariosCommand(p process) *cobra.Command {
 				return err
 			}
 			for _, e := range scenarios.Shipped() {
-				s, err := parseScenario(p, e.Name+".yaml", e.Source, nil)
+				s, err := parseScenario(p, e.Name+".yaml", e.Source, nil, nil)
 				if err != nil {
 					return err
 				}
@@ -97,7 +97,7 @@ func validateCommand(p process) *cobra.Command {
 		RunE: func(c *cobra.Command, files []string) error {
 			var faults []error
 			for _, file := range files {
-				s, err := loadScenario(p, file, sets)
+				s, err := loadScenario(p, file, sets, nil)
 				if err != nil {
 					faults = append(faults, err)
 					continue
@@ -133,7 +133,7 @@ func setFlag(c *cobra.Command, sets *[]string) {
 }
 
 // loadScenario reads a scenario by the name of a shipped one or by the path of a file.
-func loadScenario(p process, name string, sets []string) (scenarios.Scenario, error) {
+func loadScenario(p process, name string, sets []string, attach *attachment) (scenarios.Scenario, error) {
 	set := map[string]string{}
 	for _, s := range sets {
 		key, value, ok := strings.Cut(s, "=")
@@ -147,13 +147,13 @@ func loadScenario(p process, name string, sets []string) (scenarios.Scenario, er
 		if err != nil {
 			return scenarios.Scenario{}, usage(fmt.Errorf("read scenario: %w", err))
 		}
-		return parseScenario(p, name, source, set)
+		return parseScenario(p, name, source, set, attach)
 	}
 	source, err := scenarios.Load(name)
 	if err != nil {
 		return scenarios.Scenario{}, usage(err)
 	}
-	return parseScenario(p, name+".yaml", source, set)
+	return parseScenario(p, name+".yaml", source, set, attach)
 }
 
 // isPath tells a file from the name of a shipped scenario.
@@ -162,12 +162,19 @@ func isPath(name string) bool {
 	return strings.ContainsRune(name, filepath.Separator) || ext == ".yaml" || ext == ".yml"
 }
 
-func parseScenario(p process, file string, source []byte, set map[string]string) (scenarios.Scenario, error) {
+func parseScenario(p process, file string, source []byte, set map[string]string, attach *attachment) (scenarios.Scenario, error) {
 	p.secrets.AddText(string(source))
 	p.secrets.AddValues(set)
-	s, err := scenarios.Parse(file, source, scenarios.Options{Set: set, App: func(path string) (cluster.App, error) {
+	options := scenarios.Options{Set: set, App: func(path string) (cluster.App, error) {
 		return loadApp(p, filepath.Dir(file), path)
-	}})
+	}}
+	if attach != nil {
+		options.Attach, options.Attached = attach.asked, attach.app
+	}
+	s, err := scenarios.Parse(file, source, options)
+	if attach != nil && attach.err != nil {
+		return s, attach.err
+	}
 	return s, usage(err)
 }
 

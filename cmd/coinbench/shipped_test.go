@@ -25,7 +25,7 @@ func TestClaimShippedPassOrSayWhyNot(t *testing.T) {
 				if profile != "" {
 					set["profile"] = profile
 				}
-				s, err := parseScenario(process{env: os.LookupEnv, secrets: new(history.Secrets)}, e.Name+".yaml", e.Source, set)
+				s, err := parseScenario(process{env: os.LookupEnv, secrets: new(history.Secrets)}, e.Name+".yaml", e.Source, set, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -107,7 +107,7 @@ func tournament(p process, all []contender, sets []string, where clusterFlags, o
 		for key, value := range set {
 			own = append(own, key+"="+value)
 		}
-		s, err := loadScenario(p, "tournament", own)
+		s, err := loadScenario(p, "tournament", own, nil)
 		if err != nil {
 			return err
 		}
