@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	"coinbench/history"
 	"coinbench/services/settings"
@@ -48,13 +49,20 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 	}
 	r.Possible = true
 	total := Entry{Name: "run"}
-	ended, unseen := 0, 0.0
+	ended, unseen, old := 0, 0.0, 0
 	for _, t := range s.tasks {
 		last := t.readings[len(t.readings)-1]
-		if t.service == settings.Worker {
-			r.Errors += sum(last.Values, history.WorkerErrors)
+		before := t.before(firstStep(run))
+		grown := func(name string, labels ...string) float64 {
+			return sum(last.Values, name, labels...) - sum(before.Values, name, labels...)
 		}
-		total.add(t.service, func(name string, labels ...string) float64 { return sum(last.Values, name, labels...) })
+		if t.service == settings.Worker {
+			r.Errors += grown(history.WorkerErrors)
+			if before.Values != nil {
+				old++
+			}
+		}
+		total.add(t.service, grown)
 		if t.service == settings.Worker && (run.End-last.At).Seconds() > 2 {
 			ended++
 			if n := len(t.readings); n > 1 {
@@ -90,7 +98,7 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 		workers = max(workers, w.workers())
 	}
 	r.Residual = total.Residual
-	r.Tolerance = float64(max(workers, 1)) + math.Ceil(unseen)
+	r.Tolerance = float64(max(workers, 1)+old) + math.Ceil(unseen) // loops were under way at the begin, too
 	r.Balanced = math.Abs(r.Residual) <= r.Tolerance
 	r.Why = fmt.Sprintf("%.0f posts answered by hasher, %.0f of them to benches; %.0f hashes counted, %.0f lost, %.0f in flight. The difference is %.0f; up to %.0f come from loops under way",
 		total.HasherPosts, total.BenchPosts, total.Counted, total.Lost, total.InFlight, total.Residual, r.Tolerance)
@@ -99,6 +107,27 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 	}
 	r.Why += "."
 	return r
+}
+
+// firstStep is when the run did its first thing.
+func firstStep(run *history.Run) time.Duration {
+	for _, e := range run.Events {
+		if e.Kind == history.StepBegin {
+			return e.At
+		}
+	}
+	return 0
+}
+
+// before is the last reading before an instant; without values where there is none. Of an app that was up before the run it has what is no
+// part of the run.
+func (t *task) before(at time.Duration) (last history.Reading) {
+	for _, r := range t.readings {
+		if r.At < at {
+			last = r
+		}
+	}
+	return last
 }
 
 func answered(t history.Interval) float64 {

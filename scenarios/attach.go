@@ -33,7 +33,7 @@ func (st *stage) adopt(ctx context.Context) error {
 			}
 		}
 	}
-	return nil
+	return st.edge(ctx) // what was counted before the run is no part of it
 }
 
 // inForceOf is what the event says of a service that is deployed.

@@ -20,6 +20,7 @@ type existing struct {
 	cluster string // "": where it is up
 	app     string // "": on this machine any, on a Swarm DockerCoins
 	look    bool   // and what a run made of it, which may be looked at and not changed
+	quiet   bool   // what happens meanwhile is not told
 }
 
 func (f *existing) add(c *cobra.Command) {
@@ -43,7 +44,11 @@ func (a *found) lacks(what string) error {
 func (f existing) on(p process, work func(ctx context.Context, app *found) error) error {
 	ctx, stop := p.interruptible()
 	defer stop()
-	app, err := f.open(ctx, p, teller(p.stderr), time.Now())
+	sink := teller(p.stderr)
+	if f.quiet {
+		sink = nil
+	}
+	app, err := f.open(ctx, p, sink, time.Now())
 	if err != nil {
 		return err
 	}

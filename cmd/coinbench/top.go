@@ -1,0 +1,109 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"coinbench/capacity"
+	"coinbench/history"
+)
+
+// topCommand shows how each replica is used, while it is.
+func topCommand(p process) *cobra.Command {
+	f := existing{quiet: true}
+	once := false
+	interval := time.Second
+	c := &cobra.Command{
+		Use:   "top",
+		Short: "Show utilisation, queue, rate and share of every replica of an app that is up, live",
+		Long: `top shows of every replica the share of its slots that was occupied, the requests that wait for one, its requests a second (of a
+worker hashes, of Redis those that were added) and its share of what the service did, over the last interval. On a terminal it goes on
+until Ctrl-C, which leaves the app alone; elsewhere, and with --once, it prints one table.`,
+		Example: `  coinbench top
+  coinbench top --once --interval 5s`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if interval < 100*time.Millisecond || interval > time.Hour {
+				return usage(fmt.Errorf("--interval %s; accepted: 100ms to 1h", interval))
+			}
+			return f.on(p, func(ctx context.Context, app *found) error {
+				err := watch(ctx, p, app, interval, once || terminal(p.stdout) == nil)
+				if ctx.Err() != nil {
+					return nil // that is how it ends
+				}
+				return err
+			})
+		},
+	}
+	f.add(c)
+	c.Flags().BoolVar(&once, "once", false, "print one table and end")
+	c.Flags().DurationVar(&interval, "interval", interval, "time between two readings of the counters")
+	return c
+}
+
+func watch(ctx context.Context, p process, app *found, interval time.Duration, once bool) error {
+	read := func() ([]history.Reading, error) {
+		readings, err := app.cluster.Counters(ctx)
+		if len(readings) > 0 {
+			err = nil // one that comes or goes does not answer
+		} else if err == nil {
+			err = errors.New("no task answered")
+		}
+		return readings, err
+	}
+	before, err := read()
+	for err == nil {
+		if err = app.cluster.Sleep(ctx, interval); err != nil {
+			break
+		}
+		var now []history.Reading
+		if now, err = read(); err != nil {
+			break
+		}
+		table := topTable(capacity.Replicas(before, now))
+		before = now
+		if once {
+			_, err := p.stdout.Write(table)
+			return err
+		}
+		err = redraw(p.stdout, table)
+	}
+	return err
+}
+
+// topTable has a line for each replica.
+func topTable(all []capacity.ReplicaUse) []byte {
+	var b bytes.Buffer
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "TASK\tUTILISATION\tQUEUE\tPER S\tSHARE\t")
+	for _, u := range all {
+		busy, queue := "–", "–"
+		if u.Utilisation != nil {
+			busy, queue = fmt.Sprintf("%.0f %%", *u.Utilisation*100), fmt.Sprintf("%.0f", *u.Queue)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f\t%.0f %%\t\n", u.Task, busy, queue, u.PerS, u.Share*100)
+	}
+	_ = w.Flush()
+	return b.Bytes()
+}
+
+// redraw fills the screen anew, with as much as it has room for.
+func redraw(out io.Writer, table []byte) error {
+	lines := strings.SplitAfter(string(table), "\n")
+	if f := terminal(out); f != nil {
+		if _, height, err := term.GetSize(int(f.Fd())); err == nil && height > 2 && len(lines) > height {
+			lines = lines[:height-1]
+		}
+	}
+	_, err := io.WriteString(out, "\x1b[H\x1b[J"+strings.Join(lines, ""))
+	return err
+}
