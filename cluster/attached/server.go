@@ -38,7 +38,7 @@ type Server struct {
 	app      cluster.App              // as it was deployed; without a name: nothing is
 	deployed chan struct{}            // closed when the deployment has ended; nil: there is none
 	turns    map[string]chan struct{} // by service: held by the one change that is in progress
-	changes  []InProgress
+	changes  []*InProgress            // oldest first
 }
 
 // NewServer returns a server, which does nothing before Serve.
@@ -113,7 +113,7 @@ func (s *Server) Deploy(ctx context.Context, app cluster.App) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
-	err := s.record("deploy "+app.Name, "", func() error { return s.host.Cluster.Deploy(ctx, app) })
+	err := s.record("deploy "+app.Name, "", func() error { return nil }, func() error { return s.host.Cluster.Deploy(ctx, app) })
 	s.mu.Lock()
 	close(s.deployed)
 	s.deployed = nil
@@ -134,17 +134,25 @@ func (s *Server) remove(ctx context.Context) error {
 	return err
 }
 
-// record does something that Info shows while it is in progress.
-func (s *Server) record(what, service string, do func() error) error {
-	entry := InProgress{What: what, Service: service, Since: time.Now()}
+// record makes a change, and has Info show it until it has ended; turn returns when it may begin.
+func (s *Server) record(what, service string, turn, do func() error) error {
+	entry := &InProgress{What: what, Service: service, Since: time.Now(), Waiting: true}
 	s.mu.Lock()
 	s.changes = append(s.changes, entry)
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.changes = slices.DeleteFunc(s.changes, func(c *InProgress) bool { return c == entry })
+		s.mu.Unlock()
+	}()
+	if err := turn(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	entry.Since, entry.Waiting = time.Now(), false
+	s.mu.Unlock()
 	s.host.Log("%s", what)
 	err := do()
-	s.mu.Lock()
-	s.changes = slices.DeleteFunc(s.changes, func(c InProgress) bool { return c == entry })
-	s.mu.Unlock()
 	if err != nil {
 		s.host.Log("%v", err)
 	} else {
@@ -163,20 +171,25 @@ func (s *Server) change(ctx context.Context, what, service string, do func(conte
 		s.turns[service] = turn
 	}
 	s.mu.Unlock()
-	if deployed != nil {
+	wait := func() error {
+		if deployed != nil {
+			select {
+			case <-deployed:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
 		select {
-		case <-deployed:
+		case turn <- struct{}{}:
+			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-	select {
-	case turn <- struct{}{}:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	defer func() { <-turn }()
-	return s.record(what, service, func() error { return do(context.WithoutCancel(ctx)) })
+	return s.record(what, service, wait, func() error {
+		defer func() { <-turn }()
+		return do(context.WithoutCancel(ctx))
+	})
 }
 
 // verbs are the methods that can be called.
@@ -288,8 +301,10 @@ func (s *Server) lacks(verb string) error {
 func (s *Server) info() *Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := &Info{Cluster: s.host.Cluster.Name(), App: s.app.Name, PID: os.Getpid(), Since: s.host.Start, Dir: s.host.Dir, Coinbench: s.host.Coinbench,
-		Changes: slices.Clone(s.changes)}
+	i := &Info{Cluster: s.host.Cluster.Name(), App: s.app.Name, PID: os.Getpid(), Since: s.host.Start, Dir: s.host.Dir, Coinbench: s.host.Coinbench}
+	for _, c := range s.changes {
+		i.Changes = append(i.Changes, *c)
+	}
 	if c, ok := s.host.Cluster.(cluster.Strategist); ok {
 		i.Strategies = c.Strategies()
 	}

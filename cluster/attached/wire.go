@@ -46,11 +46,12 @@ type Info struct {
 	Changes    []InProgress       `json:",omitempty"` // oldest first
 }
 
-// InProgress is a change that has begun and not ended.
+// InProgress is a change that has not ended.
 type InProgress struct {
 	What    string // such as scale rng to 3
 	Service string // "": all of them, of a deployment
 	Since   time.Time
+	Waiting bool // for the one before it, since then; false: it has begun
 }
 
 // reading is a history.Reading whose instant both processes understand, though their clocks count from different instants, and even when

@@ -176,7 +176,11 @@ func describeKeeper(ctx context.Context, c *attached.Cluster) (string, error) {
 }
 
 func progressText(c attached.InProgress) string {
-	return fmt.Sprintf("in progress for %s: %s", time.Since(c.Since).Round(time.Second), c.What)
+	state := "in progress"
+	if c.Waiting {
+		state = "waiting"
+	}
+	return fmt.Sprintf("%s: %s for %s", c.What, state, time.Since(c.Since).Round(time.Second))
 }
 
 // change makes a change of a service. It says what the change waits for, and after Ctrl-C what goes on.
@@ -208,7 +212,7 @@ func (a *found) change(ctx context.Context, p process, service string, do func()
 		return texts
 	}
 	for _, text := range busy(ctx) {
-		fmt.Fprintf(p.stderr, "%s: waiting for its end\n", text)
+		fmt.Fprintf(p.stderr, "%s; this waits for its end\n", text)
 	}
 	err = do()
 	if err == nil || ctx.Err() == nil {
