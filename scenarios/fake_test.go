@@ -128,7 +128,19 @@ func (f *fake) Update(ctx context.Context, service string, change cluster.Change
 	return err
 }
 
-func (f *fake) Status(context.Context) ([]cluster.ServiceStatus, error) { return nil, nil }
+func (f *fake) Status(context.Context) (all []cluster.ServiceStatus, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range f.app.Services {
+		status := cluster.ServiceStatus{Service: s, Running: s.Replicas}
+		for slot := 1; slot <= s.Replicas; slot++ {
+			status.Tasks = append(status.Tasks, cluster.Task{Name: fmt.Sprintf("%s.%d#1", s.Name, slot), Service: s.Name, Slot: slot, Image: s.Image,
+				State: cluster.Running, Address: "127.0.0.1:1"})
+		}
+		all = append(all, status)
+	}
+	return all, nil
+}
 
 func (f *fake) Address(_ context.Context, service string) (string, error) {
 	return service + ".test:80", f.fail["Address "+service]
