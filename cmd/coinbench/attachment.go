@@ -37,13 +37,15 @@ func (a *attachment) app() (app cluster.App, err error) {
 	}
 	if a.found.here != nil {
 		app, err = a.found.here.App(a.ctx)
-		return app, unmeasured(err)
+	} else {
+		app.Name = cluster.DefaultName
+		var all []cluster.ServiceStatus
+		all, err = a.found.cluster.Status(a.ctx)
+		for _, s := range all {
+			app.Services = append(app.Services, s.Service)
+		}
 	}
-	all, err := a.found.cluster.Status(a.ctx)
-	app.Name = cluster.DefaultName
-	for _, s := range all {
-		app.Services = append(app.Services, s.Service)
-	}
+	a.p.keepSecret(app)
 	return app, unmeasured(err)
 }
 

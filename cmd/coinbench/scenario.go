@@ -193,8 +193,14 @@ func loadApp(p process, dir, path string) (cluster.App, error) {
 	}
 	p.secrets.AddText(string(source))
 	app, err := cluster.LoadApp(context.Background(), name, source, environment(p.environ))
-	for _, s := range app.Services { // of other files as well
+	p.keepSecret(app) // what other files gave it as well
+	return app, err
+}
+
+// keepSecret has no output repeat the secrets of an app.
+func (p process) keepSecret(app cluster.App) {
+	p.secrets.AddText(string(app.Source))
+	for _, s := range app.Services {
 		p.secrets.AddValues(s.Environment)
 	}
-	return app, err
 }
