@@ -64,7 +64,7 @@ func unmet(p process, e scenarios.Example) (texts []string, err error) {
 		if profile != "" {
 			set["profile"], name = profile, "profile "+profile+" "
 		}
-		s, err := parseScenario(p, e.Name+".yaml", e.Source, set)
+		s, err := parseScenario(p, e.Name+".yaml", e.Source, set, nil)
 		if err != nil {
 			return nil, err
 		}
