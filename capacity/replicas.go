@@ -62,12 +62,12 @@ func compareTasks(a, b string) int {
 	return cmp.Or(cmp.Compare(x.service, y.service), cmp.Compare(x.slot, y.slot), cmp.Compare(x.number, y.number), cmp.Compare(a, b))
 }
 
-type parts struct {
+type taskPlace struct {
 	service      string
 	slot, number int
 }
 
-func taskParts(name string) (p parts) {
+func taskParts(name string) (p taskPlace) {
 	place, number, _ := strings.Cut(name, "#")
 	p.service = place
 	if i := strings.LastIndexByte(place, '.'); i >= 0 {
