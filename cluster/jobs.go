@@ -25,6 +25,12 @@ type Jobs interface {
 	RunJob(ctx context.Context, job Job, message func(copy int, node string, message []byte)) error
 }
 
+// Sparer is the ability to keep jobs off nodes.
+type Sparer interface {
+	// Spare keeps jobs off the named nodes from now on.
+	Spare(nodes []string)
+}
+
 // Job is what runs inside the cluster.
 type Job struct {
 	Name string   // tells jobs apart, for people

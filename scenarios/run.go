@@ -87,6 +87,23 @@ func Check(s Scenario, c cluster.Cluster) error {
 	return errors.Join(errs...)
 }
 
+// disturbed are the nodes that steps drain or cut off.
+func (s Scenario) disturbed() (nodes []string) {
+	for _, step := range s.Steps {
+		name := ""
+		switch a := step.act.(type) {
+		case *Drain:
+			name = a.Node
+		case *Partition:
+			name = a.Node
+		}
+		if name != "" && !slices.Contains(nodes, name) {
+			nodes = append(nodes, name)
+		}
+	}
+	return nodes
+}
+
 // parts are the errors that were joined.
 func parts(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
@@ -134,6 +151,9 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 	st.stop = cancel
 	cfg.Sink.connect(st.event)
 	defer cfg.Sink.connect(nil)
+	if c, ok := cfg.Cluster.(cluster.Sparer); ok {
+		c.Spare(s.disturbed())
+	}
 
 	st.event(history.Event{Kind: history.RunBegin, Detail: s.detail(cfg.Cluster.Name())})
 	polled := st.poll(run) // before anything is done, so that nothing is missed

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -48,5 +49,17 @@ func TestPortOfLoads(t *testing.T) {
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", step, err, want)
 		}
+	}
+}
+
+// The nodes that generators are kept off are those that any step drains or cuts off, once each.
+func TestDisturbedNodes(t *testing.T) {
+	const text = "name: x\nobjectives: []\nsteps:\n- deploy:\n- drain: {node: node2, service: rng}\n- drain: {node: node2, activate: true, service: rng}\n- partition: {node: node3, for: 2s, service: rng}\n"
+	s, err := Parse("x.yaml", []byte(text), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.disturbed(); !slices.Equal(got, []string{"node2", "node3"}) {
+		t.Errorf("%v", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/history"
 )
 
 // Attach takes over an app that an earlier process brought up to stay (Config.Keep), found by its labels.
@@ -103,6 +104,12 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	if err := c.locate(ctx, used); err != nil {
 		return fault(err)
 	}
+	drift := map[string]string{}
+	for i, s := range services {
+		if differs := c.adopt(&s.spec, found.Items[i].Spec.TaskTemplate.ContainerSpec); len(differs) > 0 {
+			drift[s.name] = "changed by hand since it was deployed, and kept so: " + strings.Join(differs, ", ")
+		}
+	}
 	c.mu.Lock()
 	for _, n := range networks.Items {
 		if n.Name == networkName(app) {
@@ -126,7 +133,16 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	c.mu.Lock()
 	for i, s := range services {
-		s.note = c.explain(s, found.Items[i], others[found.Items[i].ID])
+		if s.note = c.explain(s, found.Items[i], others[found.Items[i].ID]); s.note == "" {
+			s.note = drift[s.name]
+		}
+		if text := drift[s.name]; text != "" && !looking {
+			c.emit(history.Warning, "", "", "message", s.name+": "+text)
+		}
+		if s.colour == "" {
+			base := c.describe(s, i)
+			s.base = &base
+		}
 	}
 	c.mu.Unlock()
 	c.startWatching()

@@ -226,7 +226,7 @@ func (c *Cluster) free(ctx context.Context, app cluster.App) error {
 			return err
 		}
 		if alive {
-			return fmt.Errorf("it is on this Swarm already: another coinbench runs it now, or ended a moment ago (run %s); wait for its end, or give this app another name (name: in %s)", r.name, app.File)
+			return stillThere(r, app)
 		}
 		c.warn("what a run that was killed left on the Swarm (run %s) is removed first", r.name)
 		sweeping, cancel := context.WithTimeoutCause(ctx, removeDeadline, fmt.Errorf("not removed within %s", removeDeadline))
@@ -237,6 +237,12 @@ func (c *Cluster) free(ctx context.Context, app cluster.App) error {
 		}
 	}
 	return nil
+}
+
+// stillThere says that a run goes on, and how long one that was killed holds the app's name: its relay sweeps from 3 s after its end.
+func stillThere(r madeBy, app cluster.App) error {
+	return fmt.Errorf("it is on this Swarm already: another coinbench runs it now, or ended a moment ago (run %s); if that was killed, its name is free in about %s; otherwise wait for its end, or give this app another name (name: in %s)",
+		r.name, justMade, app.File)
 }
 
 // justMade is how long after it made something a run may be without its relay.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -54,7 +55,11 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 	c.jobs++
 	name := fmt.Sprintf("job%d", c.jobs)
 	app, overlay := c.app.Name, c.network
+	placement, err := c.placeJobs()
 	c.mu.Unlock()
+	if err != nil {
+		return fault(err)
+	}
 	c.tunnel.mu.Lock()
 	place := c.tunnel.address + ":" + relay.Port
 	c.tunnel.mu.Unlock()
@@ -68,7 +73,7 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 				Env: []string{RelayVariable + "=" + place, JobVariable + "=" + name, NodeVariable + "={{.Node.Hostname}}"},
 			},
 			RestartPolicy: once(),
-			Placement:     &swarm.Placement{Preferences: []swarm.PlacementPreference{{Spread: &swarm.SpreadOver{SpreadDescriptor: "node.id"}}}},
+			Placement:     placement,
 			Networks:      []swarm.NetworkAttachmentConfig{{Target: overlay}},
 			LogDriver:     &swarm.Driver{Name: "json-file"}, // whatever the nodes' own is, this one can be read back
 		},
@@ -136,6 +141,32 @@ func (c *Cluster) RunJob(ctx context.Context, job cluster.Job, message func(copy
 			defer late.Stop()
 		}
 	}
+}
+
+// Spare keeps load generators off nodes that something will be done to: what it does to the app is to be measured, and not what it does
+// to them.
+func (c *Cluster) Spare(nodes []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.spared = slices.Clone(nodes)
+}
+
+// placeJobs spreads a job over the nodes that are not spared. The caller holds mu.
+func (c *Cluster) placeJobs() (*swarm.Placement, error) {
+	p := &swarm.Placement{Preferences: []swarm.PlacementPreference{{Spread: &swarm.SpreadOver{SpreadDescriptor: "node.id"}}}}
+	left := 0
+	for _, n := range c.nodes {
+		if !n.down && !n.drained && !slices.Contains(c.spared, n.name) {
+			left++
+		}
+	}
+	if len(c.spared) > 0 && left == 0 {
+		return nil, fmt.Errorf("no node is left for load generators: the scenario drains or cuts off %s, and no other takes tasks; join one", strings.Join(c.spared, ", "))
+	}
+	for _, name := range c.spared {
+		p.Constraints = append(p.Constraints, "node.hostname!="+name)
+	}
+	return p, nil
 }
 
 // jobRun is a job that is going on.

@@ -25,6 +25,7 @@ func TestPublishedPortsAreAsTheyAre(t *testing.T) {
 	}
 	seen("a", "n1", 1, api.PortConfig{PublishMode: api.PortConfigPublishModeHost, TargetPort: 80, PublishedPort: 32768})
 	seen("b", "n2", 2, api.PortConfig{PublishMode: api.PortConfigPublishModeHost, TargetPort: 80, PublishedPort: 32771},
+		api.PortConfig{PublishMode: api.PortConfigPublishModeHost, TargetPort: 80, PublishedPort: 32771}, // of IPv6
 		api.PortConfig{PublishMode: api.PortConfigPublishModeHost, TargetPort: 81})
 	s.mesh = meshPorts(api.Service{Endpoint: api.Endpoint{Ports: []api.PortConfig{
 		{PublishMode: api.PortConfigPublishModeIngress, PublishedPort: 30000},

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
@@ -74,6 +75,7 @@ type Cluster struct {
 	numbers  map[string]int  // tasks so far of every slot, so that names are unique within a run
 	nodes    map[string]node
 	jobs     int           // so far
+	spared   []string      // nodes that no job runs on
 	busy     int           // changes that are going on
 	wake     chan struct{} // holds something when the watcher shall look at once
 	news     chan struct{} // closed and replaced whenever something was seen
@@ -105,6 +107,8 @@ type service struct {
 	beside    string // the other set's ID on the engine, while there is one
 	partial   bool   // an update has replaced some tasks only, as it was told
 	note      string // what a person must know
+
+	base *swarm.ServiceSpec // as we describe what an earlier process brought up; nil: nobody else can have changed it
 }
 
 // New returns a cluster with nothing deployed. It touches nothing.

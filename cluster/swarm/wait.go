@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -172,7 +173,27 @@ func passing(err error) bool {
 
 // change changes the engine's service: edit is given its spec as it is now.
 func (c *Cluster) change(ctx context.Context, s *service, edit func(*swarm.ServiceSpec)) error {
-	return c.changeSet(ctx, s.id, edit)
+	c.mu.Lock()
+	base := s.base
+	c.mu.Unlock()
+	if base == nil {
+		return c.changeSet(ctx, s.id, edit)
+	}
+	var next swarm.ServiceSpec
+	err := c.changeSet(ctx, s.id, func(spec *swarm.ServiceSpec) {
+		engine := *spec
+		engine.Labels = maps.Clone(engine.Labels)
+		edit(spec)
+		ours := *spec
+		*spec = kept(*base, ours, engine)
+		next = kept(engine, ours, *base) // what this change does is ours from now on
+	})
+	if err == nil {
+		c.mu.Lock()
+		s.base = &next
+		c.mu.Unlock()
+	}
+	return err
 }
 
 func (c *Cluster) changeSet(ctx context.Context, id string, edit func(*swarm.ServiceSpec)) error {

@@ -194,7 +194,7 @@ func (c *Cluster) see(s *service, x swarm.Task) {
 	}
 	t.ports = nil
 	for _, p := range x.Status.PortStatus.Ports {
-		if p.PublishMode == swarm.PortConfigPublishModeHost && p.PublishedPort > 0 {
+		if p.PublishMode == swarm.PortConfigPublishModeHost && p.PublishedPort > 0 && !slices.Contains(t.ports, int(p.PublishedPort)) { // once for IPv4, and once for IPv6
 			t.ports = append(t.ports, int(p.PublishedPort))
 		}
 	}

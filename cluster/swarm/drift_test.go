@@ -1,0 +1,61 @@
+package swarm
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	api "github.com/moby/moby/api/types/swarm"
+
+	"coinbench/cluster"
+)
+
+// A change applies to the service as the engine has it: what somebody changed by hand stays, unless it is what was asked for.
+func TestAChangeKeepsWhatWasChangedByHand(t *testing.T) {
+	c := &Cluster{config: Config{Registry: "10.77.0.254:5000"}, mirrored: map[string]bool{}}
+	s := &service{name: "rng", mode: VIP, spec: cluster.Service{Name: "rng", Image: "coinbench/rng:v0.1", Replicas: 1,
+		Environment: map[string]string{"COIN_DELAY": "100ms", "COIN_SEED": "1"}, Update: cluster.Rollout{Parallelism: 1, Delay: time.Second}}}
+	engine := c.describe(s, 0)
+	engine.Labels = maps.Clone(engine.Labels)
+	engine.Labels["team"] = "a"
+	engine.TaskTemplate.ContainerSpec.Image = "10.77.0.254:5000/coinbench/rng:v2@sha256:0123"
+	engine.TaskTemplate.ContainerSpec.Env = []string{"COIN_DELAY=50ms", "COIN_REPLICA=x", "OTHER=y=z"}
+	engine.TaskTemplate.Resources = &api.ResourceRequirements{Limits: &api.Limit{MemoryBytes: 1 << 28}}
+	engine.UpdateConfig = &api.UpdateConfig{Delay: held}
+
+	differs := c.adopt(&s.spec, engine.TaskTemplate.ContainerSpec)
+	if want := []string{"image coinbench/rng:v2 instead of coinbench/rng:v0.1", "environment COIN_DELAY", "environment COIN_SEED", "environment OTHER"}; !slices.Equal(differs, want) {
+		t.Errorf("differs in %q, want %q", differs, want)
+	}
+	if again := c.adopt(&s.spec, engine.TaskTemplate.ContainerSpec); len(again) != 0 {
+		t.Errorf("still differs in %q", again)
+	}
+	base := c.describe(s, 0)
+	var err error
+	if s.spec, err = s.spec.Changed(cluster.Change{Environment: map[string]string{"COIN_SEED": "7"}}); err != nil {
+		t.Fatal(err)
+	}
+	got := kept(base, c.describe(s, 0), engine)
+	if got.Labels["team"] != "a" || got.TaskTemplate.Resources == nil || got.TaskTemplate.Resources.Limits.MemoryBytes != 1<<28 {
+		t.Errorf("labels %v, resources %+v", got.Labels, got.TaskTemplate.Resources)
+	}
+	if got.TaskTemplate.ContainerSpec.Image != engine.TaskTemplate.ContainerSpec.Image {
+		t.Errorf("image %s", got.TaskTemplate.ContainerSpec.Image)
+	}
+	if want := []string{"COIN_DELAY=50ms", "COIN_REPLICA=rng.{{.Task.Slot}}", "COIN_SEED=7", "OTHER=y=z"}; !slices.Equal(got.TaskTemplate.ContainerSpec.Env, want) {
+		t.Errorf("environment %v, want %v", got.TaskTemplate.ContainerSpec.Env, want)
+	}
+	if got.UpdateConfig.Delay != time.Second {
+		t.Errorf("an update that was cut off has left its delay: %s", got.UpdateConfig.Delay)
+	}
+	if *got.Mode.Replicated.Replicas != 1 || got.Name != engine.Name || got.EndpointSpec.Mode != api.ResolutionModeVIP {
+		t.Errorf("%+v", got)
+	}
+
+	// Asked for, the image and its tag are ours again; and nothing that was never there comes from a base.
+	s.spec.Image = "coinbench/rng:v0.1"
+	if got := kept(base, c.describe(s, 0), engine); got.TaskTemplate.ContainerSpec.Image != "10.77.0.254:5000/coinbench/rng:v0.1" {
+		t.Errorf("image %s", got.TaskTemplate.ContainerSpec.Image)
+	}
+}
