@@ -154,8 +154,8 @@ func (w *Window) lead(spans []span, start float64) *lead {
 		l.workers = append(l.workers, worker)
 		l.spans = append(l.spans, span{task: s.task, first: all[i][from], last: s.last, inner: all[i][from:]})
 	}
-	if l.lag <= 0 {
-		return nil
+	if l.lag < leastLead/l.mean || l.paceAt(w.BeginS) == 0 || l.paceAt(w.EndS) == 0 {
+		return nil // the readings are too far apart for it
 	}
 	return l
 }
@@ -195,6 +195,11 @@ func (w *Window) estimateRate(s series, spans []span, alone float64, remembers f
 				known[len(known)-1].begin = progressAt(r, start, sp.task.started)
 				break
 			}
+		}
+	}
+	if w.settling(workers) {
+		if e, rates := w.settlingRate(spans, workers, start); e != nil {
+			return e, rates
 		}
 	}
 	each := paces(known, alone)

@@ -1,0 +1,81 @@
+package capacity
+
+import (
+	"math"
+	"slices"
+
+	"coinbench/history"
+)
+
+// In the first loop after a change the workers are not in a steady state: those that were started at one instant queue one behind the
+// other, so that at the window's end loops are under way for longer than at its begin, and their parts are hashes that nobody made. There
+// all workers count as one, whose completions are those of all:
+//
+//	rate = completions between the latest before the begin and the latest before the end / the time between these two
+//
+// A server that is always busy makes them in equal steps, and the rate is exact.
+
+const settlingMethod = "completions of all workers over the time from the latest before the window to the latest in it, since the window begins within a loop after a change"
+
+// settling says whether the window begins before its workers have made a whole loop since something changed, or holds a change, in an
+// app whose workers queue: by its settings there are as many as its services can feed, or more.
+func (w *Window) settling(workers []edges) bool {
+	loops, elapsed, fresh := 0.0, 0.0, false
+	for _, e := range workers {
+		loops += e.end.hashes - e.begin.hashes
+		elapsed += e.end.at - e.begin.at
+		fresh = fresh || e.begin.hashes == 0
+	}
+	knee := w.Config.Bounds().KneeWorkers
+	queued := knee == nil || float64(len(workers)) >= *knee-1e-6
+	return queued && loops > 0 && (fresh || w.BeginS-w.changedS < elapsed/loops)
+}
+
+// merged are the workers as one, at the instants at which the one with the most readings was read: each counts as at its reading nearest to
+// that.
+func (w *Window) merged(spans []span, start float64) []progress {
+	longest := slices.MaxFunc(spans, func(a, b span) int { return len(a.inner) - len(b.inner) })
+	var all []progress
+	for _, r := range longest.inner {
+		p, latest := progress{at: r.At.Seconds()}, math.Inf(-1)
+		for _, s := range spans {
+			near := s.inner[0]
+			for _, q := range s.inner {
+				if (q.At - r.At).Abs() < (near.At - r.At).Abs() {
+					near = q
+				}
+			}
+			p.hashes += near.Values[history.Hashes]
+			if last := near.Values[history.LastHash]; last > 0 {
+				latest = max(latest, last-start)
+			}
+		}
+		if !math.IsInf(latest, 0) {
+			p.age = max(0, p.at-latest)
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// settlingRate is the hash rate of a window that settles, and each worker's by its count alone; nil where all workers together completed
+// too little to say.
+func (w *Window) settlingRate(spans []span, workers []edges, start float64) (*Estimate, []float64) {
+	all := w.merged(spans, start)
+	e := edges{all[0], all[len(all)-1]}
+	pace := pace(e.end.hashes-e.begin.hashes, e.seconds())
+	if pace == 0 {
+		return nil, nil
+	}
+	var at, done []float64
+	for _, p := range all {
+		at, done = append(at, p.at), append(done, p.done(pace, onePart))
+	}
+	rates := make([]float64, len(workers))
+	for i, p := range workers {
+		rates[i] = (p.end.hashes - p.begin.hashes) / (e.end.at - e.begin.at)
+	}
+	estimate := slowEstimate(pace, w.LengthS, at, done, float64(len(workers))/pace, 0)
+	estimate.Method = settlingMethod
+	return estimate, rates
+}
