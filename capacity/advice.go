@@ -26,7 +26,8 @@ type Advice struct {
 	simulated []float64
 }
 
-// Played is a hash rate of the simulator: the mean of its runs, and the interval in which one more run of the window's length lies with 95 %.
+// Played is a hash rate of the simulator: the mean of its runs, and the interval in which one more run of the window's length lies with
+// 95 %.
 type Played struct {
 	PerS float64 `json:"predicted_per_s"`
 	Low  float64 `json:"low"`
@@ -63,9 +64,9 @@ const (
 	mostEvents = 1.5e6
 )
 
-// play calibrates a twin on the window, eases one thing after the other in it, and sees what that makes of the hash rate. One step of each is the same
-// small change: a replica of a service (a twentieth of them, where there are many), a worker, half the think time, another way to balance.
-// What gains most is the limit; where nothing does alone, the pair that does is a tie.
+// play calibrates a twin on the window, eases one thing after the other in it, and sees what that makes of the hash rate. One step of each
+// is the same small change: a replica of a service (a twentieth of them, where there are many), a worker, half the think time, another way
+// to balance. What gains most is the limit; where nothing does alone, the pair that does is a tie.
 func (e explainer) play(w *Window, found []finding) plays {
 	p := plays{advice: []Advice{}, cured: map[Cause]bool{}}
 	if w.HashRate == nil || w.HashRate.Value <= 0 || w.Bounds == nil && w.SilentS == 0 {
@@ -90,11 +91,13 @@ func (e explainer) play(w *Window, found []finding) plays {
 	if miss := present/base - 1; math.Abs(miss) > .01 && math.Abs(miss)*base > 3*spread*math.Sqrt(1+1/float64(len(now))) {
 		fit = present / base
 		if math.Abs(miss) > .05 {
-			p.also = append(p.also, fmt.Sprintf("the simulator makes %s of what was measured here, %s: predictions are put right by the ratio", perSecond(base), perSecond(present)))
+			p.also = append(p.also, fmt.Sprintf("the simulator makes %s of what was measured here, %s: predictions are put right by the ratio",
+				perSecond(base), perSecond(present)))
 		}
 	}
 	if math.Abs(present/base-1) > mostMiss {
-		p.reason = fmt.Sprintf("the simulator makes %s of what was measured here, %s: something is at work that it does not know, and what a change makes of that cannot be played", perSecond(base), perSecond(present))
+		p.reason = fmt.Sprintf("the simulator makes %s of what was measured here, %s: something is at work that it does not know, and what a "+
+			"change makes of that cannot be played", perSecond(base), perSecond(present))
 		return p
 	}
 	playing := func(c change) Advice {
@@ -104,7 +107,8 @@ func (e explainer) play(w *Window, found []finding) plays {
 		a := Advice{Set: c.set, Text: c.text, cause: c.cause, alone: !c.more, simulated: rates}
 		if len(rates) > 1 {
 			a.Played = interval(rates, fit, w.LengthS/t.length.Seconds())
-			if most := float64(changed.replicas[settings.Worker]) * changed.alone(); fit > 1 && a.PerS > most { // no ratio makes more than loops without a wait
+			// no ratio makes more than loops without a wait
+			if most := float64(changed.replicas[settings.Worker]) * changed.alone(); fit > 1 && a.PerS > most {
 				a.Played = interval(rates, max(1, most/stat.Mean(rates, nil)), w.LengthS/t.length.Seconds())
 			}
 			mean := stat.Mean(rates, nil)
@@ -227,8 +231,9 @@ func ordered(gains map[Cause]float64) []Cause {
 	return all
 }
 
-// interval is the mean of some runs, put right by fit, and where one more run lies with 95 %, which is longer than they are by a factor (Student's t; the
-// variance of a rate falls with the length). Half a percent is what two runs of constant delays differ by, whose rhythms are not the same.
+// interval is the mean of some runs, put right by fit, and where one more run lies with 95 %, which is longer than they are by a factor
+// (Student's t; the variance of a rate falls with the length). Half a percent is what two runs of constant delays differ by, whose rhythms
+// are not the same.
 func interval(rates []float64, fit, longer float64) Played {
 	mean, sd := stat.MeanStdDev(rates, nil)
 	n := float64(len(rates))
@@ -307,20 +312,23 @@ func (e explainer) steps(w *Window, t twin, found []finding) []change {
 	for _, f := range found {
 		switch f.cause {
 		case CausePinned:
-			all = append(all, change{cause: CausePinned, set: map[string]any{"worker.COIN_KEEP_ALIVE": "false"}, text: "Open a new connection for each call (COIN_KEEP_ALIVE=false)",
+			all = append(all, change{cause: CausePinned, set: map[string]any{"worker.COIN_KEEP_ALIVE": "false"},
+				text: "Open a new connection for each call (COIN_KEEP_ALIVE=false)",
 				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.KeepAlive = false }) }})
 		case CauseBackoff:
 			all = append(all, change{cause: CauseBackoff, text: "No silence after errors", make: func(t *twin) {
 				t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = min(s.Backoff, 100*time.Millisecond) })
 			}})
 			half := nanos(w.Config.BackoffS / 2)
-			all = append(all, change{cause: CauseBackoff, set: map[string]any{"worker.COIN_BACKOFF": half.String()}, text: fmt.Sprintf("Halve the back-off (COIN_BACKOFF, %s → %s)", setting(w.Config.BackoffS), setting(half.Seconds())),
+			all = append(all, change{cause: CauseBackoff, set: map[string]any{"worker.COIN_BACKOFF": half.String()},
+				text: fmt.Sprintf("Halve the back-off (COIN_BACKOFF, %s → %s)", setting(w.Config.BackoffS), setting(half.Seconds())),
 				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = half }) }})
 		case CauseQueueLimit:
 			for _, name := range []string{settings.RNG, settings.Hasher} {
 				if limit := t.told[name].QueueLimit; limit > 0 && limit < 2*t.replicas[settings.Worker] {
 					to := 2 * t.replicas[settings.Worker]
-					all = append(all, change{cause: CauseQueueLimit, set: map[string]any{name + ".COIN_QUEUE_LIMIT": fmt.Sprint(to)}, text: fmt.Sprintf("Raise the limit of the queue of %s (COIN_QUEUE_LIMIT, %d → %d)", name, limit, to),
+					all = append(all, change{cause: CauseQueueLimit, set: map[string]any{name + ".COIN_QUEUE_LIMIT": fmt.Sprint(to)},
+						text: fmt.Sprintf("Raise the limit of the queue of %s (COIN_QUEUE_LIMIT, %d → %d)", name, limit, to),
 						make: func(t *twin) { t.tell(name, func(s *settings.Settings) { s.QueueLimit = to }) }})
 				}
 			}
@@ -356,7 +364,8 @@ func balanced(name string, to des.Balance) change {
 	if to == des.LeastConnections {
 		how = "by the fewest connections"
 	}
-	return change{cause: CauseBalancing, set: map[string]any{key: string(to)}, text: fmt.Sprintf("Balance %s %s", name, how), make: func(t *twin) { t.balances[name] = string(to) }}
+	return change{cause: CauseBalancing, set: map[string]any{key: string(to)}, text: fmt.Sprintf("Balance %s %s", name, how),
+		make: func(t *twin) { t.balances[name] = string(to) }}
 }
 
 // strides are larger changes of what limits: as many replicas as the next limit has use for, as many workers as the services can feed.
@@ -376,7 +385,8 @@ func (e explainer) strides(w *Window, t twin, limits []Cause) []change {
 				all = append(all, more(scaled(settings.Worker, t.replicas[settings.Worker], to)))
 			}
 		case CauseBackoff:
-			all = append(all, change{cause: CauseBackoff, more: true, set: map[string]any{"worker.COIN_BACKOFF": "1s"}, text: "Shorten the back-off to a second (COIN_BACKOFF)",
+			all = append(all, change{cause: CauseBackoff, more: true, set: map[string]any{"worker.COIN_BACKOFF": "1s"},
+				text: "Shorten the back-off to a second (COIN_BACKOFF)",
 				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = time.Second }) }})
 		}
 	}

@@ -53,8 +53,8 @@ func Analyse(run *history.Run, objectives ...Objective) Analysis {
 	return analyse(run, true, objectives)
 }
 
-// Measure is Analyse without the changes that are played on the simulator: for a caller that has the numbers in mind, and not the advice. What limits
-// a window is then told from the workers' waits alone.
+// Measure is Analyse without the changes that are played on the simulator: for a caller that has the numbers in mind, and not the advice.
+// What limits a window is then told from the workers' waits alone.
 func Measure(run *history.Run) Analysis { return analyse(run, false, nil) }
 
 func analyse(run *history.Run, play bool, objectives []Objective) Analysis {
@@ -74,7 +74,8 @@ func analyse(run *history.Run, play bool, objectives []Objective) Analysis {
 	a.Loads = loads(run, settings)
 	attribute(run, s, &a, play)
 	a.Searches = searches(run)
-	a.Comparison = compareWithPublished(a.Windows, slices.DeleteFunc(slices.Clone(a.Loads), func(l LoadResult) bool { return a.OfSearch(l.Name) }))
+	a.Comparison = compareWithPublished(a.Windows, slices.DeleteFunc(slices.Clone(a.Loads),
+		func(l LoadResult) bool { return a.OfSearch(l.Name) }))
 	a.Reconciliation = reconcile(run, s, a.Windows)
 	a.Timeline = timeline(run, s)
 	a.Rollouts = rollouts(run, a.Timeline)

@@ -131,7 +131,8 @@ func TestSuccessorIsNoIdleReplica(t *testing.T) {
 			r.Task = "rng.1#2"
 			values := map[string]float64{}
 			for name, v := range r.Values {
-				if values[name] = v; strings.HasSuffix(name, "_total") || strings.Contains(name, "_total{") || strings.Contains(name, "_sum") || strings.Contains(name, "_count") {
+				if values[name] = v; strings.HasSuffix(name, "_total") || strings.Contains(name, "_total{") || strings.Contains(name, "_sum") ||
+					strings.Contains(name, "_count") {
 					values[name] -= before[name]
 				}
 			}
@@ -223,7 +224,8 @@ func TestReplacedWorkers(t *testing.T) {
 	m := capacitytest.New("update")
 	m.Deploy(10, 5)
 	m.Play(2 * time.Second)
-	m.Run.Events = append(m.Run.Events, history.Event{At: m.Run.End, Kind: history.WindowOpen, Detail: map[string]string{"name": "rolling", "replicas.worker": "10", "replicas.rng": "5", "replicas.hasher": "1"}})
+	m.Run.Events = append(m.Run.Events, history.Event{At: m.Run.End, Kind: history.WindowOpen,
+		Detail: map[string]string{"name": "rolling", "replicas.worker": "10", "replicas.rng": "5", "replicas.hasher": "1"}})
 	begin := m.Run.End
 	m.UpdateThink(100*time.Millisecond, 500*time.Millisecond)
 	m.Run.Events = append(m.Run.Events, history.Event{At: m.Run.End, Kind: history.WindowEnd, Detail: map[string]string{"name": "rolling"}})
@@ -334,7 +336,8 @@ func TestHistogramAgreesWithSamples(t *testing.T) {
 	for _, c := range []struct {
 		what string
 		a, b float64
-	}{{"min", exact.MinS, rough.MinS}, {"mean", exact.MeanS, rough.MeanS}, {"p50", exact.P50S, rough.P50S}, {"p90", exact.P90S, rough.P90S}, {"p99", exact.P99S, rough.P99S}, {"max", exact.MaxS, rough.MaxS}} {
+	}{{"min", exact.MinS, rough.MinS}, {"mean", exact.MeanS, rough.MeanS}, {"p50", exact.P50S, rough.P50S}, {"p90", exact.P90S,
+		rough.P90S}, {"p99", exact.P99S, rough.P99S}, {"max", exact.MaxS, rough.MaxS}} {
 		within(t, c.what, c.b, c.a, .002)
 	}
 }
@@ -360,10 +363,14 @@ func TestOutcomes(t *testing.T) {
 		{name: "one failed", objectives: []capacity.Objective{good, bad}, want: capacity.OutcomeFail, code: 1},
 		{name: "one unknown", objectives: []capacity.Objective{good, unknown}, want: capacity.OutcomeInconclusive, code: 3},
 		{name: "failed and unknown", objectives: []capacity.Objective{unknown, bad}, want: capacity.OutcomeFail, code: 1},
-		{name: "interrupted", objectives: []capacity.Objective{good}, change: func(r *history.Run) { r.Status = history.Interrupted }, want: capacity.OutcomeInconclusive, code: 3},
-		{name: "interrupted and failed", objectives: []capacity.Objective{bad}, change: func(r *history.Run) { r.Status = history.Interrupted }, want: capacity.OutcomeFail, code: 1},
-		{name: "generator invalid", objectives: []capacity.Objective{good, bad}, change: func(r *history.Run) { r.Loads[0].Closing.Invalid = []string{"lag"} }, want: capacity.OutcomeInvalid, code: 3},
-		{name: "load cut off", objectives: []capacity.Objective{good}, change: func(r *history.Run) { r.Loads[0].Closing = nil }, want: capacity.OutcomeInconclusive, code: 3},
+		{name: "interrupted", objectives: []capacity.Objective{good}, change: func(r *history.Run) { r.Status = history.Interrupted },
+			want: capacity.OutcomeInconclusive, code: 3},
+		{name: "interrupted and failed", objectives: []capacity.Objective{bad}, change: func(r *history.Run) { r.Status = history.Interrupted },
+			want: capacity.OutcomeFail, code: 1},
+		{name: "generator invalid", objectives: []capacity.Objective{good, bad},
+			change: func(r *history.Run) { r.Loads[0].Closing.Invalid = []string{"lag"} }, want: capacity.OutcomeInvalid, code: 3},
+		{name: "load cut off", objectives: []capacity.Objective{good}, change: func(r *history.Run) { r.Loads[0].Closing = nil },
+			want: capacity.OutcomeInconclusive, code: 3},
 		{name: "readings missing", objectives: []capacity.Objective{good}, change: func(r *history.Run) {
 			var kept []history.Reading
 			for _, v := range r.Readings {

@@ -35,8 +35,8 @@ func Causes() []Cause {
 		CauseRedis, CauseReplica, CauseNone}
 }
 
-// Bottleneck says what limits the hash rate of a window, on what evidence, and what to change. The report, explain and the objectives have it
-// from here.
+// Bottleneck says what limits the hash rate of a window, on what evidence, and what to change. The report, explain and the objectives have
+// it from here.
 type Bottleneck struct {
 	Limit    string             `json:"limit"`          // a Cause; those of a tie with + between them
 	Tied     []string           `json:"tied,omitempty"` // the causes of a tie
@@ -87,8 +87,8 @@ type finding struct {
 	try      string
 }
 
-// attribute finds what limits each window in which there were workers. The instrument's own faults come first, then what is broken; where nothing
-// is, changes are played, and what gains most when it is eased is the limit.
+// attribute finds what limits each window in which there were workers. The instrument's own faults come first, then what is broken; where
+// nothing is, changes are played, and what gains most when it is eased is the limit.
 func attribute(run *history.Run, s series, a *Analysis, play bool) {
 	e := explainer{run: run, s: s, a: a}
 	for i := range a.Windows {
@@ -127,7 +127,8 @@ func (e explainer) attribute(w *Window, play bool) {
 		p.advice = []Advice{}
 	}
 	// What is broken, and gains less when it is made whole than something else when that is eased, is no limit.
-	for len(found) > 0 && len(p.limits) > 0 && (found[0].cause == CauseReplica || found[0].cause == CauseBackoff) && p.cured[found[0].cause] && !slices.Contains(p.limits, found[0].cause) {
+	for len(found) > 0 && len(p.limits) > 0 && (found[0].cause == CauseReplica || found[0].cause == CauseBackoff) && p.cured[found[0].cause] &&
+		!slices.Contains(p.limits, found[0].cause) {
 		p.also = append(p.also, fmt.Sprintf("%s: %s", found[0].cause, found[0].evidence[0]))
 		found = found[1:]
 	}
@@ -162,8 +163,8 @@ func (e explainer) attribute(w *Window, play bool) {
 	w.WithoutProbe = p.withoutProbe
 }
 
-// byWaits is what the loop says alone: the service that the workers wait for most, where they wait for more than a twentieth of it, and otherwise
-// the loop itself.
+// byWaits is what the loop says alone: the service that the workers wait for most, where they wait for more than a twentieth of it, and
+// otherwise the loop itself.
 func (e explainer) byWaits(w *Window, d decomposition) finding {
 	cause, most := CauseLoop, mostWait*d.total
 	for _, name := range []string{settings.RNG, settings.Hasher} {
@@ -174,7 +175,8 @@ func (e explainer) byWaits(w *Window, d decomposition) finding {
 	if d.redis > most && d.redis > mostWait*d.total {
 		cause = CauseRedis
 	}
-	if u := w.Service(string(cause)); u != nil && atRandom(w.Config.balances[string(cause)]) && u.Replicas > 1 && u.Utilisation != nil && *u.Utilisation < saturated {
+	if u := w.Service(string(cause)); u != nil && atRandom(w.Config.balances[string(cause)]) && u.Replicas > 1 && u.Utilisation != nil &&
+		*u.Utilisation < saturated {
 		cause = CauseBalancing
 	}
 	return e.evidence(w, d, cause)
@@ -200,13 +202,16 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 		}
 		f.evidence = append(f.evidence, text)
 		if c.queue > .001 {
-			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, %s of it", FormatSeconds(c.queue), percent(c.queue/d.total)))
+			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, %s of it", FormatSeconds(c.queue),
+				percent(c.queue/d.total)))
 		}
 		if u != nil && u.ForeignBusy > .005*float64(max(1, u.Slots)) {
-			f.evidence = append(f.evidence, fmt.Sprintf("requests of others occupy %s of its %s", significant(u.ForeignBusy), count(u.Slots, "slot")))
+			f.evidence = append(f.evidence, fmt.Sprintf("requests of others occupy %s of its %s", significant(u.ForeignBusy),
+				count(u.Slots, "slot")))
 		}
 		if in := intake(w.Config.told[string(cause)]); u != nil && in > .001 {
-			f.evidence = append(f.evidence, fmt.Sprintf("it takes requests in one after the other, %s each, and begins none meanwhile", FormatSeconds(in)))
+			f.evidence = append(f.evidence, fmt.Sprintf("it takes requests in one after the other, %s each, and begins none meanwhile",
+				FormatSeconds(in)))
 		}
 	case CauseRedis:
 		f.evidence = []string{fmt.Sprintf("a worker spends %s of each loop in Redis, %s of it", FormatSeconds(d.redis), percent(d.redis/d.total)),
@@ -218,10 +223,12 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 			if u == nil || !atRandom(w.Config.balances[name]) || u.Replicas < 2 || u.Utilisation == nil {
 				continue
 			}
-			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for %s in each loop although it is busy only %s of the time: a queue at one replica while another is free",
+			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for %s in each loop although it is busy only %s of the time: a queue "+
+				"at one replica while another is free",
 				FormatSeconds(c.queue), name, percent(*u.Utilisation)))
 			if w.Bounds != nil {
-				f.evidence = append(f.evidence, fmt.Sprintf("%s balancing reaches %s of the bound of %s", w.Config.balances[name], percent(w.HashRate.Value/w.Bounds.UpperPerS), perSecond(w.Bounds.UpperPerS)))
+				f.evidence = append(f.evidence, fmt.Sprintf("%s balancing reaches %s of the bound of %s", w.Config.balances[name],
+					percent(w.HashRate.Value/w.Bounds.UpperPerS), perSecond(w.Bounds.UpperPerS)))
 			}
 		}
 	default:
@@ -237,7 +244,8 @@ func (e explainer) loopEvidence(w *Window, d decomposition) string {
 	}
 	u, name := busiest(w.Services)
 	b := *w.Bounds
-	s := fmt.Sprintf("the busiest server, %s, is busy %s of the time; %s of %s each make at most %s", name, percent(u), count(b.Workers, "loop"), FormatSeconds(b.LoopS), perSecond(b.WorkerPerS))
+	s := fmt.Sprintf("the busiest server, %s, is busy %s of the time; %s of %s each make at most %s", name, percent(u),
+		count(b.Workers, "loop"), FormatSeconds(b.LoopS), perSecond(b.WorkerPerS))
 	queued := d.calls[settings.RNG].queue + d.calls[settings.Hasher].queue
 	if queued > worthTelling*d.total {
 		s += fmt.Sprintf("; %s of each loop is spent in queues", FormatSeconds(queued))
@@ -263,14 +271,17 @@ func (e explainer) also(w *Window, d decomposition, k *Bottleneck, found []findi
 		}
 	}
 	for _, name := range []string{settings.RNG, settings.Hasher} {
-		if c := d.calls[name]; c.queue > mostWait*d.total && !k.Limits(name) && !(k.Limits(string(CauseBalancing)) && atRandom(w.Config.balances[name])) {
-			all = append(all, fmt.Sprintf("%s: a worker waits %s for it in each loop, %s of it", name, FormatSeconds(c.queue), percent(c.queue/d.total)))
+		if c := d.calls[name]; c.queue > mostWait*d.total && !k.Limits(name) && !(k.Limits(string(CauseBalancing)) &&
+			atRandom(w.Config.balances[name])) {
+			all = append(all, fmt.Sprintf("%s: a worker waits %s for it in each loop, %s of it", name, FormatSeconds(c.queue),
+				percent(c.queue/d.total)))
 		}
 		if in := intake(w.Config.told[name]); d.total > 0 && in > worthTelling*d.total && !k.Limits(name) {
 			all = append(all, fmt.Sprintf("intake: %s takes requests in one after the other, %s each", name, FormatSeconds(in)))
 		}
 		if u := w.Service(name); u != nil && u.Slots > 0 && u.ForeignBusy > worthTelling*float64(u.Slots) && !k.Limits(name) {
-			all = append(all, fmt.Sprintf("others: their requests occupy %s of the %s of %s", significant(u.ForeignBusy), count(u.Slots, "slot"), name))
+			all = append(all, fmt.Sprintf("others: their requests occupy %s of the %s of %s", significant(u.ForeignBusy), count(u.Slots, "slot"),
+				name))
 		}
 	}
 	if d.redis > worthTelling*d.total && !k.Limits(string(CauseRedis)) {
@@ -281,10 +292,12 @@ func (e explainer) also(w *Window, d decomposition, k *Bottleneck, found []findi
 		ways += c.network
 	}
 	if ways > worthTelling*d.total {
-		all = append(all, fmt.Sprintf("network: connections and transfers take %s of each loop, %s of it", FormatSeconds(ways), percent(ways/d.total)))
+		all = append(all, fmt.Sprintf("network: connections and transfers take %s of each loop, %s of it", FormatSeconds(ways),
+			percent(ways/d.total)))
 	}
 	if p.withoutProbe != nil {
-		all = append(all, fmt.Sprintf("probe: its requests cost the hash rate %s; without them it would be %s [%s, %s]", percent1(p.probeCost), perSecond(p.withoutProbe.PerS),
+		all = append(all, fmt.Sprintf("probe: its requests cost the hash rate %s; without them it would be %s [%s, %s]", percent1(p.probeCost),
+			perSecond(p.withoutProbe.PerS),
 			significant(p.withoutProbe.Low), significant(p.withoutProbe.High)))
 	}
 	if e.starvedIn(w) {

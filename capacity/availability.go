@@ -15,13 +15,14 @@ import (
 type Availability struct {
 	Requests   int64   `json:"requests"` // without those that were cancelled when the load was stopped
 	Failed     int64   `json:"failed"`
-	Share      float64 `json:"share"`                    // OK / Requests, 0..1
-	AtLeast    float64 `json:"at_least"`                 // lower bound of the true share at Confidence, 0..1
-	Confidence float64 `json:"confidence"`               // of AtLeast, one-sided
-	RuleOf3    float64 `json:"rule_of_3"`                // 3 / Requests: about the greatest share of failures that zero failures leave possible
-	Outages    int     `json:"outages"`                  // stretches of successive seconds with failures
-	OutageS    float64 `json:"outage_every_s,omitempty"` // at Confidence, one outage in this time at most, on average
-	Text       string  `json:"description"`              // all of it in a sentence
+	Share      float64 `json:"share"`      // OK / Requests, 0..1
+	AtLeast    float64 `json:"at_least"`   // lower bound of the true share at Confidence, 0..1
+	Confidence float64 `json:"confidence"` // of AtLeast, one-sided
+	// 3 / Requests: about the greatest share of failures that zero failures leave possible
+	RuleOf3 float64 `json:"rule_of_3"`
+	Outages int     `json:"outages"`                  // stretches of successive seconds with failures
+	OutageS float64 `json:"outage_every_s,omitempty"` // at Confidence, one outage in this time at most, on average
+	Text    string  `json:"description"`              // all of it in a sentence
 }
 
 // availabilityConfidence is that of every bound of an availability.
@@ -40,10 +41,12 @@ func NewAvailability(n, failed int64) Availability {
 	a.Share, a.RuleOf3 = float64(n-failed)/float64(n), 3/float64(n)
 	a.AtLeast = 1 - upperBound(n, failed, availabilityConfidence)
 	if failed == 0 {
-		a.Text = fmt.Sprintf("none of %d requests failed, which shows an availability of at least %s if requests fail independently (%.0f %% confidence; rule of three: 1 - 3/%d)",
+		a.Text = fmt.Sprintf("none of %d requests failed, which shows an availability of at least %s if requests fail independently (%.0f %% "+
+			"confidence; rule of three: 1 - 3/%d)",
 			n, nines(a.AtLeast), 100*a.Confidence, n)
 	} else {
-		a.Text = fmt.Sprintf("%d of %d requests failed: %s, and at least %s if requests fail independently (%.0f %% confidence)", failed, n, nines(a.Share), nines(a.AtLeast), 100*a.Confidence)
+		a.Text = fmt.Sprintf("%d of %d requests failed: %s, and at least %s if requests fail independently (%.0f %% confidence)", failed, n,
+			nines(a.Share), nines(a.AtLeast), 100*a.Confidence)
 	}
 	return a
 }
@@ -56,7 +59,8 @@ func (a *Availability) over(seconds float64, outages int) {
 	}
 	a.Outages = outages
 	a.OutageS = seconds / (distuv.ChiSquared{K: float64(2*outages + 2)}.Quantile(a.Confidence) / 2)
-	a.Text += fmt.Sprintf("; %s in %.3g s: at most one every %.2g s on average, however many requests were made", count(outages, "outage"), seconds, a.OutageS)
+	a.Text += fmt.Sprintf("; %s in %.3g s: at most one every %.2g s on average, however many requests were made", count(outages, "outage"),
+		seconds, a.OutageS)
 }
 
 // outages counts the stretches of successive seconds of a load in which requests failed.

@@ -14,7 +14,8 @@ import (
 //	X(N) >= N / (Z + N x the sum of D_k)                    every other worker is always ahead in the queue
 //
 // Z is what a worker does without a server (think time, client overheads, Redis, the network), D_k the occupied time of service k for each
-// hash and what it takes a request in, slots_k those that requests of others than the workers leave. The knee N* is where the two upper bounds meet: below it the workers limit, above it a service does.
+// hash and what it takes a request in, slots_k those that requests of others than the workers leave. The knee N* is where the two upper
+// bounds meet: below it the workers limit, above it a service does.
 type Bounds struct {
 	Source      string   `json:"source"` // measured or configured
 	Workers     int      `json:"workers"`
@@ -125,8 +126,10 @@ func (b Bounds) With(service string, replicas int) Bounds {
 // Bounds are the bounds that the settings alone give.
 func (c Config) Bounds() Bounds {
 	return NewBounds("configured", c.Replicas[settings.Worker], c.ThinkS, 2*c.CallOverheadS, []Demand{
-		{Service: settings.RNG, DemandS: c.RNGServiceS * (1 - c.RNGErrorRate), Replicas: c.Replicas[settings.RNG], Slots: c.RNGConcurrency * c.Replicas[settings.RNG], IntakeS: intake(c.told[settings.RNG])},
-		{Service: settings.Hasher, DemandS: c.HasherServiceS - c.told[settings.Hasher].Delay.Seconds()*c.told[settings.Hasher].ErrorRate, Replicas: c.Replicas[settings.Hasher], Slots: c.HasherConcurrency * c.Replicas[settings.Hasher], IntakeS: intake(c.told[settings.Hasher])},
+		{Service: settings.RNG, DemandS: c.RNGServiceS * (1 - c.RNGErrorRate), Replicas: c.Replicas[settings.RNG],
+			Slots: c.RNGConcurrency * c.Replicas[settings.RNG], IntakeS: intake(c.told[settings.RNG])},
+		{Service: settings.Hasher, DemandS: c.HasherServiceS - c.told[settings.Hasher].Delay.Seconds()*c.told[settings.Hasher].ErrorRate,
+			Replicas: c.Replicas[settings.Hasher], Slots: c.HasherConcurrency * c.Replicas[settings.Hasher], IntakeS: intake(c.told[settings.Hasher])},
 	})
 }
 
@@ -155,7 +158,8 @@ func (w *Window) findBounds() {
 	var demands []Demand
 	for _, u := range w.Services {
 		if u.DemandS != nil {
-			demands = append(demands, Demand{Service: u.Service, DemandS: *u.DemandS, Replicas: u.Replicas, Slots: u.Slots, ForeignS: u.ForeignBusy, IntakeS: intake(w.Config.told[u.Service])})
+			demands = append(demands, Demand{Service: u.Service, DemandS: *u.DemandS, Replicas: u.Replicas, Slots: u.Slots, ForeignS: u.ForeignBusy,
+				IntakeS: intake(w.Config.told[u.Service])})
 		}
 	}
 	overhead += 2 * w.decompose().network
@@ -164,8 +168,8 @@ func (w *Window) findBounds() {
 	}
 }
 
-// aboveBound are the windows whose hash rate is above what the settings allow, by more than its error: something is in force that the history does not
-// say, or the measurement is wrong.
+// aboveBound are the windows whose hash rate is above what the settings allow, by more than its error: something is in force that the
+// history does not say, or the measurement is wrong.
 func aboveBound(windows []Window) []string {
 	var all []string
 	for i := range windows {
@@ -178,7 +182,8 @@ func aboveBound(windows []Window) []string {
 			least = min(*w.HashRate.Low, w.HashRate.Value/1.005)
 		}
 		if least > bound {
-			all = append(all, fmt.Sprintf("window %s: %s are more than the settings allow, %s: something else is in force than the history says", w.Name, perSecond(w.HashRate.Value), perSecond(bound)))
+			all = append(all, fmt.Sprintf("window %s: %s are more than the settings allow, %s: something else is in force than the history says",
+				w.Name, perSecond(w.HashRate.Value), perSecond(bound)))
 		}
 	}
 	return all

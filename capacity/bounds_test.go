@@ -57,7 +57,8 @@ func TestBoundsLaws(t *testing.T) {
 		if more.UpperPerS*eps < b.UpperPerS {
 			t.Fatalf("a worker more lowers the bound: %v to %v", b.UpperPerS, more.UpperPerS)
 		}
-		if s, _ := b.Saturation(); b.UpperPerS > s*eps || (float64(b.Workers) > *b.KneeWorkers*eps) != (b.Limit != capacity.WorkerLimit) && math.Abs(float64(b.Workers)-*b.KneeWorkers) > 1e-6 {
+		if s, _ := b.Saturation(); b.UpperPerS > s*eps || (float64(b.Workers) > *b.KneeWorkers*eps) != (b.Limit != capacity.WorkerLimit) &&
+			math.Abs(float64(b.Workers)-*b.KneeWorkers) > 1e-6 {
 			t.Fatalf("N=%d, N*=%v, limit %s", b.Workers, *b.KneeWorkers, b.Limit)
 		}
 		if d := b.With("rng", 2*b.Demands[0].Replicas); d.UpperPerS*eps < b.UpperPerS {

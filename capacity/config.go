@@ -88,8 +88,8 @@ type deployed struct {
 	env            map[string]string
 }
 
-// told are the settings of a service: those that its image's tag carries below those of its environment. What the service does not know or cannot
-// read has no say: with it no task would have started.
+// told are the settings of a service: those that its image's tag carries below those of its environment. What the service does not know or
+// cannot read has no say: with it no task would have started.
 func (d deployed) told(service string) settings.Settings {
 	name := d.image[strings.LastIndex(d.image, "/")+1:]
 	name, _, _ = strings.Cut(name, "@")

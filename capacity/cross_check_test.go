@@ -7,7 +7,8 @@ import (
 
 func TestCrossCheckSaysWhy(t *testing.T) {
 	load := func(engine string, response, service, lag float64) LoadResult {
-		l := LoadResult{Name: "own", Engine: engine, Schedule: "100/s", Service: "hasher", Method: "GET", Requests: 800, ServiceTime: &Latency{P99S: service}}
+		l := LoadResult{Name: "own", Engine: engine, Schedule: "100/s", Service: "hasher", Method: "GET", Requests: 800,
+			ServiceTime: &Latency{P99S: service}}
 		if engine == "" {
 			l.Response, l.Lag = &Latency{P99S: response}, &Latency{P99S: lag, MaxS: lag}
 		}

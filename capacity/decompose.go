@@ -25,9 +25,9 @@ type callTime struct {
 	network float64 // connection and transfer
 }
 
-// decompose cuts the loop into the worker's own time, the services' own time for it, and its waits. The workers time their stages; of a call the
-// service time is the service's own word, and so is the time in its queue. What is left is the way between the two. Where others ask the service, too,
-// the queue that it reports is not only the workers': then the way is that to the other service.
+// decompose cuts the loop into the worker's own time, the services' own time for it, and its waits. The workers time their stages; of a
+// call the service time is the service's own word, and so is the time in its queue. What is left is the way between the two. Where others
+// ask the service, too, the queue that it reports is not only the workers': then the way is that to the other service.
 func (w *Window) decompose() decomposition {
 	d := decomposition{calls: map[string]callTime{}}
 	if w.Loop == nil || w.Hashes == 0 {
@@ -90,8 +90,8 @@ func (w *Window) decompose() decomposition {
 	return d
 }
 
-// shares are the parts of the loop, 0 to 1; they add up to 1. Each call has three: rng is its service, rng.queue the wait for a slot, rng.network
-// connection and transfer.
+// shares are the parts of the loop, 0 to 1; they add up to 1. Each call has three: rng is its service, rng.queue the wait for a slot,
+// rng.network connection and transfer.
 func (d decomposition) shares() map[string]float64 {
 	all := map[string]float64{}
 	if d.total <= 0 {

@@ -61,11 +61,12 @@ func Margin(sd float64, n int) *float64 {
 	return ptr(studentT(float64(n-1)) * sd * math.Sqrt(1+1/float64(n)))
 }
 
-// counted is the rate of a Poisson count over a time, with Garwood's exact interval ("Fiducial limits for the Poisson distribution", Biometrika 28,
-// 1936). It holds for a count of independent, rare events, such as coins.
+// counted is the rate of a Poisson count over a time, with Garwood's exact interval ("Fiducial limits for the Poisson distribution",
+// Biometrika 28, 1936). It holds for a count of independent, rare events, such as coins.
 func counted(n, seconds float64, method string) *Estimate {
 	low, high := garwood(n)
-	return &Estimate{Value: n / seconds, StdErr: ptr(math.Sqrt(n) / seconds), Low: ptr(low / seconds), High: ptr(high / seconds), Method: method}
+	return &Estimate{Value: n / seconds, StdErr: ptr(math.Sqrt(n) / seconds), Low: ptr(low / seconds), High: ptr(high / seconds),
+		Method: method}
 }
 
 // garwood is the exact interval of the mean of a Poisson variable that was found to be n.

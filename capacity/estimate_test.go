@@ -12,12 +12,14 @@ import (
 // An objective passes or fails only where its limit is outside the interval; ±0 refuses that.
 func TestObjectiveKnowsTheError(t *testing.T) {
 	a := &Analysis{Run: RunInfo{Status: history.Finished}, Windows: []Window{
-		{Name: "w", Complete: true, LengthS: 10, HashRate: NewEstimate(10, .5, 3, ""), CoinRate: counted(6, 10, "")}, // 8.41 to 11.59; 0.22 to 1.31
+		// 8.41 to 11.59; 0.22 to 1.31
+		{Name: "w", Complete: true, LengthS: 10, HashRate: NewEstimate(10, .5, 3, ""), CoinRate: counted(6, 10, "")},
 		{Name: "none", Complete: true, HashRate: &Estimate{Value: 10, NoInterval: "a window of 1 s is too short"}},
 	}}
 	for text, want := range map[string]Result{
 		"hash_rate(w) > 8.4": Pass, "hash_rate(w) > 8.5": Unknown, "hash_rate(w) < 8.5": Unknown, "hash_rate(w) < 8.4": Fail, "hash_rate(w) < 11.6": Pass,
-		"hash_rate(w) within 8..12": Pass, "hash_rate(w) within 9..12": Unknown, "hash_rate(w) within 9..11": Unknown, "hash_rate(w) within 12..13": Fail,
+		"hash_rate(w) within 8..12": Pass, "hash_rate(w) within 9..12": Unknown, "hash_rate(w) within 9..11": Unknown, "hash_rate(w) within " +
+			"12..13": Fail,
 		"hash_rate(w) == 10": Unknown, "hash_rate(w) == 12": Fail, "hash_rate(w) != 12": Pass,
 		"hash_rate(w) > 8.5 ±0": Pass, "hash_rate(w) > 10.5 +-0": Fail, "hash_rate(w) within 9..12±0": Pass,
 		"coin_rate(w) >= 0.6": Unknown, "coin_rate(w) >= 0.2": Pass, "coin_rate(w) >= 1.4": Fail, "coin_rate(w) >= 0.6±0": Pass,
@@ -91,7 +93,8 @@ func TestPercentileIntervalCovers(t *testing.T) {
 	hit, hit99 := 0, 0
 	for seed := range uint64(runs) {
 		random := rand.New(rand.NewPCG(seed, 3))
-		l := history.Load{LoadSpec: history.LoadSpec{Name: "l", Schedule: "constant(50/s)"}, Closing: &history.LoadEndRecord{End: 20 * time.Second}}
+		l := history.Load{LoadSpec: history.LoadSpec{Name: "l", Schedule: "constant(50/s)"},
+			Closing: &history.LoadEndRecord{End: 20 * time.Second}}
 		x := random.ExpFloat64()
 		total := history.Interval{Due: 1000, OK: 1000}
 		for i := range 1000 {

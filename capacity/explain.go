@@ -33,10 +33,11 @@ type Explained struct {
 	Evidence []string  `json:"evidence"`       // the strongest first
 	Try      string    `json:"try"`            // one change
 
-	Shares       map[string]float64 `json:"shares,omitempty"` // of the workers' loop; they add up to 1
-	Advice       []Advice           `json:"advice"`           // changes that were played, the best first
-	Reason       string             `json:"no_advice,omitempty"`
-	WithoutProbe *Played            `json:"without_probe,omitempty"` // the hash rate without the window's probe, where that costs more than 1 %
+	Shares map[string]float64 `json:"shares,omitempty"` // of the workers' loop; they add up to 1
+	Advice []Advice           `json:"advice"`           // changes that were played, the best first
+	Reason string             `json:"no_advice,omitempty"`
+	// the hash rate without the window's probe, where that costs more than 1 %
+	WithoutProbe *Played `json:"without_probe,omitempty"`
 
 	Services []Attribution `json:"services,omitempty"`
 	Next     []Next        `json:"next,omitempty"` // the limits after this one
@@ -161,7 +162,8 @@ func (e explainer) starvedIn(w *Window) bool {
 
 // load explains a load from outside.
 func (e explainer) load(l *LoadResult) Explained {
-	x := Explained{Name: l.Name, Load: true, Config: l.Config.String(), PerS: l.PerS, Advice: []Advice{}, Reason: "no worker was there: a load from outside is not played"}
+	x := Explained{Name: l.Name, Load: true, Config: l.Config.String(), PerS: l.PerS, Advice: []Advice{},
+		Reason: "no worker was there: a load from outside is not played"}
 	begin, end := l.BeginS, l.BeginS+l.LengthS
 	w := &Window{Name: l.Name, BeginS: begin, EndS: end, LengthS: l.LengthS, Config: l.Config}
 	u, seen := w.measureService(e.s, l.Service, duration(begin), duration(end))
@@ -175,7 +177,8 @@ func (e explainer) load(l *LoadResult) Explained {
 		busiest = percent(min(1, *u.Utilisation))
 	}
 	limit, full, longest := e.queue(l.Service, w)
-	turned := float64(l.Failures[history.ConnectTimeout] + l.Failures[history.Refused] + l.Failures[history.Dropped] + l.Failures[history.HeaderTimeout])
+	turned := float64(l.Failures[history.ConnectTimeout] + l.Failures[history.Refused] + l.Failures[history.Dropped] +
+		l.Failures[history.HeaderTimeout])
 	switch h := hostFinding(host(e.s, duration(begin), duration(end))); {
 	case e.starved(l):
 		x.Limit = CauseGenerator
@@ -208,7 +211,8 @@ func (e explainer) load(l *LoadResult) Explained {
 			x.Evidence = append(x.Evidence, fmt.Sprintf("%s is busy %s of the time", l.Service, busiest))
 		}
 		if l.Closed {
-			x.Evidence = append(x.Evidence, fmt.Sprintf("%s had an answer before each next request: the number of clients is the limit", count(l.Clients, "client")))
+			x.Evidence = append(x.Evidence, fmt.Sprintf("%s had an answer before each next request: the number of clients is the limit",
+				count(l.Clients, "client")))
 			x.Try = "Nothing limits but the clients; to find the service's limit, use more of them."
 		} else {
 			x.Evidence = append(x.Evidence, fmt.Sprintf("all that was due (%s) was answered, %d of %d well", l.Schedule, l.OK, l.Requests))
@@ -235,7 +239,8 @@ func (e explainer) attributions(w *Window) []Attribution {
 			if v.Utilisation != nil {
 				use = append(use, *v.Utilisation)
 			}
-			if v.ServiceS != nil && v.Requests > 0 && u.ServiceS != nil && u.DemandS != nil && *u.ServiceS == *u.DemandS { // nobody but the workers asks
+			// nobody but the workers asks
+			if v.ServiceS != nil && v.Requests > 0 && u.ServiceS != nil && u.DemandS != nil && *u.ServiceS == *u.DemandS {
 				service = append(service, *v.ServiceS)
 			}
 			if v.QueueS != nil {
@@ -260,7 +265,8 @@ func (e explainer) attributions(w *Window) []Attribution {
 			if m := w.HashRate.Margin(); m != nil && w.HashRate.Value > 0 {
 				relative = math.Hypot(relative, *m/w.HashRate.Value)
 			}
-			at.Headroom = &Interval{Value: *u.Headroom, Low: *u.Headroom - used*relative, High: min(1, *u.Headroom+used*relative), Parts: len(service)}
+			at.Headroom = &Interval{Value: *u.Headroom, Low: *u.Headroom - used*relative, High: min(1, *u.Headroom+used*relative),
+				Parts: len(service)}
 		}
 		all = append(all, at)
 	}

@@ -49,7 +49,8 @@ func hostFinding(u *HostUse) *finding {
 	if u.Pressure != nil {
 		f.evidence = append(f.evidence, fmt.Sprintf("processes waited for a processor in %s of the time", percent(*u.Pressure)))
 	}
-	f.evidence = append(f.evidence, fmt.Sprintf("the processors were busy %s of the time, %s of it with the app and coinbench", percent(u.Busy), percent(u.Own/max(u.Busy, 1e-9))))
+	f.evidence = append(f.evidence, fmt.Sprintf("the processors were busy %s of the time, %s of it with the app and coinbench",
+		percent(u.Busy), percent(u.Own/max(u.Busy, 1e-9))))
 	if u.Busy-u.Own >= mostForeign {
 		f.try = "Stop what else runs on this machine, or use a quieter one, and measure again: these numbers are the machine's."
 	} else {
@@ -67,7 +68,8 @@ func (e explainer) backoff(w *Window) *finding {
 	if silent < mostSilent {
 		return nil
 	}
-	f := &finding{cause: CauseBackoff, evidence: []string{fmt.Sprintf("the workers were silent after errors for %s of their time: %.0f of %.0f worker-seconds", percent(silent), w.SilentS, w.workerS)}}
+	f := &finding{cause: CauseBackoff, evidence: []string{fmt.Sprintf("the workers were silent after errors for %s of their time: %.0f of "+
+		"%.0f worker-seconds", percent(silent), w.SilentS, w.workerS)}}
 	if w.Backoffs > 0 {
 		f.evidence = append(f.evidence, fmt.Sprintf("%s a worker went silent for %s", times(w.Backoffs), setting(w.Config.BackoffS)))
 	} else {
@@ -83,7 +85,8 @@ func (e explainer) backoff(w *Window) *finding {
 		f.task = task
 		f.evidence = append(f.evidence, text)
 	}
-	f.try = fmt.Sprintf("Shorten the back-off (COIN_BACKOFF, now %s), or take a dead replica out of rotation sooner: the outage itself is the smaller part.", setting(w.Config.BackoffS))
+	f.try = fmt.Sprintf("Shorten the back-off (COIN_BACKOFF, now %s), or take a dead replica out of rotation sooner: the outage itself is "+
+		"the smaller part.", setting(w.Config.BackoffS))
 	return f
 }
 
@@ -160,9 +163,11 @@ func (e explainer) queueLimit(w *Window) *finding {
 			continue
 		}
 		f := &finding{cause: CauseQueueLimit}
-		f.evidence = append(f.evidence, fmt.Sprintf("the queue of %s was full (%.0f of %d) in %s of the readings", u.Service, longest, limit, percent(full)))
+		f.evidence = append(f.evidence, fmt.Sprintf("the queue of %s was full (%.0f of %d) in %s of the readings", u.Service, longest, limit,
+			percent(full)))
 		if outside {
-			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, and only %s of that in the queue: its connections are turned away and tried again after 1, 2, 4 s",
+			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, and only %s of that in the queue: its "+
+				"connections are turned away and tried again after 1, 2, 4 s",
 				FormatSeconds(*u.WaitS), FormatSeconds(*u.QueueS)))
 		}
 		if u.Utilisation != nil {
@@ -171,7 +176,8 @@ func (e explainer) queueLimit(w *Window) *finding {
 		if rejected > 0 {
 			f.evidence = append(f.evidence, fmt.Sprintf("%.0f connections were given up", rejected))
 		}
-		f.try = fmt.Sprintf("Raise the limit (COIN_QUEUE_LIMIT of %s, now %d) above the number of clients, or scale %s.", u.Service, limit, u.Service)
+		f.try = fmt.Sprintf("Raise the limit (COIN_QUEUE_LIMIT of %s, now %d) above the number of clients, or scale %s.", u.Service, limit,
+			u.Service)
 		return f
 	}
 	return nil
@@ -262,8 +268,8 @@ func slotOf(task string) (int, bool) {
 	return slot, err == nil
 }
 
-// replica: one replica of several is not like the others, by the counters or by what the load generator met at each. What the scenario did to it is
-// evidence beside it, and none without an effect.
+// replica: one replica of several is not like the others, by the counters or by what the load generator met at each. What the scenario did
+// to it is evidence beside it, and none without an effect.
 func (e explainer) replica(w *Window) *finding {
 	var sick *finding
 	for _, u := range w.Services {
@@ -289,16 +295,19 @@ func (e explainer) replica(w *Window) *finding {
 			typical := others[len(others)/2]
 			switch {
 			case typical > 0 && r.service > 1.1*typical && differs(r.service, typical, r.requests, told):
-				sick = &finding{task: r.task, evidence: []string{fmt.Sprintf("%s takes %s for a request, the others %s", r.task, FormatSeconds(r.service), FormatSeconds(typical))}}
+				sick = &finding{task: r.task, evidence: []string{fmt.Sprintf("%s takes %s for a request, the others %s", r.task,
+					FormatSeconds(r.service), FormatSeconds(typical))}}
 			case r.bad > mostErrors*r.requests && bad <= .2*mostErrors*asked:
-				sick = &finding{task: r.task, evidence: []string{fmt.Sprintf("%s answered %s of its requests with an error, the others %s", r.task, percent(r.bad/r.requests), percent(bad/max(1, asked)))}}
+				sick = &finding{task: r.task, evidence: []string{fmt.Sprintf("%s answered %s of its requests with an error, the others %s", r.task,
+					percent(r.bad/r.requests), percent(bad/max(1, asked)))}}
 			}
 		}
 		if sick == nil {
 			sick = e.slowWay(w, u, all)
 		}
 		if sick == nil && len(all) < u.Replicas && !w.Config.Updating {
-			sick = &finding{evidence: []string{fmt.Sprintf("%d of the %d replicas of %s answered when they were asked for their counters", len(all), u.Replicas, u.Service)}}
+			sick = &finding{evidence: []string{fmt.Sprintf("%d of the %d replicas of %s answered when they were asked for their counters", len(all),
+				u.Replicas, u.Service)}}
 		}
 	}
 	task, text := e.trouble(w)
@@ -316,7 +325,8 @@ func (e explainer) replica(w *Window) *finding {
 		return nil
 	}
 	if w.Configured != nil && w.HashRate != nil {
-		sick.evidence = append(sick.evidence, fmt.Sprintf("%s were made; with every replica well the settings allow %s", perSecond(w.HashRate.Value), perSecond(w.Configured.UpperPerS)))
+		sick.evidence = append(sick.evidence, fmt.Sprintf("%s were made; with every replica well the settings allow %s",
+			perSecond(w.HashRate.Value), perSecond(w.Configured.UpperPerS)))
 	}
 	sick.cause = CauseReplica
 	sick.try = "Take the replica out of rotation and start another"
@@ -327,8 +337,8 @@ func (e explainer) replica(w *Window) *finding {
 	return sick
 }
 
-// slowWay: what the generator's requests took to be answered by one replica beside its queue, and not by the others; or a way to this service that
-// takes its workers far longer than that to the other.
+// slowWay: what the generator's requests took to be answered by one replica beside its queue, and not by the others; or a way to this
+// service that takes its workers far longer than that to the other.
 func (e explainer) slowWay(w *Window, u ServiceUse, replicas []replicaUse) *finding {
 	const slow = .05 // seconds; and half of the answer
 	by := map[string][]float64{}
@@ -359,14 +369,16 @@ func (e explainer) slowWay(w *Window, u ServiceUse, replicas []replicaUse) *find
 			}
 		}
 		if met && others > 0 && way > most+max(slow, 4*errors[r.task]) && way > .5*(way+r.queue) {
-			return &finding{task: r.task, evidence: []string{fmt.Sprintf("a visitor's way to %s and back takes %s beside its queue, to the others at most %s", r.task, FormatSeconds(way), FormatSeconds(max(0, most)))}}
+			return &finding{task: r.task, evidence: []string{fmt.Sprintf("a visitor's way to %s and back takes %s beside its queue, to the "+
+				"others at most %s", r.task, FormatSeconds(way), FormatSeconds(max(0, most)))}}
 		}
 	}
 	d := w.decompose()
 	for name, c := range d.calls {
 		if name == u.Service && c.network > d.network+.01 && c.network > 3*d.network && c.network > mostWait*d.total {
 			task, _ := e.trouble(w)
-			return &finding{task: task, evidence: []string{fmt.Sprintf("the way to %s and back takes a worker %s in the mean, that to the other service %s", name, FormatSeconds(c.network), FormatSeconds(d.network))}}
+			return &finding{task: task, evidence: []string{fmt.Sprintf("the way to %s and back takes a worker %s in the mean, that to the other "+
+				"service %s", name, FormatSeconds(c.network), FormatSeconds(d.network))}}
 		}
 	}
 	return nil
@@ -387,16 +399,19 @@ func (e explainer) pinned(w *Window) *finding {
 		return nil
 	}
 	for _, u := range w.Services {
-		if u.Hottest == nil || u.Utilisation == nil || u.Replicas < 2 || u.replaced || *u.Hottest-*u.Utilisation < unspread || *u.Hottest < saturated {
+		if u.Hottest == nil || u.Utilisation == nil || u.Replicas < 2 || u.replaced || *u.Hottest-*u.Utilisation < unspread ||
+			*u.Hottest < saturated {
 			continue
 		}
 		f := &finding{cause: CausePinned, task: u.HottestTask, evidence: []string{
-			fmt.Sprintf("%s is busy %s of the time while %s as a whole is busy %s", u.HottestTask, percent(*u.Hottest), u.Service, percent(*u.Utilisation)),
+			fmt.Sprintf("%s is busy %s of the time while %s as a whole is busy %s", u.HottestTask, percent(*u.Hottest), u.Service,
+				percent(*u.Utilisation)),
 			"the workers keep their connections, and a balancer spreads connections, not requests"}}
 		if idle := e.idle(w, u.Service); idle > 0 {
 			f.evidence = append(f.evidence, fmt.Sprintf("%d of %d replicas had no request at all", idle, u.Replicas))
 		}
-		f.try = "Open a new connection for each call (COIN_KEEP_ALIVE=false), or limit the age of connections, so that the balancer can spread them."
+		f.try = "Open a new connection for each call (COIN_KEEP_ALIVE=false), or limit the age of connections, so that the balancer can " +
+			"spread them."
 		return f
 	}
 	return nil

@@ -25,7 +25,8 @@ import (
 // other workers from the latest change to the window's end, or what a lone worker's settings give, and a part is at most a loop: a
 // pace that an edge's own loops make shifts the rate by up to a hundredth in windows of one loop, and by less than .3 % from two on.
 
-const hashRateMethod = "loops completed, those under way at the window's edges by their part, over the time between two readings, summed over the workers; " +
+const hashRateMethod = "loops completed, those under way at the window's edges by their part, over the time between two readings, " +
+	"summed over the workers; " +
 	"the interval is Student's, from the rate's slow cosines"
 
 // progress is how far a worker was at a reading: the loops that it had completed and how long ago it completed the latest, in seconds;
@@ -39,11 +40,12 @@ const (
 	twoParts = 2.0
 )
 
-// done is the loops done: the completed ones, and of the one under way its part at the given pace (loops per second), which is at most that.
+// done is the loops done: the completed ones, and of the one under way its part at the given pace (loops per second), which is at most
+// that.
 func (p progress) done(pace, most float64) float64 { return p.hashes + min(most, p.age*pace) }
 
-// progressAt is how far a worker was at a reading of a run that began at start (Unix seconds). Before its first completion it is at its loop since
-// it was started; unknown: negative.
+// progressAt is how far a worker was at a reading of a run that began at start (Unix seconds). Before its first completion it is at its
+// loop since it was started; unknown: negative.
 func progressAt(r history.Reading, start float64, started time.Duration) progress {
 	p := progress{at: r.At.Seconds(), hashes: r.Values[history.Hashes]}
 	switch last := r.Values[history.LastHash]; {
@@ -114,9 +116,9 @@ const (
 	mostLead  = 5.0 // seconds, or loops where they are longer
 )
 
-// lead finds how long before the window the app was as it is in it. Of that time, the later half is taken, and no more than mostLead: what the
-// change stirred up is settling in the earlier one. The pace at its begin is that of as long a time before. It is nil where that is less than
-// leastLead, and where something changed within the window.
+// lead finds how long before the window the app was as it is in it. Of that time, the later half is taken, and no more than mostLead: what
+// the change stirred up is settling in the earlier one. The pace at its begin is that of as long a time before. It is nil where that is
+// less than leastLead, and where something changed within the window.
 func (w *Window) lead(spans []span, start float64) *lead {
 	l, known := &lead{}, w.BeginS-w.changedS
 	loops, seconds := 0.0, 0.0
@@ -125,7 +127,10 @@ func (w *Window) lead(spans []span, start float64) *lead {
 		if w.partly(s.seconds()) {
 			return nil
 		}
-		since := slices.IndexFunc(s.task.readings, func(r history.Reading) bool { return r.At.Seconds() >= w.changedS && r.Values[history.Hashes] > 0 })
+		since := slices.IndexFunc(s.task.readings, func(r history.Reading) bool {
+			return r.At.Seconds() >= w.changedS &&
+				r.Values[history.Hashes] > 0
+		})
 		if since < 0 || s.task.readings[since].At >= s.first.At {
 			return nil
 		}
@@ -182,8 +187,8 @@ func (l *lead) paceAt(t float64) float64 {
 }
 
 // estimateRate is the hash rate of a window from the spans of its workers. alone is the pace of a worker that never waits, by the
-// settings; 0: unknown. remembers is for how long the queues remember, in seconds, at a hash rate. It returns each worker's rate, too, over the
-// window's time: a worker that was there for a part of it counts for that part.
+// settings; 0: unknown. remembers is for how long the queues remember, in seconds, at a hash rate. It returns each worker's rate, too, over
+// the window's time: a worker that was there for a part of it counts for that part.
 func (w *Window) estimateRate(s series, spans []span, alone float64, remembers func(rate float64) float64) (*Estimate, []float64) {
 	start := float64(s.start.UnixNano()) / 1e9
 	var workers, known []edges // in the window; since the latest change
@@ -248,7 +253,8 @@ func (w *Window) partly(seconds float64) bool { return seconds < w.LengthS-2*edg
 func (w *Window) together(spans []span, value func(i, k int) float64) (at, sum []float64) {
 	most := 0
 	for i, s := range spans {
-		if partly := w.partly(spans[most].seconds()); partly && !w.partly(s.seconds()) || partly == w.partly(s.seconds()) && len(s.inner) > len(spans[most].inner) {
+		if partly := w.partly(spans[most].seconds()); partly && !w.partly(s.seconds()) || partly == w.partly(s.seconds()) &&
+			len(s.inner) > len(spans[most].inner) {
 			most = i
 		}
 	}
@@ -276,8 +282,8 @@ func (w *Window) together(spans []span, value func(i, k int) float64) (at, sum [
 }
 
 // The lengths on which an interval rests. The rate remembers for about a second or a loop, or for as long as its queues do where they
-// are longer; what is slower than band is taken for independent. They were chosen after tables of coverage: what docs/accuracy.md counts with
-// them is no proof that is independent of the choice, but for the settings that it draws.
+// are longer; what is slower than band is taken for independent. They were chosen after tables of coverage: what docs/accuracy.md counts
+// with them is no proof that is independent of the choice, but for the settings that it draws.
 const (
 	band      = 3.5 // memories
 	shortest  = 2.0 // seconds, and loops: a shorter window has no interval
@@ -287,8 +293,8 @@ const (
 )
 
 // slowEstimate is the rate of a cumulative count in a window of that length (seconds), with an interval that knows of correlation in
-// time. The count was read at several instants, of the window or of a longer time in which the rate is the same. loop is that of the workers
-// and remembers the memory of queues, in seconds.
+// time. The count was read at several instants, of the window or of a longer time in which the rate is the same. loop is that of the
+// workers and remembers the memory of queues, in seconds.
 //
 // The squares of the rate's first cosine coefficients are independent estimates of its spectral density at frequency 0, each of one degree
 // of freedom (equal-weighted cosine estimator: Lazarus, Lewis, Stock and Watson, "HAR inference: recommendations for practice",
@@ -311,7 +317,8 @@ func slowEstimate(value, window float64, at, count []float64, loop, remembers fl
 		return e
 	}
 	if least := shortest * remembers; length < least-2*edge.Seconds() {
-		e.NoInterval = fmt.Sprintf("%.3g s are too short for an interval where queues remember what was drawn for %.3g s; it takes %.3g s, the time before the window in which nothing changed included",
+		e.NoInterval = fmt.Sprintf("%.3g s are too short for an interval where queues remember what was drawn for %.3g s; it takes %.3g s, "+
+			"the time before the window in which nothing changed included",
 			length, remembers, least)
 		return e
 	}
@@ -344,9 +351,9 @@ func slowEstimate(value, window float64, at, count []float64, loop, remembers fl
 }
 
 // queueMemory is for how long the queues of a service remember, in seconds, where each request draws its replica. A replica that was drawn
-// often has a queue, and is left behind only as the queues' lengths wander off, like a particle between walls: that takes between .8 q^2 s, of two
-// replicas, and 4 q^2 s, of many (the relaxation of a random walk and of M/M/1: Cox and Smith, "Queues", 1961, section 2.6), where q is the mean number
-// of requests at a replica, by Little's law, and s the time that one takes.
+// often has a queue, and is left behind only as the queues' lengths wander off, like a particle between walls: that takes between .8 q^2 s,
+// of two replicas, and 4 q^2 s, of many (the relaxation of a random walk and of M/M/1: Cox and Smith, "Queues", 1961, section 2.6), where q
+// is the mean number of requests at a replica, by Little's law, and s the time that one takes.
 func (c Config) queueMemory(service string, ratePerS, stageS float64) float64 {
 	told, replicas := c.told[service], float64(c.Replicas[service])
 	if c.balances[service] != "random" || replicas < 2 || told.Concurrency < 1 {

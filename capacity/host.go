@@ -12,10 +12,12 @@ const hostService = "host"
 
 // HostUse is what the processors of the machine did within a window.
 type HostUse struct {
-	Busy     float64  `json:"busy"`               // share of the processors that anything used, 0..1
-	Own      float64  `json:"own"`                // share that the app and coinbench used, 0..1
-	Late     *float64 `json:"late,omitempty"`     // share by which the app's delays lasted longer than they were to; absent: nothing of the app slept
-	Pressure *float64 `json:"pressure,omitempty"` // share of the time in which something was ready to run and had to wait, 0..1; absent: the kernel does not say
+	Busy float64 `json:"busy"` // share of the processors that anything used, 0..1
+	Own  float64 `json:"own"`  // share that the app and coinbench used, 0..1
+	// share by which the app's delays lasted longer than they were to; absent: nothing of the app slept
+	Late *float64 `json:"late,omitempty"`
+	// share of the time in which something was ready to run and had to wait, 0..1; absent: the kernel does not say
+	Pressure *float64 `json:"pressure,omitempty"`
 
 	engines bool // engines and their health checks run beside the app, and are a part of what is measured
 }
@@ -68,7 +70,8 @@ func (u *HostUse) disturbed() string {
 	}
 	if u.Late != nil {
 		if *u.Late > mostLate {
-			return fmt.Sprintf("the app's delays lasted %s longer than they were to, and other programs used %s of the processors: stop them, or use a quieter machine",
+			return fmt.Sprintf("the app's delays lasted %s longer than they were to, and other programs used %s of the processors: stop them, or "+
+				"use a quieter machine",
 				percent(*u.Late), percent(u.Busy-u.Own))
 		}
 		return ""
@@ -78,7 +81,8 @@ func (u *HostUse) disturbed() string {
 		most = mostCrowding
 	}
 	if u.Pressure != nil && *u.Pressure > most {
-		return fmt.Sprintf("processes waited for a processor in %s of the time, and other programs used %s of the processors: stop them, or use a quieter machine",
+		return fmt.Sprintf("processes waited for a processor in %s of the time, and other programs used %s of the processors: stop them, or "+
+			"use a quieter machine",
 			percent(*u.Pressure), percent(u.Busy-u.Own))
 	}
 	if u.Pressure == nil && u.Busy > mostBusy {

@@ -27,19 +27,22 @@ func TestABusyMachineMakesAWindowInvalid(t *testing.T) {
 		{"others wait", "local", .95, .40, .60, true, -1, "waited for a processor in 60 % of the time"},
 		{"engines wait", "swarm", .95, .40, .60, true, -1, ""},
 		{"others compute, and the app does not notice", "local", .95, .15, .80, true, .006, ""},
-		{"others compute, and the app is late", "swarm", .95, .15, .80, true, .08, "the app's delays lasted 8 % longer than they were to, and other programs used 80 %"},
+		{"others compute, and the app is late", "swarm", .95, .15, .80, true, .08,
+			"the app's delays lasted 8 % longer than they were to, and other programs used 80 %"},
 		{"the app makes itself late", "local", .95, .93, .80, true, .08, ""},
 		{"others compute beside engines", "swarm", .95, .15, .80, true, -1, "waited for a processor in 80 % of the time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			run := &history.Run{Manifest: history.Manifest{Cluster: c.cluster}, Status: history.Finished, End: 10 * time.Second, Events: []history.Event{
-				{At: 0, Kind: history.WindowOpen, Detail: map[string]string{"name": "w"}},
-				{At: 10 * time.Second, Kind: history.WindowEnd, Detail: map[string]string{"name": "w"}},
-			}}
+			run := &history.Run{Manifest: history.Manifest{Cluster: c.cluster}, Status: history.Finished, End: 10 * time.Second,
+				Events: []history.Event{
+					{At: 0, Kind: history.WindowOpen, Detail: map[string]string{"name": "w"}},
+					{At: 10 * time.Second, Kind: history.WindowEnd, Detail: map[string]string{"name": "w"}},
+				}}
 			for s := range 11 {
 				const cpus = 2
 				at := float64(s)
-				values := map[string]float64{history.HostCPU: 100 + cpus*at, history.HostBusy: 50 + c.busy*cpus*at, history.ProcessCPU: c.own * cpus * at}
+				values := map[string]float64{history.HostCPU: 100 + cpus*at, history.HostBusy: 50 + c.busy*cpus*at,
+					history.ProcessCPU: c.own * cpus * at}
 				if c.late >= 0 {
 					run.Readings = append(run.Readings, history.Reading{At: time.Duration(s) * time.Second, Service: "rng", Task: "rng.1#1",
 						Values: map[string]float64{history.Slept: 3 + at, history.SleptLate: 2 + c.late*at}})

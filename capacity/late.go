@@ -7,8 +7,8 @@ import (
 	"coinbench/history"
 )
 
-// Lateness of the generator itself that is harmless: up to lateFloor or, where that is more, lateShare of the median service time. They are the
-// limits by which it judges itself, at p99 (loadgen.InvalidLag); an objective is judged at its own percentile.
+// Lateness of the generator itself that is harmless: up to lateFloor or, where that is more, lateShare of the median service time. They are
+// the limits by which it judges itself, at p99 (loadgen.InvalidLag); an objective is judged at its own percentile.
 const (
 	lateFloor = .005 // seconds
 	lateShare = .05
@@ -39,8 +39,8 @@ func (r *LoadResult) late(percentile float64) (seconds float64, why string) {
 	return seconds, fmt.Sprintf("the generator itself sent up to %s late %s, which is part of it", FormatSeconds(seconds), what)
 }
 
-// sooner counts the failures whose answer was waited for no longer than the generator was late and an answer takes: it may have come, and not
-// have been seen.
+// sooner counts the failures whose answer was waited for no longer than the generator was late and an answer takes: it may have come, and
+// not have been seen.
 func sooner(total history.Interval, late, service *Latency) (n int64) {
 	if late == nil || total.GivenUp == nil || late.MaxS <= lateFloor {
 		return 0

@@ -11,25 +11,26 @@ import (
 // all known, the one of rank n p/100, rounded up, in ascending order ("nearest rank").
 //
 // Requests that were given up without an answer count as at least the time for which they were waited for, by the product-limit estimate of
-// Kaplan and Meier ("Nonparametric estimation from incomplete observations", Journal of the American Statistical Association 53, 1958): each
-// passes its share on to the requests that took longer. The share of those that took longer than anything that was seen is Beyond.
+// Kaplan and Meier ("Nonparametric estimation from incomplete observations", Journal of the American Statistical Association 53, 1958):
+// each passes its share on to the requests that took longer. The share of those that took longer than anything that was seen is Beyond.
 type Latency struct {
-	Count   int64   `json:"count"`              // of the requests that were answered
-	GivenUp int64   `json:"given_up,omitempty"` // and of those that were not
-	Beyond  float64 `json:"beyond,omitempty"`   // share of the requests, 0..1, that took longer than MaxS: percentiles above 100 (1 - Beyond), the mean and the maximum are "at least"
-	Exact   bool    `json:"exact"`              // from every single request; false: from histograms of three digits
-	MinS    float64 `json:"min_s"`
-	MeanS   float64 `json:"mean_s"`
-	P50S    float64 `json:"p50_s"`
-	P66S    float64 `json:"p66_s"`
-	P75S    float64 `json:"p75_s"`
-	P80S    float64 `json:"p80_s"`
-	P90S    float64 `json:"p90_s"`
-	P95S    float64 `json:"p95_s"`
-	P98S    float64 `json:"p98_s"`
-	P99S    float64 `json:"p99_s"`
-	P999S   float64 `json:"p99_9_s"`
-	MaxS    float64 `json:"max_s"`
+	Count   int64 `json:"count"`              // of the requests that were answered
+	GivenUp int64 `json:"given_up,omitempty"` // and of those that were not
+	// share of the requests, 0..1, that took longer than MaxS: percentiles above 100 (1 - Beyond), the mean and the maximum are "at least"
+	Beyond float64 `json:"beyond,omitempty"`
+	Exact  bool    `json:"exact"` // from every single request; false: from histograms of three digits
+	MinS   float64 `json:"min_s"`
+	MeanS  float64 `json:"mean_s"`
+	P50S   float64 `json:"p50_s"`
+	P66S   float64 `json:"p66_s"`
+	P75S   float64 `json:"p75_s"`
+	P80S   float64 `json:"p80_s"`
+	P90S   float64 `json:"p90_s"`
+	P95S   float64 `json:"p95_s"`
+	P98S   float64 `json:"p98_s"`
+	P99S   float64 `json:"p99_s"`
+	P999S  float64 `json:"p99_9_s"`
+	MaxS   float64 `json:"max_s"`
 
 	steps []step // of the distribution, ascending
 }
@@ -76,7 +77,8 @@ func newLatency(ascending []tied, exact bool) *Latency {
 	wanted := []struct {
 		tenths float64
 		to     *float64
-	}{{500, &l.P50S}, {660, &l.P66S}, {750, &l.P75S}, {800, &l.P80S}, {900, &l.P90S}, {950, &l.P95S}, {980, &l.P98S}, {990, &l.P99S}, {999, &l.P999S}}
+	}{{500, &l.P50S}, {660, &l.P66S}, {750, &l.P75S}, {800, &l.P80S}, {900, &l.P90S}, {950, &l.P95S}, {980, &l.P98S}, {990, &l.P99S}, {999,
+		&l.P999S}}
 	for _, w := range wanted {
 		*w.to = l.MaxS
 	}
@@ -132,8 +134,8 @@ func tiedOf(answered, givenUp []float64) []tied {
 	return all
 }
 
-// HistogramLatency is the distribution of response times, and of the times for which others were waited for in vain, from histograms; nil ones
-// are empty. Each time is the greatest that its histogram does not tell from it; the longest one is exact.
+// HistogramLatency is the distribution of response times, and of the times for which others were waited for in vain, from histograms; nil
+// ones are empty. Each time is the greatest that its histogram does not tell from it; the longest one is exact.
 func HistogramLatency(answered, givenUp *history.Histogram) *Latency {
 	l := newLatency(tiedIn(answered, givenUp), false)
 	if l != nil && l.GivenUp == 0 {

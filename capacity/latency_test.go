@@ -45,8 +45,9 @@ func TestPercentileIsTheNearestRank(t *testing.T) {
 func load(t *testing.T, answered, givenUp []time.Duration, samples bool) capacity.LoadResult {
 	t.Helper()
 	l := history.Load{LoadSpec: history.LoadSpec{Name: "x", Schedule: "1/s", Patience: 5 * time.Second}}
-	i := history.Interval{Length: time.Hour, Failures: map[history.Class]int64{}, Response: history.NewHistogram(), Service: history.NewHistogram(),
-		Lag: history.NewHistogram(), GivenUp: history.NewHistogram()}
+	i := history.Interval{Length: time.Hour, Failures: map[history.Class]int64{}, Response: history.NewHistogram(),
+		Service: history.NewHistogram(),
+		Lag:     history.NewHistogram(), GivenUp: history.NewHistogram()}
 	add := func(d time.Duration, class history.Class) {
 		if i.Due++; class == history.OK {
 			i.OK++
@@ -188,7 +189,8 @@ func TestLowerBoundIsJudgedOnlyBeyondTheLimit(t *testing.T) {
 	hung := slices.Repeat([]time.Duration{8 * time.Second}, 20)
 	a := &capacity.Analysis{Loads: []capacity.LoadResult{load(t, answered, hung, true)}}
 	for text, want := range map[string]capacity.Result{
-		"p50(x) < 300ms ±0": capacity.Pass, "p99(x) < 300ms ±0": capacity.Fail, "p99(x) < 10s ±0": capacity.Unknown, "p99(x) > 1s ±0": capacity.Pass,
+		"p50(x) < 300ms ±0": capacity.Pass, "p99(x) < 300ms ±0": capacity.Fail, "p99(x) < 10s ±0": capacity.Unknown, "p99(x) > 1s " +
+			"±0": capacity.Pass,
 		"p99(x) > 9s ±0": capacity.Unknown, "p99(x) within 1s..2s ±0": capacity.Fail, "p99(x) within 7s..20s ±0": capacity.Unknown,
 		"failures(x) == 20": capacity.Pass, "availability(x) >= 0.98": capacity.Fail, "errors(x) == 0": capacity.Fail,
 	} {
@@ -209,8 +211,9 @@ func TestRequestsWithoutAnAnswerDecideAboutPercentiles(t *testing.T) {
 			hung int // of 500 requests in 10 s, spread over the last eight
 			want map[string]capacity.Result
 		}{
-			{100, map[string]capacity.Result{"p99(x) < 300ms": capacity.Fail, "p90(x) < 300ms": capacity.Fail, "p50(x) < 300ms": capacity.Pass, "p99(x) > 300ms": capacity.Pass,
-				"p99(x) < 20s": capacity.Unknown, "mean(x) < 300ms": capacity.Fail}},
+			{100, map[string]capacity.Result{"p99(x) < 300ms": capacity.Fail, "p90(x) < 300ms": capacity.Fail, "p50(x) < 300ms": capacity.Pass,
+				"p99(x) > 300ms": capacity.Pass,
+				"p99(x) < 20s":   capacity.Unknown, "mean(x) < 300ms": capacity.Fail}},
 			{15, map[string]capacity.Result{"p99(x) < 300ms": capacity.Fail, "p50(x) < 300ms": capacity.Pass}},
 			{7, map[string]capacity.Result{"p99(x) < 300ms": capacity.Unknown, "p50(x) < 300ms": capacity.Pass}},
 		} {
@@ -259,7 +262,8 @@ func hanging(hung int, samples bool) capacity.LoadResult {
 
 func TestLoadWithoutARequestProvesNothing(t *testing.T) {
 	a := &capacity.Analysis{Loads: []capacity.LoadResult{load(t, nil, nil, true)}}
-	for _, text := range []string{"max_gap(x) < 1s", "availability(x) >= 0.1", "failures(x) == 0", "errors(x) == 0", "errors == 0", "p99(x) < 1s"} {
+	for _, text := range []string{"max_gap(x) < 1s", "availability(x) >= 0.1", "failures(x) == 0", "errors(x) == 0", "errors == 0",
+		"p99(x) < 1s"} {
 		o, err := capacity.ParseObjective(text)
 		if err != nil {
 			t.Fatal(err)
@@ -270,11 +274,12 @@ func TestLoadWithoutARequestProvesNothing(t *testing.T) {
 	}
 }
 
-// A generator that is late for a few of its requests is not taken for a slow service at the percentiles, the longest gap and the failures that
-// it may have made itself; what it cannot have made stays judged.
+// A generator that is late for a few of its requests is not taken for a slow service at the percentiles, the longest gap and the failures
+// that it may have made itself; what it cannot have made stays judged.
 func TestLateGeneratorIsNotTakenForTheService(t *testing.T) {
 	l := history.Load{LoadSpec: history.LoadSpec{Name: "x", Schedule: "100/s", Patience: 5 * time.Second}}
-	i := history.Interval{Length: 10 * time.Second, Due: 1005, OK: 1000, Failures: map[history.Class]int64{history.HeaderTimeout: 5}, MaxGap: 820 * time.Millisecond}
+	i := history.Interval{Length: 10 * time.Second, Due: 1005, OK: 1000, Failures: map[history.Class]int64{history.HeaderTimeout: 5},
+		MaxGap: 820 * time.Millisecond}
 	for n := range 1000 {
 		late := time.Duration(0)
 		if n < 5 {
@@ -292,9 +297,11 @@ func TestLateGeneratorIsNotTakenForTheService(t *testing.T) {
 	l.Closing = &history.LoadEndRecord{End: 10 * time.Second, Ceased: 10 * time.Second, Due: 1005, OK: 1000}
 	a := capacity.Analyse(&history.Run{Loads: []history.Load{l}, Status: history.Finished})
 	for text, want := range map[string]capacity.Result{
-		"p50(x) < 50ms ±0": capacity.Pass, "p99.9(x) < 50ms ±0": capacity.Unknown, "p99.9(x) < 5ms ±0": capacity.Fail, "p99.9(x) < 2s ±0": capacity.Pass, "max(x) < 50ms": capacity.Unknown,
+		"p50(x) < 50ms ±0": capacity.Pass, "p99.9(x) < 50ms ±0": capacity.Unknown, "p99.9(x) < 5ms ±0": capacity.Fail, "p99.9(x) < 2s " +
+			"±0": capacity.Pass, "max(x) < 50ms": capacity.Unknown,
 		"max_gap(x) < 100ms": capacity.Unknown, "max_gap(x) < 10ms": capacity.Fail, "max_gap(x) < 1s": capacity.Pass,
-		"failures(x) == 0": capacity.Unknown, "failures(x) < 10": capacity.Pass, "availability(x) >= 0.995": capacity.Unknown, "availability(x) >= 0.999": capacity.Fail,
+		"failures(x) == 0": capacity.Unknown, "failures(x) < 10": capacity.Pass, "availability(x) >= " +
+			"0.995": capacity.Unknown, "availability(x) >= 0.999": capacity.Fail,
 	} {
 		o, err := capacity.ParseObjective(text)
 		if err != nil {

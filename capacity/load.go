@@ -11,43 +11,49 @@ import (
 
 // LoadResult is what one load of the generator measured. Requests = OK + failures by class.
 type LoadResult struct {
-	Name        string                  `json:"name"`
-	Engine      string                  `json:"engine,omitempty"` // what played it; empty: coinbench itself
-	Service     string                  `json:"service,omitempty"`
-	Method      string                  `json:"method"`
-	URL         string                  `json:"url"`
-	Closed      bool                    `json:"closed"` // closed workload: clients; open workload: a schedule
-	Clients     int                     `json:"clients,omitempty"`
-	Schedule    string                  `json:"schedule,omitempty"`
-	Config      Config                  `json:"config"` // in force when it began
-	BeginS      float64                 `json:"begin_s"`
-	LengthS     float64                 `json:"length_s"` // in which requests fell due, as was asked for, and to the last answer if that is later; of a load of a number of requests from the first one to the last answer
-	Complete    bool                    `json:"complete"` // false: the load was cut off
-	Requests    int64                   `json:"requests"`
-	OK          int64                   `json:"ok"`
-	Failed      int64                   `json:"failed"`             // without LeftOut
-	LeftOut     int64                   `json:"left_out,omitempty"` // had no answer when the load ended, and were younger than PatienceS: in no failure and no availability
-	PatienceS   float64                 `json:"patience_s,omitempty"`
-	Failures    map[history.Class]int64 `json:"failures,omitempty"`
-	PerS        float64                 `json:"ok_per_s"`
-	Available   Availability            `json:"availability"`
-	MaxGapS     float64                 `json:"max_gap_s"`              // the longest time without a success
-	Response    *Latency                `json:"response,omitempty"`     // done - due, of OK requests and of those that were given up: what a user felt
-	ServiceTime *Latency                `json:"service_time,omitempty"` // done - sent: what the server took
-	Lag         *Latency                `json:"lag,omitempty"`          // sent - due: the generator's own delay
-	Late        *Latency                `json:"late,omitempty"`         // the generator's own part of Lag, without the waiting for a connection; nil: not known
-	MeanTurnS   float64                 `json:"mean_turn_s,omitempty"`  // clients x length / OK: what ab calls "Time per request (mean)"; closed loads only
-	Estimates   map[string]*Estimate    `json:"estimates,omitempty"`    // throughput, mean, p50, p90, p95, p99 and p99.9 with their errors
-	Waves       []Wave                  `json:"waves,omitempty"`
-	Sorted      []float64               `json:"sorted_s,omitempty"` // response times, ascending, where at most 2,000 requests were made
-	OverTime    []LoadPoint             `json:"over_time,omitempty"`
-	Quantiles   []Quantile              `json:"quantiles,omitempty"` // of Response, towards 1 as far as there are requests
-	Histogram   []HistogramBin          `json:"histogram,omitempty"` // of Response
-	Replicas    map[string]int64        `json:"replicas,omitempty"`  // answers by replica
-	Versions    map[string]int64        `json:"versions,omitempty"`
-	CPUS        float64                 `json:"generator_cpu_s,omitempty"`
-	Invalid     []string                `json:"invalid,omitempty"` // why the numbers must not be used
-	Warnings    []string                `json:"warnings,omitempty"`
+	Name     string  `json:"name"`
+	Engine   string  `json:"engine,omitempty"` // what played it; empty: coinbench itself
+	Service  string  `json:"service,omitempty"`
+	Method   string  `json:"method"`
+	URL      string  `json:"url"`
+	Closed   bool    `json:"closed"` // closed workload: clients; open workload: a schedule
+	Clients  int     `json:"clients,omitempty"`
+	Schedule string  `json:"schedule,omitempty"`
+	Config   Config  `json:"config"` // in force when it began
+	BeginS   float64 `json:"begin_s"`
+	// in which requests fell due, as was asked for, and to the last answer if that is later; of a load of a number of requests from the first
+	// one to the last answer
+	LengthS  float64 `json:"length_s"`
+	Complete bool    `json:"complete"` // false: the load was cut off
+	Requests int64   `json:"requests"`
+	OK       int64   `json:"ok"`
+	Failed   int64   `json:"failed"` // without LeftOut
+	// had no answer when the load ended, and were younger than PatienceS: in no failure and no availability
+	LeftOut   int64                   `json:"left_out,omitempty"`
+	PatienceS float64                 `json:"patience_s,omitempty"`
+	Failures  map[history.Class]int64 `json:"failures,omitempty"`
+	PerS      float64                 `json:"ok_per_s"`
+	Available Availability            `json:"availability"`
+	MaxGapS   float64                 `json:"max_gap_s"` // the longest time without a success
+	// done - due, of OK requests and of those that were given up: what a user felt
+	Response    *Latency `json:"response,omitempty"`
+	ServiceTime *Latency `json:"service_time,omitempty"` // done - sent: what the server took
+	Lag         *Latency `json:"lag,omitempty"`          // sent - due: the generator's own delay
+	// the generator's own part of Lag, without the waiting for a connection; nil: not known
+	Late *Latency `json:"late,omitempty"`
+	// clients x length / OK: what ab calls "Time per request (mean)"; closed loads only
+	MeanTurnS float64              `json:"mean_turn_s,omitempty"`
+	Estimates map[string]*Estimate `json:"estimates,omitempty"` // throughput, mean, p50, p90, p95, p99 and p99.9 with their errors
+	Waves     []Wave               `json:"waves,omitempty"`
+	Sorted    []float64            `json:"sorted_s,omitempty"` // response times, ascending, where at most 2,000 requests were made
+	OverTime  []LoadPoint          `json:"over_time,omitempty"`
+	Quantiles []Quantile           `json:"quantiles,omitempty"` // of Response, towards 1 as far as there are requests
+	Histogram []HistogramBin       `json:"histogram,omitempty"` // of Response
+	Replicas  map[string]int64     `json:"replicas,omitempty"`  // answers by replica
+	Versions  map[string]int64     `json:"versions,omitempty"`
+	CPUS      float64              `json:"generator_cpu_s,omitempty"`
+	Invalid   []string             `json:"invalid,omitempty"` // why the numbers must not be used
+	Warnings  []string             `json:"warnings,omitempty"`
 
 	sooner int64 // failures of which an answer might have come in time, had the generator not been late itself
 
@@ -113,7 +119,8 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 		}
 	} else {
 		times = tiedIn(total.Response, total.GivenUp)
-		r.Response, r.ServiceTime, r.Lag = HistogramLatency(total.Response, total.GivenUp), HistogramLatency(total.Service, nil), HistogramLatency(total.Lag, nil)
+		r.Response, r.ServiceTime, r.Lag = HistogramLatency(total.Response, total.GivenUp), HistogramLatency(total.Service,
+			nil), HistogramLatency(total.Lag, nil)
 	}
 	r.Late = HistogramLatency(total.Late, nil)
 	r.sooner = sooner(total, r.Late, r.ServiceTime)
@@ -166,11 +173,13 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 // unanswered says what became of the requests that had no answer when their load ended.
 func unanswered(failures map[history.Class]int64, patience time.Duration) (texts []string) {
 	if n := failures[history.NoAnswer]; n > 0 {
-		texts = append(texts, fmt.Sprintf("%s had no answer when the load ended, after more than its patience of %s: they failed, and count as at least their age in percentiles",
+		texts = append(texts, fmt.Sprintf("%s had no answer when the load ended, after more than its patience of %s: they failed, and count "+
+			"as at least their age in percentiles",
 			count(int(n), "request"), patience))
 	}
 	if n := failures[history.Cancelled]; n > 0 {
-		texts = append(texts, fmt.Sprintf("%s had no answer when the load ended, within its patience of %s: they are left out of failures and availability, and count as at least their age in percentiles",
+		texts = append(texts, fmt.Sprintf("%s had no answer when the load ended, within its patience of %s: they are left out of failures and "+
+			"availability, and count as at least their age in percentiles",
 			count(int(n), "request"), patience))
 	}
 	return texts

@@ -54,7 +54,8 @@ func TestBinsOfOneTime(t *testing.T) {
 
 func TestFormatSeconds(t *testing.T) {
 	for s, want := range map[float64]string{
-		0: "0 ms", 1e-9: "0 ms", 4.52e-5: "45.2 µs", 9.9951e-5: "0.10 ms", .00035: "0.35 ms", .0123: "12.3 ms", .9994: "999 ms", .9996: "1.00 s", 85.042: "85.0 s",
+		0: "0 ms", 1e-9: "0 ms", 4.52e-5: "45.2 µs", 9.9951e-5: "0.10 ms", .00035: "0.35 ms", .0123: "12.3 ms", .9994: "999 ms", .9996: "1.00 " +
+			"s", 85.042: "85.0 s",
 		119.4: "119 s", 119.6: "2 min", 165.08: "2 min 45 s", 7169: "119 min 29 s", 7200: "2 h", 86399: "24 h", -.25: "-250 ms",
 	} {
 		if got := FormatSeconds(s); got != want {

@@ -149,7 +149,8 @@ func (r *LoadResult) measureErrors(begin float64, seconds []second, times []tied
 		}
 		return NewEstimate(mean, stdErr, *e.DF, "")
 	}
-	mean := ratio(r.Response.MeanS, func(s second) float64 { return s.sum }, math.Sqrt(max(0, tall/requests-sum/requests*sum/requests)/requests))
+	mean := ratio(r.Response.MeanS, func(s second) float64 { return s.sum }, math.Sqrt(max(0,
+		tall/requests-sum/requests*sum/requests)/requests))
 	mean.Value, mean.Method = r.Response.MeanS, "mean over requests; the interval is Student's, from the slow cosines of what each second adds"
 	if r.Response.AtLeast(100) { // what was given up took longer, and nobody knows how long
 		mean.High, mean.DF, mean.StdErr, mean.NoInterval = nil, nil, nil, "some requests were given up"
@@ -171,7 +172,8 @@ func (r *LoadResult) measureErrors(begin float64, seconds []second, times []tied
 			continue
 		}
 		var share *Estimate
-		for _, within := range []func(s second) float64{func(s second) float64 { return s.most[k] }, func(s second) float64 { return s.less[k] }} {
+		for _, within := range []func(s second) float64{func(s second) float64 { return s.most[k] },
+			func(s second) float64 { return s.less[k] }} {
 			side := ratio(p.share, within, independent)
 			if share == nil || side.Margin() != nil && *side.Margin() > *share.Margin() {
 				share = side

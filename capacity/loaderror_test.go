@@ -15,7 +15,8 @@ import (
 // folder.
 func TestALoadThatWasReadHasTheErrorsOfTheOneThatWasWritten(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
-	l := history.Load{LoadSpec: history.LoadSpec{Name: "x", Service: "rng", Schedule: "200/s", Duration: 40 * time.Second, Patience: time.Second}}
+	l := history.Load{LoadSpec: history.LoadSpec{Name: "x", Service: "rng", Schedule: "200/s", Duration: 40 * time.Second,
+		Patience: time.Second}}
 	end := history.LoadEndRecord{End: 40 * time.Second, Ceased: 40 * time.Second, SamplesKept: 10}
 	longest := time.Duration(0)
 	for at := time.Duration(0); at < end.End; at += time.Second {
@@ -66,7 +67,8 @@ func TestALoadThatWasReadHasTheErrorsOfTheOneThatWasWritten(t *testing.T) {
 	if !reflect.DeepEqual(got.Estimates, want.Estimates) || got.Estimates["p99"].Margin() == nil {
 		t.Errorf("p99 was read as %+v, and written as %+v", got.Estimates["p99"], want.Estimates["p99"])
 	}
-	if !reflect.DeepEqual(got.Response, want.Response) || !reflect.DeepEqual(got.OverTime, want.OverTime) || !reflect.DeepEqual(got.Histogram, want.Histogram) {
+	if !reflect.DeepEqual(got.Response, want.Response) || !reflect.DeepEqual(got.OverTime, want.OverTime) ||
+		!reflect.DeepEqual(got.Histogram, want.Histogram) {
 		t.Errorf("read as %+v, written as %+v", got.Response, want.Response)
 	}
 	if got.OverTime == nil || got.Response.GivenUp == 0 {

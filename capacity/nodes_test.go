@@ -12,7 +12,8 @@ import (
 // lossy is a run of four workers, 10 hashes a second, in which node2 dies at 20 s with two of them, which run again at 28 s. The cluster
 // notices at 23 s.
 func lossy(asked bool) *history.Run {
-	run := &history.Run{Manifest: history.Manifest{Cluster: "swarm", Start: time.Unix(0, 0).UTC()}, Status: history.Finished, End: 40 * time.Second}
+	run := &history.Run{Manifest: history.Manifest{Cluster: "swarm", Start: time.Unix(0, 0).UTC()}, Status: history.Finished,
+		End: 40 * time.Second}
 	event := func(at float64, kind history.EventKind, service, task string, detail ...string) {
 		e := history.Event{At: time.Duration(at * 1e9), Kind: kind, Step: 1, Service: service, Task: task, Detail: map[string]string{}}
 		for i := 0; i+1 < len(detail); i += 2 {
@@ -75,7 +76,8 @@ func TestALostNode(t *testing.T) {
 	if a.Overall.Outcome != capacity.OutcomeInconclusive {
 		t.Errorf("%s: %s", a.Overall.Outcome, a.Overall.Why)
 	}
-	for _, want := range []string{"node2 was lost at 20.0 s (noticed 3.0 s later)", "2 tasks (worker.2#1, worker.4#1)", "ran elsewhere 8.0 s later",
+	for _, want := range []string{"node2 was lost at 20.0 s (noticed 3.0 s later)", "2 tasks (worker.2#1, worker.4#1)",
+		"ran elsewhere 8.0 s later",
 		"3 requests failed meanwhile (2 connect timeout, 1 refused)", "hashes were not made"} {
 		if !strings.Contains(strings.Join(a.Validity.Doubts, "\n"), want) {
 			t.Errorf("it is not said that %q:\n%s", want, strings.Join(a.Validity.Doubts, "\n"))

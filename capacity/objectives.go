@@ -181,8 +181,10 @@ func metrics() []metric {
 			}}
 	}
 	return []metric{
-		rate("hash_rate", "hash rate", "Hashes per second in a window, from the workers' own counters.", func(w *Window) *Estimate { return w.HashRate }),
-		rate("coin_rate", "coin rate", "Coins (hashes that begin with 0, one in sixteen) per second in a window.", func(w *Window) *Estimate { return w.CoinRate }),
+		rate("hash_rate", "hash rate", "Hashes per second in a window, from the workers' own counters.",
+			func(w *Window) *Estimate { return w.HashRate }),
+		rate("coin_rate", "coin rate", "Coins (hashes that begin with 0, one in sixteen) per second in a window.",
+			func(w *Window) *Estimate { return w.CoinRate }),
 		{name: "utilisation", args: []argument{windowArg, serviceArg}, unit: "share", doc: "Busy share of a service's slots in a window, 0 to 1.",
 			value: func(a *Analysis, args []string) (float64, error) {
 				win, err := a.window(args[0])
@@ -199,7 +201,9 @@ func metrics() []metric {
 				return *u.Utilisation, nil
 			},
 			estimate: func(a *Analysis, args []string) *Estimate { return a.Window(args[0]).Service(args[1]).Use }},
-		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: limits(), doc: "What limits the hash rate in a window: worker (the workers' own loop), rng, hasher, or what else was found, its blanks written as dashes. In a tie it is each of its causes.",
+		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: limits(),
+			doc: "What limits the hash rate in a window: worker (the workers' own loop), rng, hasher, or what else was found, its blanks written " +
+				"as dashes. In a tie it is each of its causes.",
 			word: func(a *Analysis, args []string) (string, error) {
 				win, err := a.window(args[0])
 				if err != nil {
@@ -242,7 +246,8 @@ func metrics() []metric {
 				}
 				return 0, fmt.Errorf("the run has no window and no load %q", args[0])
 			}, between: failuresBetween},
-		{name: "failures", args: []argument{loadArg}, count: true, doc: "Requests of a load that failed or were dropped, and those without an answer at its end that were older than its patience; younger ones are left out.",
+		{name: "failures", args: []argument{loadArg}, count: true, doc: "Requests of a load that failed or were dropped, and those without an " +
+			"answer at its end that were older than its patience; younger ones are left out.",
 			value: l((*LoadResult).failed), between: failuresBetween},
 		{name: "failure_ratio", args: []argument{loadArg}, unit: "share", doc: "Share of a load's requests that are among its failures.",
 			value: l(func(r *LoadResult) (float64, error) {
@@ -261,16 +266,23 @@ func metrics() []metric {
 				}
 				return a.Reconciliation.Rows[0].Lost, nil
 			}},
-		lost("hashes_lost", "The hash rate of the window before x this window's length - the hashes done in it, those under way at its edges by their part.",
+		lost("hashes_lost", "The hash rate of the window before x this window's length - the hashes done in it, those under way at its edges "+
+			"by their part.",
 			func(w *Window) *float64 { return w.HashesLost }, func(w, _ *Window) float64 { return w.LengthS }),
-		lost("lost_to_backoff", "The hashes that workers would have made, at the hash rate of the window before, in the time for which they waited after errors: what the back-off costs.",
-			func(w *Window) *float64 { return w.LostToBackoff }, func(w, before *Window) float64 { return w.SilentS / float64(max(1, before.workers())) }),
+		lost("lost_to_backoff", "The hashes that workers would have made, at the hash rate of the window before, in the time for which they "+
+			"waited after errors: what the back-off costs.",
+			func(w *Window) *float64 { return w.LostToBackoff }, func(w, before *Window) float64 {
+				return w.SilentS / float64(max(1,
+					before.workers()))
+			}),
 		{name: "throughput", args: []argument{loadArg}, doc: "Good requests per second of a load, from its first request to its last answer.",
 			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil }), estimate: estimateOf("throughput")},
 		latency("mean", "Mean", 100, func(l *Latency) float64 { return l.MeanS }),
 		percentile("p50", 50), percentile("p90", 90), percentile("p95", 95), percentile("p99", 99), percentile("p99.9", 99.9),
 		latency("max", "Maximum", 100, func(l *Latency) float64 { return l.MaxS }),
-		{name: "availability", args: []argument{loadArg}, unit: "share", below1: true, doc: "What the requests of a load show of the share that is answered well, if they fail independently of each other: the lower bound at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N show about 1 - 3/N; of outages only the length of the load says something.",
+		{name: "availability", args: []argument{loadArg}, unit: "share", below1: true,
+			doc: "What the requests of a load show of the share that is answered well, if they fail independently of each other: the lower bound " +
+				"at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N show about 1 - 3/N; of outages only the length of the load says something.",
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Available.Requests == 0 {
 					return 0, errNoRequest
@@ -281,7 +293,8 @@ func metrics() []metric {
 				_, why := r.late(100)
 				return x, NewAvailability(r.Available.Requests, r.Failed-r.sooner).AtLeast, why
 			}},
-		{name: "rollout", args: []argument{rolloutArg}, unit: "word", words: []string{"completed", "paused", "rolled_back"}, doc: "How a rollout ended. One that did not complete fails the run unless an objective expects it.",
+		{name: "rollout", args: []argument{rolloutArg}, unit: "word", words: []string{"completed", "paused", "rolled_back"},
+			doc: "How a rollout ended. One that did not complete fails the run unless an objective expects it.",
 			word: func(a *Analysis, args []string) (string, error) {
 				r, err := a.rollout(args[0])
 				if err == nil && r.State == "" {
@@ -302,9 +315,12 @@ func metrics() []metric {
 			return *r.DurationS, nil
 		}),
 		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Rollout) (float64, error) { return r.MixedS, nil }),
-		counted("least_serving", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.", func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
-		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.", func(r *Rollout) (float64, error) { return r.ExtraReplicaS, nil }),
-		counted("lost_requests", "Requests of all loads but those that observe only that failed because of a rollout or a fault, as long as it was felt.", func(r *Rollout) (float64, error) {
+		counted("least_serving", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.",
+			func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
+		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.",
+			func(r *Rollout) (float64, error) { return r.ExtraReplicaS, nil }),
+		counted("lost_requests", "Requests of all loads but those that observe only that failed because of a rollout or a fault, as long as "+
+			"it was felt.", func(r *Rollout) (float64, error) {
 			n, judges := 0.0, false
 			for _, l := range r.Loads {
 				if !l.Observer {
@@ -373,7 +389,8 @@ func latency(name, what string, percentile float64, get func(*Latency) float64) 
 		estimate: estimateOf(name),
 		value: ofLoad(func(r *LoadResult) (float64, error) {
 			if r.Response == nil && r.Engine != "" {
-				return 0, fmt.Errorf("%s played the load, and counts from the moment at which a request is sent: response times are not known", r.Engine)
+				return 0, fmt.Errorf("%s played the load, and counts from the moment at which a request is sent: response times are not known",
+					r.Engine)
 			}
 			if r.Response == nil {
 				return 0, errors.New("no request of the load succeeded")
@@ -689,7 +706,8 @@ func (p *parser) value(m metric) (float64, error) {
 			break
 		}
 		sign := r == '-' || r == '+'
-		if !(unicode.IsDigit(r) || r == '.' || unicode.IsLetter(r) || sign && (p.pos == begin || strings.ContainsRune("eE", p.text[p.pos-1])) || r == '%') {
+		if !(unicode.IsDigit(r) || r == '.' || unicode.IsLetter(r) || sign && (p.pos == begin || strings.ContainsRune("eE", p.text[p.pos-1])) ||
+			r == '%') {
 			break
 		}
 		p.pos++

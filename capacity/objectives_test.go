@@ -37,7 +37,8 @@ func TestParseObjective(t *testing.T) {
 			t.Errorf("%q: %v", c.text, err)
 			continue
 		}
-		if o.Metric != c.metric || strings.Join(o.Args, ",") != c.args || o.Op != c.op || o.Low != c.low || o.High != c.high || o.Word != c.word || o.Text != strings.TrimSpace(c.text) {
+		if o.Metric != c.metric || strings.Join(o.Args, ",") != c.args || o.Op != c.op || o.Low != c.low || o.High != c.high ||
+			o.Word != c.word || o.Text != strings.TrimSpace(c.text) {
 			t.Errorf("%q: %+v", c.text, o)
 		}
 	}
@@ -145,7 +146,8 @@ func TestMetricsAreDocumented(t *testing.T) {
 }
 
 func FuzzParseObjective(f *testing.F) {
-	for _, s := range []string{"hash_rate(saturated) within 9.3..10.05", "errors == 0", "bottleneck(a) == rng", "p99(x) <= 1.2s", "utilisation(a,b) > .5"} {
+	for _, s := range []string{"hash_rate(saturated) within 9.3..10.05", "errors == 0", "bottleneck(a) == rng", "p99(x) <= 1.2s",
+		"utilisation(a,b) > .5"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

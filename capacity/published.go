@@ -111,7 +111,8 @@ func compareWithPublished(windows []Window, loads []LoadResult) []Row {
 		if w.HashRate == nil || w.workers() == 0 {
 			continue
 		}
-		r := Row{Name: w.Name, Kind: "window", Config: w.Config.String(), Unit: "hashes/s", Measured: w.HashRate.Value, Margin: w.HashRate.Margin()}
+		r := Row{Name: w.Name, Kind: "window", Config: w.Config.String(), Unit: "hashes/s", Measured: w.HashRate.Value,
+			Margin: w.HashRate.Margin()}
 		if b := w.Configured; b != nil && b.UpperPerS > 0 {
 			r.Bound, r.BoundFrom = ptr(b.UpperPerS), "settings"
 		} else if b := w.Bounds; b != nil {
@@ -154,8 +155,10 @@ func (p Published) value(w *Window) PublishedValue {
 	case p.Wrong != "":
 		v.Footnote = "Cannot be true: " + p.Wrong + "."
 	case p.Display && w.Loop != nil:
-		v.Footnote = fmt.Sprintf("Read off the web page. A worker adds its hashes to the counter about once a second, %.0f at a time here, and the page plots "+
-			"the last second's growth: it shows %.0f where %s is true for one worker.", quantum(w.Loop.TotalS), quantum(w.Loop.TotalS), significant(1/w.Loop.TotalS))
+		v.Footnote = fmt.Sprintf("Read off the web page. A worker adds its hashes to the counter about once a second, %.0f at a time here, "+
+			"and the page plots "+
+			"the last second's growth: it shows %.0f where %s is true for one "+
+			"worker.", quantum(w.Loop.TotalS), quantum(w.Loop.TotalS), significant(1/w.Loop.TotalS))
 	}
 	return v
 }
@@ -177,10 +180,12 @@ func benchRow(l LoadResult) Row {
 		r.Bound, r.BoundFrom = ptr(float64(l.Requests)/(rounds*service)), "settings"
 		r.Attained = ptr(r.Measured / *r.Bound)
 	}
-	if l.Requests == 50 && l.Config.Replicas[settings.Worker] == 0 && l.Config.Replicas[settings.Hasher] == 1 && l.Config.Replicas[settings.RNG] == 5 {
+	if l.Requests == 50 && l.Config.Replicas[settings.Worker] == 0 && l.Config.Replicas[settings.Hasher] == 1 &&
+		l.Config.Replicas[settings.RNG] == 5 {
 		for _, p := range PublishedBenches() {
 			if p.Service == l.Service && p.Clients == l.Clients {
-				r.Published = append(r.Published, PublishedValue{Text: significant2(p.PerS), Low: p.PerS, High: p.PerS, Source: p.Source, Deviation: l.PerS/p.PerS - 1})
+				r.Published = append(r.Published, PublishedValue{Text: significant2(p.PerS), Low: p.PerS, High: p.PerS, Source: p.Source,
+					Deviation: l.PerS/p.PerS - 1})
 			}
 		}
 	}

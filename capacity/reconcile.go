@@ -100,7 +100,8 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 	r.Residual = total.Residual
 	r.Tolerance = float64(max(workers, 1)+old) + math.Ceil(unseen) // loops were under way at the begin, too
 	r.Balanced = math.Abs(r.Residual) <= r.Tolerance
-	r.Why = fmt.Sprintf("%.0f posts answered by hasher, %.0f of them to benches; %.0f hashes counted, %.0f lost, %.0f in flight. The difference is %.0f; up to %.0f come from loops under way",
+	r.Why = fmt.Sprintf("%.0f posts answered by hasher, %.0f of them to benches; %.0f hashes counted, %.0f lost, %.0f in flight. The "+
+		"difference is %.0f; up to %.0f come from loops under way",
 		total.HasherPosts, total.BenchPosts, total.Counted, total.Lost, total.InFlight, total.Residual, r.Tolerance)
 	if ended > 0 {
 		r.Why += fmt.Sprintf(" and from what %s did after the last reading", count(ended, "worker"))

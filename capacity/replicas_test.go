@@ -18,8 +18,10 @@ func TestReplicasComparesTwoReadings(t *testing.T) {
 	}
 	host := history.Reading{Service: "host", Task: "host", Values: map[string]float64{history.HostCPU: 1}}
 	const s = time.Second
-	first := []history.Reading{worker(s, 100), server("rng.10#1", s, 50, 5, 9), server("rng.2#1", s, 0, 0, 0), server("rng.1#1", s, 1, 1, 1), host}
-	second := []history.Reading{worker(3*s, 120), server("rng.10#1", 3*s, 65, 6.5, 4), server("rng.2#1", 3*s, 5, .5, 0), server("rng.1#2", 3*s, 9, 9, 9), host}
+	first := []history.Reading{worker(s, 100), server("rng.10#1", s, 50, 5, 9), server("rng.2#1", s, 0, 0, 0), server("rng.1#1", s, 1, 1, 1),
+		host}
+	second := []history.Reading{worker(3*s, 120), server("rng.10#1", 3*s, 65, 6.5, 4), server("rng.2#1", 3*s, 5, .5, 0),
+		server("rng.1#2", 3*s, 9, 9, 9), host}
 
 	got := Replicas(first, second)
 	want := []struct {

@@ -23,10 +23,11 @@ type Rollout struct {
 	// Inconclusive: it was a canary, taken back because the requests of its watch said too little of it.
 	Inconclusive bool `json:"inconclusive,omitempty"`
 
-	DurationS     *float64       `json:"duration_s,omitempty"`     // of the rollout itself, from its begin to its end; nil: a fault
-	Replicas      int            `json:"replicas"`                 // in rotation when it began
-	Replaced      int            `json:"replaced"`                 // tasks that came into rotation
-	LeastServing  int            `json:"least_serving"`            // replicas in rotation, alive, and neither frozen nor cut off; dips of less than a millisecond are a switch
+	DurationS *float64 `json:"duration_s,omitempty"` // of the rollout itself, from its begin to its end; nil: a fault
+	Replicas  int      `json:"replicas"`             // in rotation when it began
+	Replaced  int      `json:"replaced"`             // tasks that came into rotation
+	// replicas in rotation, alive, and neither frozen nor cut off; dips of less than a millisecond are a switch
+	LeastServing  int            `json:"least_serving"`
 	MixedS        float64        `json:"mixed_s"`                  // time with two versions in rotation
 	ExtraReplicaS float64        `json:"extra_replica_s"`          // replica-seconds beyond Replicas
 	HashesLost    *float64       `json:"hashes_lost,omitempty"`    // rate before x time - hashes made; nil: nobody mined
@@ -147,7 +148,8 @@ func rollouts(run *history.Run, t Timeline) []Rollout {
 		if e.Kind != history.StepBegin || e.Detail["disturbance"] == "" {
 			continue
 		}
-		r := Rollout{Name: e.Detail["disturbance"], Verb: e.Detail["verb"], Title: e.Detail["title"], Service: e.Service, BeginS: e.At.Seconds(), EndS: e.At.Seconds()}
+		r := Rollout{Name: e.Detail["disturbance"], Verb: e.Detail["verb"], Title: e.Detail["title"], Service: e.Service, BeginS: e.At.Seconds(),
+			EndS: e.At.Seconds()}
 		r.read(run.Events[i+1:])
 		found = append(found, r)
 	}
@@ -370,7 +372,8 @@ func (r *Rollout) covered() string {
 			continue
 		}
 		if per := float64(l.Requests) / float64(r.Replaced); per < fewestPerTask {
-			return fmt.Sprintf("rollout %s: the load %s made %d requests while %s replaced, %.0f for each; fewer than %d say little: raise the rate, or mark a load that is not meant to judge it as observe_only",
+			return fmt.Sprintf("rollout %s: the load %s made %d requests while %s replaced, %.0f for each; fewer than %d say little: raise the "+
+				"rate, or mark a load that is not meant to judge it as observe_only",
 				r.Name, l.Load, l.Requests, count(r.Replaced, "task")+isAre(r.Replaced), per, fewestPerTask)
 		}
 	}

@@ -13,18 +13,19 @@ import (
 
 // FailureGroup are failed requests with one cause: their class, the task that they reached, and the last that had happened to it.
 type FailureGroup struct {
-	Class    history.Class     `json:"class"`
-	Status   int               `json:"status,omitempty"`
-	Task     string            `json:"task,omitempty"` // "": none was there, or nobody knows
-	Version  string            `json:"version,omitempty"`
-	Event    history.EventKind `json:"event,omitempty"` // the last before the failure
-	Inferred bool              `json:"inferred"`        // the task is concluded from what happened then; neither an answer nor the balancer named it
-	Count    int64             `json:"count"`
-	FirstS   float64           `json:"first_s"` // the failures, since the run's start
-	LastS    float64           `json:"last_s"`
-	FromS    float64           `json:"after_event_from_s"` // since the event
-	ToS      float64           `json:"after_event_to_s"`
-	Text     string            `json:"description"`
+	Class   history.Class     `json:"class"`
+	Status  int               `json:"status,omitempty"`
+	Task    string            `json:"task,omitempty"` // "": none was there, or nobody knows
+	Version string            `json:"version,omitempty"`
+	Event   history.EventKind `json:"event,omitempty"` // the last before the failure
+	// the task is concluded from what happened then; neither an answer nor the balancer named it
+	Inferred bool    `json:"inferred"`
+	Count    int64   `json:"count"`
+	FirstS   float64 `json:"first_s"` // the failures, since the run's start
+	LastS    float64 `json:"last_s"`
+	FromS    float64 `json:"after_event_from_s"` // since the event
+	ToS      float64 `json:"after_event_to_s"`
+	Text     string  `json:"description"`
 }
 
 // Blame is to what one failed request is put down.
@@ -133,7 +134,8 @@ func (b *blame) task(name string) *TaskLife {
 // answered is the task that an answer names: of the slot's tasks that lived then the one of its version, else the latest.
 func (b *blame) answered(s history.Sample) (found *TaskLife) {
 	for _, t := range b.tasks {
-		if t.replica() != s.Replica && t.Task != s.Replica || t.StartedS == nil || *t.StartedS > s.Done.Seconds() || t.GoneS != nil && *t.GoneS < s.Sent.Seconds() {
+		if t.replica() != s.Replica && t.Task != s.Replica || t.StartedS == nil || *t.StartedS > s.Done.Seconds() || t.GoneS != nil &&
+			*t.GoneS < s.Sent.Seconds() {
 			continue
 		}
 		if found == nil || t.Version == s.Version || found.Version != s.Version {
@@ -213,7 +215,8 @@ func (b *blame) groups(failed []history.Sample) []FailureGroup {
 		g := all[k]
 		at, after := x.At.Seconds(), (x.At - x.EventAt).Seconds()
 		if g == nil {
-			g = &FailureGroup{Class: s.Class, Status: s.Status, Task: x.Task, Version: x.Version, Event: x.Event, Inferred: x.Inferred, FirstS: at, FromS: after, ToS: after}
+			g = &FailureGroup{Class: s.Class, Status: s.Status, Task: x.Task, Version: x.Version, Event: x.Event, Inferred: x.Inferred, FirstS: at,
+				FromS: after, ToS: after}
 			all[k], keys = g, append(keys, k)
 		}
 		g.Count++

@@ -68,7 +68,8 @@ type CanaryTest struct {
 	Blocks int     // that were ranked; 0: there were too few
 	Canary float64 // share of failures, or seconds
 	Others float64
-	Seen   float64 // least that would have been seen with seenWith: a share of failures, or how many times slower; 0: nothing. Of a canary that goes on
+	// least that would have been seen with seenWith: a share of failures, or how many times slower; 0: nothing. Of a canary that goes on
+	Seen float64
 
 	visible func() float64 // computes Seen
 }
@@ -86,8 +87,8 @@ const canaryTests = 3
 // JudgeCanary compares a canary with the other replicas, over cells of a given length. In each block of cells every replica has one share
 // of failures, one median and one 95th percentile of its response times, and the exact permutation test for randomised blocks says how
 // probable the canary's ranks are if it is like the others; its times are divided by canaryTolerance before. Blocks are so long that they
-// do not depend on each other (see blocking). Where queues remember so long that the watch has too few such blocks, its times are compared by
-// size instead (see outlier). Each of the three comparisons has a third of the doubt.
+// do not depend on each other (see blocking). Where queues remember so long that the watch has too few such blocks, its times are compared
+// by size instead (see outlier). Each of the three comparisons has a third of the doubt.
 //
 // Requests that no replica answered are divided among the replicas in proportion to what each lacks of an equal share: so they count
 // against the replica that did not answer, on any cluster, and against each alike when all are the same.
@@ -371,9 +372,9 @@ func tolerant(blocks [][]float64, factor float64) [][]float64 {
 }
 
 // outlier compares times of which the watch has too few independent ones to rank. The response time of a queue is exponential at any
-// instant (GI/M/1: Kleinrock, "Queueing Systems" I, 1975, equation 6.30), and its mean over shape independent times has a gamma distribution of that
-// shape; so the canary's time over the mean of the others' has an F distribution with 2 shape and 2 shape (replicas - 1) degrees of freedom.
-// Times that vary less make it cautious, not wrong.
+// instant (GI/M/1: Kleinrock, "Queueing Systems" I, 1975, equation 6.30), and its mean over shape independent times has a gamma
+// distribution of that shape; so the canary's time over the mean of the others' has an F distribution with 2 shape and 2 shape (replicas -
+// 1) degrees of freedom. Times that vary less make it cautious, not wrong.
 func (w canaryWatch) outlier(t CanaryTest, shape float64) CanaryTest {
 	f := distuv.F{D1: 2 * shape, D2: 2 * shape * float64(w.replicas-1)}
 	if t.Others <= 0 {
@@ -501,7 +502,8 @@ func (w canaryWatch) conclude(v *CanaryVerdict, confidence float64) {
 	median, p95 := v.Median.words("median"), v.P95.words("p95")
 	if worse := v.worse(w.doubt); worse != "" {
 		v.Result = CanaryBack
-		v.Reason = map[string]string{"failures": failures, "median": "the canary is slower: " + median, "p95": "the canary is slower: " + p95}[worse]
+		v.Reason = map[string]string{"failures": failures, "median": "the canary is slower: " + median, "p95": "the canary is slower: " +
+			p95}[worse]
 		return
 	}
 	v.Failures.see()
@@ -512,7 +514,8 @@ func (w canaryWatch) conclude(v *CanaryVerdict, confidence float64) {
 			seen = fmt.Sprintf("only a canary that fails %s more would have been seen", sharePercent(v.Failures.Seen))
 		}
 		v.Result = CanaryUnknown
-		v.Reason = fmt.Sprintf("%.0f requests to the canary and %.0f to the others in %s say too little: %s with %s, and %s is asked: watch longer, or raise the rate",
+		v.Reason = fmt.Sprintf("%.0f requests to the canary and %.0f to the others in %s say too little: %s with %s, and %s is asked: watch "+
+			"longer, or raise the rate",
 			due[0], others, time.Duration(len(w.cells))*w.length, seen, sharePercent(seenWith), sharePercent(mustExclude))
 		return
 	}

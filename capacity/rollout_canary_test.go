@@ -173,7 +173,8 @@ func TestJudgeCanary(t *testing.T) {
 		{"is as bad as the others", with(func(c *trialOfCanary) { c.common = .01 }), CanaryOn, "not shown"},
 		{"is slow now and then", with(func(c *trialOfCanary) { c.sometimes, c.slower = .3, 20 }), CanaryBack, "the canary is slower: median"},
 		{"is slower by less than matters", with(func(c *trialOfCanary) { c.slower, c.exponential = 1.05, false }), CanaryOn, "not shown"},
-		{"has few requests", with(func(c *trialOfCanary) { c.rate, c.watch = 10, 20 }), CanaryUnknown, "say too little: only a canary that fails"},
+		{"has few requests", with(func(c *trialOfCanary) { c.rate, c.watch = 10, 20 }), CanaryUnknown,
+			"say too little: only a canary that fails"},
 		{"has few seconds", with(func(c *trialOfCanary) { c.rate, c.watch = 500, 4 }), CanaryUnknown, "say too little"},
 		{"has no requests", with(func(c *trialOfCanary) { c.rate = 1e-6 }), CanaryUnknown, "0 requests to the canary"},
 	} {
@@ -211,7 +212,8 @@ func TestWhatACanaryWouldHaveShown(t *testing.T) {
 // The exact test against every assignment.
 func TestBlockedRanksAreExact(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		blocks := rapid.SliceOfN(rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 4), func(i int) float64 { return float64(i) }), 2, 4), 1, 4).Draw(t, "blocks")
+		blocks := rapid.SliceOfN(rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 4), func(i int) float64 { return float64(i) }), 2, 4), 1, 4).Draw(t,
+			"blocks")
 		first, all, extreme := 0, 0, 0
 		for _, b := range blocks {
 			first += doubledRanks(b)[0]

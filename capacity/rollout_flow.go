@@ -90,7 +90,8 @@ func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 				end = max(end, s.Done)
 			}
 		}
-		f := Flow{Load: l.Name, Service: l.Service, BeginS: l.Begin.Seconds(), Answered: map[string][]float64{}, Failed: map[history.Class][]float64{}}
+		f := Flow{Load: l.Name, Service: l.Service, BeginS: l.Begin.Seconds(), Answered: map[string][]float64{},
+			Failed: map[history.Class][]float64{}}
 		length := (end - l.Begin).Seconds()
 		for _, b := range []float64{.1, .2, .5, 1, 2, 5, 10, 30, 60, 300} {
 			// A rate needs several requests in each bin: 5/s in bins of 0.1 s would be a comb of 0 and 10.

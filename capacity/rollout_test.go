@@ -83,7 +83,8 @@ func newTrial(seed uint64, witness string) trial {
 		emit(history.TaskStarted, fmt.Sprintf("rng.%d#1", slot), "version", "v1")
 		emit(history.TaskJoined, fmt.Sprintf("rng.%d#1", slot))
 	}
-	run.Events = append(run.Events, history.Event{At: at, Kind: history.StepBegin, Step: 2, Service: "rng", Detail: map[string]string{"verb": "update", "disturbance": "rng"}})
+	run.Events = append(run.Events, history.Event{At: at, Kind: history.StepBegin, Step: 2, Service: "rng",
+		Detail: map[string]string{"verb": "update", "disturbance": "rng"}})
 	emit(history.RolloutBegin, "")
 	victim := 1 + random.IntN(n)
 	tr := trial{run: run}
@@ -97,7 +98,8 @@ func newTrial(seed uint64, witness string) trial {
 		done = at + time.Duration(1+random.IntN(900))*time.Microsecond
 		at = done
 		if witness == "balancer" {
-			run.Events = append(run.Events, history.Event{At: done + time.Duration(random.IntN(100))*time.Microsecond, Kind: history.ConnectionFailed, Service: "rng", Task: tr.task})
+			run.Events = append(run.Events, history.Event{At: done + time.Duration(random.IntN(100))*time.Microsecond,
+				Kind: history.ConnectionFailed, Service: "rng", Task: tr.task})
 			at += 200 * time.Microsecond
 		}
 	}
@@ -121,8 +123,10 @@ func newTrial(seed uint64, witness string) trial {
 		tr.class = s.Class
 		s.Version = "v" + tr.task[len(tr.task)-1:]
 	}
-	load := history.Load{LoadSpec: history.LoadSpec{Name: "open", Service: "rng", Begin: 900 * time.Millisecond, Schedule: "1000/s"}, Closing: &history.LoadEndRecord{End: run.End}}
-	total := history.Interval{At: load.Begin, Length: run.End, Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram(), Failures: map[history.Class]int64{tr.class: 1}}
+	load := history.Load{LoadSpec: history.LoadSpec{Name: "open", Service: "rng", Begin: 900 * time.Millisecond, Schedule: "1000/s"},
+		Closing: &history.LoadEndRecord{End: run.End}}
+	total := history.Interval{At: load.Begin, Length: run.End, Response: history.NewHistogram(), Service: history.NewHistogram(),
+		Lag: history.NewHistogram(), Failures: map[history.Class]int64{tr.class: 1}}
 	for x := load.Begin; x < run.End; x += time.Millisecond {
 		load.Samples = append(load.Samples, history.Sample{Seq: total.OK, Due: x, Sent: x, Done: x + time.Millisecond})
 		total.OK++
@@ -226,11 +230,13 @@ func TestRolledBackIsAFailure(t *testing.T) {
 func TestSwitchIsNoDip(t *testing.T) {
 	run := replaced()
 	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.At > 10*time.Second && e.Kind != history.StepEnd })
-	run.Events = append(run.Events, at(11, history.TaskStarted, "rng.1#2", "version", "v2"), at(11, history.TaskStarted, "rng.2#2", "version", "v2"))
+	run.Events = append(run.Events, at(11, history.TaskStarted, "rng.1#2", "version", "v2"), at(11, history.TaskStarted, "rng.2#2", "version",
+		"v2"))
 	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.Kind == history.TaskLeft })
 	for i, slot := range []string{"1", "2"} {
 		x := 12 + float64(i)*1e-5
-		run.Events = append(run.Events, at(x, history.TaskLeft, "rng."+slot+"#1"), at(x+5e-6, history.TaskJoined, "rng."+slot+"#2"), at(13, history.TaskGone, "rng."+slot+"#1"))
+		run.Events = append(run.Events, at(x, history.TaskLeft, "rng."+slot+"#1"), at(x+5e-6, history.TaskJoined, "rng."+slot+"#2"),
+			at(13, history.TaskGone, "rng."+slot+"#1"))
 	}
 	slices.SortStableFunc(run.Events, func(a, b history.Event) int { return int(a.At - b.At) })
 	r := Analyse(run).Rollouts[0]

@@ -145,7 +145,8 @@ func timeline(run *history.Run, s series) Timeline {
 		if text := describe(e); text != "" {
 			t.Marks = append(t.Marks, Mark{AtS: at, Kind: string(e.Kind), Service: e.Service, Task: e.Task, Text: text})
 		}
-		key := map[history.EventKind]string{history.ServiceDeployed: "replicas", history.ServiceScaled: "to", history.ServiceUpdated: "replicas"}[e.Kind]
+		key := map[history.EventKind]string{history.ServiceDeployed: "replicas", history.ServiceScaled: "to",
+			history.ServiceUpdated: "replicas"}[e.Kind]
 		if n, err := strconv.Atoi(e.Detail[key]); key != "" && err == nil {
 			t.Counts = append(t.Counts, Replica{AtS: at, Service: e.Service, Replicas: n})
 		}

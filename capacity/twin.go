@@ -188,7 +188,8 @@ func (t twin) alone() float64 {
 
 // load is the visitor's for a time.
 func (v visitor) load(length time.Duration, seed uint64) des.Load {
-	l := des.Load{Name: v.name, Targets: []des.Target{{Service: v.service, Root: v.root}}, Duration: length, PerRequest: !v.kept, Clients: v.clients, Think: v.think}
+	l := des.Load{Name: v.name, Targets: []des.Target{{Service: v.service, Root: v.root}}, Duration: length, PerRequest: !v.kept,
+		Clients: v.clients, Think: v.think}
 	if v.clients > 0 {
 		return l
 	}
@@ -209,7 +210,8 @@ func (v visitor) load(length time.Duration, seed uint64) des.Load {
 // newTwin makes the twin of a window, or says why there is none.
 func (e explainer) newTwin(w *Window) (twin, string) {
 	c := w.Config
-	t := twin{told: maps.Clone(c.told), replicas: map[string]int{}, balances: maps.Clone(c.balances), apart: map[string][]settings.Settings{}, idle: map[string]int{}, absent: map[string]int{},
+	t := twin{told: maps.Clone(c.told), replicas: map[string]int{}, balances: maps.Clone(c.balances), apart: map[string][]settings.Settings{},
+		idle: map[string]int{}, absent: map[string]int{},
 		spread: 20 * time.Millisecond}
 	for _, name := range []string{settings.RNG, settings.Hasher} {
 		u := w.Service(name)
@@ -238,8 +240,8 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 	}
 	if w.Loop != nil {
 		d := w.decompose()
-		// The edges cut a stage of each worker, so that where loops are few a small part of a stage more or less is nothing. A real machine always
-		// costs something.
+		// The edges cut a stage of each worker, so that where loops are few a small part of a stage more or less is nothing. A real machine
+		// always costs something.
 		beyond := func(extra, stage float64) bool {
 			least := 1e-5
 			if e.a.Run.Simulated {
@@ -278,7 +280,8 @@ const mostPlayed = 5000
 
 func nanos(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
 
-// calibrate gives a service's replicas the service times that were measured, where chance does not explain that they are not those of the settings.
+// calibrate gives a service's replicas the service times that were measured, where chance does not explain that they are not those of the
+// settings.
 func (e explainer) calibrate(w *Window, t *twin, service string) {
 	told := t.told[service]
 	told.BootDelay = 0
@@ -408,7 +411,8 @@ func (e explainer) faults(w *Window, t *twin) {
 				continue
 			}
 			down, _ := time.ParseDuration(ev.Detail["down"])
-			t.kills = append(t.kills, kill{at: at, service: ev.Service, slot: slot, how: des.Kill{Restart: true, Down: down, InRotation: ev.Detail["in_rotation"] == "true"}})
+			t.kills = append(t.kills, kill{at: at, service: ev.Service, slot: slot, how: des.Kill{Restart: true, Down: down,
+				InRotation: ev.Detail["in_rotation"] == "true"}})
 		case history.TaskPaused:
 			length, _ := time.ParseDuration(ev.Detail["for"])
 			if length <= 0 || at+length < 0 && w.SilentS == 0 {

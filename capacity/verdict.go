@@ -97,7 +97,8 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 		if why := w.Host.disturbed(); why != "" {
 			v.Invalid = append(v.Invalid, "window "+w.Name+": "+why)
 		} else if w.Host != nil && w.Host.Late != nil && *w.Host.Late > warnLate {
-			v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the app's delays lasted %s longer than they were to, for want of processors: its rates are lower by about as much",
+			v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the app's delays lasted %s longer than they were to, for want of processors: "+
+				"its rates are lower by about as much",
 				w.Name, percent(*w.Host.Late)))
 		}
 		if w.Config.Replicas[settings.Worker] > 0 && w.HashRate == nil {
@@ -115,7 +116,8 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 				slack += 3 * *w.HashRate.StdErr
 			}
 			if w.HashRate.Value > slack && !w.Config.Updating {
-				v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the hash rate %s is above the bound %s: the model leaves out something that happened there",
+				v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the hash rate %s is above the bound %s: the model leaves out something that "+
+					"happened there",
 					w.Name, significant(w.HashRate.Value), significant(bound)))
 			}
 		}
@@ -162,7 +164,8 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 		v.ClockS = 0
 	}
 	if stepped || v.ClockS > .5 {
-		v.Doubts = append(v.Doubts, fmt.Sprintf("the workers' wall clock does not run with the run's own (%.3g s ahead): it was set, or the hosts differ", math.Round(v.ClockS*1000)/1000))
+		v.Doubts = append(v.Doubts, fmt.Sprintf("the workers' wall clock does not run with the run's own (%.3g s ahead): it was set, or the "+
+			"hosts differ", math.Round(v.ClockS*1000)/1000))
 	}
 	if a.Reconciliation.Possible && !a.Reconciliation.Balanced {
 		v.Warnings = append(v.Warnings, "the books do not balance: "+a.Reconciliation.Why)
@@ -209,10 +212,12 @@ func overall(a *Analysis) Overall {
 	case history.RunFailed:
 		o.Incomplete = fmt.Sprintf("The run failed after %.1f s; the report covers what came before.", a.Run.LengthS)
 		if error != "" {
-			o.Incomplete = fmt.Sprintf("The run failed after %.1f s (%s); the report covers what came before.", a.Run.LengthS, strings.TrimSuffix(error, "."))
+			o.Incomplete = fmt.Sprintf("The run failed after %.1f s (%s); the report covers what came before.", a.Run.LengthS,
+				strings.TrimSuffix(error, "."))
 		}
 	default:
-		o.Incomplete = fmt.Sprintf("The record ends after %.1f s without the end of the run: coinbench was killed, could not write, or is still running.", a.Run.LengthS)
+		o.Incomplete = fmt.Sprintf("The record ends after %.1f s without the end of the run: coinbench was killed, could not write, or is "+
+			"still running.", a.Run.LengthS)
 	}
 	total := len(a.Objectives)
 	switch {
@@ -221,7 +226,8 @@ func overall(a *Analysis) Overall {
 		o.Why = "The numbers must not be used: " + sentence(a.Validity.Invalid[0], len(a.Validity.Invalid))
 	case len(failed) > 0:
 		o.Outcome = OutcomeFail
-		o.Why = fmt.Sprintf("%d of %s failed: %s: %s", len(failed), count(total, "objective"), failed[0].Objective, sentence(failed[0].Reason, len(failed)))
+		o.Why = fmt.Sprintf("%d of %s failed: %s: %s", len(failed), count(total, "objective"), failed[0].Objective,
+			sentence(failed[0].Reason, len(failed)))
 	case o.Incomplete != "":
 		o.Outcome = OutcomeInconclusive
 		o.Why = "The run is incomplete, so it proves nothing that it did not reach."
@@ -230,7 +236,8 @@ func overall(a *Analysis) Overall {
 		o.Why = "The measurement has gaps: " + sentence(a.Validity.Doubts[0], len(a.Validity.Doubts))
 	case len(unknown) > 0:
 		o.Outcome = OutcomeInconclusive
-		o.Why = fmt.Sprintf("%d of %s could not be judged: %s: %s", len(unknown), count(total, "objective"), unknown[0].Objective, sentence(unknown[0].Reason, len(unknown)))
+		o.Why = fmt.Sprintf("%d of %s could not be judged: %s: %s", len(unknown), count(total, "objective"), unknown[0].Objective,
+			sentence(unknown[0].Reason, len(unknown)))
 	case total == 0:
 		o.Why = "The run is whole and its numbers are sound; the scenario states no objective, so nothing was judged."
 	case total == 1:

@@ -38,14 +38,16 @@ type Window struct {
 	Services  []ServiceUse       `json:"services,omitempty"`
 	Host      *HostUse           `json:"host,omitempty"`
 
-	WithoutProbe *Played `json:"without_probe,omitempty"` // the hash rate that the window would have had without its probe, where that costs more than 1 %
+	// the hash rate that the window would have had without its probe, where that costs more than 1 %
+	WithoutProbe *Played `json:"without_probe,omitempty"`
 
 	Bounds     *Bounds     `json:"bounds,omitempty"`            // from what was measured in this window
 	Configured *Bounds     `json:"configured_bounds,omitempty"` // from the settings alone
 	Bottleneck *Bottleneck `json:"bottleneck,omitempty"`
 
-	Baseline   string   `json:"baseline,omitempty"`    // the window before it
-	HashesLost *float64 `json:"hashes_lost,omitempty"` // the baseline's hash rate x this window's length - hashes done in it, begun ones by their part
+	Baseline string `json:"baseline,omitempty"` // the window before it
+	// the baseline's hash rate x this window's length - hashes done in it, begun ones by their part
+	HashesLost *float64 `json:"hashes_lost,omitempty"`
 
 	SilentS       float64  `json:"silent_s"`                  // for which the workers, all together, waited after errors
 	LostToBackoff *float64 `json:"lost_to_backoff,omitempty"` // hashes that they would have made in that time at the baseline's hash rate
@@ -97,13 +99,14 @@ type ServiceUse struct {
 	Requests    float64   `json:"requests"`
 	Failed      float64   `json:"failed"` // of them, answered with a status of 400 or more
 	PerS        float64   `json:"per_s"`
-	ServiceS    *float64  `json:"service_s,omitempty"`            // occupied time for each request
-	ServiceTime *Estimate `json:"service_estimate_s,omitempty"`   // ServiceS with its error
-	DemandS     *float64  `json:"demand_s,omitempty"`             // occupied time for each hash: that of a worker's own request
-	Foreign     float64   `json:"foreign,omitempty"`              // requests of others than the workers
-	ForeignBusy float64   `json:"foreign_busy,omitempty"`         // slots that those occupied, on average
-	QueueS      *float64  `json:"queue_s,omitempty"`              // mean wait for a slot, as the service saw it
-	WaitS       *float64  `json:"wait_s,omitempty"`               // mean wait as the workers saw it: their stage less the demand, so queue, connection and transfer
+	ServiceS    *float64  `json:"service_s,omitempty"`          // occupied time for each request
+	ServiceTime *Estimate `json:"service_estimate_s,omitempty"` // ServiceS with its error
+	DemandS     *float64  `json:"demand_s,omitempty"`           // occupied time for each hash: that of a worker's own request
+	Foreign     float64   `json:"foreign,omitempty"`            // requests of others than the workers
+	ForeignBusy float64   `json:"foreign_busy,omitempty"`       // slots that those occupied, on average
+	QueueS      *float64  `json:"queue_s,omitempty"`            // mean wait for a slot, as the service saw it
+	// mean wait as the workers saw it: their stage less the demand, so queue, connection and transfer
+	WaitS       *float64  `json:"wait_s,omitempty"`
 	Utilisation *float64  `json:"utilisation,omitempty"`          // occupied share of the slots, 0..1
 	Use         *Estimate `json:"utilisation_estimate,omitempty"` // Utilisation with its error
 	Hottest     *float64  `json:"max_utilisation,omitempty"`      // of the busiest replica
@@ -261,7 +264,8 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		alone = 1 / (perLoop["think"] + perLoop[settings.RNG] + perLoop[settings.Hasher] + perLoop["overhead"])
 	}
 	e, rates := w.estimateRate(s, spans, alone, func(rate float64) float64 {
-		return max(w.Config.queueMemory(settings.RNG, rate, perLoop[settings.RNG]), w.Config.queueMemory(settings.Hasher, rate, perLoop[settings.Hasher]))
+		return max(w.Config.queueMemory(settings.RNG, rate, perLoop[settings.RNG]), w.Config.queueMemory(settings.Hasher, rate,
+			perLoop[settings.Hasher]))
 	})
 	w.HashRate = e
 	rate := e.Value
@@ -269,7 +273,8 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		w.Workers = append(w.Workers, WorkerRate{Task: sp.task.name, Hashes: sp.delta(history.Hashes), PerS: rates[i]})
 	}
 	if sampled > 0 {
-		w.CoinRate = counted(w.Coins, sampled, "coins found over the time between two readings; the interval is that of a count of independent events")
+		w.CoinRate = counted(w.Coins, sampled, "coins found over the time between two readings; the interval is that of a count of "+
+			"independent events")
 	}
 	if w.Hashes > 0 && rate > 0 {
 		w.Loop = &Loop{TotalS: float64(w.workers()) / rate}
@@ -412,8 +417,8 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 	if taken > 0 {
 		u.QueueS = ptr(queued / taken)
 	}
-	// A loop makes one request to each service. What is above that came from somebody else: a probe, a bench, a client that nothing else tells of.
-	// Theirs is no part of the workers' loop, and what they occupy is not there for the workers.
+	// A loop makes one request to each service. What is above that came from somebody else: a probe, a bench, a client that nothing else tells
+	// of. Theirs is no part of the workers' loop, and what they occupy is not there for the workers.
 	own := min(u.Requests, w.Hashes)
 	if u.Requests > w.Hashes+float64(w.workers())+2 || w.visitors[service].all() > 0 {
 		u.Foreign = u.Requests - own

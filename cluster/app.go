@@ -45,10 +45,11 @@ type Service struct {
 	Rollback    Rollout           //
 	Balance     Balance           // label coinbench.balance
 	Endpoint    string            // vip, dnsrr or "" (the cluster decides)
-	Gateway     bool              // label coinbench.gateway: a gateway in front, for blue-green where the cluster's balancing cannot be switched
-	DependsOn   []string          //
-	Constraints []string          //
-	Other       []string          // Compose keys in effect that App has no field for, such as volumes or deploy.resources
+	// label coinbench.gateway: a gateway in front, for blue-green where the cluster's balancing cannot be switched
+	Gateway     bool
+	DependsOn   []string //
+	Constraints []string //
+	Other       []string // Compose keys in effect that App has no field for, such as volumes or deploy.resources
 }
 
 // Port is a published port.

@@ -41,7 +41,8 @@ func (a App) CheckService(s Service, problem string, also ...string) (faults []e
 	if listen, _ := s.Listens(); listen > 0 {
 		for i, p := range s.Ports {
 			if p.Target != listen {
-				fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d of %s is published, but it listens on %d", p.Target, s.Name, listen), strconv.Itoa(listen))
+				fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d of %s is published, but it listens on %d", p.Target, s.Name, listen),
+					strconv.Itoa(listen))
 			}
 		}
 	}

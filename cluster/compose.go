@@ -131,7 +131,8 @@ func service(app App, name string, project *types.Project) (Service, []error) {
 		s.Ports = append(s.Ports, port)
 	}
 	if h := c.HealthCheck; h != nil && h.StartInterval != nil {
-		fault("healthcheck/start_interval", "engines before 25.0 do not know start_interval, and coinbench plays a health check as they do", "interval alone, from the first check on")
+		fault("healthcheck/start_interval", "engines before 25.0 do not know start_interval, and coinbench plays a health check as they do",
+			"interval alone, from the first check on")
 	}
 	for _, text := range c.Expose {
 		number, protocol, _ := strings.Cut(text, "/")
@@ -279,7 +280,8 @@ func dependenciesFirst(app App) ([]Service, error) {
 	for len(rest) > 0 {
 		ready := slices.IndexFunc(rest, func(s Service) bool { return !slices.ContainsFunc(s.DependsOn, waits) })
 		if ready < 0 {
-			return app.Services, app.Fault([]string{"services", rest[0].Name, "depends_on"}, "services that wait for each other", "depends_on without a circle")
+			return app.Services, app.Fault([]string{"services", rest[0].Name, "depends_on"}, "services that wait for each other",
+				"depends_on without a circle")
 		}
 		ordered = append(ordered, rest[ready])
 		rest = slices.Delete(rest, ready, ready+1)
@@ -311,7 +313,8 @@ func apart(app App, project *types.Project) (faults []*ComposeError) {
 	for _, n := range slices.Sorted(maps.Keys(seen)) {
 		for _, key := range keysOf(app.Source, []string{"networks", n}) {
 			of := project.Networks[n]
-			if key == "attachable" || strings.HasPrefix(key, "x-") || key == "driver" && of.Driver == "overlay" || key == "internal" && !of.Internal {
+			if key == "attachable" || strings.HasPrefix(key, "x-") || key == "driver" && of.Driver == "overlay" || key == "internal" &&
+				!of.Internal {
 				continue
 			}
 			say(key+" of the network "+n, "networks", n, key)

@@ -48,8 +48,9 @@ func TestShippedFile(t *testing.T) {
 			Test:     []string{"CMD", "/coinbench", "healthcheck", "http://127.0.0.1:8081/healthz"},
 			Interval: time.Second, Timeout: 5 * time.Second, Retries: 3,
 		},
-		Restart:  Restart{Condition: "any", Delay: 5 * time.Second},
-		Update:   Rollout{Parallelism: 2, Delay: 5 * time.Second, Order: "stop-first", Monitor: 5 * time.Second, MaxFailureRatio: 0.25, FailureAction: "rollback"},
+		Restart: Restart{Condition: "any", Delay: 5 * time.Second},
+		Update: Rollout{Parallelism: 2, Delay: 5 * time.Second, Order: "stop-first", Monitor: 5 * time.Second, MaxFailureRatio: 0.25,
+			FailureAction: "rollback"},
 		Rollback: Rollout{Parallelism: 2, Order: "stop-first", Monitor: 5 * time.Second, MaxFailureRatio: 0.25, FailureAction: "pause"},
 		Balance:  RoundRobin, Endpoint: "vip",
 	}
@@ -73,7 +74,8 @@ func TestDefaultsAreDockers(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := app.Services[0]
-	if s.Replicas != 1 || s.StopGrace != 10*time.Second || s.Restart != (Restart{Condition: "any", Delay: 5 * time.Second}) || s.Balance != RoundRobin {
+	if s.Replicas != 1 || s.StopGrace != 10*time.Second || s.Restart != (Restart{Condition: "any", Delay: 5 * time.Second}) ||
+		s.Balance != RoundRobin {
 		t.Errorf("service %+v", s)
 	}
 	if want := (Rollout{Parallelism: 1, Order: "start-first", Monitor: 5 * time.Second, FailureAction: "pause"}); s.Update != want {
@@ -100,10 +102,11 @@ func TestOneLiners(t *testing.T) {
 		{"stop_grace_period: 3s", func(s Service) bool { return s.StopGrace == 3*time.Second }},
 		{"environment: [A=1, B]", func(s Service) bool { return s.Environment["A"] == "1" && len(s.Environment) == 1 }},
 		{"volumes: [/data]", func(s Service) bool { return slices.Equal(s.Other, []string{"volumes"}) }},
-		{"deploy: {placement: {constraints: [node.role==manager], max_replicas_per_node: 1}, resources: {limits: {cpus: '1'}}}", func(s Service) bool {
-			return slices.Equal(s.Constraints, []string{"node.role==manager"}) &&
-				slices.Equal(s.Other, []string{"deploy.placement.max_replicas_per_node", "deploy.resources"})
-		}},
+		{"deploy: {placement: {constraints: [node.role==manager], max_replicas_per_node: 1}, resources: {limits: {cpus: '1'}}}",
+			func(s Service) bool {
+				return slices.Equal(s.Constraints, []string{"node.role==manager"}) &&
+					slices.Equal(s.Other, []string{"deploy.placement.max_replicas_per_node", "deploy.resources"})
+			}},
 		{"deploy: {restart_policy: {condition: on-failure, delay: 1s, max_attempts: 2, window: 9s}}", func(s Service) bool {
 			return s.Restart == Restart{Condition: "on-failure", Delay: time.Second, MaxAttempts: 2, Window: 9 * time.Second}
 		}},
@@ -130,26 +133,43 @@ func TestFaultsHaveAPlace(t *testing.T) {
 		{"unknown top key", "services:\n  a: {image: x}\nsevrices: {}\n", []string{"docker-compose.yml:3:1", "sevrices"}},
 		{"wrong type", "services:\n  a:\n    image: x\n    deploy:\n      replicas: many\n", []string{"docker-compose.yml:5:7", "replicas"}},
 		{"no image", "services:\n  a:\n    init: true\n", []string{"docker-compose.yml:2:3", "image"}},
-		{"balance", "services:\n  a:\n    image: x\n    deploy:\n      labels:\n        coinbench.balance: fair\n", []string{"docker-compose.yml:6:9", `"fair"`, "round-robin, round-robin-per-client, random, least-connections"}},
-		{"through an anchor", "x-d: &d\n  mode: everywhere\nservices:\n  a:\n    image: x\n    deploy:\n      <<: *d\n", []string{"docker-compose.yml:2:3", `"everywhere"`, "replicated or global"}},
-		{"ratio", "services:\n  a:\n    image: x\n    deploy:\n      update_config:\n        max_failure_ratio: 3\n", []string{"docker-compose.yml:6:9", "from 0 to 1"}},
-		{"negative ratio", "services:\n  a:\n    image: x\n    deploy:\n      rollback_config:\n        max_failure_ratio: -0.1\n", []string{"docker-compose.yml:6:9", "from 0 to 1"}},
-		{"ratio that is no number", "services:\n  a:\n    image: x\n    deploy:\n      update_config:\n        max_failure_ratio: .nan\n", []string{"docker-compose.yml"}},
-		{"rollback of a rollback", "services:\n  a:\n    image: x\n    deploy:\n      rollback_config:\n        failure_action: rollback\n", []string{"docker-compose.yml:6:9", "never rolled back"}},
+		{"balance", "services:\n  a:\n    image: x\n    deploy:\n      labels:\n        coinbench.balance: fair\n",
+			[]string{"docker-compose.yml:6:9", `"fair"`, "round-robin, round-robin-per-client, random, least-connections"}},
+		{"through an anchor", "x-d: &d\n  mode: everywhere\nservices:\n  a:\n    image: x\n    deploy:\n      <<: *d\n",
+			[]string{"docker-compose.yml:2:3", `"everywhere"`, "replicated or global"}},
+		{"ratio", "services:\n  a:\n    image: x\n    deploy:\n      update_config:\n        max_failure_ratio: 3\n",
+			[]string{"docker-compose.yml:6:9", "from 0 to 1"}},
+		{"negative ratio", "services:\n  a:\n    image: x\n    deploy:\n      rollback_config:\n        max_failure_ratio: -0.1\n",
+			[]string{"docker-compose.yml:6:9", "from 0 to 1"}},
+		{"ratio that is no number", "services:\n  a:\n    image: x\n    deploy:\n      update_config:\n        max_failure_ratio: .nan\n",
+			[]string{"docker-compose.yml"}},
+		{"rollback of a rollback", "services:\n  a:\n    image: x\n    deploy:\n      rollback_config:\n        failure_action: rollback\n",
+			[]string{"docker-compose.yml:6:9", "never rolled back"}},
 		{"port", "services:\n  a:\n    image: x\n    ports:\n      - 53:53/udp\n", []string{"docker-compose.yml:5:9", "udp"}},
-		{"dependency", "services:\n  a:\n    image: x\n    depends_on: [b]\n", []string{"docker-compose.yml:4:18", "needs b, which is not there"}},
-		{"circle", "services:\n  a:\n    image: x\n    depends_on: [b]\n  b:\n    image: x\n    depends_on: [a]\n", []string{"docker-compose.yml:4:18", "a -> b -> a"}},
-		{"other files", "services:\n  a:\n    image: x\n    env_file: .env\n  b:\n    extends:\n      file: b.yml\n      service: a\n", []string{"docker-compose.yml:4:5", "anchors", "docker-compose.yml:7:7", "a service of this file"}},
-		{"of an extended service", "services:\n  a:\n    image: x\n    ports:\n      - target: 80\n        mode: hots\n  b:\n    extends: {service: a}\n", []string{"docker-compose.yml:6:9", `"hots"`, "ingress (the routing mesh), or host"}},
+		{"dependency", "services:\n  a:\n    image: x\n    depends_on: [b]\n", []string{"docker-compose.yml:4:18",
+			"needs b, which is not there"}},
+		{"circle", "services:\n  a:\n    image: x\n    depends_on: [b]\n  b:\n    image: x\n    depends_on: [a]\n",
+			[]string{"docker-compose.yml:4:18", "a -> b -> a"}},
+		{"other files", "services:\n  a:\n    image: x\n    env_file: .env\n  b:\n    extends:\n      file: b.yml\n      service: a\n",
+			[]string{"docker-compose.yml:4:5", "anchors", "docker-compose.yml:7:7", "a service of this file"}},
+		{"of an extended service", "services:\n  a:\n    image: x\n    ports:\n      - target: 80\n        mode: hots\n  b:\n    extends: " +
+			"{service: a}\n", []string{"docker-compose.yml:6:9", `"hots"`, "ingress (the routing mesh), or host"}},
 		{"extends itself", "services:\n  a:\n    extends: b\n  b:\n    extends: a\n", []string{"docker-compose.yml"}},
-		{"mode of a port", "services:\n  a:\n    image: x\n    ports:\n      - {target: 80, published: 8000, mode: hots}\n", []string{"docker-compose.yml:5:39", `mode "hots"`, "ingress (the routing mesh), or host"}},
-		{"host of a port", "services:\n  a:\n    image: x\n    ports:\n      - {target: 80, host_ip: localhost}\n", []string{"docker-compose.yml:4:5", "invalid ip address: localhost"}},
-		{"profile that is not enabled", "services:\n  a:\n    image: x\n    depends_on: [b]\n  b: {image: x, profiles: [debug]}\n", []string{"docker-compose.yml:4:", "profile debug", "not enabled", "required: false", "COMPOSE_PROFILES=debug"}},
-		{"start interval", "services:\n  a:\n    image: x\n    healthcheck: {test: [CMD, y], start_interval: 1s}\n", []string{"docker-compose.yml:4:35", "engines before 25.0", "interval alone"}},
-		{"global with a number", "services:\n  a:\n    image: x\n    deploy: {mode: global, replicas: 3}\n", []string{"docker-compose.yml:4:28", "3 replicas of a, which is global", "no number"}},
-		{"global with a scale", "services:\n  a:\n    image: x\n    scale: 3\n    deploy: {mode: global}\n", []string{"docker-compose.yml:4:5", "global"}},
+		{"mode of a port", "services:\n  a:\n    image: x\n    ports:\n      - {target: 80, published: 8000, mode: hots}\n",
+			[]string{"docker-compose.yml:5:39", `mode "hots"`, "ingress (the routing mesh), or host"}},
+		{"host of a port", "services:\n  a:\n    image: x\n    ports:\n      - {target: 80, host_ip: localhost}\n",
+			[]string{"docker-compose.yml:4:5", "invalid ip address: localhost"}},
+		{"profile that is not enabled", "services:\n  a:\n    image: x\n    depends_on: [b]\n  b: {image: x, profiles: [debug]}\n",
+			[]string{"docker-compose.yml:4:", "profile debug", "not enabled", "required: false", "COMPOSE_PROFILES=debug"}},
+		{"start interval", "services:\n  a:\n    image: x\n    healthcheck: {test: [CMD, y], start_interval: 1s}\n",
+			[]string{"docker-compose.yml:4:35", "engines before 25.0", "interval alone"}},
+		{"global with a number", "services:\n  a:\n    image: x\n    deploy: {mode: global, replicas: 3}\n",
+			[]string{"docker-compose.yml:4:28", "3 replicas of a, which is global", "no number"}},
+		{"global with a scale", "services:\n  a:\n    image: x\n    scale: 3\n    deploy: {mode: global}\n",
+			[]string{"docker-compose.yml:4:5", "global"}},
 		{"circular alias", "x: &a\n  <<: *a\nservices: *a\n", []string{"docker-compose.yml:2:7", "*a"}},
-		{"two at once", "services:\n  a:\n    image: x\n    deploy: {mode: m}\n  b:\n    image: x\n    deploy: {mode: n}\n", []string{"docker-compose.yml:4:14", "docker-compose.yml:7:14"}},
+		{"two at once", "services:\n  a:\n    image: x\n    deploy: {mode: m}\n  b:\n    image: x\n    deploy: {mode: n}\n",
+			[]string{"docker-compose.yml:4:14", "docker-compose.yml:7:14"}},
 	} {
 		_, err := load(t, row.source, nil)
 		if err == nil {
@@ -209,13 +229,21 @@ func TestApart(t *testing.T) {
 		want         []string // beginnings
 	}{
 		{"none", "services: {a: {image: x}}", nil},
-		{"one", "services: {a: {image: x, networks: [n]}, b: {image: x, networks: {n: }}}\nnetworks: {n: {driver: overlay, attachable: true, internal: false, x-note: y}, unused: {internal: true}}", nil},
-		{"two", "services:\n  a: {image: x, networks: [front]}\n  b:\n    image: x\n    networks:\n      - front\n      - back\nnetworks: {front: , back: {internal: true}}", []string{"docker-compose.yml:7:9: services.b.networks.back: a second network", "docker-compose.yml:8:28: networks.back.internal"}},
-		{"one and the default", "services:\n  a: {image: x, networks: [n]}\n  b: {image: x}\nnetworks: {n: }", []string{"docker-compose.yml:3:3: services.b.networks.default: a second network, default besides n"}},
-		{"encrypted", "services: {a: {image: x}}\nnetworks:\n  default:\n    driver_opts: {encrypted: ''}\n", []string{"docker-compose.yml:4:5: networks.default.driver_opts"}},
-		{"another driver", "services: {a: {image: x}}\nnetworks:\n  default:\n    driver: macvlan\n", []string{"docker-compose.yml:4:5: networks.default.driver"}},
-		{"foreign", "services: {a: {image: x, networks: [n]}}\nnetworks:\n  n:\n    external: true\n", []string{"docker-compose.yml:4:5: networks.n.external"}},
-		{"alias", "services:\n  a:\n    image: x\n    networks:\n      n:\n        aliases: [z]\nnetworks: {n: }", []string{"docker-compose.yml:5:7: services.a.networks.n"}},
+		{"one", "services: {a: {image: x, networks: [n]}, b: {image: x, networks: {n: }}}\nnetworks: {n: {driver: overlay, attachable: true, " +
+			"internal: false, x-note: y}, unused: {internal: true}}", nil},
+		{"two", "services:\n  a: {image: x, networks: [front]}\n  b:\n    image: x\n    networks:\n      - front\n      - back\nnetworks: " +
+			"{front: , back: {internal: true}}", []string{"docker-compose.yml:7:9: services.b.networks.back: a second network",
+			"docker-compose.yml:8:28: networks.back.internal"}},
+		{"one and the default", "services:\n  a: {image: x, networks: [n]}\n  b: {image: x}\nnetworks: {n: }",
+			[]string{"docker-compose.yml:3:3: services.b.networks.default: a second network, default besides n"}},
+		{"encrypted", "services: {a: {image: x}}\nnetworks:\n  default:\n    driver_opts: {encrypted: ''}\n",
+			[]string{"docker-compose.yml:4:5: networks.default.driver_opts"}},
+		{"another driver", "services: {a: {image: x}}\nnetworks:\n  default:\n    driver: macvlan\n",
+			[]string{"docker-compose.yml:4:5: networks.default.driver"}},
+		{"foreign", "services: {a: {image: x, networks: [n]}}\nnetworks:\n  n:\n    external: true\n",
+			[]string{"docker-compose.yml:4:5: networks.n.external"}},
+		{"alias", "services:\n  a:\n    image: x\n    networks:\n      n:\n        aliases: [z]\nnetworks: {n: }",
+			[]string{"docker-compose.yml:5:7: services.a.networks.n"}},
 	} {
 		app, err := load(t, row.source, nil)
 		if err != nil {
@@ -237,12 +265,14 @@ func TestApart(t *testing.T) {
 func TestWith(t *testing.T) {
 	app := shipped(t, nil)
 	five := 5
-	changed, err := app.With("rng", &five, Change{Image: "coinbench/rng:v2", Balance: Random, Environment: map[string]string{"COIN_DELAY": "", "COIN_SEED": "7"}})
+	changed, err := app.With("rng", &five, Change{Image: "coinbench/rng:v2", Balance: Random,
+		Environment: map[string]string{"COIN_DELAY": "", "COIN_SEED": "7"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s, _ := changed.Service("rng")
-	if s.Replicas != 5 || s.Image != "coinbench/rng:v2" || s.Balance != Random || len(s.Environment) != 1 || s.Environment["COIN_SEED"] != "7" {
+	if s.Replicas != 5 || s.Image != "coinbench/rng:v2" || s.Balance != Random || len(s.Environment) != 1 ||
+		s.Environment["COIN_SEED"] != "7" {
 		t.Errorf("changed into %+v", s)
 	}
 	if s, _ := app.Service("rng"); s.Replicas != 1 || s.Environment["COIN_DELAY"] != "100ms" || len(s.Environment) != 1 {

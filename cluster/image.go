@@ -21,7 +21,8 @@ const (
 )
 
 // OwnImages says which images a cluster can play that runs none.
-const OwnImages = "coinbench/rng, coinbench/hasher, coinbench/worker and coinbench/webui, with any tag behind, redis and valkey; or --cluster swarm, where images are run"
+const OwnImages = "coinbench/rng, coinbench/hasher, coinbench/worker and coinbench/webui, with any tag behind, redis and valkey; or " +
+	"--cluster swarm, where images are run"
 
 // Image is what the name of an image says.
 type Image struct {
@@ -30,8 +31,8 @@ type Image struct {
 	Own  bool // a cluster that runs no images plays it by the code of this binary
 }
 
-// ParseImage reads [REGISTRY/]coinbench/SERVICE[:TAG][@DIGEST], and names of Redis and Valkey; what cannot be the name of an image is a foreign
-// one. An image of a registry or with a digest may hold anything, and is not Own: it would pass without ever having been run.
+// ParseImage reads [REGISTRY/]coinbench/SERVICE[:TAG][@DIGEST], and names of Redis and Valkey; what cannot be the name of an image is a
+// foreign one. An image of a registry or with a digest may hold anything, and is not Own: it would pass without ever having been run.
 func ParseImage(name string) (i Image) {
 	named, err := reference.ParseNormalizedNamed(name)
 	if err != nil {

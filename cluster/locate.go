@@ -247,7 +247,8 @@ func (d *document) collect(node ast.Node, keys *[]string) {
 
 // The keys that a Service has fields for, and those that say nothing about how it runs.
 var (
-	serviceKeys = []string{"image", "command", "entrypoint", "environment", "ports", "healthcheck", "stop_grace_period", "scale", "deploy", "depends_on",
+	serviceKeys = []string{"image", "command", "entrypoint", "environment", "ports", "healthcheck", "stop_grace_period", "scale", "deploy",
+		"depends_on",
 		"expose", "extends", "networks", "profiles"}
 	deployKeys = []string{"mode", "replicas", "labels", "update_config", "rollback_config", "restart_policy", "endpoint_mode"}
 )
@@ -295,9 +296,11 @@ func refuse(app App) error {
 		for _, k := range own {
 			switch {
 			case k == "env_file" || k == "label_file":
-				faults = append(faults, app.Fault([]string{"services", s, k}, "other files are not read", "the settings themselves, or YAML anchors (`&name`, `<<: *name`)"))
+				faults = append(faults, app.Fault([]string{"services", s, k}, "other files are not read",
+					"the settings themselves, or YAML anchors (`&name`, `<<: *name`)"))
 			case k == "extends" && slices.Contains(keysOf(app.Source, []string{"services", s, k}), "file"):
-				faults = append(faults, app.Fault([]string{"services", s, k, "file"}, "other files are not read", "a service of this file: `extends: {service: NAME}`"))
+				faults = append(faults, app.Fault([]string{"services", s, k, "file"}, "other files are not read",
+					"a service of this file: `extends: {service: NAME}`"))
 			}
 		}
 	}
@@ -361,7 +364,8 @@ func (a App) withoutProfile(service, needs string) *ComposeError {
 	if len(profiles) == 0 {
 		return a.Fault(at, fmt.Sprintf("service %s needs %s, which is not there", service, needs), "services of this file")
 	}
-	return a.Fault(at, fmt.Sprintf("service %s needs %s, of the profile %s, which is not enabled", service, needs, strings.Join(profiles, " or ")),
+	return a.Fault(at, fmt.Sprintf("service %s needs %s, of the profile %s, which is not enabled", service, needs,
+		strings.Join(profiles, " or ")),
 		fmt.Sprintf("required: false, %s without profiles, or COMPOSE_PROFILES=%s", needs, profiles[0]))
 }
 

@@ -13,14 +13,16 @@ func TestTolerated(t *testing.T) {
 		ratio   float64
 		n, want int
 	}{
-		{0.7, 10, 7}, {0.35, 20, 7}, {0.45, 20, 9}, {0, 10, 0}, {1, 10, 10}, {0.1, 10, 1}, {0.3, 10, 3}, {0.29, 100, 29}, {0.57, 100, 57}, {0.5, 1, 0}, {0.5, 0, 0},
+		{0.7, 10, 7}, {0.35, 20, 7}, {0.45, 20, 9}, {0, 10, 0}, {1, 10, 10}, {0.1, 10, 1}, {0.3, 10, 3}, {0.29, 100, 29}, {0.57, 100, 57}, {0.5,
+			1, 0}, {0.5, 0, 0},
 	} {
 		source := fmt.Sprintf("services: {a: {image: x, deploy: {update_config: {max_failure_ratio: %g}}}}", row.ratio)
 		app, err := LoadApp(t.Context(), "docker-compose.yml", []byte(source), nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if file, given := app.Services[0].Update.Tolerated(row.n), (Rollout{MaxFailureRatio: row.ratio}).Tolerated(row.n); file != row.want || given != row.want {
+		if file, given := app.Services[0].Update.Tolerated(row.n), (Rollout{MaxFailureRatio: row.ratio}).Tolerated(row.n); file != row.want ||
+			given != row.want {
 			t.Errorf("%g of %d: %d are tolerated by the Compose file, %d by a step; want %d", row.ratio, row.n, file, given, row.want)
 		}
 	}

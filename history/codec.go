@@ -87,7 +87,8 @@ func (i Interval) MarshalJSON() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		j.Parts = append(j.Parts, partJSON{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures, Response: response.text, Max: response.longest})
+		j.Parts = append(j.Parts, partJSON{Replica: p.Replica, Version: p.Version, OK: p.OK, Failures: p.Failures, Response: response.text,
+			Max: response.longest})
 	}
 	return json.Marshal(j)
 }

@@ -102,7 +102,8 @@ func TestARunThatIsCutAtAnyByteIsReadable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"events.jsonl", "readings.jsonl", "load/001-bench-c1/intervals.jsonl", "load/001-bench-c1/samples.jsonl", "load/001-bench-c1/end.json"} {
+	for _, name := range []string{"events.jsonl", "readings.jsonl", "load/001-bench-c1/intervals.jsonl", "load/001-bench-c1/samples.jsonl",
+		"load/001-bench-c1/end.json"} {
 		path := filepath.Join(whole, name)
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -174,7 +175,8 @@ func TestMergedIntervalsAreTheConcatenation(t *testing.T) {
 
 func TestIntervalsSurviveTheirCodec(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := interval(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "at")), rapid.Int64Range(0, 50).Draw(t, "ok"), rapid.Int64Range(0, 50).Draw(t, "refused"))
+		want := interval(time.Duration(rapid.Int64Range(0, 1e12).Draw(t, "at")), rapid.Int64Range(0, 50).Draw(t, "ok"),
+			rapid.Int64Range(0, 50).Draw(t, "refused"))
 		data, err := json.Marshal(want)
 		if err != nil {
 			t.Fatal(err)

@@ -27,7 +27,8 @@ func BenchmarkHour(b *testing.B) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const rate, length = 5000, time.Hour
 	for load := range 3 {
-		l, err := w.Load(history.LoadSpec{Name: fmt.Sprint("load", load), Service: "rng", Method: "GET", URL: "http://rng/", Schedule: "5000/s", Duration: length, Begin: time.Second})
+		l, err := w.Load(history.LoadSpec{Name: fmt.Sprint("load", load), Service: "rng", Method: "GET", URL: "http://rng/", Schedule: "5000/s",
+			Duration: length, Begin: time.Second})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -35,7 +36,8 @@ func BenchmarkHour(b *testing.B) {
 		for at := time.Second; at < time.Second+length; at += time.Second {
 			i := history.Interval{At: at, Length: time.Second}
 			for n := range rate {
-				s := history.Sample{Seq: seq, Due: at + time.Duration(n)*time.Second/rate, Status: 200, Replica: fmt.Sprint("rng.", n%10), Version: "v1"}
+				s := history.Sample{Seq: seq, Due: at + time.Duration(n)*time.Second/rate, Status: 200, Replica: fmt.Sprint("rng.", n%10),
+					Version: "v1"}
 				s.Sent = s.Due + time.Duration(random.IntN(1e5))
 				s.Done = s.Sent + time.Duration(random.ExpFloat64()*2e7)
 				i.MaxGap, last = max(i.MaxGap, s.Done-last), max(last, s.Done)

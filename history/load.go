@@ -89,9 +89,10 @@ type Interval struct {
 	MaxGap   time.Duration    // the longest time without a success that ended here
 	Epoch    time.Duration    // the requests fell due at this edge (see Edges) or later; 0: no edge was before them
 	Until    time.Duration    // and before this one; 0: none had come yet
-	Served   []Span           // when requests succeeded, which tells where the gaps of GapResolution and more are; nil: nothing did, or it is not known
-	LastFail time.Duration    // when the last request that failed ended, Cancelled ones left aside; 0: none failed, or it is not known
-	Parts    []Part           // what is known of single replicas and versions, by replica and version
+	// when requests succeeded, which tells where the gaps of GapResolution and more are; nil: nothing did, or it is not known
+	Served   []Span
+	LastFail time.Duration // when the last request that failed ended, Cancelled ones left aside; 0: none failed, or it is not known
+	Parts    []Part        // what is known of single replicas and versions, by replica and version
 
 	response, givenUp encoded // of an interval of Load.Intervals
 	service           encoded // of one whose response times are not known

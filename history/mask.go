@@ -12,7 +12,8 @@ import (
 const Masked = "xxxxx"
 
 var (
-	secretParts = []string{"token", "secret", "passw", "passphrase", "requirepass", "masterauth", "pwd", "apikey", "accesskey", "privatekey", "credential", "authorization", "cookie", "signature"}
+	secretParts = []string{"token", "secret", "passw", "passphrase", "requirepass", "masterauth", "pwd", "apikey", "accesskey", "privatekey",
+		"credential", "authorization", "cookie", "signature"}
 	secretWords = []string{"key", "sig", "auth", "pass", "session", "sessionid", "jwt"} // as a whole, and only in queries
 
 	userInfo   = regexp.MustCompile(`(://[^/?#:@\s"']*:)[^/?#\s"']*@`)

@@ -25,9 +25,11 @@ func TestMaskText(t *testing.T) {
 }
 
 func TestMaskArgs(t *testing.T) {
-	got := MaskArgs([]string{"attack", "-H", "Authorization: Bearer s", "-HCookie: a=s", "--header=X-Api-Key: s", "-H", "Accept: x", "--set", "token=s",
+	got := MaskArgs([]string{"attack", "-H", "Authorization: Bearer s", "-HCookie: a=s", "--header=X-Api-Key: s", "-H", "Accept: x", "--set",
+		"token=s",
 		"--env=DB_PASSWORD=s", "--rate", "5/s", "http://u:s@a/?token=s", "--proxy=http://u:s@b"})
-	want := []string{"attack", "-H", "Authorization: xxxxx", "-HCookie: xxxxx", "--header=X-Api-Key: xxxxx", "-H", "Accept: x", "--set", "token=xxxxx",
+	want := []string{"attack", "-H", "Authorization: xxxxx", "-HCookie: xxxxx", "--header=X-Api-Key: xxxxx", "-H", "Accept: x", "--set",
+		"token=xxxxx",
 		"--env=DB_PASSWORD=xxxxx", "--rate", "5/s", "http://u:xxxxx@a/?token=xxxxx", "--proxy=http://u:xxxxx@b"}
 	if !slices.Equal(got, want) {
 		t.Errorf("\n got %q\nwant %q", got, want)

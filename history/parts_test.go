@@ -42,7 +42,8 @@ func TestPartsAddUp(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		draw := func() (i history.Interval) {
 			for range rapid.IntRange(0, 30).Draw(t, "requests") {
-				p := i.Part(rapid.SampledFrom([]string{"", "rng.1", "rng.2"}).Draw(t, "replica"), rapid.SampledFrom([]string{"", "v1", "v2"}).Draw(t, "version"))
+				p := i.Part(rapid.SampledFrom([]string{"", "rng.1", "rng.2"}).Draw(t, "replica"), rapid.SampledFrom([]string{"", "v1", "v2"}).Draw(t,
+					"version"))
 				i.Due++
 				if rapid.Bool().Draw(t, "ok") {
 					i.OK++

@@ -104,7 +104,8 @@ func Open(dir string) (*Run, error) {
 		return nil, fmt.Errorf("open history: %s: %w", filepath.Join(dir, "manifest.json"), err)
 	}
 	if r.Manifest.Version > Version {
-		return nil, fmt.Errorf("open history: %s has format version %d, this coinbench reads up to %d: use a newer one", dir, r.Manifest.Version, Version)
+		return nil, fmt.Errorf("open history: %s has format version %d, this coinbench reads up to %d: use a newer one", dir, r.Manifest.Version,
+			Version)
 	}
 	r.Scenario = r.file("scenario.yaml")
 	r.App = r.file("app.yaml")

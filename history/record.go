@@ -37,15 +37,18 @@ type EventKind string
 
 // The kinds of events. The Detail keys that each carries are named beside it.
 const (
-	RunBegin   EventKind = "run.begin"
-	RunEnd     EventKind = "run.end"      // status: ok, failed, interrupted; error
-	StepBegin  EventKind = "step.begin"   // verb, title
-	StepEnd    EventKind = "step.end"     // verb, error
-	WindowOpen EventKind = "window.begin" // name: counters between begin and end are one measurement; and what was in force, e.g. replicas.worker, replicas.rng
-	WindowEnd  EventKind = "window.end"   // name
-	LoadBegin  EventKind = "load.begin"   // name
-	LoadEnd    EventKind = "load.end"     // name, error
-	SearchEnd  EventKind = "search.end"   // name, slo, level (0: none met it), above (0: none missed it), confidence that both are right, tested (levels), stopped (why it had not both)
+	RunBegin  EventKind = "run.begin"
+	RunEnd    EventKind = "run.end"    // status: ok, failed, interrupted; error
+	StepBegin EventKind = "step.begin" // verb, title
+	StepEnd   EventKind = "step.end"   // verb, error
+	// name: counters between begin and end are one measurement; and what was in force, e.g. replicas.worker, replicas.rng
+	WindowOpen EventKind = "window.begin"
+	WindowEnd  EventKind = "window.end" // name
+	LoadBegin  EventKind = "load.begin" // name
+	LoadEnd    EventKind = "load.end"   // name, error
+	// name, slo, level (0: none met it), above (0: none missed it), confidence that both are right, tested (levels), stopped (why it had not
+	// both)
+	SearchEnd EventKind = "search.end"
 
 	ServiceDeployed EventKind = "service.deployed" // image, replicas, env.<NAME>, balance: what is in force from here
 	ServiceScaled   EventKind = "service.scaled"   // from, to
@@ -79,7 +82,8 @@ const (
 	NodeDrained   EventKind = "node.drained"   // node: it takes no tasks from here
 	NodeActivated EventKind = "node.activated" // node: it does again
 
-	// ConnectionFailed is a connection that the balancer could not bring to an end: to the task; why: refused, reset, closed (without an answer).
+	// ConnectionFailed is a connection that the balancer could not bring to an end: to the task; why: refused, reset, closed (without an
+	// answer).
 	ConnectionFailed EventKind = "connection.failed"
 
 	Warning EventKind = "warning" // message: something the reader of the report must know
@@ -134,7 +138,8 @@ const (
 	ProcessCPU   = "process_cpu_seconds_total"             // counter
 	HostCPU      = "host_cpu_seconds_total"                // counter: seconds that the host's processors offered, all together (service host)
 	HostBusy     = "host_cpu_busy_seconds_total"           // counter: those that something used (service host)
-	HostPressure = "host_cpu_pressure_seconds_total"       // counter: time in which something was ready to run and had to wait for a processor (service host; Linux with PSI)
-	RedisHashes  = "redis_hashes"                          // the counter `hashes` in Redis (service redis)
-	RedisCoins   = "redis_coins"                           // the size of `wallet` in Redis (service redis)
+	// counter: time in which something was ready to run and had to wait for a processor (service host; Linux with PSI)
+	HostPressure = "host_cpu_pressure_seconds_total"
+	RedisHashes  = "redis_hashes" // the counter `hashes` in Redis (service redis)
+	RedisCoins   = "redis_coins"  // the size of `wallet` in Redis (service redis)
 )

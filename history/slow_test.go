@@ -18,7 +18,8 @@ func TestASlowEventDelaysNoLoad(t *testing.T) {
 	w.events.mu.Lock() // as it is during the write
 	written := make(chan error)
 	go func() { written <- w.Event(Event{Kind: TaskJoined}) }()
-	for _, err := range []error{l.Sample(Sample{}), l.Sample(Sample{Class: Refused}), l.Interval(Interval{}), w.Reading(Reading{}), l.End(LoadEndRecord{})} {
+	for _, err := range []error{l.Sample(Sample{}), l.Sample(Sample{Class: Refused}), l.Interval(Interval{}), w.Reading(Reading{}),
+		l.End(LoadEndRecord{})} {
 		if err != nil {
 			t.Error(err)
 		}

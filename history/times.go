@@ -90,7 +90,8 @@ func (r *countReader) read(text string) bool {
 	}
 	b := r.payload.Bytes()
 	if binary.BigEndian.Uint32(b)&^0xf0 != uint32(hdr.V2EncodingCookieBase) || int64(binary.BigEndian.Uint32(b[4:])) != int64(len(b)-header) ||
-		binary.BigEndian.Uint32(b[12:]) != digits || binary.BigEndian.Uint64(b[16:]) != 1 || binary.BigEndian.Uint64(b[24:]) != uint64(LongestRecorded) {
+		binary.BigEndian.Uint32(b[12:]) != digits || binary.BigEndian.Uint64(b[16:]) != 1 ||
+		binary.BigEndian.Uint64(b[24:]) != uint64(LongestRecorded) {
 		return false
 	}
 	step := 0

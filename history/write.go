@@ -229,7 +229,8 @@ func fileName(name string) string {
 	return safe[:min(len(safe), 80)]
 }
 
-// lineFile appends whole lines. Its lock is its own: a file that is written slowly delays no other. When a write fails part-way it cuts the file back to its last whole line.
+// lineFile appends whole lines. Its lock is its own: a file that is written slowly delays no other. When a write fails part-way it cuts the
+// file back to its last whole line.
 type lineFile struct {
 	mu   sync.Mutex
 	file *os.File

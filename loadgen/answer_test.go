@@ -8,7 +8,8 @@ import (
 
 // However an answer is cut into pieces, it is read alike.
 func TestAnAnswerInPiecesIsTheSame(t *testing.T) {
-	e, err := newEngine(Player{}, Workload{Targets: []Target{{URL: "http://127.0.0.1:1/"}}, Clients: 1, Requests: 1, Expect: Expect{Body: []byte("hello")}}, time.Now())
+	e, err := newEngine(Player{}, Workload{Targets: []Target{{URL: "http://127.0.0.1:1/"}}, Clients: 1, Requests: 1,
+		Expect: Expect{Body: []byte("hello")}}, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -320,7 +320,8 @@ func checkConservation(t failer, w Workload, end history.LoadEndRecord, m *memor
 		for _, p := range sum.Parts {
 			at := name{p.Replica, p.Version}
 			if n := p.OK + p.Failed(); n != parts[at] || p.Response.TotalCount() != p.OK {
-				t.Errorf("%d samples are of %v; the intervals say %d, %d of them good, and hold the times of %d", parts[at], at, n, p.OK, p.Response.TotalCount())
+				t.Errorf("%d samples are of %v; the intervals say %d, %d of them good, and hold the times of %d", parts[at], at, n, p.OK,
+					p.Response.TotalCount())
 			}
 			delete(parts, at)
 		}

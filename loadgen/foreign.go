@@ -271,7 +271,8 @@ func classifyForeign(err error, o *outcome, got, reused bool) classID {
 	return resetBeforeByte
 }
 
-// isUnread knows what net/http says of an answer in a transfer coding other than chunked. Such an answer is legal, and our own code reads it.
+// isUnread knows what net/http says of an answer in a transfer coding other than chunked. Such an answer is legal, and our own code reads
+// it.
 func isUnread(text string) bool { return strings.Contains(text, "unsupported transfer encoding") }
 
 // isMalformed knows net/http's answers to what is not HTTP, which have no types.

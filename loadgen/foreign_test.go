@@ -240,7 +240,8 @@ func TestTheGuardIsAtTheDial(t *testing.T) {
 		t.Helper()
 		transport.Insecure = true
 		var m memory
-		w := Workload{Targets: []Target{{URL: url}}, Clients: 1, Requests: 1, Transport: transport, MaxSamples: 1, Timeouts: Timeouts{Connect: 2 * time.Second}}
+		w := Workload{Targets: []Target{{URL: url}}, Clients: 1, Requests: 1, Transport: transport, MaxSamples: 1,
+			Timeouts: Timeouts{Connect: 2 * time.Second}}
 		if _, err := (Player{Guard: g, Resolver: resolver}).Run(t.Context(), w, time.Now(), &m); err != nil {
 			t.Fatal(err)
 		}
@@ -368,7 +369,8 @@ func TestARefusingReplicaIsNotHidden(t *testing.T) {
 	names.set("127.0.0.1", "127.0.0.3")
 	target := "http://replicas.test:" + strconv.Itoa(server.Listener.Addr().(*net.TCPAddr).Port)
 	for _, transport := range []Transport{{}, {Redirects: 1}} {
-		w := Workload{Targets: []Target{{URL: target}}, Clients: 1, Requests: 40, Reuse: Reuse{PerRequest: true}, Transport: transport, MaxSamples: 40}
+		w := Workload{Targets: []Target{{URL: target}}, Clients: 1, Requests: 40, Reuse: Reuse{PerRequest: true}, Transport: transport,
+			MaxSamples: 40}
 		var m memory
 		end, err := Player{Resolver: names.resolver}.Run(t.Context(), w, time.Now(), &m)
 		if err != nil {

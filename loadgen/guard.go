@@ -36,7 +36,8 @@ func NewGuard(allowed []string, lookup Lookup) *Guard {
 type ForeignError struct{ Host, Why string }
 
 func (f *ForeignError) Error() string {
-	return fmt.Sprintf("refuse to send load to %s: %s; only load on systems that are yours to load: name it with --allow %s", f.Host, f.Why, f.Host)
+	return fmt.Sprintf("refuse to send load to %s: %s; only load on systems that are yours to load: name it with --allow %s", f.Host, f.Why,
+		f.Host)
 }
 
 // Refused is the first connection that was refused; nil: none was.

@@ -9,7 +9,8 @@ import (
 
 func TestGuardChecksWorkloads(t *testing.T) {
 	names := map[string][]string{
-		"localhost": {"127.0.0.1", "::1"}, "rng": {"10.0.1.5"}, "mixed": {"127.0.0.1", "192.0.2.1"}, "nothing": {}, "mapped": {"::ffff:127.0.0.1"},
+		"localhost": {"127.0.0.1", "::1"}, "rng": {"10.0.1.5"}, "mixed": {"127.0.0.1",
+			"192.0.2.1"}, "nothing": {}, "mapped": {"::ffff:127.0.0.1"},
 	}
 	lookup := func(_ context.Context, host string) ([]string, error) {
 		if a, known := names[host]; known {

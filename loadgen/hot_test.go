@@ -9,7 +9,8 @@ import (
 	"coinbench/internal/race"
 )
 
-const replicaAnswer = "HTTP/1.1 200 OK\r\nServer: coinbench\r\nDate: Fri, 20 Nov 2026 06:00:00 GMT\r\nContent-Type: application/octet-stream\r\n" +
+const replicaAnswer = "HTTP/1.1 200 OK\r\nServer: coinbench\r\nDate: Fri, 20 Nov 2026 06:00:00 GMT\r\nContent-Type: " +
+	"application/octet-stream\r\n" +
 	"Content-Length: 32\r\nX-Coinbench-Replica: rng.1\r\nX-Coinbench-Version: v2\r\n\r\n01234567890123456789012345678901"
 
 var cannedAnswer = []byte(replicaAnswer)

@@ -36,7 +36,8 @@ const (
 )
 
 // unreadAnswers is the judgement of answers of the class history.Unread.
-const unreadAnswers = "%d answers are in a transfer coding that Go's net/http does not read, though they are legal: leave out redirects, proxies, HTTP/2 and vegeta's engine, and they are read"
+const unreadAnswers = "%d answers are in a transfer coding that Go's net/http does not read, though they are legal: leave out " +
+	"redirects, proxies, HTTP/2 and vegeta's engine, and they are read"
 
 // facts is what the judgement of a load rests on.
 type facts struct {
@@ -70,16 +71,19 @@ func judgement(f facts) (invalid, warnings []string) {
 		lag := quantile(f.late, 99)
 		switch {
 		case lag > limit:
-			bad("the generator sent late: lag p99 is %v, the limit %v: lower the rate, free the machine's CPUs, or run the generator on a machine of its own", round(lag), round(limit))
+			bad("the generator sent late: lag p99 is %v, the limit %v: lower the rate, free the machine's CPUs, or run the generator on a "+
+				"machine of its own", round(lag), round(limit))
 		case lag > WarnLag:
 			warn("lag p99 is %v: on an idle machine it is under %v", round(lag), WarnLag)
 		}
 		if n, most := above(f.late, limit); n > 0 && lag <= limit {
-			warn("the generator itself sent %d of %d requests (%.2g %%) more than %v late, up to %v: percentiles beyond p%.4g, the maximum and the longest time without a success include that",
+			warn("the generator itself sent %d of %d requests (%.2g %%) more than %v late, up to %v: percentiles beyond p%.4g, the maximum and "+
+				"the longest time without a success include that",
 				n, t.due(), 100*float64(n)/float64(t.due()), round(limit), round(most), 100-100*float64(n)/float64(t.due()))
 		}
 		if t.waited > 0 {
-			warn("%d of %d requests waited because all %d connections were busy: response time includes the waiting, service time does not", t.waited, t.due(), f.max)
+			warn("%d of %d requests waited because all %d connections were busy: response time includes the waiting, service time does not",
+				t.waited, t.due(), f.max)
 		}
 		if n := t.failures[dropped]; n > 0 {
 			warn("%d of %d requests were dropped: the backlog was full or the load ended while they waited; they are in no latency", n, t.due())
@@ -88,17 +92,20 @@ func judgement(f facts) (invalid, warnings []string) {
 
 	if wall := f.elapsed.Seconds(); wall > 0.5 { // too short a time says nothing
 		if share := f.used.cpu.Seconds() / (wall * float64(f.procs)); share > InvalidCPU {
-			bad("the generator used %.0f %% of its %s: it was the bottleneck: lower the load, or give it more CPUs or a machine of its own", 100*share, cpus(f.procs))
+			bad("the generator used %.0f %% of its %s: it was the bottleneck: lower the load, or give it more CPUs or a machine of its own",
+				100*share, cpus(f.procs))
 		} else if share > WarnCPU {
 			warn("the generator used %.0f %% of its %s: a higher load would measure the generator", 100*share, cpus(f.procs))
 		}
 		if share := f.used.pause.Seconds() / wall; share > InvalidPause {
-			bad("the garbage collector stopped the generator for %.1f %% of the time: lower the number of kept samples or connections, or raise GOGC", 100*share)
+			bad("the garbage collector stopped the generator for %.1f %% of the time: lower the number of kept samples or connections, or raise "+
+				"GOGC", 100*share)
 		} else if share > WarnPause {
 			warn("the garbage collector stopped the generator for %.1f %% of the time", 100*share)
 		}
 		if share := f.used.starved.Seconds() / wall; share > WarnStarved {
-			warn("the generator's threads waited %.1f s for a CPU within %.1f s: other processes, the server under test among them, kept the machine busy", f.used.starved.Seconds(), wall)
+			warn("the generator's threads waited %.1f s for a CPU within %.1f s: other processes, the server under test among them, kept the "+
+				"machine busy", f.used.starved.Seconds(), wall)
 		}
 	}
 
@@ -106,15 +113,18 @@ func judgement(f facts) (invalid, warnings []string) {
 		bad(unreadAnswers, n)
 	}
 	if f.noPorts > 0 {
-		bad("%d connections failed because this machine's ephemeral ports ran out: keep connections, use more target addresses, or widen net.ipv4.ip_local_port_range", f.noPorts)
+		bad("%d connections failed because this machine's ephemeral ports ran out: keep connections, use more target addresses, or widen "+
+			"net.ipv4.ip_local_port_range", f.noPorts)
 	} else if perMinute := 60 * float64(f.opened) / max(f.elapsed.Seconds(), 1); f.ports > 0 && !f.loopback && perMinute > float64(f.ports) {
-		warn("%.0f new connections a minute with %d ephemeral ports, each of which may rest a minute after use: a longer load may run out of them: keep connections or widen net.ipv4.ip_local_port_range", perMinute, f.ports)
+		warn("%.0f new connections a minute with %d ephemeral ports, each of which may rest a minute after use: a longer load may run out of "+
+			"them: keep connections or widen net.ipv4.ip_local_port_range", perMinute, f.ports)
 	}
 	if f.noFiles > 0 {
 		bad("%d connections failed because the limit of open files was reached: raise it (ulimit -n) or use fewer connections", f.noFiles)
 	}
 	if f.retried > 0 {
-		warn("%d of %d connections took about 1, 3 or 7 s to open: their SYN was lost and sent again, which means a full accept queue or a lossy path, not a slow answer", f.retried, f.opened)
+		warn("%d of %d connections took about 1, 3 or 7 s to open: their SYN was lost and sent again, which means a full accept queue or a "+
+			"lossy path, not a slow answer", f.retried, f.opened)
 	}
 	if text := pinned(f.w, t.replicas); text != "" {
 		warn("%s", text)
@@ -155,7 +165,9 @@ func pinned(w Workload, replicas map[string]int64) string {
 	if len(list) > 10 {
 		list = append(list[:10], "...")
 	}
-	return fmt.Sprintf("kept connections pin the load: the answers came unevenly from %d replicas (%s): a connection stays with its replica, so replicas that join later get none of it: use a new connection per request, or bound requests or age per connection", len(replicas), strings.Join(list, ", "))
+	return fmt.Sprintf("kept connections pin the load: the answers came unevenly from %d replicas (%s): a connection stays with its "+
+		"replica, so replicas that join later get none of it: use a new connection per request, or bound requests or age per "+
+		"connection", len(replicas), strings.Join(list, ", "))
 }
 
 func (t *totals) due() int64 {
@@ -218,7 +230,8 @@ func (e *engine) endRecord(c *collector, end time.Duration, before resources) hi
 		f.max = defaultConnections
 	}
 	r := history.LoadEndRecord{
-		End: end, Ceased: e.cease(end), Due: due, OK: t.ok, Failed: due - t.ok, InFlight: t.failures[noAnswer] + t.failures[cancelled], MaxGap: t.maxGap,
+		End: end, Ceased: e.cease(end), Due: due, OK: t.ok, Failed: due - t.ok, InFlight: t.failures[noAnswer] +
+			t.failures[cancelled], MaxGap: t.maxGap,
 		CPUSeconds: f.used.cpu.Seconds(), SamplesKept: t.samples,
 		FailuresKept: min(e.failuresKept.Load(), max(e.maxFailures, 0)),
 	}

@@ -124,7 +124,8 @@ func TestALoopDoesNotUseAConnectionThatWasClosed(t *testing.T) {
 	}()
 	for _, think := range []time.Duration{0, time.Millisecond} {
 		var m memory
-		end, err := Run(t.Context(), Workload{Targets: []Target{{URL: "http://" + l.Addr().String() + "/"}}, Clients: 3, Requests: 60, Think: think},
+		end, err := Run(t.Context(), Workload{Targets: []Target{{URL: "http://" + l.Addr().String() + "/"}}, Clients: 3, Requests: 60,
+			Think: think},
 			time.Now(), &m)
 		if err != nil {
 			t.Fatal(err)

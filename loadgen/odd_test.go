@@ -159,7 +159,8 @@ func TestConnectionIsAListOfTokens(t *testing.T) {
 				connections.Add(1)
 				serve(c, in, stop)
 			})
-			withWays(t, plain, secure, Workload{Targets: []Target{{}}, Clients: 1, Requests: 10}, func(t *testing.T, end history.LoadEndRecord, m *memory) {
+			withWays(t, plain, secure, Workload{Targets: []Target{{}}, Clients: 1, Requests: 10}, func(t *testing.T, end history.LoadEndRecord,
+				m *memory) {
 				allOK(10)(t, end, m)
 				if n := connections.Swap(0); more && n != 1 || !more && n != 10 {
 					t.Errorf("%d connections for 10 requests", n)
@@ -178,17 +179,20 @@ func TestTheUsersOwnClose(t *testing.T) {
 		serve(c, in, stop)
 	})
 	for _, header := range []http.Header{{"Connection": {"close"}}, {"connection": {"x, Close"}}, {"Connection": {"x", "close"}}} {
-		withWays(t, plain, secure, Workload{Targets: []Target{{Header: header}}, Clients: 2, Requests: 10}, func(t *testing.T, end history.LoadEndRecord, m *memory) {
-			allOK(10)(t, end, m)
-			if n := connections.Swap(0); n != 10 {
-				t.Errorf("%d connections for 10 requests", n)
-			}
-		})
+		withWays(t, plain, secure, Workload{Targets: []Target{{Header: header}}, Clients: 2, Requests: 10},
+			func(t *testing.T, end history.LoadEndRecord, m *memory) {
+				allOK(10)(t, end, m)
+				if n := connections.Swap(0); n != 10 {
+					t.Errorf("%d connections for 10 requests", n)
+				}
+			})
 	}
-	w := Workload{Targets: []Target{{Header: http.Header{"Connection": {"keep-alive"}, "content-length": {"7"}}}}, Clients: 1, Requests: 1, Reuse: Reuse{PerRequest: true}}
+	w := Workload{Targets: []Target{{Header: http.Header{"Connection": {"keep-alive"}, "content-length": {"7"}}}}, Clients: 1, Requests: 1,
+		Reuse: Reuse{PerRequest: true}}
 	withWays(t, plain, secure, w, func(t *testing.T, end history.LoadEndRecord, m *memory) {
 		allOK(1)(t, end, m)
-		if text := strings.Join(end.Warnings, "\n"); !strings.Contains(text, "the header Connection is sent with close") || !strings.Contains(text, "the header content-length is not sent") {
+		if text := strings.Join(end.Warnings, "\n"); !strings.Contains(text, "the header Connection is sent with close") ||
+			!strings.Contains(text, "the header content-length is not sent") {
 			t.Errorf("warnings %q do not say what was replaced", text)
 		}
 	})
@@ -295,7 +299,8 @@ func TestMalformedAnswersAreQuoted(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n":                   `a transfer coding after chunked`,
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\xff\r\nhello\r\n0\r\n": `the body's chunk has no hexadecimal length: "zz\xff"`,
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhello\r\n":           `the body's chunk does not end where it should: "llo"`,
-		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x", maxHead):                         `the header is longer than 64 KiB: "HTTP/1.1 200 OK\r\nX: xx`,
+		"HTTP/1.1 200 OK\r\nX: " + strings.Repeat("x",
+			maxHead): `the header is longer than 64 KiB: "HTTP/1.1 200 OK\r\nX: xx`,
 	} {
 		plain, _ := listenOdd(t, answering(func(*http.Request, int) (string, bool) { return text, false }))
 		var m memory
@@ -314,10 +319,12 @@ func oddAnswer(r *rand.Rand, head bool) (text string, closes bool) {
 	one := func(words ...string) string { return words[r.IntN(len(words))] }
 	var b strings.Builder
 	for range r.IntN(3) {
-		fmt.Fprintf(&b, "HTTP/1.1 %s\r\n%s\r\n", one("100 Continue", "102 Processing", "103 Early Hints", "199 "), one("", "Link: </a>; rel=x\r\n", "X: a,\r\n\tb\r\n"))
+		fmt.Fprintf(&b, "HTTP/1.1 %s\r\n%s\r\n", one("100 Continue", "102 Processing", "103 Early Hints", "199 "),
+			one("", "Link: </a>; rel=x\r\n", "X: a,\r\n\tb\r\n"))
 	}
 	old := r.IntN(4) == 0
-	status := one("200 OK", "200 ", "200", "200  a  b", "201 Created", "204 No Content", "206 x", "299 \xc3\xa9", "302 Found", "304 Not Modified", "400 Bad", "404 ", "500 No", "599 x")
+	status := one("200 OK", "200 ", "200", "200  a  b", "201 Created", "204 No Content", "206 x", "299 \xc3\xa9", "302 Found",
+		"304 Not Modified", "400 Bad", "404 ", "500 No", "599 x")
 	fmt.Fprintf(&b, "HTTP/1.%s %s\r\n", map[bool]string{true: "0", false: "1"}[old], status)
 	var fields []string
 	spell := func(name string) string { return one(name, strings.ToLower(name), strings.ToUpper(name)) }
@@ -329,7 +336,8 @@ func oddAnswer(r *rand.Rand, head bool) (text string, closes bool) {
 		return strings.Join(words, one(",", ", ", " ,", ",\t", ", ,", ",\r\n ", ",,"))
 	}
 	for range r.IntN(4) {
-		field(one("X-Odd", "Set-Cookie", "Via", "X-", "Server", "Vary", ReplicaHeader), one("a", "", "a: b", `"q, \"x"`, "close", "chunked", "a\r\n b\r\n\tc", "\xc3\xa9", strings.Repeat("y", r.IntN(300))))
+		field(one("X-Odd", "Set-Cookie", "Via", "X-", "Server", "Vary", ReplicaHeader), one("a", "", "a: b", `"q, \"x"`, "close", "chunked",
+			"a\r\n b\r\n\tc", "\xc3\xa9", strings.Repeat("y", r.IntN(300))))
 	}
 	// Persistence, in all spellings.
 	says := ""

@@ -84,7 +84,8 @@ func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(d.replicas, n, replica)
 	}
 	ch <- prometheus.MustNewConstMetric(d.gap, prometheus.GaugeValue, m.total.MaxGap.Seconds())
-	for desc, h := range map[*prometheus.Desc]*history.Histogram{d.response: m.total.Response, d.service: m.total.Service, d.lag: m.total.Lag} {
+	for desc, h := range map[*prometheus.Desc]*history.Histogram{d.response: m.total.Response, d.service: m.total.Service,
+		d.lag: m.total.Lag} {
 		ch <- constHistogram(desc, h)
 	}
 }

@@ -228,7 +228,8 @@ func makes(t *testing.T, text string, before time.Duration, want int64) {
 	}
 }
 
-// A rate of n in m seconds makes n requests in m seconds, and one of n in a minute half of them in 30 s: in floating point some made one more.
+// A rate of n in m seconds makes n requests in m seconds, and one of n in a minute half of them in 30 s: in floating point some made one
+// more.
 func TestWholeAreasMakeWholeNumbersOfRequests(t *testing.T) {
 	for n := int64(1); n <= 200; n++ {
 		for m := int64(1); m <= 40; m++ {
@@ -288,7 +289,8 @@ func TestDueInstantsAreExact(t *testing.T) {
 }
 
 func TestRatesKeepTheirText(t *testing.T) {
-	for text, want := range map[string]string{"500/s": "500/s", "30000/m": "500/s", "46/m": "46/m", "9/7s": "9/7s", "1/10s": "0.1/s", "250": "250/s", "1/ms": "1000/s", "1/3s": "20/m"} {
+	for text, want := range map[string]string{"500/s": "500/s", "30000/m": "500/s", "46/m": "46/m", "9/7s": "9/7s", "1/10s": "0.1/s",
+		"250": "250/s", "1/ms": "1000/s", "1/3s": "20/m"} {
 		if got := mustSchedule(t, text).String(); got != want {
 			t.Errorf("%s is written %s, want %s", text, got, want)
 		}

@@ -71,16 +71,17 @@ type SearchResult struct {
 // ErrNothingAnswers is the error of a search, or part of one, when not one request was answered at the first level.
 var ErrNothingAnswers = errors.New("nothing answers")
 
-// seeker is the decision of a search, a pure state machine: it says which level to play for how many requests, and observes what a block said.
+// seeker is the decision of a search, a pure state machine: it says which level to play for how many requests, and observes what a block
+// said.
 //
-// First it looks around: it begins at the least level and doubles it while a block meets the objectives; then it halves the bracket, by ratio,
-// until it is as narrow as the precision asks for. One block proves nothing. So then it tests: the level that was found, and from there
-// downwards or upwards, in steps that grow, until one level is shown to meet the objectives and one to fail them. A level is tested by
-// looks, each at loads twice as long as the one before; what all of them say together is judged (see evidence).
+// First it looks around: it begins at the least level and doubles it while a block meets the objectives; then it halves the bracket, by
+// ratio, until it is as narrow as the precision asks for. One block proves nothing. So then it tests: the level that was found, and from
+// there downwards or upwards, in steps that grow, until one level is shown to meet the objectives and one to fail them. A level is tested
+// by looks, each at loads twice as long as the one before; what all of them say together is judged (see evidence).
 //
-// Half of the doubt that the confidence leaves is for levels that are wrongly said to meet the objectives, half for those wrongly said to fail. The j-th
-// level that is tested has 1/(j(j+1)) of each, and its looks 1/2, 1/4, 1/8 and 1/8 of that: together never more than there is, whatever the
-// number of levels and looks (Bonferroni).
+// Half of the doubt that the confidence leaves is for levels that are wrongly said to meet the objectives, half for those wrongly said to
+// fail. The j-th level that is tested has 1/(j(j+1)) of each, and its looks 1/2, 1/4, 1/8 and 1/8 of that: together never more than there
+// is, whatever the number of levels and looks (Bonferroni).
 type seeker struct {
 	cfg      SearchConfig
 	level    float64
@@ -293,7 +294,8 @@ const mostInvalid = 5
 // invalid says nothing and is played again. The search ends early, with what it knows, when ctx is done, when nothing answers
 // at the first level (ErrNothingAnswers), and when the generator could not deliver a level mostInvalid times in a row: then
 // the generator is the limit, and the result says so.
-func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context, level float64, length time.Duration) (Block, error)) (SearchResult, error) {
+func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context, level float64, length time.Duration) (Block,
+	error)) (SearchResult, error) {
 	if cfg.Block == 0 {
 		cfg.Block = 5 * time.Second
 	}
@@ -367,7 +369,8 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 	case good == 0 && bad > 0 && s.tested[0].level <= s.cfg.Least && s.tested[0].verdict == Fails:
 		r.Stopped = fmt.Sprintf("the objectives are not met even at %s", number(s.cfg.Least))
 	case good == 0:
-		r.Stopped = fmt.Sprintf("no level could be shown to meet the objectives, down to %s: they are met or missed by too little to tell", number(s.tested[0].level))
+		r.Stopped = fmt.Sprintf("no level could be shown to meet the objectives, down to %s: they are met or missed by too little to tell",
+			number(s.tested[0].level))
 	case good >= s.cfg.Most:
 		r.Stopped = fmt.Sprintf("the objectives are still met at %s, where the search was to end", number(s.cfg.Most))
 	default:
@@ -431,7 +434,8 @@ func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, or
 	if first, err := play(ctx, probe); err != nil {
 		return SearchResult{}, err
 	} else if first.Total.OK == 0 && ctx.Err() == nil {
-		return SearchResult{}, fmt.Errorf("search: %w at %s: %s: start the service, or correct the URL", ErrNothingAnswers, w.Targets[0].URL, classes(first.Total))
+		return SearchResult{}, fmt.Errorf("search: %w at %s: %s: start the service, or correct the URL", ErrNothingAnswers, w.Targets[0].URL,
+			classes(first.Total))
 	}
 	again := false
 	return Search(ctx, cfg, func(ctx context.Context, level float64, length time.Duration) (Block, error) {

@@ -22,10 +22,12 @@ func TestParseSLO(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if slo[0].Quantile != 0.99 || slo[0].Time != 200*time.Millisecond || math.Abs(slo[1].Ratio-0.001) > 1e-12 || math.Abs(slo[4].Quantile-0.999) > 1e-12 || slo[5].Ratio != 0.5 {
+	if slo[0].Quantile != 0.99 || slo[0].Time != 200*time.Millisecond || math.Abs(slo[1].Ratio-0.001) > 1e-12 ||
+		math.Abs(slo[4].Quantile-0.999) > 1e-12 || slo[5].Ratio != 0.5 {
 		t.Errorf("%+v", slo)
 	}
-	for _, text := range []string{"", "p99", "p99<", "p99>200ms", "p100<1s", "p0<1s", "px<1s", "p99<200", "p99<-1s", "errors<0", "errors<101%", "errors<x", "rate<5", "p99<1s,"} {
+	for _, text := range []string{"", "p99", "p99<", "p99>200ms", "p100<1s", "p0<1s", "px<1s", "p99<200", "p99<-1s", "errors<0", "errors<101%",
+		"errors<x", "rate<5", "p99<1s,"} {
 		if _, err := ParseSLO(text); err == nil || !strings.Contains(err.Error(), "p99<200ms,errors<0.1%") {
 			t.Errorf("%q: error %v", text, err)
 		}
@@ -107,8 +109,8 @@ func (q queue) play(_ context.Context, level float64, length time.Duration) (Blo
 	return b, nil
 }
 
-// Levels that are known to meet the objectives or not. What is answered must be right with the confidence that is stated; a level that violates
-// its objective by a tenth or more is answered in at most one of twenty.
+// Levels that are known to meet the objectives or not. What is answered must be right with the confidence that is stated; a level that
+// violates its objective by a tenth or more is answered in at most one of twenty.
 func TestSearchKeepsItsConfidence(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -137,7 +139,8 @@ func TestSearchKeepsItsConfidence(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r, err := Search(t.Context(), SearchConfig{SLO: slo, Most: 500, Precision: .05}, func(ctx context.Context, level float64, length time.Duration) (Block, error) {
+			r, err := Search(t.Context(), SearchConfig{SLO: slo, Most: 500, Precision: .05}, func(ctx context.Context, level float64,
+				length time.Duration) (Block, error) {
 				b, err := q.play(ctx, level, length)
 				b.Met, b.Why = slo.Judge(b.Total)
 				return b, err
@@ -284,7 +287,10 @@ func TestSearchSaysWhyItStops(t *testing.T) {
 			return good
 		}, 64, "the generator could not deliver 128, 5 times in a row: lag"},
 	} {
-		r, err := Search(t.Context(), SearchConfig{SLO: slo, Most: 1000}, func(_ context.Context, l float64, _ time.Duration) (Block, error) { return c.play(l), nil })
+		r, err := Search(t.Context(), SearchConfig{SLO: slo, Most: 1000}, func(_ context.Context, l float64, _ time.Duration) (Block,
+			error) {
+			return c.play(l), nil
+		})
 		if err != nil || r.Level != c.level || !strings.Contains(r.Stopped, c.want) {
 			t.Errorf("%s: %v, %+v, want %v and %q", c.name, err, r, c.level, c.want)
 		}

@@ -132,7 +132,8 @@ func rank(o Objective, n int64) int64 {
 	return int64(math.Ceil(o.Quantile*float64(n) - 1e-9))
 }
 
-// late counts the requests of which an objective speaks, and those that break it: failures, or answers that took as long as its bound or longer.
+// late counts the requests of which an objective speaks, and those that break it: failures, or answers that took as long as its bound or
+// longer.
 func (s SLO) late(o Objective, i history.Interval) (n, late int64) {
 	failed := i.Due - i.OK - i.Failures[history.Cancelled]
 	if o.Metric == "errors" {

@@ -11,8 +11,8 @@ import (
 	"coinbench/history"
 )
 
-// evidence is what the loads of a level say of the objectives: their intervals, one load after the other, without the tenth of each in which
-// queues fill, and where the last and longest one begins.
+// evidence is what the loads of a level say of the objectives: their intervals, one load after the other, without the tenth of each in
+// which queues fill, and where the last and longest one begins.
 type evidence struct {
 	slo       SLO
 	cells     []history.Interval
@@ -35,8 +35,8 @@ func (e *evidence) add(load []history.Interval) {
 	e.cells = append(e.cells, load[len(load)/10:]...)
 }
 
-// probability is how probable what was seen is, or more, if the level just missed the objectives (good) or just met them (bad): the greatest of
-// all objectives, and the least times their number.
+// probability is how probable what was seen is, or more, if the level just missed the objectives (good) or just met them (bad): the
+// greatest of all objectives, and the least times their number.
 func (e *evidence) probability() (good, bad float64) {
 	good, bad = 0, 1
 	tests := float64(len(e.slo))
@@ -129,8 +129,8 @@ func (e *evidence) slowest() []share {
 // fewestBlocks are so many that a variance between them says something.
 const fewestBlocks = 8
 
-// dispersion is the variance of counts between blocks over that of independent requests, at the length of blocks at which it is greatest, and at
-// least 1.
+// dispersion is the variance of counts between blocks over that of independent requests, at the length of blocks at which it is greatest,
+// and at least 1.
 func dispersion(counts []share) float64 {
 	total := sumShares(counts)
 	p := total.x / total.n
@@ -192,8 +192,8 @@ func (e *evidence) mean(o Objective) (good, bad float64) {
 	return student((o.Time.Seconds()-mean)/(sd/math.Sqrt(fewestBlocks)), fewestBlocks-1)
 }
 
-// served tests whether response times grow, as they do for ever where less is served than is offered: by Student's t of the regression on time
-// over eight parts of the last load. Good is that they grow by less than the precision.
+// served tests whether response times grow, as they do for ever where less is served than is offered: by Student's t of the regression on
+// time over eight parts of the last load. Good is that they grow by less than the precision.
 func (e *evidence) served() (good, bad float64) {
 	y, apart := means(e.cells[e.last:])
 	if y == nil || apart <= 0 {

@@ -8,12 +8,14 @@ import (
 )
 
 func TestSpec(t *testing.T) {
-	w := Workload{Name: "x", Targets: []Target{{URL: "http://127.0.0.1/"}}, Schedule: "5/s", Duration: time.Second, Reuse: Reuse{MaxRequests: 3, MaxAge: time.Minute}}
+	w := Workload{Name: "x", Targets: []Target{{URL: "http://127.0.0.1/"}}, Schedule: "5/s", Duration: time.Second,
+		Reuse: Reuse{MaxRequests: 3, MaxAge: time.Minute}}
 	spec, err := w.Spec(time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if spec.Closed || spec.Method != "GET" || spec.Schedule != "5/s" || spec.Begin != time.Hour || spec.Reuse != "kept for 3 requests for 1m0s" {
+	if spec.Closed || spec.Method != "GET" || spec.Schedule != "5/s" || spec.Begin != time.Hour ||
+		spec.Reuse != "kept for 3 requests for 1m0s" {
 		t.Errorf("%+v", spec)
 	}
 	var again Workload

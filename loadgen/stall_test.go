@@ -72,7 +72,8 @@ func TestResponseTimeKeepsTheLawOfTheStall(t *testing.T) {
 		if end.Due != 10_000 || end.OK != 10_000 || end.Failed != 0 || len(end.Invalid) > 0 {
 			t.Errorf("end: %+v", end)
 		}
-		for q, want := range map[float64]time.Duration{50: 0, 90: 500 * time.Millisecond, 99: 950 * time.Millisecond, 99.9: 995 * time.Millisecond} {
+		for q, want := range map[float64]time.Duration{50: 0, 90: 500 * time.Millisecond, 99: 950 * time.Millisecond,
+			99.9: 995 * time.Millisecond} {
 			got := time.Duration(sum.Response.ValueAtPercentile(q))
 			if d := got - want; d < -20*time.Millisecond || d > 20*time.Millisecond {
 				t.Errorf("response time: p%g = %v, want %v", q, got, want)
@@ -154,7 +155,8 @@ func TestConservation(t *testing.T) {
 			Timeouts: Timeouts{Header: time.Duration(rapid.IntRange(0, 300).Draw(rt, "timeout ms")) * time.Millisecond},
 			Reuse:    Reuse{PerRequest: rapid.Bool().Draw(rt, "per request"), MaxRequests: rapid.IntRange(0, 5).Draw(rt, "max requests")}}
 		if rapid.Bool().Draw(rt, "open") {
-			w.Schedule = rapid.SampledFrom([]string{"50/s", "ramp(0/s, 100/s, 2s)", "steps(10/s, 20/s, 500ms, 4)", "poisson(60/s)", "ramp(50/s, 0/s, 2s)"}).Draw(rt, "schedule")
+			w.Schedule = rapid.SampledFrom([]string{"50/s", "ramp(0/s, 100/s, 2s)", "steps(10/s, 20/s, 500ms, 4)", "poisson(60/s)",
+				"ramp(50/s, 0/s, 2s)"}).Draw(rt, "schedule")
 			w.Connections = rapid.IntRange(1, 20).Draw(rt, "connections")
 			w.Backlog = rapid.IntRange(0, 20).Draw(rt, "backlog")
 		} else {

@@ -62,7 +62,8 @@ func (l *targetLines) next() (bool, error) {
 		l.left -= len(piece)
 		switch {
 		case len(l.line) > maxTargetLine:
-			return false, l.fail(maxTargetLine, "the line is longer than %d MiB; accepted: shorter ones, with a long body in a file: @body.bin", maxTargetLine>>20)
+			return false, l.fail(maxTargetLine, "the line is longer than %d MiB; accepted: shorter ones, with a long body in a file: @body.bin",
+				maxTargetLine>>20)
 		case l.left < 0:
 			return false, l.fail(1, "the targets are more than %d MiB, the most that is read", maxTargetsInput>>20)
 		case errors.Is(err, bufio.ErrBufferFull):

@@ -50,7 +50,8 @@ func (e *engine) vegeta(ctx context.Context, rec Recorder) (history.LoadEndRecor
 	if n := e.w.Connections; n > 0 {
 		workers = uint64(n)
 	}
-	client := http.Client{Transport: tr, CheckRedirect: e.checkRedirect, Timeout: e.w.Timeouts.Connect + e.w.Timeouts.Header + e.w.Timeouts.Body}
+	client := http.Client{Transport: tr, CheckRedirect: e.checkRedirect, Timeout: e.w.Timeouts.Connect + e.w.Timeouts.Header +
+		e.w.Timeouts.Body}
 	attacker := vegeta.NewAttacker(vegeta.Client(&client), vegeta.Workers(min(vegeta.DefaultWorkers, workers)), vegeta.MaxWorkers(workers))
 	var targets []vegeta.Target
 	for _, p := range e.targets {
@@ -98,7 +99,8 @@ func (e *engine) vegeta(ctx context.Context, rec Recorder) (history.LoadEndRecor
 	return end, failed
 }
 
-const serviceOnly = "vegeta counts from the moment at which a request is sent: response time and lag are not known, and what waited for a worker is in no number"
+const serviceOnly = "vegeta counts from the moment at which a request is sent: response time and lag are not known, and what waited for " +
+	"a worker is in no number"
 
 // registered is a connection that cancel reaches.
 type registered struct {
@@ -198,7 +200,8 @@ func (t *resultTally) window(at time.Duration) *history.Interval {
 func (t *resultTally) add(r Result) error {
 	e := t.e
 	s := history.Sample{Seq: int64(r.Seq), Status: int(r.Code), Bytes: int64(r.BytesIn), Class: classOfResult(r),
-		Replica: visible.Text(r.Headers.Get(ReplicaHeader), visible.Nothing), Version: visible.Text(r.Headers.Get(VersionHeader), visible.Nothing)}
+		Replica: visible.Text(r.Headers.Get(ReplicaHeader), visible.Nothing), Version: visible.Text(r.Headers.Get(VersionHeader),
+			visible.Nothing)}
 	s.Sent = r.Timestamp.Sub(e.origin)
 	s.Due, s.Done = s.Sent, s.Sent+r.Latency
 	if s.Class != history.OK {
@@ -305,7 +308,8 @@ func classOfResult(r Result) history.Class {
 
 // RecordResults makes a record of results that vegeta wrote. It returns the load's spec and what to record it with, since a history
 // must know the first before it takes the second.
-func RecordResults(name string, next func() (Result, error)) (start time.Time, spec history.LoadSpec, record func(Recorder) (history.LoadEndRecord, error), err error) {
+func RecordResults(name string, next func() (Result, error)) (start time.Time, spec history.LoadSpec,
+	record func(Recorder) (history.LoadEndRecord, error), err error) {
 	var all []Result
 	texts := map[string]string{} // most results repeat those of others
 	for {

@@ -47,20 +47,21 @@ HEAD http://127.0.0.1/`
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 	}
 	for text, want := range map[string]string{
-		"":                                        "there are no targets",
-		"# nothing":                               "there are no targets",
-		"get http://127.0.0.1/":                   "f.http:1:1: expected a method and a URL, found \"get http://127.0.0.1/\"; accepted:",
-		"\n\nGET /path":                           "f.http:3:5: \"/path\" is not an http or https URL",
-		"GET http://127.0.0.1/\nno colon":         "f.http:2:1: expected a header",
-		"GET http://127.0.0.1/\n @missing":        "f.http:2:3: read the body: no such file",
-		"X: y":                                    "f.http:1:1: expected a method",
-		"GET http://127.0.0.1/\nX:":               "f.http:2:3: the header X has no value",
-		"GET http://127.0.0.1/\nx y: z":           "f.http:2:1: \"x y\" is not a header's name",
-		"GET http://127.0.0.1/\nX: a\x00":         "f.http:2:5: the header X holds \"\\x00\"",
-		"GET ftp://127.0.0.1/":                    "not an http or https URL",
-		"GET http://127.0.0.1/\n@body.bin\nX: y":  "f.http:3:1: expected a method",
-		"GET http://127.0.0.1/ HTTP/1.1\nHost: a": "f.http:1:22: a blank in the URL; accepted: a method and a URL, like GET http://127.0.0.1:8001/: without the HTTP version",
-		"\tGET\thttp://127.0.0.1/?q=a b":          "f.http:1:27: a blank in the URL;",
+		"":                                       "there are no targets",
+		"# nothing":                              "there are no targets",
+		"get http://127.0.0.1/":                  "f.http:1:1: expected a method and a URL, found \"get http://127.0.0.1/\"; accepted:",
+		"\n\nGET /path":                          "f.http:3:5: \"/path\" is not an http or https URL",
+		"GET http://127.0.0.1/\nno colon":        "f.http:2:1: expected a header",
+		"GET http://127.0.0.1/\n @missing":       "f.http:2:3: read the body: no such file",
+		"X: y":                                   "f.http:1:1: expected a method",
+		"GET http://127.0.0.1/\nX:":              "f.http:2:3: the header X has no value",
+		"GET http://127.0.0.1/\nx y: z":          "f.http:2:1: \"x y\" is not a header's name",
+		"GET http://127.0.0.1/\nX: a\x00":        "f.http:2:5: the header X holds \"\\x00\"",
+		"GET ftp://127.0.0.1/":                   "not an http or https URL",
+		"GET http://127.0.0.1/\n@body.bin\nX: y": "f.http:3:1: expected a method",
+		"GET http://127.0.0.1/ HTTP/1.1\nHost: a": "f.http:1:22: a blank in the URL; accepted: a method and a URL, like GET " +
+			"http://127.0.0.1:8001/: without the HTTP version",
+		"\tGET\thttp://127.0.0.1/?q=a b":                        "f.http:1:27: a blank in the URL;",
 		"GET http://127.0.0.1/\nX: y\nGET http://127.0.0.1/2":   "f.http:3:1: a target right behind the headers of another one; accepted: an empty line",
 		"GET http://127.0.0.1/" + strings.Repeat("x", 6<<20):    "f.http:1:4194304: the line is longer than 4 MiB; accepted:",
 		strings.Repeat("GET http://127.0.0.1/\n", maxTargets+1): "f.http:100001:1: more than 100000 targets",
@@ -75,7 +76,8 @@ func TestReadJSONTargets(t *testing.T) {
 	got, err := ReadJSONTargets("f.json", strings.NewReader(`{"method":"POST","url":"http://127.0.0.1/","body":"Y29pbnM=","header":{"A":["b"]}}
 
 {"method":"GET","url":"http://127.0.0.1/2"}`))
-	want := []Target{{Method: "POST", URL: "http://127.0.0.1/", Body: []byte("coins"), Header: http.Header{"A": {"b"}}}, {Method: "GET", URL: "http://127.0.0.1/2"}}
+	want := []Target{{Method: "POST", URL: "http://127.0.0.1/", Body: []byte("coins"), Header: http.Header{"A": {"b"}}},
+		{Method: "GET", URL: "http://127.0.0.1/2"}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%v\n got %+v\nwant %+v", err, got, want)
 	}
@@ -108,7 +110,8 @@ func FuzzTargets(f *testing.F) {
 	for _, s := range []string{
 		"# c\n\nPOST http://127.0.0.1:8001/32\nX-Trace: a: b\n# c\nx-trace: c\n\nGET http://127.0.0.1/\nGET http://127.0.0.1/2\n",
 		"GET http://127.0.0.1/\n \n  A :b\n\tHEAD https://localhost/?a=b#c\r\nHost: x\r\n", "GET\thttp://a/\nGET  http://a/\nGET http://a/ HTTP/1.1",
-		`{"method":"POST","url":"http://127.0.0.1/","body":"Y29pbnM=","header":{"A":["b","c"],"a":null}}` + "\n\n" + `{"url":"http://a/\u00e9","method":"GET","body":null}` + "\n",
+		`{"method":"POST","url":"http://127.0.0.1/","body":"Y29pbnM=","header":{"A":["b","c"],"a":null}}` + "\n\n" +
+			`{"url":"http://a/\u00e9","method":"GET","body":null}` + "\n",
 	} {
 		f.Add(s)
 	}
@@ -165,7 +168,8 @@ func TestResultsRoundTrip(t *testing.T) {
 				r.Body = rapid.SliceOfN(rapid.Byte(), 1, 20).Draw(t, "body")
 			}
 			if rapid.Bool().Draw(t, "headers?") {
-				r.Headers = http.Header{"X-Coinbench-Replica": {rapid.StringMatching(`[a-z0-9.]{1,8}`).Draw(t, "replica")}, "Set-Cookie": {"a=b", "c=d"}}
+				r.Headers = http.Header{"X-Coinbench-Replica": {rapid.StringMatching(`[a-z0-9.]{1,8}`).Draw(t, "replica")},
+					"Set-Cookie": {"a=b", "c=d"}}
 			}
 			results = append(results, r)
 		}
@@ -210,7 +214,8 @@ func TestResultFilesThatAreCut(t *testing.T) {
 		}
 		between := map[int]bool{}
 		for i := range 3 {
-			if err := write(Result{Attack: "a", Seq: uint64(i), Code: 200, Timestamp: time.Unix(1, 0), Latency: 5, Method: "GET", URL: "http://127.0.0.1/", Headers: http.Header{"A": {"b"}}}); err != nil {
+			if err := write(Result{Attack: "a", Seq: uint64(i), Code: 200, Timestamp: time.Unix(1, 0), Latency: 5, Method: "GET",
+				URL: "http://127.0.0.1/", Headers: http.Header{"A": {"b"}}}); err != nil {
 				t.Fatal(err)
 			}
 			between[b.Len()] = true
@@ -228,7 +233,8 @@ func TestResultFilesThatAreCut(t *testing.T) {
 			}
 		}
 	}
-	for text, want := range map[string]string{"": "empty", "\x1f\x8b\x08": "gunzip", `{"a":1}` + "\n": "no timestamp", "\n": "no results", "1,2,3\n": "no results"} {
+	for text, want := range map[string]string{"": "empty", "\x1f\x8b\x08": "gunzip", `{"a":1}` + "\n": "no timestamp", "\n": "no results",
+		"1,2,3\n": "no results"} {
 		read, err := NewResultReader(strings.NewReader(text))
 		if err == nil {
 			_, err = read()
@@ -242,8 +248,10 @@ func TestResultFilesThatAreCut(t *testing.T) {
 // The formats are vegeta's to the letter: the order of columns and keys, units, encodings.
 func TestResultFormats(t *testing.T) {
 	start := time.Date(2026, 11, 20, 6, 0, 0, 0, time.UTC)
-	w := Workload{Name: "demo", Targets: []Target{{URL: "http://127.0.0.1:8001/32"}, {Method: "POST", URL: "http://127.0.0.1:8002/", Body: []byte("coins")}}}
-	ok := ResultOf(w, start, history.Sample{Seq: 4, Due: 2 * time.Second, Sent: 3 * time.Second, Done: 3100 * time.Millisecond, Status: 200, Bytes: 32, Replica: "rng.1"})
+	w := Workload{Name: "demo", Targets: []Target{{URL: "http://127.0.0.1:8001/32"}, {Method: "POST", URL: "http://127.0.0.1:8002/",
+		Body: []byte("coins")}}}
+	ok := ResultOf(w, start, history.Sample{Seq: 4, Due: 2 * time.Second, Sent: 3 * time.Second, Done: 3100 * time.Millisecond, Status: 200,
+		Bytes: 32, Replica: "rng.1"})
 	bad := ResultOf(w, start, history.Sample{Seq: 5, Due: 123456789, Done: 223456789, Class: history.Dropped})
 	for format, want := range map[string]string{
 		"json": `{"attack":"demo","seq":4,"code":200,"timestamp":"2026-11-20T06:00:02Z","latency":1100000000,"bytes_out":0,"bytes_in":32,"error":"","body":null,"method":"GET","url":"http://127.0.0.1:8001/32","headers":{"X-Coinbench-Replica":["rng.1"]}}
@@ -280,7 +288,8 @@ func TestWritePercentiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"Value", "Percentile", "TotalCount", "1/(1-Percentile)", "#[Mean", "#[Max", "Total count    =         1000"} {
+	for _, want := range []string{"Value", "Percentile", "TotalCount", "1/(1-Percentile)", "#[Mean", "#[Max",
+		"Total count    =         1000"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
@@ -291,7 +300,8 @@ func TestWritePercentiles(t *testing.T) {
 }
 
 func TestWorkloadIsPlainData(t *testing.T) {
-	w := Workload{Name: "x", Targets: []Target{{Method: "POST", URL: "http://127.0.0.1/", Body: []byte{0, 1}, Header: http.Header{"A": {"b"}}}},
+	w := Workload{Name: "x", Targets: []Target{{Method: "POST", URL: "http://127.0.0.1/", Body: []byte{0, 1},
+		Header: http.Header{"A": {"b"}}}},
 		Schedule: "ramp(0/s, 5/s, 3s)", Duration: time.Second, Reuse: Reuse{MaxRequests: 3}, Expect: Expect{Status: []int{200}}}
 	b, err := json.Marshal(w)
 	if err != nil {

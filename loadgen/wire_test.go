@@ -25,9 +25,11 @@ func TestWireRequest(t *testing.T) {
 	}{
 		{Target{Method: "GET", URL: "http://a:81/x?y=z"}, false, "GET /x?y=z HTTP/1.1|Host: a:81|User-Agent: coinbench||"},
 		{Target{Method: "GET", URL: "http://a"}, true, "GET / HTTP/1.1|Host: a|User-Agent: coinbench|Connection: close||"},
-		{Target{Method: "POST", URL: "http://a/", Body: []byte("hi")}, false, "POST / HTTP/1.1|Host: a|User-Agent: coinbench|Content-Length: 2||hi"},
+		{Target{Method: "POST", URL: "http://a/", Body: []byte("hi")}, false,
+			"POST / HTTP/1.1|Host: a|User-Agent: coinbench|Content-Length: 2||hi"},
 		{Target{Method: "POST", URL: "http://a/"}, false, "POST / HTTP/1.1|Host: a|User-Agent: coinbench|Content-Length: 0||"},
-		{Target{Method: "GET", URL: "http://u:p@a/", Header: http.Header{"Host": {"b"}, "User-Agent": {"me"}, "Content-Length": {"9"}, "Z": {"1", "2"}, "A": {"3"}}},
+		{Target{Method: "GET", URL: "http://u:p@a/", Header: http.Header{"Host": {"b"}, "User-Agent": {"me"}, "Content-Length": {"9"},
+			"Z": {"1", "2"}, "A": {"3"}}},
 			false, "GET / HTTP/1.1|Host: b|A: 3|User-Agent: me|Z: 1|Z: 2|Authorization: Basic dTpw||"},
 	} {
 		u, err := parseURL(c.target.URL)
@@ -94,7 +96,8 @@ func TestAnswersInPieces(t *testing.T) {
 	}
 	var h head
 	done, err := parseHead([]byte(replicaAnswer), &h)
-	if !done || err != nil || h.status != 200 || h.length != 32 || h.close || h.chunked || string(h.replica) != "rng.1" || string(h.version) != "v2" ||
+	if !done || err != nil || h.status != 200 || h.length != 32 || h.close || h.chunked || string(h.replica) != "rng.1" ||
+		string(h.version) != "v2" ||
 		h.size != len(replicaAnswer)-32 {
 		t.Errorf("%v, %v, %+v", done, err, h)
 	}
@@ -114,7 +117,8 @@ func FuzzParseHead(f *testing.F) {
 }
 
 func FuzzParseSchedule(f *testing.F) {
-	for _, s := range []string{"500/s", "poisson(ramp(10/s, 500/s, 30s) then 500/s for 1m)", "sine(mean 5/s, amp 1/s, period 1s)", "steps(1/s, 1/s, 1s, 3)"} {
+	for _, s := range []string{"500/s", "poisson(ramp(10/s, 500/s, 30s) then 500/s for 1m)", "sine(mean 5/s, amp 1/s, period 1s)",
+		"steps(1/s, 1/s, 1s, 3)"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

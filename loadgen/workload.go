@@ -34,9 +34,10 @@ type Workload struct {
 	// (history.NoAnswer), of a younger one nothing is known (history.Cancelled). 0: history.DefaultPatience.
 	Patience time.Duration `json:"patience,omitempty"`
 
-	Connections int       `json:"connections,omitempty"` // open: most connections at once; 0: 10,000
-	Backlog     int       `json:"backlog,omitempty"`     // open: most requests that wait for a connection; beyond it they are dropped; 0: no limit but the duration's own count
-	Reuse       Reuse     `json:"reuse"`                 // when a connection is given up
+	Connections int `json:"connections,omitempty"` // open: most connections at once; 0: 10,000
+	// open: most requests that wait for a connection; beyond it they are dropped; 0: no limit but the duration's own count
+	Backlog     int       `json:"backlog,omitempty"`
+	Reuse       Reuse     `json:"reuse"` // when a connection is given up
 	Timeouts    Timeouts  `json:"timeouts"`
 	Expect      Expect    `json:"expect"`
 	Transport   Transport `json:"transport"`

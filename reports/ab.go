@@ -144,8 +144,8 @@ func (s *ABSummary) times(l PlayedLoad, kept *ABRequests) {
 	}
 }
 
-// abPercentile is ab's own: the value of rank count*p/100 in ascending order, counted from 0, and the largest for 100. Everywhere else a percentile
-// is that of capacity.Latency.
+// abPercentile is ab's own: the value of rank count*p/100 in ascending order, counted from 0, and the largest for 100. Everywhere else a
+// percentile is that of capacity.Latency.
 func abPercentile(ascending []time.Duration, p int) time.Duration {
 	return ascending[min(len(ascending)*p/100, len(ascending)-1)]
 }
@@ -190,7 +190,8 @@ func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
 	t.line("in flight at the end: %d%s", l.End.InFlight, flying)
 	t.unanswered(l)
 	t.times(l)
-	t.line("  A closed load is never late: its clients wait, and send less while the server is slow. What users feel who do not wait: coinbench attack.")
+	t.line("  A closed load is never late: its clients wait, and send less while the server is slow. What users feel who do not wait: " +
+		"coinbench attack.")
 	t.failures(l)
 	t.shares(l)
 	return t.flush(w)
@@ -251,8 +252,10 @@ func (t *textWriter) abHead(l PlayedLoad, s ABSummary, ab ABOptions) {
 	}
 	t.abLine("HTML transferred", count(s.BodyBytes)+" bytes", "bodies only")
 	t.abLine("Requests per second", fmt.Sprintf("%.2f [#/sec] (mean)", s.PerS), "complete / time taken: answers with an error count as well")
-	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean)", s.MeanTurnS*1000), "clients x time taken / complete: a client's turn, not a latency that was measured")
-	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean, across all concurrent requests)", s.MeanAcrossS*1000), "1 / requests per second: nobody waited so long")
+	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean)", s.MeanTurnS*1000),
+		"clients x time taken / complete: a client's turn, not a latency that was measured")
+	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean, across all concurrent requests)", s.MeanAcrossS*1000),
+		"1 / requests per second: nobody waited so long")
 	rate := 0.0
 	if s.TimeTakenS > 0 {
 		rate = float64(received) / 1024 / s.TimeTakenS
@@ -276,7 +279,8 @@ func (t *textWriter) abTimes(s ABSummary) {
 		"Total": "service time: connect begun to last byte",
 	}
 	for _, r := range s.Rows {
-		t.line("%-11s%6.2f %8.2f %7.2f %9.2f %9.2f   %s", r.Name+":", r.MinS*1000, r.MeanS*1000, r.SDS*1000, r.MedS*1000, r.MaxS*1000, t.note(notes[r.Name]))
+		t.line("%-11s%6.2f %8.2f %7.2f %9.2f %9.2f   %s", r.Name+":", r.MinS*1000, r.MeanS*1000, r.SDS*1000, r.MedS*1000, r.MaxS*1000,
+			t.note(notes[r.Name]))
 	}
 	t.line("")
 	t.line("Percentage of the requests served within a certain time (ms)")

@@ -25,7 +25,9 @@ func TestExplainText(t *testing.T) {
 		t.Fatal(err)
 	}
 	text := b.String()
-	for _, want := range []string{"saturated  10 workers, 1 rng", "limit: rng\n", "limit: the workers' own loop\n", "because rng is busy 100 %", "next    the workers' own loop, after rng 1 → 4: at most 33", "Try: Scale rng 1 → 4: 33", "change, simulated", "loop    ", "headroom", "limit: none\n"} {
+	for _, want := range []string{"saturated  10 workers, 1 rng", "limit: rng\n", "limit: the workers' own loop\n",
+		"because rng is busy 100 %", "next    the workers' own loop, after rng 1 → 4: at most 33", "Try: Scale rng 1 → 4: 33", "change, " +
+			"simulated", "loop    ", "headroom", "limit: none\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in\n%s", want, text)
 		}
@@ -36,8 +38,10 @@ func TestExplainText(t *testing.T) {
 }
 
 func whatIf() WhatIf {
-	return WhatIf{Grid: model.Grid{Base: model.Setting{Hasher: 1, Think: 100 * time.Millisecond, Balance: "round-robin"}, Workers: []int{1, 2, 3}, RNG: []int{1, 2},
-		PerS: [][]float64{{3.3, 6.6, 9.9}, {3.3, 6.6, 9.9}}}, Goal: model.Goal{PerS: 6, Cost: map[string]float64{"worker": 1, "rng": 1, "hasher": 1}},
+	return WhatIf{Grid: model.Grid{Base: model.Setting{Hasher: 1, Think: 100 * time.Millisecond, Balance: "round-robin"},
+		Workers: []int{1, 2, 3}, RNG: []int{1, 2},
+		PerS: [][]float64{{3.3, 6.6, 9.9}, {3.3, 6.6, 9.9}}}, Goal: model.Goal{PerS: 6, Cost: map[string]float64{"worker": 1, "rng": 1,
+		"hasher": 1}},
 		Plan: &model.Setting{Workers: 2, RNG: 1, Hasher: 1}, Measured: []MeasuredPoint{{Workers: 3, RNG: 1, Hasher: 1, PerS: 9.81}}}
 }
 
@@ -89,7 +93,8 @@ func TestWhatIfPlots(t *testing.T) {
 
 // The errors of a proof are those of its rows, and the promise is held against each.
 func TestProof(t *testing.T) {
-	p := Proof{Rows: []ProofRow{{Predicted: 10.1, Measured: 10, ProbedS: .102, ProbeS: .1}, {Predicted: 19.8, Measured: 20, ProbedS: .096, ProbeS: .1}}}
+	p := Proof{Rows: []ProofRow{{Predicted: 10.1, Measured: 10, ProbedS: .102, ProbeS: .1}, {Predicted: 19.8, Measured: 20, ProbedS: .096,
+		ProbeS: .1}}}
 	p.Sum()
 	if !p.Holds || p.Mean < .0099 || p.Mean > .0101 || p.Probe < .029 || p.Probe > .031 || p.Bias > 1e-9 {
 		t.Errorf("%+v", p)
@@ -116,7 +121,8 @@ func TestProof(t *testing.T) {
 	}
 }
 
-// A verified plan passes where its target is out of the measurement's error or met exactly, and is not decided where the error does not tell.
+// A verified plan passes where its target is out of the measurement's error or met exactly, and is not decided where the error does not
+// tell.
 func TestVerified(t *testing.T) {
 	margin := func(v float64) *float64 { return &v }
 	row := func(measured, off float64) Verified {
@@ -151,7 +157,8 @@ func TestVerified(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := VerifiedText(&b, row(39.5, .6), "sim", TextOptions{}); err != nil || !strings.Contains(b.String(), "measure for longer: --for 40s") {
+	if err := VerifiedText(&b, row(39.5, .6), "sim", TextOptions{}); err != nil || !strings.Contains(b.String(),
+		"measure for longer: --for 40s") {
 		t.Errorf("%v: %s", err, b.String())
 	}
 }

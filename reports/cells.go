@@ -79,7 +79,8 @@ func footnote(p capacity.PublishedValue) string {
 
 // loadTable are the loads' numbers; the waves where there are any.
 func loadTable(a *capacity.Analysis) [][]string {
-	rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap", "waves "}}
+	rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap",
+		"waves "}}
 	waves := false
 	for _, l := range a.Told() {
 		rows = append(rows, loadCells(l))
@@ -95,9 +96,11 @@ func loadTable(a *capacity.Analysis) [][]string {
 
 // loadCells are a load's numbers in the order of loadTable.
 func loadCells(l capacity.LoadResult) []string {
-	cells := []string{l.Name, l.Method + " " + l.Service + path(l.URL), clients(l), strconv.FormatInt(l.Requests, 10), strconv.FormatInt(l.Failed, 10), figures(l.PerS)}
+	cells := []string{l.Name, l.Method + " " + l.Service + path(l.URL), clients(l), strconv.FormatInt(l.Requests, 10),
+		strconv.FormatInt(l.Failed, 10), figures(l.PerS)}
 	if r := l.Response; r != nil {
-		cells = append(cells, atLeast(r, 100, r.MeanS), atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S), atLeast(r, 99, r.P99S), atLeast(r, 100, r.MaxS))
+		cells = append(cells, atLeast(r, 100, r.MeanS), atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S), atLeast(r, 99, r.P99S),
+			atLeast(r, 100, r.MaxS))
 	} else {
 		cells = append(cells, "–", "–", "–", "–", "–")
 	}
@@ -165,7 +168,8 @@ func host(h history.Host) string {
 
 // missing says what errors cost a window.
 func missing(w *capacity.Window) string {
-	s := fmt.Sprintf("%s of the workers failed and %s hashes are missing against the hash rate of window %s", plural(int(w.Errors), "call"), whole(*w.HashesLost), w.Baseline)
+	s := fmt.Sprintf("%s of the workers failed and %s hashes are missing against the hash rate of window %s", plural(int(w.Errors), "call"),
+		whole(*w.HashesLost), w.Baseline)
 	if w.LostToBackoff != nil && w.SilentS > 0 {
 		s += fmt.Sprintf(", %s of them for the %s that the workers waited after errors", whole(*w.LostToBackoff), figures(w.SilentS)+" s")
 	}

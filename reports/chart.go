@@ -195,7 +195,8 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	}
 	for i := range a.Windows {
 		w := &a.Windows[i]
-		if !seen[w.Name] && w.HashRate != nil && w.Config.Replicas["worker"] > 0 && math.Abs(w.Config.ThinkS-first.Config.ThinkS) < 1e-4 && w.Config.KeepAlive == first.Config.KeepAlive && w.Errors == 0 && !w.Config.Updating {
+		if !seen[w.Name] && w.HashRate != nil && w.Config.Replicas["worker"] > 0 && math.Abs(w.Config.ThinkS-first.Config.ThinkS) < 1e-4 &&
+			w.Config.KeepAlive == first.Config.KeepAlive && w.Errors == 0 && !w.Config.Updating {
 			add(w)
 		}
 	}
@@ -207,7 +208,8 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		knee = min(knee, *base.KneeWorkers)
 	}
 	end := max(knee, min(c.x.max, max(c.y.max*1.1, 1)*base.LoopS))
-	c.series = append(c.series, series{name: "N/D, the workers' own loop", kind: dashed, color: grey, xy: []xy{{x: knee, y: knee / base.LoopS}, {x: end, y: end / base.LoopS}}})
+	c.series = append(c.series, series{name: "N/D, the workers' own loop", kind: dashed, color: grey,
+		xy: []xy{{x: knee, y: knee / base.LoopS}, {x: end, y: end / base.LoopS}}})
 	for r := range replicas {
 		b := base.With("rng", replicas[r])
 		s := series{name: fmt.Sprintf("bound, %d rng", replicas[r]), kind: curve, color: colors[replicas[r]]}
@@ -218,10 +220,12 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		saturation, service := b.Saturation()
 		s.xy = append(s.xy, xy{text: "bound"})
 		if own < c.x.max {
-			s.xy = append(s.xy, xy{x: own, y: saturation, text: fmt.Sprintf("knee of %d rng: %s workers, %s hashes/s", replicas[r], figures(own), figures(saturation))},
+			s.xy = append(s.xy, xy{x: own, y: saturation, text: fmt.Sprintf("knee of %d rng: %s workers, %s hashes/s", replicas[r], figures(own),
+				figures(saturation))},
 				xy{x: c.x.max, y: saturation, text: fmt.Sprintf("%s allows %s hashes/s", service, figures(saturation))})
 		} else {
-			s.xy = append(s.xy, xy{x: c.x.max, y: c.x.max / b.LoopS, text: "N/D: workers over the shortest loop, " + capacity.FormatSeconds(b.LoopS)})
+			s.xy = append(s.xy, xy{x: c.x.max, y: c.x.max / b.LoopS, text: "N/D: workers over the shortest loop, " +
+				capacity.FormatSeconds(b.LoopS)})
 		}
 		c.series = append(c.series, s)
 	}
@@ -277,18 +281,22 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		}
 	}
 	sat, service := base.Saturation()
-	c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s", capacity.FormatSeconds(base.LoopS))
+	c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s",
+		capacity.FormatSeconds(base.LoopS))
 	if service != "" {
-		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s workers reach", rngs, service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
+		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s workers reach", rngs, service, figures(sat),
+			strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
 		if rngs == 1 {
-			c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s, and one %s allows %s hashes/s, which %s workers reach",
+			c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s, and one %s allows %s "+
+				"hashes/s, which %s workers reach",
 				capacity.FormatSeconds(base.LoopS), service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
 		}
 	}
 	c.desc += "."
 	c.table = [][]string{{"workers", "rng", "measured (h/s)", "bound (h/s)"}}
 	for _, m := range all {
-		c.table = append(c.table, []string{figuresInt(m.at.x), strconv.Itoa(m.rngs), figures(m.at.y), figures(base.With("rng", m.rngs).At(int(m.at.x)).UpperPerS)})
+		c.table = append(c.table, []string{figuresInt(m.at.x), strconv.Itoa(m.rngs), figures(m.at.y),
+			figures(base.With("rng", m.rngs).At(int(m.at.x)).UpperPerS)})
 	}
 	return c, true
 }
@@ -300,7 +308,8 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 	t := a.Timeline
 	c := chart{title: "Hash rate over time", x: axis{label: "time since the start of the run (s)", max: max(a.Run.LengthS, 1)},
 		y: axis{label: "hash rate (hashes/s)"}, bands: t.Steps,
-		desc: "The workers' own counters over time; behind them what the web page shows, the slope of the counter in Redis, which the workers fill about once a second. Bands are the steps."}
+		desc: "The workers' own counters over time; behind them what the web page shows, the slope of the counter in Redis, which the workers " +
+			"fill about once a second. Bands are the steps."}
 	if len(t.Rate) < 2 {
 		return c, false
 	}
@@ -366,7 +375,8 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 // latencyChart is the latency's percentiles against the clients of the closed loads.
 func latencyChart(a *capacity.Analysis) (chart, bool) {
 	c := chart{title: "Latency against concurrency", x: axis{label: "clients at once (closed loop)"}, y: axis{label: "response time (ms)"},
-		desc: "Each bar reaches from the fastest to the slowest answer of a load; the dot is the median, the line joins the medians of one service. A percentile p is the time of rank n p/100, rounded up."}
+		desc: "Each bar reaches from the fastest to the slowest answer of a load; the dot is the median, the line joins the medians of one " +
+			"service. A percentile p is the time of rank n p/100, rounded up."}
 	var levels []int
 	services := []string{}
 	var loads []capacity.LoadResult
@@ -398,13 +408,15 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 			}
 			x := float64(slices.Index(levels, l.Clients)) + (float64(i)-float64(len(services)-1)/2)*.16
 			r := l.Response
-			text := fmt.Sprintf("%s: %d requests, min %s, p50 %s, p90 %s, p99 %s, max %s", l.Name, r.Count, capacity.FormatSeconds(r.MinS), atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S),
+			text := fmt.Sprintf("%s: %d requests, min %s, p50 %s, p90 %s, p99 %s, max %s", l.Name, r.Count, capacity.FormatSeconds(r.MinS),
+				atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S),
 				atLeast(r, 99, r.P99S), atLeast(r, 100, r.MaxS))
 			bars.xy = append(bars.xy, xy{x: x, y: r.MinS * 1000, y2: r.MaxS * 1000, text: text})
 			p50.xy = append(p50.xy, xy{x: x, y: r.P50S * 1000, text: text})
 			p99.xy = append(p99.xy, xy{x: x, y: r.P90S * 1000, text: text}, xy{x: x, y: r.P99S * 1000, text: text})
 			c.y.max = max(c.y.max, r.MaxS*1000)
-			c.table = append(c.table, []string{l.Name, strconv.Itoa(l.Clients), figures(r.MinS * 1000), figures(r.P50S * 1000), figures(r.P90S * 1000), figures(r.P99S * 1000), figures(r.MaxS * 1000)})
+			c.table = append(c.table, []string{l.Name, strconv.Itoa(l.Clients), figures(r.MinS * 1000), figures(r.P50S * 1000),
+				figures(r.P90S * 1000), figures(r.P99S * 1000), figures(r.MaxS * 1000)})
 		}
 		slices.SortStableFunc(p50.xy, func(a, b xy) int { return int(math.Copysign(1, a.x-b.x)) })
 		c.series = append(c.series, bars, p99, p50)
@@ -420,7 +432,8 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 // shareChart is the share of a load's requests that were answered by a time: waves are steps in it.
 func shareChart(a *capacity.Analysis) (chart, bool) {
 	c := chart{title: "Answers over time, from the first request of a load", y: axis{label: "requests answered", min: 0},
-		desc: "Clients that begin together are answered in waves as large as the pool that serves them: a serial server gives one at a time, hasher twenty."}
+		desc: "Clients that begin together are answered in waves as large as the pool that serves them: a serial server gives one at a time, " +
+			"hasher twenty."}
 	longest := 0.0
 	for _, l := range a.Loads {
 		if n := len(l.Waves); n > 1 {
@@ -442,9 +455,11 @@ func shareChart(a *capacity.Analysis) (chart, bool) {
 		for i, w := range l.Waves {
 			done += w.Size
 			// A wave is drawn as the slope that it is.
-			s.xy = append(s.xy, xy{x: w.AtS * u.perS, y: float64(done), text: fmt.Sprintf("%s: wave %d of %d answers at %s", l.Name, i+1, w.Size, capacity.FormatSeconds(w.AtS))})
+			s.xy = append(s.xy, xy{x: w.AtS * u.perS, y: float64(done), text: fmt.Sprintf("%s: wave %d of %d answers at %s", l.Name, i+1, w.Size,
+				capacity.FormatSeconds(w.AtS))})
 			c.x.max = max(c.x.max, w.LastS*u.perS)
-			c.table = append(c.table, []string{l.Name, strconv.Itoa(i + 1), strconv.Itoa(w.Size), capacity.FormatSeconds(w.AtS), capacity.FormatSeconds(w.LastS)})
+			c.table = append(c.table, []string{l.Name, strconv.Itoa(i + 1), strconv.Itoa(w.Size), capacity.FormatSeconds(w.AtS),
+				capacity.FormatSeconds(w.LastS)})
 		}
 		s.xy = append(s.xy, xy{x: l.Waves[len(l.Waves)-1].LastS * u.perS, y: float64(done)})
 		c.y.max = max(c.y.max, float64(done)*1.1)

@@ -94,7 +94,8 @@ func chartsOfTests(t *testing.T) []chart {
 
 // aLoad is a run of one load alone: 1,000 requests in ten seconds, of which the i-th takes i milliseconds, and 20 failures in the fifth.
 func aLoad() *capacity.Analysis {
-	l := history.Load{LoadSpec: history.LoadSpec{Name: "users", Method: "GET", URL: "http://127.0.0.1:8001/", Schedule: "100/s", Duration: 10 * time.Second}}
+	l := history.Load{LoadSpec: history.LoadSpec{Name: "users", Method: "GET", URL: "http://127.0.0.1:8001/", Schedule: "100/s",
+		Duration: 10 * time.Second}}
 	for k := range 10 {
 		i := history.Interval{At: time.Duration(k) * time.Second, Length: time.Second}
 		for n := range 100 {
@@ -107,14 +108,16 @@ func aLoad() *capacity.Analysis {
 		l.Intervals = append(l.Intervals, i)
 	}
 	l.Closing = &history.LoadEndRecord{End: 10 * time.Second, Due: 1020, OK: 1000, Failed: 20}
-	return analysisOfTests(&history.Run{Status: history.Finished, End: 10 * time.Second, Manifest: history.Manifest{Cluster: "none"}, Loads: []history.Load{l}})
+	return analysisOfTests(&history.Run{Status: history.Finished, End: 10 * time.Second, Manifest: history.Manifest{Cluster: "none"},
+		Loads: []history.Load{l}})
 }
 
 func TestLoadChartsShowItsTimes(t *testing.T) {
 	d := chartNamed(t, "course")
 	median := d.dots(t, "median")
 	if len(median) != 11 || math.Abs(d.value(median[0].y)-50) > 2 || math.Abs(d.value(median[9].y)-950) > 5 {
-		t.Errorf("medians of the first and the tenth second: %d points, %.0f and %.0f ms", len(median), d.value(median[0].y), d.value(median[9].y))
+		t.Errorf("medians of the first and the tenth second: %d points, %.0f and %.0f ms", len(median), d.value(median[0].y),
+			d.value(median[9].y))
 	}
 	if n := len(d.lanes); n != 2 || len(d.lanes[1].parts) != 1 || math.Abs(d.px(d.lanes[1].parts[0].from)-d.px(5)) > 1 {
 		t.Errorf("failures belong at 5 s: %+v", d.lanes)
@@ -269,7 +272,8 @@ func TestNoLatencyChartOfOneLevel(t *testing.T) {
 
 // sevenReleases is a flow with seven versions, one of which never answered, and a few failures.
 func sevenReleases() *capacity.Analysis {
-	f := capacity.Flow{Load: "open", Service: "hasher", BinS: 1, BeginS: 0, Answered: map[string][]float64{}, Failed: map[history.Class][]float64{history.Refused: make([]float64, 7)}}
+	f := capacity.Flow{Load: "open", Service: "hasher", BinS: 1, BeginS: 0, Answered: map[string][]float64{},
+		Failed: map[history.Class][]float64{history.Refused: make([]float64, 7)}}
 	for i := range 7 {
 		v := fmt.Sprintf("v%d", i+5) // v5 ... v11
 		if i != 3 {
@@ -279,7 +283,8 @@ func sevenReleases() *capacity.Analysis {
 		f.Stints = append(f.Stints, capacity.Stint{Replica: "hasher.1", Version: v, FromS: float64(i), ToS: float64(i + 1)})
 	}
 	f.Failed[history.Refused][3] = 2
-	return &capacity.Analysis{Run: capacity.RunInfo{LengthS: 7}, Flows: []capacity.Flow{f}, Loads: []capacity.LoadResult{{Name: "open", Schedule: "500/s"}},
+	return &capacity.Analysis{Run: capacity.RunInfo{LengthS: 7}, Flows: []capacity.Flow{f}, Loads: []capacity.LoadResult{{Name: "open",
+		Schedule: "500/s"}},
 		Rollouts: []capacity.Rollout{{Name: "release-1", Verb: "update", Service: "hasher", BeginS: 1, EndS: 2}}}
 }
 
@@ -351,8 +356,9 @@ func TestTournamentChart(t *testing.T) {
 	took := func(s float64) *float64 { return &s }
 	var all []Contender
 	for i, s := range []float64{2, 13.5, 13.5, 2} {
-		all = append(all, Contender{Name: fmt.Sprintf("strategy-%d", i), Analysis: &capacity.Analysis{Rollouts: []capacity.Rollout{{DurationS: took(s), State: "completed",
-			Loads: []capacity.Felt{{Load: "open", Requests: 1000, Failed: int64(i / 3 * 200)}}}}}})
+		all = append(all, Contender{Name: fmt.Sprintf("strategy-%d", i),
+			Analysis: &capacity.Analysis{Rollouts: []capacity.Rollout{{DurationS: took(s), State: "completed",
+				Loads: []capacity.Felt{{Load: "open", Requests: 1000, Failed: int64(i / 3 * 200)}}}}}})
 	}
 	c, ok := tournamentChart(all)
 	if !ok {
@@ -387,7 +393,8 @@ func TestHeatmapMarksThePlan(t *testing.T) {
 }
 
 func TestDurations(t *testing.T) {
-	for s, want := range map[float64]string{0: "0 ms", .00022: "0.22 ms", .1: "100 ms", .9996: "1.00 s", 1.5: "1.50 s", 12.34: "12.3 s", 119.4: "119 s", 165.08: "2 min 45 s", 180: "3 min",
+	for s, want := range map[float64]string{0: "0 ms", .00022: "0.22 ms", .1: "100 ms", .9996: "1.00 s", 1.5: "1.50 s", 12.34: "12.3 s",
+		119.4: "119 s", 165.08: "2 min 45 s", 180: "3 min",
 		3599: "59 min 59 s", 7200: "2 h", 7500: "2 h 5 min", -.1: "-100 ms"} {
 		if got := capacity.FormatSeconds(s); got != want {
 			t.Errorf("%v s: %q, want %q", s, got, want)

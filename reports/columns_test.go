@@ -37,7 +37,8 @@ func TestTextFitsTheTerminal(t *testing.T) {
 }
 
 func TestColumnsFoldWordsAndSplit(t *testing.T) {
-	got := columnsIn([][]string{{"name ", "reason ", "a", "b"}, {"x", "because it was not as it should have been at all", "12345", "67890"}}, "  ", 44)
+	got := columnsIn([][]string{{"name ", "reason ", "a", "b"}, {"x", "because it was not as it should have been at all", "12345", "67890"}},
+		"  ", 44)
 	if want := "  name  reason                       a      b\n"; strings.Count(got, "\n") < 3 || !strings.Contains(got, "12345  67890") {
 		t.Errorf("%s, want %s and the reason in several lines", got, want)
 	}

@@ -39,17 +39,18 @@ type ComparedRun struct {
 
 // ComparedValue is one number in both runs.
 type ComparedValue struct {
-	Name    string   `json:"name"`
-	What    string   `json:"what"` // hash rate, rng service or hasher service (the mean time of a request in service), throughput, p50 or p99
-	Unit    string   `json:"unit"`
-	A       float64  `json:"a"`
-	B       float64  `json:"b"`
-	Ratio   *float64 `json:"ratio,omitempty"`      // B/A
-	Low     *float64 `json:"ratio_low,omitempty"`  // the 95 % interval of B/A
-	High    *float64 `json:"ratio_high,omitempty"` //
-	P       *float64 `json:"p,omitempty"`          // probability of such a difference between two runs of the same; absent: the error of one of them is not known
-	Visible *float64 `json:"visible,omitempty"`    // ratio: a change of as much or more would have been seen with a probability of 80 %
-	Same    bool     `json:"same"`                 // "~": not shown to differ
+	Name  string   `json:"name"`
+	What  string   `json:"what"` // hash rate, rng service or hasher service (the mean time of a request in service), throughput, p50 or p99
+	Unit  string   `json:"unit"`
+	A     float64  `json:"a"`
+	B     float64  `json:"b"`
+	Ratio *float64 `json:"ratio,omitempty"`      // B/A
+	Low   *float64 `json:"ratio_low,omitempty"`  // the 95 % interval of B/A
+	High  *float64 `json:"ratio_high,omitempty"` //
+	// probability of such a difference between two runs of the same; absent: the error of one of them is not known
+	P       *float64 `json:"p,omitempty"`
+	Visible *float64 `json:"visible,omitempty"` // ratio: a change of as much or more would have been seen with a probability of 80 %
+	Same    bool     `json:"same"`              // "~": not shown to differ
 	Config  string   `json:"config_a"`
 	ConfigB string   `json:"config_b"`
 	Differs bool     `json:"config_differs"`
@@ -165,7 +166,8 @@ func (c Comparison) Outcome() capacity.Outcome {
 }
 
 func compared(a *capacity.Analysis) ComparedRun {
-	return ComparedRun{Scenario: a.Run.Scenario, Start: a.Run.Start.UTC().Format("2006-01-02 15:04:05 UTC"), Outcome: a.Overall.Outcome, Why: a.Overall.Why, Valid: a.Validity.OK,
+	return ComparedRun{Scenario: a.Run.Scenario, Start: a.Run.Start.UTC().Format("2006-01-02 15:04:05 UTC"), Outcome: a.Overall.Outcome,
+		Why: a.Overall.Why, Valid: a.Validity.OK,
 		Incomplete: a.Overall.Incomplete}
 }
 
@@ -200,8 +202,8 @@ func compare(name, what, unit string, a, b *capacity.Estimate, scale float64) Co
 }
 
 // towards is an estimate's standard error on the side of another value: an interval of a percentile need not be symmetric, least where many
-// requests take equally long and its one end is the percentile itself (as in MOVER: Donner and Zou, "Closed-form confidence intervals for functions
-// of the normal mean and standard deviation", Statistical Methods in Medical Research 21, 2012).
+// requests take equally long and its one end is the percentile itself (as in MOVER: Donner and Zou, "Closed-form confidence intervals for
+// functions of the normal mean and standard deviation", Statistical Methods in Medical Research 21, 2012).
 func towards(e *capacity.Estimate, other float64) float64 {
 	side := *e.High - e.Value
 	if other < e.Value {
@@ -458,7 +460,8 @@ func (c Comparison) chart() (chart, bool) {
 func (c Comparison) html() string {
 	var b strings.Builder
 	b.WriteString(pageHead("Comparison: " + c.A.Scenario + " and " + c.B.Scenario))
-	b.WriteString("<main><header class=\"top\"><p class=\"eyebrow\">coinbench · comparison</p><h1>" + html.EscapeString(c.A.Scenario) + " · " + html.EscapeString(c.B.Scenario) + "</h1></header>")
+	b.WriteString("<main><header class=\"top\"><p class=\"eyebrow\">coinbench · comparison</p><h1>" + html.EscapeString(c.A.Scenario) + " · " +
+		html.EscapeString(c.B.Scenario) + "</h1></header>")
 	b.WriteString("<section><h2>Runs</h2>" + htmlTable(c.runs(), nil) + "</section>")
 	if len(c.Changed) > 0 {
 		b.WriteString("<section><h2>What is different</h2>" + htmlTable(c.changedRows(), nil) + "</section>")

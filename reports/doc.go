@@ -31,7 +31,10 @@ func Outputs() []Output {
 	return append([]Output{
 		{Name: "report.html", Doc: "the report as one page that needs nothing else", Write: HTML},
 		{Name: "report.md", Doc: "for a pull request or a CI job's summary", Write: Markdown},
-		{Name: "report.txt", Doc: "the terminal's report", Write: func(w io.Writer, a *capacity.Analysis) error { return Text(w, a, TextOptions{Width: fileWidth}) }},
+		{Name: "report.txt", Doc: "the terminal's report", Write: func(w io.Writer, a *capacity.Analysis) error {
+			return Text(w, a,
+				TextOptions{Width: fileWidth})
+		}},
 		{Name: "result.json", Doc: "everything, for programs", Write: JSON},
 		{Name: "junit.xml", Doc: "the objectives as test cases", Write: JUnit},
 	}, plotOutputs()...)

@@ -287,7 +287,8 @@ func (d *drawing) drawLanes(top float64) {
 			case j%2 == 1:
 				class = "lane alt"
 			}
-			d.pen.rect(class, pt{from, y}, max(1, to-from), d.lane-3, fmt.Sprintf("%s: %s from %.1f s to %.1f s", l.name, part.text, part.from, part.to))
+			d.pen.rect(class, pt{from, y}, max(1, to-from), d.lane-3, fmt.Sprintf("%s: %s from %.1f s to %.1f s", l.name, part.text, part.from,
+				part.to))
 			if d.lane == laneHeight && to-from > measure(11, part.text)+4 {
 				label := "lanelabel"
 				if part.color != "" {
@@ -407,7 +408,8 @@ func (d *drawing) drawSeries(s series) {
 		case outline:
 			width, height := d.px(v.x+1)-d.px(v.x), d.py(v.y)-d.py(v.y+1)
 			corner := pt{at.x - width/2, at.y - height/2}
-			p.path("line thick", []pt{corner, {corner.x + width, corner.y}, {corner.x + width, corner.y + height}, {corner.x, corner.y + height}}, true, "")
+			p.path("line thick", []pt{corner, {corner.x + width, corner.y}, {corner.x + width, corner.y + height}, {corner.x, corner.y + height}},
+				true, "")
 		case whisker:
 			p.line("span", pt{max(d.left, d.px(v.low)), at.y}, pt{min(d.width-d.right, d.px(v.high)), at.y}, "")
 			p.dot("dot", at, 4.5, v.text)

@@ -66,7 +66,8 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 			if s.Slots == 0 {
 				slots = "no limit"
 			}
-			rows = append(rows, []string{s.Service, whole(float64(s.Replicas)), slots, interval(s.DemandS, capacity.FormatSeconds), interval(s.Utilisation, percent),
+			rows = append(rows, []string{s.Service, whole(float64(s.Replicas)), slots, interval(s.DemandS, capacity.FormatSeconds),
+				interval(s.Utilisation, percent),
 				interval(s.QueueS, capacity.FormatSeconds), interval(s.Headroom, percent)})
 		}
 		if len(rows) > 1 {

@@ -34,10 +34,12 @@ func MeasuredPoints(a *capacity.Analysis, base model.Setting) []MeasuredPoint {
 	for i := range a.Windows {
 		w := &a.Windows[i]
 		c := w.Config
-		if w.HashRate == nil || w.Errors > 0 || c.Updating || c.KeepAlive || c.Balance != base.Balance || !near(c.ThinkS, base.Think.Seconds()) || c.Replicas["worker"] == 0 {
+		if w.HashRate == nil || w.Errors > 0 || c.Updating || c.KeepAlive || c.Balance != base.Balance || !near(c.ThinkS, base.Think.Seconds()) ||
+			c.Replicas["worker"] == 0 {
 			continue
 		}
-		p := MeasuredPoint{Workers: c.Replicas["worker"], RNG: c.Replicas["rng"], Hasher: c.Replicas["hasher"], PerS: w.HashRate.Value, Name: w.Name}
+		p := MeasuredPoint{Workers: c.Replicas["worker"], RNG: c.Replicas["rng"], Hasher: c.Replicas["hasher"], PerS: w.HashRate.Value,
+			Name: w.Name}
 		all = slices.DeleteFunc(all, func(o MeasuredPoint) bool { return o.Workers == p.Workers && o.RNG == p.RNG }) // the later is the longer
 		all = append(all, p)
 	}
@@ -49,7 +51,8 @@ func near(a, b float64) bool { return a-b < 1e-4 && b-a < 1e-4 }
 // Heatmap draws the hash rate over workers and rng, as svg or png: numbers in the cells, the line on which the target is met, the
 // plan, and measured points below the predicted ones.
 func Heatmap(w io.Writer, format string, x WhatIf) error {
-	return writePlot(w, format, heatmapChart(x), fmt.Sprintf("hashes/s; %s, think %s, %s; below a prediction what was measured, and how far the prediction is off",
+	return writePlot(w, format, heatmapChart(x), fmt.Sprintf("hashes/s; %s, think %s, %s; below a prediction what was measured, and how "+
+		"far the prediction is off",
 		plural(x.Grid.Base.Hasher, "hasher"), x.Grid.Base.Think, x.Grid.Base.Balance))
 }
 
@@ -92,12 +95,14 @@ func heatmapChart(x WhatIf) chart {
 		c.series = append(c.series, met)
 	}
 	if s := x.Plan; s != nil && slices.Contains(g.Workers, s.Workers) && slices.Contains(g.RNG, s.RNG) {
-		c.series = append(c.series, series{name: "the plan", kind: outline, color: vermilion, xy: []xy{{x: float64(s.Workers), y: float64(s.RNG)}}})
+		c.series = append(c.series, series{name: "the plan", kind: outline, color: vermilion, xy: []xy{{x: float64(s.Workers),
+			y: float64(s.RNG)}}})
 	}
 	return c
 }
 
-// CostPlot draws cost against throughput: every combination of the grid, the best for each cost joined, the target, the plan and measured points.
+// CostPlot draws cost against throughput: every combination of the grid, the best for each cost joined, the target, the plan and measured
+// points.
 func CostPlot(w io.Writer, format string, x WhatIf) error {
 	return writePlot(w, format, costChart(x), fmt.Sprintf("each point is a number of workers and rng; worker %s, rng %s, hasher %s",
 		price(x.Goal.Cost["worker"]), price(x.Goal.Cost["rng"]), price(x.Goal.Cost["hasher"])))
@@ -143,7 +148,8 @@ func costChart(x WhatIf) chart {
 	if s := x.Plan; s != nil {
 		i, j := slices.Index(x.Grid.RNG, s.RNG), slices.Index(x.Grid.Workers, s.Workers)
 		if i >= 0 && j >= 0 {
-			c.series = append(c.series, series{name: "the plan", kind: diamond, color: vermilion, xy: []xy{{x: costOf(s.Workers, s.RNG, s.Hasher), y: x.Grid.PerS[i][j]}}})
+			c.series = append(c.series, series{name: "the plan", kind: diamond, color: vermilion, xy: []xy{{x: costOf(s.Workers, s.RNG, s.Hasher),
+				y: x.Grid.PerS[i][j]}}})
 		}
 	}
 	return c

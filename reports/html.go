@@ -106,7 +106,8 @@ func loadTiles(a *capacity.Analysis) (all []tile) {
 			if l.Response == nil {
 				t.Text += "service time: "
 			}
-			t.Text += fmt.Sprintf("half within %s, 99 %% within %s, all within %s", capacity.FormatSeconds(r.P50S), capacity.FormatSeconds(r.P99S), capacity.FormatSeconds(r.MaxS))
+			t.Text += fmt.Sprintf("half within %s, 99 %% within %s, all within %s", capacity.FormatSeconds(r.P50S), capacity.FormatSeconds(r.P99S),
+				capacity.FormatSeconds(r.MaxS))
 		}
 		all = append(all, t)
 	}
@@ -130,7 +131,8 @@ type legendEntry struct {
 }
 
 func newPage(a *capacity.Analysis) page {
-	p := page{A: a, Title: fmt.Sprintf("%s: %s", a.Run.Scenario, a.Overall.Outcome), Start: a.Run.Start.UTC().Format("2 January 2006, 15:04 UTC"),
+	p := page{A: a, Title: fmt.Sprintf("%s: %s", a.Run.Scenario, a.Overall.Outcome),
+		Start:   a.Run.Start.UTC().Format("2 January 2006, 15:04 UTC"),
 		Command: repeatable(a.Run.Command), Script: template.JS(pageScript)}
 	if a.Overall.Incomplete != "" {
 		p.Title = fmt.Sprintf("%s: incomplete, %s", a.Run.Scenario, a.Overall.Outcome)
@@ -177,12 +179,14 @@ func newPage(a *capacity.Analysis) page {
 		rows := [][]string{{"", "hasher posts", "benches", "counted", "lost", "in flight", "residual", "Redis", "Redis − counted"}}
 		rows[0][0] = "window "
 		for _, e := range a.Reconciliation.Rows {
-			rows = append(rows, []string{e.Name, whole(e.HasherPosts), whole(e.BenchPosts), whole(e.Counted), whole(e.Lost), whole(e.InFlight), whole(e.Residual), whole(e.RedisHashes), whole(e.RedisResidual)})
+			rows = append(rows, []string{e.Name, whole(e.HasherPosts), whole(e.BenchPosts), whole(e.Counted), whole(e.Lost), whole(e.InFlight),
+				whole(e.Residual), whole(e.RedisHashes), whole(e.RedisResidual)})
 		}
 		p.Books = template.HTML(htmlTable(rows, nil))
 	}
 	i := a.Run
-	p.Facts = []fact{{"Scenario", i.Scenario}, {"Cluster", i.Cluster}, {"Began", i.Start.UTC().Format("2006-01-02 15:04:05 UTC")}, {"Lasted", fmt.Sprintf("%.1f s", i.LengthS)},
+	p.Facts = []fact{{"Scenario", i.Scenario}, {"Cluster", i.Cluster}, {"Began", i.Start.UTC().Format("2006-01-02 15:04:05 UTC")},
+		{"Lasted", fmt.Sprintf("%.1f s", i.LengthS)},
 		{"Ended", string(i.Status)}, {"Seed", fmt.Sprint(i.Seed)}, {"Profile", i.Profile}}
 	if len(a.Windows) == 0 && i.Cluster == "none" { // a load on something that is not the app
 		p.Facts = slices.DeleteFunc(p.Facts, func(f fact) bool { return f.Name == "Profile" })
@@ -216,7 +220,8 @@ func newPageWindow(w *capacity.Window) pageWindow {
 	k := w.Bottleneck
 	limit := windowLimit(w)
 	class, _, _ := strings.Cut(strings.ReplaceAll(k.Limit, " ", "-"), "+")
-	p := pageWindow{W: w, Class: class, Verb: limitVerb(k), Advice: htmlAdvice(k.Advice), Rate: figures(w.HashRate.Value), Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
+	p := pageWindow{W: w, Class: class, Verb: limitVerb(k), Advice: htmlAdvice(k.Advice), Rate: figures(w.HashRate.Value),
+		Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
 	if len(k.Advice) > 0 {
 		p.First = fmt.Sprintf("%s: %s hashes/s predicted", k.Advice[0].Text, figures(k.Advice[0].PerS))
 	}
@@ -289,7 +294,8 @@ func useTable(w *capacity.Window) string {
 		if v >= .9 {
 			class = "bar hot"
 		}
-		return fmt.Sprintf(`<span class="%s" aria-hidden="true"><i style="width:%.1f%%"></i></span>%s%s`, class, 100*min(1, max(0, v)), percent(v), note)
+		return fmt.Sprintf(`<span class="%s" aria-hidden="true"><i style="width:%.1f%%"></i></span>%s%s`, class, 100*min(1, max(0, v)),
+			percent(v), note)
 	}
 	for _, u := range w.Services {
 		slots := whole(float64(u.Slots))
@@ -305,7 +311,8 @@ func useTable(w *capacity.Window) string {
 			use = bar(*u.Utilisation, note)
 		}
 		fmt.Fprintf(&b, `<tr><td>%s</td><td class="n">%s</td><td>%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td></tr>`,
-			esc(u.Service), slots, use, figures(u.PerS), optional(u.DemandS, capacity.FormatSeconds), optional(u.WaitS, capacity.FormatSeconds), optional(u.BoundPerS, figures), optional(u.Headroom, percent))
+			esc(u.Service), slots, use, figures(u.PerS), optional(u.DemandS, capacity.FormatSeconds), optional(u.WaitS,
+				capacity.FormatSeconds), optional(u.BoundPerS, figures), optional(u.Headroom, percent))
 	}
 	if x := w.Bounds; x != nil && x.WorkerPerS > 0 {
 		share := w.HashRate.Value / x.WorkerPerS
@@ -327,7 +334,8 @@ func comparisonTable(a *capacity.Analysis) (template.HTML, []string) {
 		var pub []string
 		for _, p := range r.Published {
 			n := notes.number(footnote(p))
-			pub = append(pub, fmt.Sprintf(`<span style="white-space:nowrap">%s<sup><a href="#note-%d">%d</a></sup></span>`, esc(publishedText(r, p)), n, n))
+			pub = append(pub, fmt.Sprintf(`<span style="white-space:nowrap">%s<sup><a href="#note-%d">%d</a></sup></span>`, esc(publishedText(r, p)),
+				n, n))
 		}
 		if len(pub) == 0 {
 			pub = []string{"–"}
@@ -337,7 +345,8 @@ func comparisonTable(a *capacity.Analysis) (template.HTML, []string) {
 			class = ` class="group"`
 		}
 		fmt.Fprintf(&b, `<tr%s><td>%s</td><td>%s</td><td class="n"><strong>%s</strong></td><td>%s</td><td class="n">%s</td><td class="n">%s</td><td>%s</td></tr>`,
-			class, esc(r.Name), esc(r.Config), value(r, r.Measured), strings.Join(pub, " "), optional(r.Bound, func(v float64) string { return value(r, v) }), optional(r.Attained, percent), esc(unit(r)))
+			class, esc(r.Name), esc(r.Config), value(r, r.Measured), strings.Join(pub, " "), optional(r.Bound,
+				func(v float64) string { return value(r, v) }), optional(r.Attained, percent), esc(unit(r)))
 	}
 	b.WriteString("</tbody></table>")
 	return template.HTML(b.String()), notes.texts

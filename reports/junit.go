@@ -51,7 +51,8 @@ func (s seconds) MarshalText() ([]byte, error) {
 // JUnit writes the objectives as test cases: one that failed is a failure, one that could not be judged is an error. The first case is
 // the measurement itself, so that a run that proves nothing is not green.
 func JUnit(w io.Writer, a *capacity.Analysis) error {
-	s := junitSuite{Name: "coinbench " + a.Run.Scenario, Host: "localhost", Time: seconds(a.Run.LengthS), Started: a.Run.Start.UTC().Format("2006-01-02T15:04:05")}
+	s := junitSuite{Name: "coinbench " + a.Run.Scenario, Host: "localhost", Time: seconds(a.Run.LengthS),
+		Started: a.Run.Start.UTC().Format("2006-01-02T15:04:05")}
 	said := []string{string(a.Overall.Outcome) + ": " + a.Overall.Why}
 	class := "coinbench." + a.Run.Scenario
 	sound := junitCase{Class: class, Name: "the measurement is sound", Time: s.Time} // all of the time: judging takes none

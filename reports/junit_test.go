@@ -25,7 +25,8 @@ type element struct {
 
 // junitSchema is that of Ant's JUnit task, the strictest of the common dialect: what it accepts, those of Surefire and Jenkins accept too.
 var junitSchema = map[string]element{
-	"testsuite": {map[string]string{"name": ".+", "hostname": "[^ ]+", "timestamp": `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`, "tests": `\d+`, "failures": `\d+`, "errors": `\d+`, "skipped": `\d+`, "time": `\d+\.\d+`},
+	"testsuite": {map[string]string{"name": ".+", "hostname": "[^ ]+", "timestamp": `\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d`, "tests": `\d+`,
+		"failures": `\d+`, "errors": `\d+`, "skipped": `\d+`, "time": `\d+\.\d+`},
 		[]string{"properties", "testcase", "system-out", "system-err"}, false},
 	"properties": {},
 	"testcase":   {map[string]string{"name": ".+", "classname": ".+", "time": `\d+\.\d+`}, []string{"error", "failure"}, false},
@@ -132,7 +133,8 @@ func strictJUnit(t *testing.T, text string) (suite node, cases []node) {
 
 func TestJUnit(t *testing.T) {
 	suite, cases := strictJUnit(t, render(t, reports.JUnit, small(t)))
-	if suite.attribute("tests") != "4" || suite.attribute("failures") != "1" || suite.attribute("errors") != "1" || cases[1].attribute("name") != "hash_rate(w) > 12" {
+	if suite.attribute("tests") != "4" || suite.attribute("failures") != "1" || suite.attribute("errors") != "1" ||
+		cases[1].attribute("name") != "hash_rate(w) > 12" {
 		t.Errorf("%+v", suite)
 	}
 

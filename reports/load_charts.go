@@ -20,7 +20,8 @@ const (
 func drawnLoads(a *capacity.Analysis) (all []capacity.LoadResult) {
 	for _, closed := range []bool{false, true} {
 		for _, l := range a.Loads {
-			if l.Closed == closed && len(l.Quantiles) > 0 && (len(a.Windows) == 0 || l.Requests >= minDrawnRequests && l.LengthS >= minDrawnS) && len(all) < maxDrawnLoads {
+			if l.Closed == closed && len(l.Quantiles) > 0 && (len(a.Windows) == 0 || l.Requests >= minDrawnRequests && l.LengthS >= minDrawnS) &&
+				len(all) < maxDrawnLoads {
 				all = append(all, l)
 			}
 		}
@@ -64,14 +65,16 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 	l := all[0]
 	times, span := timed(l)
 	c.title = upperFirst(times) + " over time: " + l.Name
-	c.desc = fmt.Sprintf("The median, the 99th percentile and the slowest answer of each stretch of the load, %s. The strips below are the requests answered per second, and those that failed.", span)
+	c.desc = fmt.Sprintf("The median, the 99th percentile and the slowest answer of each stretch of the load, %s. The strips below are the "+
+		"requests answered per second, and those that failed.", span)
 	highest := 0.0
 	for _, p := range l.OverTime {
 		highest = max(highest, p.MaxS)
 	}
 	u := scaleFor(highest)
 	c.y.label = times + " (" + u.unit + ")"
-	lines := []series{{name: "slowest", kind: stairs, color: grey}, {name: "p99", kind: stairs, color: orange}, {name: "median", kind: stairs, color: blue}}
+	lines := []series{{name: "slowest", kind: stairs, color: grey}, {name: "p99", kind: stairs, color: orange},
+		{name: "median", kind: stairs, color: blue}}
 	answered, failed := lane{name: "ok/s"}, lane{name: "failed"}
 	c.table = [][]string{{"from (s)", "to (s)", "ok/s", "failed/s", "median", "p99", "slowest"}}
 	c.x.min, c.x.max = l.OverTime[0].AtS, l.OverTime[0].AtS
@@ -79,7 +82,8 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 	for i, p := range l.OverTime {
 		from, to := p.AtS-p.LengthS/2, p.AtS+p.LengthS/2
 		c.x.min, c.x.max = min(c.x.min, from), max(c.x.max, to)
-		text := fmt.Sprintf("%.1f s: %s/s, median %s, p99 %s, slowest %s", p.AtS, figures(p.PerS), capacity.FormatSeconds(p.P50S), capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS))
+		text := fmt.Sprintf("%.1f s: %s/s, median %s, p99 %s, slowest %s", p.AtS, figures(p.PerS), capacity.FormatSeconds(p.P50S),
+			capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS))
 		if p.MaxS > 0 {
 			for k, v := range []float64{p.MaxS, p.P99S, p.P50S} {
 				at := xy{x: from, y: v * u.perS}
@@ -100,7 +104,8 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 		if p.FailedPerS > 0 {
 			failed.parts = append(failed.parts, part{from: from, to: to, text: figures(p.FailedPerS) + "/s failed", color: vermilion})
 		}
-		c.table = append(c.table, []string{fmt.Sprintf("%.1f", from), fmt.Sprintf("%.1f", to), figures(p.PerS), figures(p.FailedPerS), capacity.FormatSeconds(p.P50S), capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS)})
+		c.table = append(c.table, []string{fmt.Sprintf("%.1f", from), fmt.Sprintf("%.1f", to), figures(p.PerS), figures(p.FailedPerS),
+			capacity.FormatSeconds(p.P50S), capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS)})
 	}
 	for i := range lines { // the last value holds to the end
 		if n := len(lines[i].xy); n > 0 {
@@ -125,7 +130,8 @@ func percentileChart(a *capacity.Analysis) (chart, bool) {
 	}
 	times, span := timed(all[0])
 	c.title = upperFirst(times) + " by percentile"
-	c.desc = fmt.Sprintf("How long the slowest of 10, 100, 1,000 … requests took, %s. Each line ends where its requests are too few to say more.", span)
+	c.desc = fmt.Sprintf("How long the slowest of 10, 100, 1,000 … requests took, %s. Each line ends where its requests are too few to say "+
+		"more.", span)
 	nines := func(share float64) float64 { return -math.Log10(1 - share) }
 	highest := 0.0
 	for _, l := range all {
@@ -143,7 +149,8 @@ func percentileChart(a *capacity.Analysis) (chart, bool) {
 		}
 		for _, q := range l.Quantiles {
 			share := strconv.FormatFloat(100*q.Share, 'g', 6, 64) + " %"
-			s.xy = append(s.xy, xy{x: nines(q.Share), y: q.S * u.perS, text: fmt.Sprintf("%s: %s of the requests within %s", l.Name, share, capacity.FormatSeconds(q.S))})
+			s.xy = append(s.xy, xy{x: nines(q.Share), y: q.S * u.perS, text: fmt.Sprintf("%s: %s of the requests within %s", l.Name, share,
+				capacity.FormatSeconds(q.S))})
 			c.table = append(c.table, []string{l.Name, share, capacity.FormatSeconds(q.S)})
 		}
 		c.series = append(c.series, s)
@@ -192,7 +199,8 @@ func histogramChart(a *capacity.Analysis) (chart, bool) {
 		if b.Count == 0 {
 			continue
 		}
-		s.xy = append(s.xy, xy{x: at(b.FromS), x2: at(b.ToS), y: float64(b.Count), text: fmt.Sprintf("%s to %s: %d requests", capacity.FormatSeconds(b.FromS), capacity.FormatSeconds(b.ToS), b.Count)})
+		s.xy = append(s.xy, xy{x: at(b.FromS), x2: at(b.ToS), y: float64(b.Count), text: fmt.Sprintf("%s to %s: %d requests",
+			capacity.FormatSeconds(b.FromS), capacity.FormatSeconds(b.ToS), b.Count)})
 		c.y.max = max(c.y.max, float64(b.Count))
 		c.table = append(c.table, []string{capacity.FormatSeconds(b.FromS), capacity.FormatSeconds(b.ToS), strconv.FormatInt(b.Count, 10)})
 	}

@@ -16,7 +16,8 @@ import (
 // played is a load of answers that took the given milliseconds, one after the other, each 1 ms to connect.
 func played(ms ...int) reports.PlayedLoad {
 	l := reports.PlayedLoad{
-		Spec:   history.LoadSpec{Name: "bench", Method: "GET", URL: "http://127.0.0.1:8001/10", Closed: true, Clients: 2, Reuse: "kept", Begin: time.Second},
+		Spec: history.LoadSpec{Name: "bench", Method: "GET", URL: "http://127.0.0.1:8001/10", Closed: true, Clients: 2, Reuse: "kept",
+			Begin: time.Second},
 		Errors: map[history.Class]string{}, Kept: new(reports.ABRequests),
 	}
 	l.Total.Merge(history.Interval{At: time.Second})
@@ -24,7 +25,8 @@ func played(ms ...int) reports.PlayedLoad {
 	at := time.Second
 	for i, n := range ms {
 		d := time.Duration(n) * time.Millisecond
-		l.Kept.Add(history.Sample{Seq: int64(i), Due: at, Sent: at, Connect: time.Millisecond, First: at + d - time.Millisecond, Done: at + d, Status: 200, Bytes: 32})
+		l.Kept.Add(history.Sample{Seq: int64(i), Due: at, Sent: at, Connect: time.Millisecond, First: at + d - time.Millisecond, Done: at + d,
+			Status: 200, Bytes: 32})
 		at += d
 		l.Total.Due++
 		l.Total.OK++
@@ -43,7 +45,8 @@ func (f failure) add(l *reports.PlayedLoad) {
 	l.Total.Failures[f.class]++
 	l.Errors[f.class] = f.err
 	at := l.End.End
-	l.Kept.Add(history.Sample{Seq: l.Total.Due, Due: at, Sent: at, First: at, Done: at + time.Millisecond, Class: f.class, Bytes: f.bytes, Status: f.status, Error: f.err})
+	l.Kept.Add(history.Sample{Seq: l.Total.Due, Due: at, Sent: at, First: at, Done: at + time.Millisecond, Class: f.class, Bytes: f.bytes,
+		Status: f.status, Error: f.err})
 }
 
 type failure struct {
@@ -74,7 +77,8 @@ func TestABSummary(t *testing.T) {
 		}
 	}
 	total := s.Rows[3]
-	if total.Name != "Total" || !near(total.MinS, .001) || !near(total.MeanS, .0505) || !near(total.MedS, .051) || !near(total.MaxS, .1) || math.Abs(total.SDS-0.029011) > 1e-6 {
+	if total.Name != "Total" || !near(total.MinS, .001) || !near(total.MeanS, .0505) || !near(total.MedS, .051) || !near(total.MaxS, .1) ||
+		math.Abs(total.SDS-0.029011) > 1e-6 {
 		t.Errorf("%+v", total)
 	}
 	if c, p, w := s.Rows[0], s.Rows[1], s.Rows[2]; !near(c.MeanS, .001) || !near(p.MaxS, .099) || !near(w.MaxS, .098) {
@@ -162,8 +166,10 @@ func TestABText(t *testing.T) {
 	text := printed(t, func(b *bytes.Buffer) error { return reports.ABText(b, l, reports.ABOptions{}, reports.TextOptions{}) })
 	golden(t, "ab.txt", text)
 	inOrder(t, "ab's summary", text, "Concurrency Level:      2", "Complete requests:      4", "Failed requests:        1", "(Connect: 1,",
-		"Requests per second:    40.00", "Time per request:       50.000 [ms] (mean)", "Connection Times (ms)", "Total:", " 100%     40.00 (longest request)",
-		"What ab does not say", "longest time without a success: 42.0 ms", "in flight at the end: 0", "response", "service", "refused", "connection refused", "rng.1#1", "75.0 %")
+		"Requests per second:    40.00", "Time per request:       50.000 [ms] (mean)", "Connection Times (ms)", "Total:", " 100%     40.00 "+
+			"(longest request)",
+		"What ab does not say", "longest time without a success: 42.0 ms", "in flight at the end: "+
+			"0", "response", "service", "refused", "connection refused", "rng.1#1", "75.0 %")
 	for line := range strings.Lines(text) {
 		if strings.HasPrefix(line, "Time per request") && !strings.Contains(line, "# ") {
 			t.Errorf("not explained: %s", line)
@@ -182,31 +188,38 @@ func TestLoadText(t *testing.T) {
 	text := printed(t, func(b *bytes.Buffer) error { return reports.LoadText(b, l, reports.TextOptions{}) })
 	golden(t, "load.txt", text)
 	inOrder(t, "the report of a load", text, "VALID", "500/s for 100 ms", "offered", "8", "started", "5", "completed", "4", "missed", "3",
-		"due 8 = ok 4 + failures 1 + dropped 3", "response", "service", "lag", "reset in body", "12.5 %", "connection reset by peer", "dropped", "37.5 %")
+		"due 8 = ok 4 + failures 1 + dropped 3", "response", "service", "lag", "reset in body", "12.5 %", "connection reset by "+
+			"peer", "dropped", "37.5 %")
 
 	l.End.Invalid = []string{"the generator sent late"}
 	text = printed(t, func(b *bytes.Buffer) error { return reports.LoadText(b, l, reports.TextOptions{}) })
 	if !strings.HasPrefix(text, "INVALID  the numbers must not be used: the generator sent late") || strings.Contains(text, "\nVALID") {
 		t.Errorf("what is invalid is not said first:\n%s", text)
 	}
-	if text := printed(t, func(b *bytes.Buffer) error { return reports.LoadText(b, reports.PlayedLoad{}, reports.TextOptions{}) }); !strings.Contains(text, "due 0 = ok 0") || !strings.HasPrefix(text, "NOTHING ANSWERED") {
+	if text := printed(t, func(b *bytes.Buffer) error {
+		return reports.LoadText(b, reports.PlayedLoad{},
+			reports.TextOptions{})
+	}); !strings.Contains(text, "due 0 = ok 0") || !strings.HasPrefix(text, "NOTHING ANSWERED") {
 		t.Errorf("of nothing:\n%s", text)
 	}
 }
 
 func TestSearchText(t *testing.T) {
 	s := reports.Searched{URL: "http://127.0.0.1:8001/", Objectives: "p99<200ms", Level: 30.2, Above: 30.7, Confidence: .9, Tested: 2,
-		Curve: []reports.SearchedLevel{{Level: 16, Blocks: 2, Met: 2, PerS: 16, Total: played(100, 100).Total}, {Level: 30.7, Verdict: "fails", Blocks: 3, Met: 1, PerS: 30, Total: played(100, 300).Total, Why: "p99<200ms: it is 300ms"}}}
+		Curve: []reports.SearchedLevel{{Level: 16, Blocks: 2, Met: 2, PerS: 16, Total: played(100, 100).Total},
+			{Level: 30.7, Verdict: "fails", Blocks: 3, Met: 1, PerS: 30, Total: played(100, 300).Total, Why: "p99<200ms: it is 300ms"}}}
 	text := printed(t, func(b *bytes.Buffer) error { return reports.SearchText(b, s, reports.TextOptions{}) })
 	golden(t, "search.txt", text)
-	inOrder(t, "a search", text, "30.2/s meets p99<200ms", "30.7/s does not", "90 %", "16/s", "2 of 2", "30.7/s", "fails", "1 of 3", "it is 300ms")
+	inOrder(t, "a search", text, "30.2/s meets p99<200ms", "30.7/s does not", "90 %", "16/s", "2 of 2", "30.7/s", "fails", "1 of 3",
+		"it is 300ms")
 	for _, c := range []struct {
 		s    reports.Searched
 		want string
 	}{
 		{reports.Searched{Stopped: "the objectives are not met even at 1"}, "No answer"},
 		{reports.Searched{Level: 8, Clients: true, Confidence: .9, Stopped: "the search was interrupted"}, "At least 8 clients"},
-		{reports.Searched{Above: 1, Clients: true, Confidence: .9, Tested: 1, Stopped: "the objectives are not met even at 1"}, "No level was found that meets"},
+		{reports.Searched{Above: 1, Clients: true, Confidence: .9, Tested: 1, Stopped: "the objectives are not met even at 1"},
+			"No level was found that meets"},
 		{reports.Searched{Level: 1, Above: 2, Clients: true, Confidence: .9}, "1 client meets"},
 	} {
 		if got := c.s.Answer(); !strings.HasPrefix(got, c.want) {

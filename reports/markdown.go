@@ -12,7 +12,8 @@ import (
 func Markdown(w io.Writer, a *capacity.Analysis) error {
 	var b strings.Builder
 	v := a.Overall
-	mark := map[capacity.Outcome]string{capacity.OutcomePass: "✅", capacity.OutcomeFail: "❌", capacity.OutcomeInvalid: "⛔", capacity.OutcomeInconclusive: "⚠️"}[v.Outcome]
+	mark := map[capacity.Outcome]string{capacity.OutcomePass: "✅", capacity.OutcomeFail: "❌", capacity.OutcomeInvalid: "⛔",
+		capacity.OutcomeInconclusive: "⚠️"}[v.Outcome]
 	if v.Incomplete != "" {
 		fmt.Fprintf(&b, "> **Incomplete.** %s\n\n", markdownText(v.Incomplete))
 	}
@@ -47,7 +48,8 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		if len(k.Next) > 0 {
 			next = fmt.Sprintf("%s, after %s: at most %s", limitName(k.Next[0].Limit), k.Next[0].Change, figures(k.Next[0].BoundPerS))
 		}
-		rows = append(rows, []string{w.Name, w.Config.String(), estimate(w.HashRate), figures(k.BoundPerS), "**" + windowLimit(w) + "**: " + k.Evidence, next, k.Try})
+		rows = append(rows, []string{w.Name, w.Config.String(), estimate(w.HashRate), figures(k.BoundPerS), "**" + windowLimit(w) + "**: " +
+			k.Evidence, next, k.Try})
 	}
 	if len(rows) > 1 {
 		b.WriteString(markdownTable(rows) + "\n" + marginNote + "\n")
@@ -59,7 +61,8 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		b.WriteString("\n### Objectives\n\n")
 		rows := [][]string{{" ", "objective ", "result "}}
 		for _, o := range a.Objectives {
-			rows = append(rows, []string{map[capacity.Result]string{capacity.Pass: "✅", capacity.Fail: "❌", capacity.Unknown: "❔"}[o.Result] + " " + string(o.Result), "`" + o.Objective + "`", o.Reason})
+			rows = append(rows, []string{map[capacity.Result]string{capacity.Pass: "✅", capacity.Fail: "❌", capacity.Unknown: "❔"}[o.Result] + " " +
+				string(o.Result), "`" + o.Objective + "`", o.Reason})
 		}
 		b.WriteString(markdownTable(rows))
 	}
@@ -87,7 +90,8 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 	b.WriteString(markdownRollouts(a))
 	fmt.Fprintf(&b, "\n### Books\n\n%s\n", markdownText(a.Reconciliation.Why))
 	i := a.Run
-	fmt.Fprintf(&b, "\n### Run\n\n%s on %s, %s, %.1f s, seed %d, profile %s; %s.\n\nRepeat it with\n\n    %s\n", markdownText(i.Scenario), i.Cluster,
+	fmt.Fprintf(&b, "\n### Run\n\n%s on %s, %s, %.1f s, seed %d, profile %s; %s.\n\nRepeat it with\n\n    %s\n", markdownText(i.Scenario),
+		i.Cluster,
 		i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed, i.Profile, markdownText(host(i.Host)), repeatable(i.Command))
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -31,9 +31,11 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 		t.line("        %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
 	}
 	if r := p.RunnerUp; r != nil {
-		t.line("Second: %s, cost %s, predicted %s hashes/s%s: %s", r.Setting, price(r.Cost), figures(r.Prediction.HashRate), visitor(r.Prediction), p.Why)
+		t.line("Second: %s, cost %s, predicted %s hashes/s%s: %s", r.Setting, price(r.Cost), figures(r.Prediction.HashRate),
+			visitor(r.Prediction), p.Why)
 	}
-	t.line("        %d predictions were made; costs a replica: worker %s, rng %s, hasher %s", p.Tried, price(p.Goal.Cost["worker"]), price(p.Goal.Cost["rng"]), price(p.Goal.Cost["hasher"]))
+	t.line("        %d predictions were made; costs a replica: worker %s, rng %s, hasher %s", p.Tried, price(p.Goal.Cost["worker"]),
+		price(p.Goal.Cost["rng"]), price(p.Goal.Cost["hasher"]))
 	t.heading("If one replica dies")
 	for _, r := range p.Risks {
 		t.line("  %s", r.Text)
@@ -41,7 +43,8 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 	t.heading("demand(load): the least that carries it")
 	rows := [][]string{{"hashes/s", "workers", "rng", "hashers", "cost"}}
 	for _, d := range p.Demand {
-		rows = append(rows, []string{figures(d.PerS), whole(float64(d.Setting.Workers)), whole(float64(d.Setting.RNG)), whole(float64(d.Setting.Hasher)), price(d.Cost)})
+		rows = append(rows, []string{figures(d.PerS), whole(float64(d.Setting.Workers)), whole(float64(d.Setting.RNG)),
+			whole(float64(d.Setting.Hasher)), price(d.Cost)})
 	}
 	t.table(rows, "  ")
 	t.heading("capacity(replicas): the most that so many rng carry, with up to twice the workers of the knee")
@@ -131,9 +134,11 @@ func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error 
 	t := newTextWriter(o)
 	t.heading("Verified on " + cluster)
 	r := v.Row
-	t.line("  predicted %s hashes/s, measured %s: error %s", figures(r.Predicted), t.style("1", plusMinus(r.Measured, r.Margin)), t.style("1", signed(r.Error)))
+	t.line("  predicted %s hashes/s, measured %s: error %s", figures(r.Predicted), t.style("1", plusMinus(r.Measured, r.Margin)),
+		t.style("1", signed(r.Error)))
 	if r.ProbeS > 0 {
-		t.line("  a visitor of rng: predicted %s in the mean, measured %s: error %s", capacity.FormatSeconds(r.ProbedS), capacity.FormatSeconds(r.ProbeS), signed(r.ProbeErr))
+		t.line("  a visitor of rng: predicted %s in the mean, measured %s: error %s", capacity.FormatSeconds(r.ProbedS),
+			capacity.FormatSeconds(r.ProbeS), signed(r.ProbeErr))
 	}
 	if v.SLO != "" {
 		word := "met"
@@ -158,7 +163,8 @@ func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error 
 	case capacity.OutcomeFail:
 		t.line("%s is %s: %s short.", target, t.style("1;31", "not met"), tenths(1-r.Measured/v.Target))
 	default:
-		t.line("%s lies within the error of the measurement: %s. To decide it, measure for longer: --for %s.", target, t.style("33", "INCONCLUSIVE"), v.decides())
+		t.line("%s lies within the error of the measurement: %s. To decide it, measure for longer: --for %s.", target,
+			t.style("33", "INCONCLUSIVE"), v.decides())
 	}
 	return t.flush(w)
 }

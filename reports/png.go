@@ -107,8 +107,9 @@ func (p *rasterPen) target(pt, string) {}
 
 func (p *rasterPen) text(style string, at pt, a anchor, s string) {
 	look := p.paints[style]
-	t := text.Style{Color: *look.fill, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Length(look.font)}, Handler: plot.DefaultTextHandler,
-		XAlign: map[anchor]text.XAlignment{start: draw.XLeft, middle: draw.XCenter, end: draw.XRight}[a], YAlign: draw.YBottom}
+	t := text.Style{Color: *look.fill, Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: vg.Length(look.font)},
+		Handler: plot.DefaultTextHandler,
+		XAlign:  map[anchor]text.XAlignment{start: draw.XLeft, middle: draw.XCenter, end: draw.XRight}[a], YAlign: draw.YBottom}
 	if look.bold {
 		t.Font.Weight = stdfont.WeightBold
 	}

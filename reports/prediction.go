@@ -20,14 +20,17 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 		name string
 		cost model.Cost
 	}{{"rng, each request", m.RNG}, {"hasher, each request", m.Hasher}, {"worker, each loop", m.Client}} {
-		rows = append(rows, []string{c.name, capacity.FormatSeconds(c.cost.At(0)), capacity.FormatSeconds(c.cost.At(10)), capacity.FormatSeconds(c.cost.At(40)), capacity.FormatSeconds(c.cost.StdErrS), whole(float64(c.cost.Points))})
+		rows = append(rows, []string{c.name, capacity.FormatSeconds(c.cost.At(0)), capacity.FormatSeconds(c.cost.At(10)),
+			capacity.FormatSeconds(c.cost.At(40)), capacity.FormatSeconds(c.cost.StdErrS), whole(float64(c.cost.Points))})
 	}
 	t.table(rows, "  ")
-	t.line("  a visitor's connection %s; Redis %s a command; service times vary by %s; workers start %s apart", capacity.FormatSeconds(m.VisitS), capacity.FormatSeconds(m.RedisS), capacity.FormatSeconds(m.JitterS), capacity.FormatSeconds(m.StartS))
+	t.line("  a visitor's connection %s; Redis %s a command; service times vary by %s; workers start %s apart",
+		capacity.FormatSeconds(m.VisitS), capacity.FormatSeconds(m.RedisS), capacity.FormatSeconds(m.JitterS), capacity.FormatSeconds(m.StartS))
 	for _, f := range m.Found {
 		t.line("  %s serves %d at once: %s", f.Service, f.Concurrency, f.How)
 	}
-	t.line("  measured with %d to %d workers, up to %d rng and %s hashes/s", m.Range.MinWorkers, m.Range.MaxWorkers, m.Range.MaxRNG, figures(m.Range.MaxPerS))
+	t.line("  measured with %d to %d workers, up to %d rng and %s hashes/s", m.Range.MinWorkers, m.Range.MaxWorkers, m.Range.MaxRNG,
+		figures(m.Range.MaxPerS))
 	t.heading("Residuals on the run itself")
 	rows = [][]string{{"window ", "setting ", "measured", "predicted", "error"}}
 	worst, sum := 0.0, 0.0
@@ -69,9 +72,11 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	for _, s := range p.Why {
 		t.line("  %s", s)
 	}
-	t.line("  %s; rng is busy %s, hasher %s; a loop without waiting takes %s", t.style("1", limiting(p)), percent(p.Use["rng"]), percent(p.Use["hasher"]), capacity.FormatSeconds(p.Bounds.LoopS))
+	t.line("  %s; rng is busy %s, hasher %s; a loop without waiting takes %s", t.style("1", limiting(p)), percent(p.Use["rng"]),
+		percent(p.Use["hasher"]), capacity.FormatSeconds(p.Bounds.LoopS))
 	if l := p.Probe; l != nil {
-		t.line("  a visitor of rng's / waits %s in the mean, p50 %s, p90 %s, p99 %s", capacity.FormatSeconds(l.MeanS), capacity.FormatSeconds(l.P50S), capacity.FormatSeconds(l.P90S), capacity.FormatSeconds(l.P99S))
+		t.line("  a visitor of rng's / waits %s in the mean, p50 %s, p90 %s, p99 %s", capacity.FormatSeconds(l.MeanS),
+			capacity.FormatSeconds(l.P50S), capacity.FormatSeconds(l.P90S), capacity.FormatSeconds(l.P99S))
 	}
 	if s := p.Extrapolated(); s != "" {
 		t.line("  %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
@@ -193,19 +198,26 @@ func (p *Proof) Sum() {
 }
 
 func (p Proof) cells() [][]string {
-	rows := [][]string{{"#", "workers", "rng", "hashers", "think", "balancing ", "limit ", "bound", "MVA", "predicted", "measured", "error", "probe predicted", "measured ", "error ", "note "}}
+	rows := [][]string{{"#", "workers", "rng", "hashers", "think", "balancing ", "limit ", "bound", "MVA", "predicted", "measured", "error",
+		"probe predicted", "measured ", "error ", "note "}}
 	rows[0][13], rows[0][14] = "probe measured", "probe error"
 	for i, r := range p.Rows {
-		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Workers)), whole(float64(r.Setting.RNG)), whole(float64(r.Setting.Hasher)), r.Setting.Think.String(), r.Setting.Balance,
-			r.Limit, figures(r.Bound), theory(r.MVA), plusMinus(r.Predicted, capacity.Margin(r.Spread, r.Runs)), plusMinus(r.Measured, r.Margin), signed(r.Error), plusMinus(1000*r.ProbedS, capacity.Margin(1000*r.ProbeSD, r.Runs)) + " ms", capacity.FormatSeconds(r.ProbeS), signed(r.ProbeErr), r.Doubt})
+		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Workers)), whole(float64(r.Setting.RNG)),
+			whole(float64(r.Setting.Hasher)), r.Setting.Think.String(), r.Setting.Balance,
+			r.Limit, figures(r.Bound), theory(r.MVA), plusMinus(r.Predicted, capacity.Margin(r.Spread, r.Runs)), plusMinus(r.Measured,
+				r.Margin), signed(r.Error), plusMinus(1000*r.ProbedS, capacity.Margin(1000*r.ProbeSD, r.Runs)) +
+				" ms", capacity.FormatSeconds(r.ProbeS), signed(r.ProbeErr), r.Doubt})
 	}
 	return rows
 }
 
 func (p Proof) verdict() string {
 	word := map[capacity.Outcome]string{capacity.OutcomePass: "holds", capacity.OutcomeFail: "does not hold",
-		capacity.OutcomeInconclusive: "is not decided (INCONCLUSIVE): the settings that break it were measured while other programs used the machine"}[p.Outcome]
-	return runNote + " " + fmt.Sprintf("%d settings drawn from seed %d, %g s each on %s: error of the hash rate %s in the mean (promised: %s), worst %s (%s), bias %s; of the probes' mean latencies %s of their sum (%s), bias %s, %d of %d within twice the spread of a run (and %s as the mean of ratios, for latencies of a few ms are the chance of who began when). The promise %s.",
+		capacity.OutcomeInconclusive: "is not decided (INCONCLUSIVE): the settings that break it were measured while other programs used the " +
+			"machine"}[p.Outcome]
+	return runNote + " " + fmt.Sprintf("%d settings drawn from seed %d, %g s each on %s: error of the hash rate %s in the mean (promised: "+
+		"%s), worst %s (%s), bias %s; of the probes' mean latencies %s of their sum (%s), bias %s, %d of %d within twice the spread of a run "+
+		"(and %s as the mean of ratios, for latencies of a few ms are the chance of who began when). The promise %s.",
 		len(p.Rows), p.Seed, p.LengthS, p.Cluster, tenths(p.Mean), tenths(MeanProof), tenths(p.Worst), tenths(WorstProof), signed(p.Bias), tenths(p.Probe), tenths(ProbeProof), signed(p.ProbeAll), p.ProbeIn, len(p.Rows), tenths(p.ProbeRel), word)
 }
 

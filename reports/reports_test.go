@@ -39,7 +39,8 @@ func judged(t *testing.T, run *history.Run, objectives ...string) *capacity.Anal
 }
 
 func bottleneck(t *testing.T) *capacity.Analysis {
-	return judged(t, capacitytest.New("bottleneck").Bottleneck(), "hash_rate(saturated) within 9.3..10.05", "bottleneck(scaled) == worker", "errors == 0")
+	return judged(t, capacitytest.New("bottleneck").Bottleneck(), "hash_rate(saturated) within 9.3..10.05", "bottleneck(scaled) == worker",
+		"errors == 0")
 }
 
 // small is a short run that fails: one window and one bench.
@@ -80,7 +81,8 @@ func inOrder(t *testing.T, what, text string, parts ...string) {
 
 func TestGoldens(t *testing.T) {
 	a := small(t)
-	for name, write := range map[string]func(io.Writer, *capacity.Analysis) error{"small.txt": text, "small.md": reports.Markdown, "small.junit.xml": reports.JUnit} {
+	for name, write := range map[string]func(io.Writer, *capacity.Analysis) error{"small.txt": text, "small.md": reports.Markdown,
+		"small.junit.xml": reports.JUnit} {
 		got := render(t, write, a)
 		path := filepath.Join("testdata", name)
 		if *update {
@@ -107,9 +109,12 @@ func TestGoldens(t *testing.T) {
 // Every output says the verdict first, then whether the measurement is valid, then the bottleneck.
 func TestOrder(t *testing.T) {
 	a := small(t)
-	inOrder(t, "text", render(t, text, a), "FAIL", "hash_rate(w) > 12", "Validity", "sound", "Bottleneck", "rng limits", "Objectives", "Measured, published, bound", "Loads", "Books", "repeat: coinbench run small")
-	inOrder(t, "markdown", render(t, reports.Markdown, a), "FAIL", "hash_rate(w)", "### Validity", "### Bottleneck", "**rng**", "### Objectives", "### Measured", "### Loads", "coinbench run small")
-	inOrder(t, "html", render(t, reports.HTML, a), "<h1>", "FAIL", "The measurement is sound", "What limits the hash rate", "Objectives", "Measured, published, bound", "Plots", "Benches and probes", "The books", "The run", "coinbench run small")
+	inOrder(t, "text", render(t, text, a), "FAIL", "hash_rate(w) > 12", "Validity", "sound", "Bottleneck", "rng limits", "Objectives",
+		"Measured, published, bound", "Loads", "Books", "repeat: coinbench run small")
+	inOrder(t, "markdown", render(t, reports.Markdown, a), "FAIL", "hash_rate(w)", "### Validity", "### Bottleneck", "**rng**",
+		"### Objectives", "### Measured", "### Loads", "coinbench run small")
+	inOrder(t, "html", render(t, reports.HTML, a), "<h1>", "FAIL", "The measurement is sound", "What limits the hash rate", "Objectives",
+		"Measured, published, bound", "Plots", "Benches and probes", "The books", "The run", "coinbench run small")
 }
 
 func TestIncompleteIsSaidFirst(t *testing.T) {
@@ -117,7 +122,8 @@ func TestIncompleteIsSaidFirst(t *testing.T) {
 	run.Status = history.Killed
 	run.Events = run.Events[:len(run.Events)/2]
 	a := judged(t, run, "errors == 0")
-	for name, write := range map[string]func(io.Writer, *capacity.Analysis) error{"text": text, "markdown": reports.Markdown, "html": reports.HTML} {
+	for name, write := range map[string]func(io.Writer, *capacity.Analysis) error{"text": text, "markdown": reports.Markdown,
+		"html": reports.HTML} {
 		got := render(t, write, a)
 		if i, j := strings.Index(strings.ToLower(got), "incomplete"), strings.Index(got, "INCONCLUSIVE"); i < 0 || j < i {
 			t.Errorf("%s: incomplete at %d, verdict at %d", name, i, j)
@@ -136,7 +142,8 @@ func TestHTMLNeedsNothingElse(t *testing.T) {
 	if m := regexp.MustCompile(`(?i)(src|href)\s*=\s*["']?(https?:|//|[a-z]+\.(js|css))|@import|url\(`).FindString(page); m != "" {
 		t.Errorf("the page loads something: %q", m)
 	}
-	for _, w := range []string{`<html lang="en">`, `<main>`, `prefers-color-scheme:dark`, `@media print`, `name="viewport"`, `tabindex="0"`, `aria-label="Hash rate against workers`, "As a table", `<th scope="col"`} {
+	for _, w := range []string{`<html lang="en">`, `<main>`, `prefers-color-scheme:dark`, `@media print`, `name="viewport"`, `tabindex="0"`,
+		`aria-label="Hash rate against workers`, "As a table", `<th scope="col"`} {
 		if !strings.Contains(page, w) {
 			t.Errorf("%q is missing", w)
 		}
@@ -197,7 +204,8 @@ func TestJSONReadsBack(t *testing.T) {
 func TestTextColor(t *testing.T) {
 	a := small(t)
 	var plain, colored bytes.Buffer
-	if err := errors.Join(reports.Text(&plain, a, reports.TextOptions{}), reports.Text(&colored, a, reports.TextOptions{Color: true})); err != nil {
+	if err := errors.Join(reports.Text(&plain, a, reports.TextOptions{}), reports.Text(&colored, a,
+		reports.TextOptions{Color: true})); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(plain.String(), "\x1b") || !strings.Contains(colored.String(), "\x1b[1;31mFAIL") {
@@ -276,7 +284,8 @@ func TestWriteToNowhere(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if paths, err := reports.Write(file, judged(t, &history.Run{Status: history.Killed})); err == nil || !strings.Contains(err.Error(), "write report report.html") || len(paths) != 0 {
+	if paths, err := reports.Write(file, judged(t, &history.Run{Status: history.Killed})); err == nil ||
+		!strings.Contains(err.Error(), "write report report.html") || len(paths) != 0 {
 		t.Errorf("%v, %v", paths, err)
 	}
 }
@@ -308,7 +317,8 @@ func TestCompare(t *testing.T) {
 	}
 	for _, format := range []string{"text", "markdown", "html", "json"} {
 		var out bytes.Buffer
-		if err := reports.WriteComparison(&out, format, a, b, reports.TextOptions{}); err != nil || !strings.Contains(out.String(), "saturated") || !strings.Contains(out.String(), "workshop") {
+		if err := reports.WriteComparison(&out, format, a, b, reports.TextOptions{}); err != nil ||
+			!strings.Contains(out.String(), "saturated") || !strings.Contains(out.String(), "workshop") {
 			t.Errorf("%s: %v, %d bytes", format, err, out.Len())
 		}
 	}
@@ -321,7 +331,8 @@ func TestCompare(t *testing.T) {
 			t.Errorf("%d columns on a terminal of 80: %q", n, line)
 		}
 	}
-	if err := reports.WriteComparison(io.Discard, "pdf", a, b, reports.TextOptions{}); err == nil || !strings.Contains(err.Error(), "accepted: text, markdown, html, json") {
+	if err := reports.WriteComparison(io.Discard, "pdf", a, b, reports.TextOptions{}); err == nil ||
+		!strings.Contains(err.Error(), "accepted: text, markdown, html, json") {
 		t.Errorf("%v", err)
 	}
 }

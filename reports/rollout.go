@@ -55,7 +55,8 @@ func rolloutBack(r *capacity.Rollout) string {
 	for _, p := range []struct {
 		what string
 		at   *float64
-	}{{"first bad answer", r.Back.FirstBadS}, {"detected", r.Back.DetectedS}, {"triggered", r.Back.TriggeredS}, {"last bad answer", r.Back.LastBadS}, {"all old", r.Back.AllOldS}} {
+	}{{"first bad answer", r.Back.FirstBadS}, {"detected", r.Back.DetectedS}, {"triggered", r.Back.TriggeredS}, {"last bad answer",
+		r.Back.LastBadS}, {"all old", r.Back.AllOldS}} {
 		if p.at == nil {
 			parts = append(parts, p.what+" –")
 		} else {
@@ -81,7 +82,8 @@ func rolloutTable(all []capacity.Rollout) [][]string {
 	}
 	for _, r := range all {
 		for _, l := range r.Loads {
-			rows = append(rows, []string{r.Name, l.Load, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), floored(l.Available.Share), "≥ " + floored(l.Available.AtLeast),
+			rows = append(rows, []string{r.Name, l.Load, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), floored(l.Available.Share), "≥ " +
+				floored(l.Available.AtLeast),
 				p99(l.Before), p99(l.During), p99(l.After), capacity.FormatSeconds(l.MaxGapS)})
 		}
 	}
@@ -97,7 +99,8 @@ func floored(v float64) string {
 func failureGroups(r *capacity.Rollout) (lines []string) {
 	for _, l := range r.Loads {
 		if l.Basis == capacity.FromSeconds {
-			lines = append(lines, l.Load+": more requests than were kept one by one, and no instants of events are in its record: its begin and end are known to the second")
+			lines = append(lines, l.Load+": more requests than were kept one by one, and no instants of events are in its record: its begin and "+
+				"end are known to the second")
 		}
 		for i, g := range l.Failures {
 			if i == mostFailureGroups {
@@ -206,8 +209,10 @@ func htmlRollouts(a *capacity.Analysis) string {
 
 // rolloutChart is a load over time: what was answered, by version, and what failed, by class, with the rollouts as bands.
 func rolloutChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{title: "Requests through rollouts and faults", x: axis{label: "time since the start of the run (s)"}, y: axis{label: "requests/s"},
-		desc: "Requests answered per second, stacked by version, and above them those that failed, by class. Bands are rollouts and faults; the strips below are the replicas in rotation, by version."}
+	c := chart{title: "Requests through rollouts and faults", x: axis{label: "time since the start of the run (s)"},
+		y: axis{label: "requests/s"},
+		desc: "Requests answered per second, stacked by version, and above them those that failed, by class. Bands are rollouts and faults; " +
+			"the strips below are the replicas in rotation, by version."}
 	if len(a.Flows) == 0 {
 		return c, false
 	}

@@ -28,7 +28,8 @@ func (c Contender) release() (*capacity.Rollout, *capacity.Felt) {
 }
 
 func tournamentRows(all []Contender) [][]string {
-	rows := [][]string{{"strategy ", "took", "requests", "lost", "shown", "max gap", "p99 during", "serving", "two versions", "more replicas", "numbers "}}
+	rows := [][]string{{"strategy ", "took", "requests", "lost", "shown", "max gap", "p99 during", "serving", "two versions", "more replicas",
+		"numbers "}}
 	for _, c := range all {
 		r, l := c.release()
 		if r == nil {
@@ -51,7 +52,8 @@ func tournamentRows(all []Contender) [][]string {
 		if r.State != "completed" {
 			took += " (" + strings.ReplaceAll(r.State, "_", " ") + ")"
 		}
-		rows = append(rows, []string{c.Name, took, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), "≥ " + floored(l.Available.AtLeast), capacity.FormatSeconds(l.MaxGapS), p99,
+		rows = append(rows, []string{c.Name, took, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), "≥ " + floored(l.Available.AtLeast),
+			capacity.FormatSeconds(l.MaxGapS), p99,
 			fmt.Sprintf("%d of %d", r.LeastServing, r.Replicas), capacity.FormatSeconds(r.MixedS), figures(r.ExtraReplicaS) + " replica-s", word})
 	}
 	return rows
@@ -62,7 +64,8 @@ func tournamentNote(all []Contender) string {
 	for _, c := range all {
 		if r, l := c.release(); r != nil {
 			if load := c.Analysis.Load(l.Load); load != nil {
-				return fmt.Sprintf("%s, %d replicas, %s %s at %s, seed %d: the same requests at the same instants for each. Requests are those that fell due during the release; "+
+				return fmt.Sprintf("%s, %d replicas, %s %s at %s, seed %d: the same requests at the same instants for each. Requests are those that "+
+					"fell due during the release; "+
 					"shown is the lower bound of the availability, if requests fail independently, at %.0f %% confidence.",
 					r.Service, r.Replicas, load.Method, load.Service, load.Schedule, c.Analysis.Run.Seed, 100*l.Available.Confidence)
 			}

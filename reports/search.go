@@ -55,10 +55,12 @@ func SearchText(w io.Writer, s Searched, o TextOptions) error {
 			rows = append(rows, row)
 		}
 		t.table(rows, "  ")
-		t.line("  Times are response times, from due to done, of all blocks of a level together. Met: blocks that met the objectives, each on its own; shown: what all blocks of a tested level show together.")
+		t.line("  Times are response times, from due to done, of all blocks of a level together. Met: blocks that met the objectives, each on " +
+			"its own; shown: what all blocks of a tested level show together.")
 	}
 	if s.Repeated > 0 {
-		t.line("  %s said nothing, because the generator was at fault, and were played again: a quieter machine needs none.", plural(s.Repeated, "block"))
+		t.line("  %s said nothing, because the generator was at fault, and were played again: a quieter machine needs none.",
+			plural(s.Repeated, "block"))
 	}
 	return t.flush(w)
 }
@@ -75,7 +77,8 @@ func (s Searched) Answer() string {
 	worth := fmt.Sprintf("confidence %s, %s tested", percent(s.Confidence), plural(s.Tested, "level"))
 	switch {
 	case s.Level == 0 && s.Above > 0:
-		return fmt.Sprintf("No level was found that meets %s at %s; %s %s (%s): %s.", s.Objectives, s.URL, s.amount(s.Above), not, worth, s.Stopped)
+		return fmt.Sprintf("No level was found that meets %s at %s; %s %s (%s): %s.", s.Objectives, s.URL, s.amount(s.Above), not, worth,
+			s.Stopped)
 	case s.Level == 0:
 		return fmt.Sprintf("No answer for %s at %s: %s.", s.Objectives, s.URL, s.Stopped)
 	case s.Stopped != "":

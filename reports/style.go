@@ -103,13 +103,18 @@ func paints() map[string]paint {
 	bad, red := color.NRGBA{0xfb, 0xe9, 0xe7, 255}, shade(vermilion).rgb()
 	return map[string]paint{
 		"grid": {stroke: &rule, width: 1}, "base": {stroke: &faint, width: 1},
-		"tick": {fill: &soft, font: 12}, "axis": {fill: &soft, font: 12.5}, "bandlabel": {fill: &soft, font: 12}, "lanelabel": {fill: &ink, font: 11},
+		"tick": {fill: &soft, font: 12}, "axis": {fill: &soft, font: 12.5}, "bandlabel": {fill: &soft, font: 12}, "lanelabel": {fill: &ink,
+			font: 11},
 		"lanelabel on": {fill: &white, font: 11}, "barlabel": {fill: &ink, font: 12}, "barlabel on": {fill: &white, font: 12},
-		"marklabel": {fill: &red, font: 12}, "title": {fill: &ink, font: 22, bold: true}, "subtitle": {fill: &soft, font: 12}, "legend": {fill: &ink, font: 13},
-		"band": {fill: &band}, "band alt": {}, "band bad": {fill: &bad}, "lane": {fill: &band}, "lane alt": {fill: &rule}, "lane own": {own: true},
+		"marklabel": {fill: &red, font: 12}, "title": {fill: &ink, font: 22, bold: true}, "subtitle": {fill: &soft,
+			font: 12}, "legend": {fill: &ink, font: 13},
+		"band": {fill: &band}, "band alt": {}, "band bad": {fill: &bad}, "lane": {fill: &band}, "lane alt": {fill: &rule}, "lane " +
+			"own": {own: true},
 		"mark":       {stroke: &red, width: 1, dash: []float64{3, 3}},
-		"line thick": {own: true, width: 2.4}, "line thin": {own: true, width: 1.2}, "line dashed": {own: true, width: 1.4, dash: []float64{6, 4}},
-		"err": {own: true, width: 1.4}, "span": {own: true, alpha: 90, width: 7}, "cross": {own: true, width: 2.2}, "open": {own: true, fill: &white, width: 1.8},
+		"line thick": {own: true, width: 2.4}, "line thin": {own: true, width: 1.2}, "line dashed": {own: true, width: 1.4,
+			dash: []float64{6, 4}},
+		"err": {own: true, width: 1.4}, "span": {own: true, alpha: 90, width: 7}, "cross": {own: true, width: 2.2}, "open": {own: true,
+			fill: &white, width: 1.8},
 		"dot": {own: true}, "area": {own: true, alpha: 185}, "column": {own: true, alpha: 210},
 		"cell": {own: true}, "celllabel": {fill: &ink, font: 11}, "celllabel on": {fill: &white, font: 11},
 	}

@@ -77,7 +77,8 @@ func (p *svgPen) rect(style string, at pt, width, height float64, tip string) {
 	} else {
 		data = tipped(pt{at.x + width/2, at.y}, tip)
 	}
-	p.add(`<rect class="%s" x="%s" y="%s" width="%s" height="%s"%s>%s</rect>`, style, num(at.x), num(at.y), num(width), num(height), data, title)
+	p.add(`<rect class="%s" x="%s" y="%s" width="%s" height="%s"%s>%s</rect>`, style, num(at.x), num(at.y), num(width), num(height), data,
+		title)
 }
 
 func (p *svgPen) dot(style string, at pt, radius float64, tip string) {
@@ -90,14 +91,16 @@ func (p *svgPen) text(style string, at pt, a anchor, s string) {
 	if s == "" {
 		return
 	}
-	p.add(`<text class="%s" x="%s" y="%s"%s>%s</text>`, style, num(at.x), num(at.y), map[anchor]string{middle: ` text-anchor="middle"`, end: ` text-anchor="end"`}[a], esc(s))
+	p.add(`<text class="%s" x="%s" y="%s"%s>%s</text>`, style, num(at.x), num(at.y), map[anchor]string{middle: ` text-anchor="middle"`,
+		end: ` text-anchor="end"`}[a], esc(s))
 }
 
 // svg draws the chart for the page.
 func svg(c chart, s size) string {
 	d := layout(c, s)
 	p := &svgPen{}
-	p.add(`<svg class="chart %s" viewBox="0 0 %s %s" role="img" tabindex="0" aria-label="%s">`, s.class, num(d.width), num(d.height), esc(c.title+". "+c.desc))
+	p.add(`<svg class="chart %s" viewBox="0 0 %s %s" role="img" tabindex="0" aria-label="%s">`, s.class, num(d.width), num(d.height),
+		esc(c.title+". "+c.desc))
 	d.draw(p)
 	p.close()
 	p.add(`<line class="cursor" y1="%s" y2="%s" x1="0" x2="0"/></svg>`, num(d.top), num(d.floor()))

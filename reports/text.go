@@ -127,7 +127,8 @@ func lag(v capacity.Validity) string {
 
 func (t *textWriter) bottleneck(w *capacity.Window) {
 	b := w.Bottleneck
-	t.line("  %s: %s; %s hashes/s (%s coins/s), %s of the bound %s", t.style("1", w.Name), w.Config, estimate(w.HashRate), estimate(w.CoinRate), percent(b.Attained), figures(b.BoundPerS))
+	t.line("  %s: %s; %s hashes/s (%s coins/s), %s of the bound %s", t.style("1", w.Name), w.Config, estimate(w.HashRate),
+		estimate(w.CoinRate), percent(b.Attained), figures(b.BoundPerS))
 	t.line("    %s %s: %s.", t.style("1", windowLimit(w)), limitVerb(b), b.Evidence)
 	for _, s := range b.Also {
 		t.line("    also %s", s)
@@ -155,10 +156,12 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 			slots = "no limit"
 		}
 		rows = append(rows, []string{s.Service, slots, figures(s.PerS), optional(s.Utilisation, percent), optional(s.Hottest, percent),
-			optional(s.DemandS, capacity.FormatSeconds), optional(s.WaitS, capacity.FormatSeconds), optional(s.BoundPerS, figures), optional(s.Headroom, percent)})
+			optional(s.DemandS, capacity.FormatSeconds), optional(s.WaitS, capacity.FormatSeconds), optional(s.BoundPerS,
+				figures), optional(s.Headroom, percent)})
 	}
 	if w.Bounds != nil {
-		rows = append(rows, []string{"worker", whole(float64(w.Bounds.Workers)), "", "", "", capacity.FormatSeconds(w.Bounds.LoopS), "", figures(w.Bounds.WorkerPerS),
+		rows = append(rows, []string{"worker", whole(float64(w.Bounds.Workers)), "", "", "", capacity.FormatSeconds(w.Bounds.LoopS), "",
+			figures(w.Bounds.WorkerPerS),
 			percent(1 - w.HashRate.Value/w.Bounds.WorkerPerS)})
 	}
 	t.table(rows, "    ")
@@ -190,7 +193,8 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 		rows := [][]string{{"name ", "configuration ", "measured", "published", "bound", "of bound", "unit "}}
 		notes := newFootnotes()
 		for _, r := range a.Comparison {
-			rows = append(rows, []string{r.Name, r.Config, value(r, r.Measured), published(r, notes, "[%d]"), optional(r.Bound, func(v float64) string { return value(r, v) }),
+			rows = append(rows, []string{r.Name, r.Config, value(r, r.Measured), published(r, notes, "[%d]"),
+				optional(r.Bound, func(v float64) string { return value(r, v) }),
 				optional(r.Attained, percent), unit(r)})
 		}
 		t.table(rows, "  ")
@@ -218,7 +222,8 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 	}
 	t.heading("Run")
 	i := a.Run
-	t.line("  %s on %s, %s, %.1f s, seed %d, profile %s", i.Scenario, i.Cluster, i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed, i.Profile)
+	t.line("  %s on %s, %s, %.1f s, seed %d, profile %s", i.Scenario, i.Cluster, i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS,
+		i.Seed, i.Profile)
 	t.line("  %s", host(i.Host))
 	t.line("  repeat: %s", repeatable(i.Command))
 }

@@ -18,10 +18,12 @@ func released(state string, took float64, requests, failed int64) *capacity.Anal
 		felt.Failures = []capacity.FailureGroup{{Count: failed, Text: "17 refused, 40.1 ms to 60.3 ms after hasher.3#1 was told to stop"}}
 	}
 	return &capacity.Analysis{
-		Overall:  capacity.Overall{Outcome: capacity.OutcomePass},
-		Rollouts: []capacity.Rollout{{Name: "release", Verb: "update", Title: "update hasher", Service: "hasher", State: state, DurationS: &took, Replicas: 4, LeastServing: 3, MixedS: .5, Loads: []capacity.Felt{felt}}},
-		Loads:    []capacity.LoadResult{{Name: "open", Service: "hasher", Method: "GET", Schedule: "200/s", Available: available}},
-		Flows:    []capacity.Flow{{Load: "open", Service: "hasher", BinS: 1, Answered: map[string][]float64{"v1": {200, 100, 0}, "v2": {0, 100, 200}}}},
+		Overall: capacity.Overall{Outcome: capacity.OutcomePass},
+		Rollouts: []capacity.Rollout{{Name: "release", Verb: "update", Title: "update hasher", Service: "hasher", State: state, DurationS: &took,
+			Replicas: 4, LeastServing: 3, MixedS: .5, Loads: []capacity.Felt{felt}}},
+		Loads: []capacity.LoadResult{{Name: "open", Service: "hasher", Method: "GET", Schedule: "200/s", Available: available}},
+		Flows: []capacity.Flow{{Load: "open", Service: "hasher", BinS: 1, Answered: map[string][]float64{"v1": {200, 100, 0},
+			"v2": {0, 100, 200}}}},
 	}
 }
 
@@ -37,7 +39,8 @@ func TestTournament(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(b.String(), "\n")
-	for i, want := range [][]string{{"rolling", "8.00 s", "1600", " 0 ", "≥ 99.8129 %"}, {"all-at-once", "250"}, {"canary", "(rolled back)"}, {"nothing", "INCONCLUSIVE"}} {
+	for i, want := range [][]string{{"rolling", "8.00 s", "1600", " 0 ", "≥ 99.8129 %"}, {"all-at-once", "250"}, {"canary", "(rolled back)"},
+		{"nothing", "INCONCLUSIVE"}} {
 		for _, w := range want {
 			if !strings.Contains(lines[i+1], w) {
 				t.Errorf("%q is not in %q", w, lines[i+1])
@@ -68,7 +71,8 @@ func TestRolloutsAreInEveryFormat(t *testing.T) {
 		t.Fatal(err)
 	}
 	for format, got := range map[string]string{"text": text.String(), "Markdown": markdown.String(), "HTML": html.String()} {
-		for _, want := range []string{"Rollouts and faults", "17 refused, 40.1 ms to 60.3 ms after hasher.3#1 was told to stop", "at least 3 of 4 replicas served", "17 of 1600 requests failed"} {
+		for _, want := range []string{"Rollouts and faults", "17 refused, 40.1 ms to 60.3 ms after hasher.3#1 was told to stop",
+			"at least 3 of 4 replicas served", "17 of 1600 requests failed"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("%s: no %q", format, want)
 			}

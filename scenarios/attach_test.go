@@ -20,7 +20,10 @@ func attached(t *testing.T, yaml string, flag bool, changes ...func(*fake)) perf
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := Parse("test.yaml", []byte(yaml), Options{App: dockercoins, Attach: flag, Attached: func() (cluster.App, error) { return up, nil }})
+	s, err := Parse("test.yaml", []byte(yaml), Options{App: dockercoins, Attach: flag, Attached: func() (cluster.App, error) {
+		return up,
+			nil
+	}})
 	if err != nil {
 		t.Fatalf("parse:\n%v", err)
 	}
@@ -61,8 +64,10 @@ func TestAttach(t *testing.T) {
 		{"by the flag", "steps:\n  - deploy: {rng: 2}\n" + measure, true, ""},
 		{"without a deploy step", "steps:\n" + measure, true, ""},
 		{"replicas", "steps:\n  - deploy: {attach: true, worker: 3, rng: 1}\n" + measure, false, "Scale rng, Scale worker"},
-		{"a parameter", "parameters: {n: 3, a: true}\nsteps:\n  - deploy: {worker: \"${n}\", attach: \"${a}\"}\n" + measure, false, "Scale worker"},
-		{"an image", "steps:\n  - deploy: {attach: true, rng: {image: \"coinbench/rng:v2\"}}\n" + measure, false, "Scale rng, Update rng, Scale rng"},
+		{"a parameter", "parameters: {n: 3, a: true}\nsteps:\n  - deploy: {worker: \"${n}\", attach: \"${a}\"}\n" + measure, false,
+			"Scale worker"},
+		{"an image", "steps:\n  - deploy: {attach: true, rng: {image: \"coinbench/rng:v2\"}}\n" + measure, false,
+			"Scale rng, Update rng, Scale rng"},
 		{"the same environment", "steps:\n  - deploy: {attach: true, rng: {environment: {COIN_DELAY: 50ms}}}\n" + measure, false, ""},
 		{"a balance", "steps:\n  - deploy: {attach: true, rng: {balance: random}}\n" + measure, false, "Update rng"},
 		{"a profile without a deploy step", "profiles: {p: {environment: {hasher: {COIN_DELAY: 1ms}}}}\nsteps:\n" + measure, true, ""},
@@ -92,7 +97,8 @@ func TestAttach(t *testing.T) {
 func TestAttachFailsAndLeavesTheApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
-		p := attached(t, "name: x\nsteps:\n  - deploy: {attach: true}\n  - scale: {rng: 1}\n", false, func(f *fake) { f.fail["Scale rng"] = broken })
+		p := attached(t, "name: x\nsteps:\n  - deploy: {attach: true}\n  - scale: {rng: 1}\n", false,
+			func(f *fake) { f.fail["Scale rng"] = broken })
 		if !errors.Is(p.err, broken) || p.run.Status != history.RunFailed {
 			t.Errorf("the run ended with %v, status %s", p.err, p.run.Status)
 		}
@@ -110,7 +116,8 @@ func TestAttachFailsAndLeavesTheApp(t *testing.T) {
 		}
 	}
 	gone := errors.New("nothing is up")
-	_, err := Parse("test.yaml", []byte("name: x\nsteps: [{wait: 1s}]\n"), Options{Attach: true, Attached: func() (cluster.App, error) { return cluster.App{}, gone }})
+	_, err := Parse("test.yaml", []byte("name: x\nsteps: [{wait: 1s}]\n"), Options{Attach: true,
+		Attached: func() (cluster.App, error) { return cluster.App{}, gone }})
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprint(gone)) {
 		t.Errorf("without an app: %v", err)
 	}

@@ -56,7 +56,8 @@ func (s *Update) canary(ctx context.Context, st *stage, change cluster.Change) e
 		return err
 	}
 	v := capacity.JudgeCanary(w.seconds(), time.Second, s.Confidence)
-	st.event(history.Event{Kind: history.RolloutJudged, Service: s.Service, Task: task, Detail: map[string]string{"verdict": string(v.Result), "reason": v.Reason}})
+	st.event(history.Event{Kind: history.RolloutJudged, Service: s.Service, Task: task, Detail: map[string]string{"verdict": string(v.Result),
+		"reason": v.Reason}})
 	if v.Result != capacity.CanaryOn {
 		st.doing("taking %s back", replicas[0])
 		if err := back.Rollback(ctx, s.Service); err != nil {

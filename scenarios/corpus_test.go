@@ -22,9 +22,12 @@ var cannotKnow = []struct {
 	{"an objective's grammar and names", regexp.MustCompile(`^objective "`)},
 	{"a rate's grammar", regexp.MustCompile(`^rate "|^no rate is given`)},
 	{"the settings of the services", regexp.MustCompile(`^COIN_\w+=|^unknown variable`)},
-	{"names, paths and images, which any text may be", regexp.MustCompile(`^no objective can name|is no name for a folder|is not a path|^the scenario has no name|^the measurement has no name|^no service is named|^no node is named|^unknown service|is no image|^image `)},
-	{"what other parts of the file say", regexp.MustCompile(`^unknown (parameter|window|load|rollout) |^nothing is deployed|was not updated before|at this point|stands twice|^a canary is judged`)},
-	{"what one key needs of another", regexp.MustCompile(`^no for is given|the update changes nothing|^a load ends after|^body and body_bytes|has a parallelism and a delay of its own`)},
+	{"names, paths and images, which any text may be",
+		regexp.MustCompile(`^no objective can name|is no name for a folder|is not a path|^the scenario has no name|^the measurement has no name|^no service is named|^no node is named|^unknown service|is no image|^image `)},
+	{"what other parts of the file say",
+		regexp.MustCompile(`^unknown (parameter|window|load|rollout) |^nothing is deployed|was not updated before|at this point|stands twice|^a canary is judged`)},
+	{"what one key needs of another",
+		regexp.MustCompile(`^no for is given|the update changes nothing|^a load ends after|^body and body_bytes|has a parallelism and a delay of its own`)},
 	{"the size of a number", regexp.MustCompile(`accepted: (a duration greater than 0s|at most|1 to|a ratio)`)},
 }
 

@@ -109,7 +109,8 @@ func (f *fake) Scale(ctx context.Context, service string, replicas int) error {
 	from := f.service(service).Replicas
 	f.service(service).Replicas = replicas
 	f.mu.Unlock()
-	f.sink(history.Event{Kind: history.ServiceScaled, Service: service, Detail: map[string]string{"from": fmt.Sprint(from), "to": fmt.Sprint(replicas)}})
+	f.sink(history.Event{Kind: history.ServiceScaled, Service: service, Detail: map[string]string{"from": fmt.Sprint(from),
+		"to": fmt.Sprint(replicas)}})
 	return nil
 }
 
@@ -123,7 +124,8 @@ func (f *fake) Update(ctx context.Context, service string, change cluster.Change
 	*f.service(service) = s
 	f.calls[len(f.calls)-1] += fmt.Sprintf(" %+v", change)
 	if change.Rollout != nil {
-		f.calls[len(f.calls)-1] = fmt.Sprintf("Update %s env=%v image=%s balance=%s rollout=%+v", service, change.Environment, change.Image, change.Balance, *change.Rollout)
+		f.calls[len(f.calls)-1] = fmt.Sprintf("Update %s env=%v image=%s balance=%s rollout=%+v", service, change.Environment, change.Image,
+			change.Balance, *change.Rollout)
 	}
 	return err
 }
@@ -156,7 +158,8 @@ func (f *fake) Counters(context.Context) ([]history.Reading, error) {
 	if len(f.app.Services) == 0 {
 		return nil, nil
 	}
-	return []history.Reading{{At: time.Since(f.start), Service: "worker", Task: "worker.1#1", Values: map[string]float64{history.Hashes: f.hashes}}}, nil
+	return []history.Reading{{At: time.Since(f.start), Service: "worker", Task: "worker.1#1",
+		Values: map[string]float64{history.Hashes: f.hashes}}}, nil
 }
 
 func (f *fake) Remove(context.Context) error {
@@ -216,7 +219,8 @@ func dockercoins(string) (cluster.App, error) {
 }
 
 // instant is a load generator whose requests take no time on the wire and answer after 100 ms.
-func instant(played *[]loadgen.Workload) func(context.Context, loadgen.Workload, time.Time, loadgen.Recorder) (history.LoadEndRecord, error) {
+func instant(played *[]loadgen.Workload) func(context.Context, loadgen.Workload, time.Time, loadgen.Recorder) (history.LoadEndRecord,
+	error) {
 	var mu sync.Mutex
 	return func(ctx context.Context, w loadgen.Workload, origin time.Time, _ loadgen.Recorder) (history.LoadEndRecord, error) {
 		mu.Lock()

@@ -85,7 +85,8 @@ const startDelay = 200 * time.Millisecond
 
 // Generators returns a Config.Play that sends load from inside the cluster: by n copies of coinbench, whose records become
 // one. Histograms are merged, never percentiles.
-func Generators(jobs cluster.Jobs, n int) func(context.Context, loadgen.Workload, time.Time, loadgen.Recorder) (history.LoadEndRecord, error) {
+func Generators(jobs cluster.Jobs, n int) func(context.Context, loadgen.Workload, time.Time, loadgen.Recorder) (history.LoadEndRecord,
+	error) {
 	return func(ctx context.Context, w loadgen.Workload, origin time.Time, rec loadgen.Recorder) (history.LoadEndRecord, error) {
 		shares, err := w.Split(n)
 		if err != nil {
@@ -232,7 +233,8 @@ func (m *merger) finish() (history.LoadEndRecord, error) {
 	err := m.merge(true)
 	whole := !slices.ContainsFunc(m.copies, func(c copyRecord) bool { return !c.ended })
 	if whole && m.recorded != m.told {
-		m.total.Invalid = append(m.total.Invalid, fmt.Sprintf("the generators counted %d requests, and %d came over: the record is not complete", m.told, m.recorded))
+		m.total.Invalid = append(m.total.Invalid, fmt.Sprintf("the generators counted %d requests, and %d came over: the record is not complete",
+			m.told, m.recorded))
 	}
 	m.total.End = max(m.total.End, m.last)
 	if m.gaps != nil {

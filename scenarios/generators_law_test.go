@@ -14,7 +14,8 @@ import (
 )
 
 // recordOf is what one generator that begins and ends at these instants would record of samples.
-func recordOf(samples []history.Sample, received map[int64]int64, begin, end time.Duration) (intervals []history.Interval, closing history.LoadEndRecord) {
+func recordOf(samples []history.Sample, received map[int64]int64, begin, end time.Duration) (intervals []history.Interval,
+	closing history.LoadEndRecord) {
 	slices.SortStableFunc(samples, func(a, b history.Sample) int { return int(a.Done - b.Done) })
 	last := begin
 	closing.End = end
@@ -60,10 +61,12 @@ func TestMergedGeneratorsAreTheConcatenation(t *testing.T) {
 			var mine []history.Sample
 			own := map[int64]int64{}
 			for i := range n {
-				x := history.Sample{Seq: int64(i), Due: begin + time.Duration(rapid.Int64Range(0, int64(end-begin)).Draw(t, "due")), Bytes: int64(i % 3)}
+				x := history.Sample{Seq: int64(i), Due: begin + time.Duration(rapid.Int64Range(0, int64(end-begin)).Draw(t, "due")),
+					Bytes: int64(i % 3)}
 				x.Sent = x.Due
 				x.Done = min(x.Due+time.Duration(rapid.Int64Range(0, 5e8).Draw(t, "ns")), end-1)
-				x.Class = rapid.SampledFrom([]history.Class{history.OK, history.OK, history.OK, history.Refused, history.UnexpectedStatus}).Draw(t, "class")
+				x.Class = rapid.SampledFrom([]history.Class{history.OK, history.OK, history.OK, history.Refused, history.UnexpectedStatus}).Draw(t,
+					"class")
 				if blind {
 					x.Class = history.Refused
 				}

@@ -16,7 +16,8 @@ import (
 )
 
 func TestShippedScenarios(t *testing.T) {
-	longest := map[string]time.Duration{"bottleneck": 130 * time.Second, "smoke": 18 * time.Second, "keepalive": time.Minute, "balancing": 40 * time.Second, "outage": 40 * time.Second, "zero-downtime": 200 * time.Second,
+	longest := map[string]time.Duration{"bottleneck": 130 * time.Second, "smoke": 18 * time.Second, "keepalive": time.Minute,
+		"balancing": 40 * time.Second, "outage": 40 * time.Second, "zero-downtime": 200 * time.Second,
 		"rolling-update": 4 * time.Minute, "bad-release": 70 * time.Second, "fleet-rollout": 30 * time.Second, "flapping": time.Minute, "cascade": time.Minute, "tournament": 30 * time.Second,
 		"setting": 50 * time.Second, "bounds": 4 * time.Minute, "cross-check": 40 * time.Second}
 	if len(Shipped()) != len(longest) {
@@ -128,10 +129,14 @@ func TestSettings(t *testing.T) {
 		{name: "defaults", workers: 3, think: "100ms", seed: 1},
 		{name: "set", set: map[string]string{"workers": "7", "think": "1ms", "seed": "9"}, workers: 7, think: "1ms", seed: 9},
 		{name: "profile", set: map[string]string{"profile": "workshop"}, workers: 5, think: "100ms", occupancy: "7ms", seed: 1},
-		{name: "set over profile", set: map[string]string{"profile": "workshop", "workers": "1"}, workers: 1, think: "100ms", occupancy: "7ms", seed: 1},
-		{name: "unknown", set: map[string]string{"worker": "1"}, err: `--set: unknown setting "worker", did you mean "workers"?; accepted: profile, seed, workers, think`},
-		{name: "unknown profile", set: map[string]string{"profile": "workshops"}, err: `unknown profile "workshops", did you mean "workshop"?; accepted: workshop`},
-		{name: "value", set: map[string]string{"workers": "few"}, err: `x.yaml:11:33: "few" is not a whole number; accepted: a whole number, at least 0`},
+		{name: "set over profile", set: map[string]string{"profile": "workshop", "workers": "1"}, workers: 1, think: "100ms", occupancy: "7ms",
+			seed: 1},
+		{name: "unknown", set: map[string]string{"worker": "1"},
+			err: `--set: unknown setting "worker", did you mean "workers"?; accepted: profile, seed, workers, think`},
+		{name: "unknown profile", set: map[string]string{"profile": "workshops"},
+			err: `unknown profile "workshops", did you mean "workshop"?; accepted: workshop`},
+		{name: "value", set: map[string]string{"workers": "few"},
+			err: `x.yaml:11:33: "few" is not a whole number; accepted: a whole number, at least 0`},
 		{name: "variable", set: map[string]string{"think": "few"}, err: `COIN_THINK="few": not a duration`},
 		{name: "seed", set: map[string]string{"seed": "few"}, err: `--set: seed: "few" is not a whole number`},
 	}
@@ -151,7 +156,8 @@ func TestSettings(t *testing.T) {
 			worker, _ := app.Service("worker")
 			rng, _ := app.Service("rng")
 			webui, _ := app.Service("webui")
-			if worker.Replicas != test.workers || worker.Environment["COIN_THINK"] != test.think || rng.Environment["COIN_OCCUPANCY"] != test.occupancy ||
+			if worker.Replicas != test.workers || worker.Environment["COIN_THINK"] != test.think ||
+				rng.Environment["COIN_OCCUPANCY"] != test.occupancy ||
 				webui.Replicas != 0 || s.Seed != test.seed {
 				t.Errorf("worker %+v, rng %+v, seed %d", worker, rng, s.Seed)
 			}
@@ -166,7 +172,8 @@ func TestSettings(t *testing.T) {
 }
 
 func TestAppThatCannotBeRead(t *testing.T) {
-	_, err := Parse("x.yaml", []byte("name: x\napp: ../other.yml\nsteps:\n  - deploy:\n"), Options{App: func(path string) (cluster.App, error) {
+	_, err := Parse("x.yaml", []byte("name: x\napp: ../other.yml\nsteps:\n  - deploy:\n"), Options{App: func(path string) (cluster.App,
+		error) {
 		return cluster.App{}, errors.New("read " + path + ": no such file")
 	}})
 	if err == nil || !strings.HasPrefix(err.Error(), "x.yaml:2:6: read ../other.yml: no such file\n") {

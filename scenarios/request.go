@@ -43,7 +43,8 @@ func (r *Request) check(p *plan) {
 	p.port(r.Service, &r.Service)
 	p.portOf(r.Service, &r.Port)
 	p.path(&r.Path)
-	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+	methods := []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
+		http.MethodOptions}
 	if r.Method != "" && !slices.Contains(methods, r.Method) {
 		p.wrong(&r.Method, "%s", unknown("method", r.Method, methods))
 	}

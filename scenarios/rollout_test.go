@@ -52,17 +52,19 @@ steps:
 // A rollout that is rolled back does not end the run; its steps go on.
 func TestRolledBackGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n", func(f *fake) {
-			f.fail["Update rng"] = &cluster.RolloutError{Service: "rng", Outcome: cluster.RolledBack, Reason: "sick"}
-		})
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n",
+			func(f *fake) {
+				f.fail["Update rng"] = &cluster.RolloutError{Service: "rng", Outcome: cluster.RolledBack, Reason: "sick"}
+			})
 		if p.err != nil || p.took < 2*time.Second {
 			t.Errorf("ended after %s: %v", p.took, p.err)
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n", func(f *fake) {
-			f.fail["Update rng"] = errors.New("no engine")
-		})
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n",
+			func(f *fake) {
+				f.fail["Update rng"] = errors.New("no engine")
+			})
 		if p.err == nil || p.run.Status != history.RunFailed {
 			t.Errorf("any other error: %v", p.err)
 		}
@@ -80,7 +82,8 @@ func TestAnObserverDoesNotJudgeACanary(t *testing.T) {
 	for observer, want := range map[bool]int{true: 0, false: 1} {
 		w := newWatch("rng", []string{"rng.1", "rng.2"}, 0, time.Second)
 		st.watched(w)
-		r, err := st.record("rng", loadgen.Workload{Name: "a", Targets: []loadgen.Target{{URL: "http://127.0.0.1:1"}}, Clients: 1, Requests: 1, ObserveOnly: observer})
+		r, err := st.record("rng", loadgen.Workload{Name: "a", Targets: []loadgen.Target{{URL: "http://127.0.0.1:1"}}, Clients: 1, Requests: 1,
+			ObserveOnly: observer})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,8 +100,9 @@ func TestAnObserverDoesNotJudgeACanary(t *testing.T) {
 func TestWatch(t *testing.T) {
 	w := newWatch("rng", []string{"rng.1", "rng.2"}, 10*time.Second, 3*time.Second)
 	second := func(at time.Duration) history.Interval {
-		i := history.Interval{At: at, Length: time.Second, Failures: map[history.Class]int64{history.Refused: 3, history.UnexpectedStatus: 2, history.HeaderTimeout: 1,
-			history.Cancelled: 7, history.Dropped: 9}}
+		i := history.Interval{At: at, Length: time.Second, Failures: map[history.Class]int64{history.Refused: 3, history.UnexpectedStatus: 2,
+			history.HeaderTimeout: 1,
+			history.Cancelled:     7, history.Dropped: 9}}
 		history.Observe(&i.GivenUp, 4*time.Second)
 		for n, name := range []string{"rng.1", "rng.2", "rng.3"} {
 			p := i.Part(name, "v1")
@@ -126,10 +130,13 @@ func TestWatch(t *testing.T) {
 
 func TestRolloutFaults(t *testing.T) {
 	for steps, want := range map[string]string{
-		`{update: {service: rng, image: x, strategy: canary}}`:                                                            "a canary is judged by requests",
-		`{update: {service: rng, image: x, strategy: serial, delay: 1s}}`:                                                 "serial has a parallelism and a delay of its own",
-		`{update: {service: rng, image: x, strategy: bluegreen}}`:                                                         `did you mean "blue-green"?`,
-		`{rollback: {service: rng}}`:                                                                                      "rng was not updated before",
+		`{update: {service: rng, image: x, strategy: canary}}`: "a canary is " +
+			"judged by requests",
+		`{update: {service: rng, image: x, strategy: serial, delay: 1s}}`: "serial has a " +
+			"parallelism and a delay of its own",
+		`{update: {service: rng, image: x, strategy: bluegreen}}`: `did you mean "blue-green"?`,
+		`{rollback: {service: rng}}`: "rng was not " +
+			"updated before",
 		`{update: {name: a, service: rng, image: x}}, {update: {name: a, service: rng, image: y}}`:                        `the rollout "a" stands twice`,
 		`{slow: {service: worker, delay: 1s, for: 1s}}`:                                                                   "nobody connects to worker",
 		`{pause: {service: rng, replica: 2, for: 1s}}`:                                                                    "rng has no replica 2",
@@ -150,7 +157,8 @@ func TestRolloutFaults(t *testing.T) {
 // A strategy that the cluster has not is found before anything starts.
 func TestStrategiesAreChecked(t *testing.T) {
 	for strategy, fine := range map[string]bool{"rolling": true, "serial": true, "all-at-once": true, "batched": false, "blue-green": false} {
-		s, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, {update: {service: rng, image: x, strategy: %s}}]\n", strategy), Options{App: dockercoins})
+		s, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, {update: {service: rng, image: x, strategy: %s}}]\n", strategy),
+			Options{App: dockercoins})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -91,13 +91,15 @@ func TestLoads(t *testing.T) {
 			t.Fatalf("%d loads", len(p.loads))
 		}
 		probe, one, many := p.loads[0], p.loads[1], p.loads[2]
-		if probe.Name != "probe-saturated" || probe.Schedule != "2/s" || probe.Requests != 20 || probe.Clients != 0 || probe.Targets[0].URL != "http://rng.test:80/" {
+		if probe.Name != "probe-saturated" || probe.Schedule != "2/s" || probe.Requests != 20 || probe.Clients != 0 ||
+			probe.Targets[0].URL != "http://rng.test:80/" {
 			t.Errorf("probe: %+v", probe)
 		}
 		if one.Name != "b/c1" || one.Clients != 1 || many.Name != "b/c50" || many.Clients != 50 || many.Requests != 50 || !many.Reuse.PerRequest {
 			t.Errorf("benches: %+v, %+v", one, many)
 		}
-		if b := many.Targets[0]; b.Method != "POST" || len(b.Body) != 10 || string(b.Body) != string(one.Targets[0].Body) || b.Header.Get("Content-Type") != "application/octet-stream" {
+		if b := many.Targets[0]; b.Method != "POST" || len(b.Body) != 10 || string(b.Body) != string(one.Targets[0].Body) ||
+			b.Header.Get("Content-Type") != "application/octet-stream" {
 			t.Errorf("the bench's request: %+v", b)
 		}
 	})
@@ -207,7 +209,8 @@ steps:
 
 func TestCountersThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {measure: {name: a, for: 3s}}, {measure: {name: b, for: 3s}}]\n", func(f *fake) { f.mute = true })
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {measure: {name: a, for: 3s}}, {measure: {name: b, for: 3s}}]\n",
+			func(f *fake) { f.mute = true })
 		if p.err != nil {
 			t.Fatalf("a task that does not answer ended the run: %v", p.err)
 		}

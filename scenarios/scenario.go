@@ -28,10 +28,11 @@ type Scenario struct {
 	Seed        uint64            //
 	Profile     string            // "" for none
 	Settings    map[string]string // every parameter's value in force, and profile and seed
-	Unmet       map[string]string // why it does not pass in this profile, by cluster or "any", where a cluster cannot play it or that is what it shows
-	Steps       []Step            //
-	Objectives  []string          // texts that package capacity parses and judges
-	Attach      bool              // it is played on the app that is up, which stays up
+	// why it does not pass in this profile, by cluster or "any", where a cluster cannot play it or that is what it shows
+	Unmet      map[string]string
+	Steps      []Step   //
+	Objectives []string // texts that package capacity parses and judges
+	Attach     bool     // it is played on the app that is up, which stays up
 }
 
 // Step is one timed act of a scenario.
@@ -124,7 +125,8 @@ func Parse(file string, source []byte, o Options) (Scenario, error) {
 	if doc.Name == "" {
 		d.fault(where(root), "the scenario has no name; accepted: name: a-short-name")
 	} else if !folderName.MatchString(doc.Name) {
-		d.fault(d.at[&doc.Name], "%q is no name for a folder; accepted: up to 80 lower-case letters, digits, dashes, underscores and dots, a letter or digit first", doc.Name)
+		d.fault(d.at[&doc.Name], "%q is no name for a folder; accepted: up to 80 lower-case letters, digits, dashes, underscores and dots, a "+
+			"letter or digit first", doc.Name)
 	}
 
 	s := Scenario{Name: doc.Name, Description: strings.TrimSpace(doc.Description), File: file, Source: slices.Clone(original),
@@ -283,7 +285,8 @@ func (p *plan) timeline(doc *document) []Step {
 		}
 		p.step, p.length, p.places = s.act, 0, map[string]place{}
 		s.act.check(p)
-		steps = append(steps, Step{Verb: s.verb, Title: s.act.title(), Length: p.length, Line: s.place.line, act: s.act, app: copied(p.app), places: p.places})
+		steps = append(steps, Step{Verb: s.verb, Title: s.act.title(), Length: p.length, Line: s.place.line, act: s.act, app: copied(p.app),
+			places: p.places})
 	}
 	return steps
 }

@@ -154,7 +154,8 @@ func scalarSchema() *jsonschema.Schema {
 // stepSchema is exactly one verb.
 func stepSchema(r *jsonschema.Reflector) *jsonschema.Schema {
 	one := uint64(1)
-	s := &jsonschema.Schema{Type: "object", MinProperties: &one, MaxProperties: &one, AdditionalProperties: jsonschema.FalseSchema, Properties: jsonschema.NewProperties()}
+	s := &jsonschema.Schema{Type: "object", MinProperties: &one, MaxProperties: &one, AdditionalProperties: jsonschema.FalseSchema,
+		Properties: jsonschema.NewProperties()}
 	for _, v := range verbs() {
 		t := reflect.TypeOf(v.new()).Elem()
 		var written *jsonschema.Schema

@@ -23,7 +23,8 @@ type Example struct {
 // Shipped lists the scenarios that coinbench ships, in the order in which a newcomer meets them.
 func Shipped() []Example {
 	var all []Example
-	for _, name := range []string{"bottleneck", "smoke", "keepalive", "balancing", "outage", "zero-downtime", "rolling-update", "bad-release", "fleet-rollout", "tournament", "flapping", "cascade", "setting", "bounds", "cross-check"} {
+	for _, name := range []string{"bottleneck", "smoke", "keepalive", "balancing", "outage", "zero-downtime", "rolling-update", "bad-release",
+		"fleet-rollout", "tournament", "flapping", "cascade", "setting", "bounds", "cross-check"} {
 		source, err := files.ReadFile(name + ".yaml")
 		if err != nil {
 			continue // a test holds that every name has its file

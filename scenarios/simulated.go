@@ -36,10 +36,12 @@ func SimulatedLoads(c *sim.Cluster) func(context.Context, loadgen.Workload, time
 
 func simulated(c *sim.Cluster, w loadgen.Workload) (des.Load, error) {
 	if w.Reuse.MaxRequests > 0 || w.Reuse.MaxAge > 0 {
-		return des.Load{}, errors.New("the simulator knows connections that are kept and connections that are made for each request: leave out max_requests and max_age")
+		return des.Load{}, errors.New("the simulator knows connections that are kept and connections that are made for each request: leave " +
+			"out max_requests and max_age")
 	}
 	// A simulated answer comes whole, so that the timeout of its header is that of its body too.
-	load := des.Load{Name: w.Name, Clients: w.Clients, Think: w.Think, Requests: w.Requests, Duration: w.Duration, Grace: orDefault(w.Grace, simGrace), Patience: w.Patience,
+	load := des.Load{Name: w.Name, Clients: w.Clients, Think: w.Think, Requests: w.Requests, Duration: w.Duration,
+		Grace: orDefault(w.Grace, simGrace), Patience: w.Patience,
 		Connections: w.Connections, Backlog: w.Backlog, PerRequest: w.Reuse.PerRequest, Connect: w.Timeouts.Connect, Response: w.Timeouts.Header,
 		Expect: w.Expect.Status, MaxSamples: orDefault(w.MaxSamples, simMaxSamples), MaxFailures: orDefault(w.MaxFailures, simMaxFailures)}
 	for _, t := range w.Targets {

@@ -141,9 +141,11 @@ func (st *stage) read(ctx context.Context) error {
 	return err
 }
 
-// window is one measurement: everything between its events, and a reading of the counters directly after each.
-func (st *stage) window(ctx context.Context, name string, length time.Duration) error {
+// window is one measurement: everything between its events, and a reading of the counters directly after each. opened is called in it at
+// once, so that what it begins is recorded as of the window.
+func (st *stage) window(ctx context.Context, name string, length time.Duration, opened func()) error {
 	st.event(history.Event{Kind: history.WindowOpen, Detail: st.inForce(name)})
+	opened()
 	if err := st.edge(ctx); err != nil {
 		return err
 	}
@@ -247,7 +249,8 @@ func (st *stage) send(ctx context.Context, w loadgen.Workload, record loadgen.Re
 		}
 	}()
 	if _, virtual := st.cluster.(cluster.Participants); virtual && w.Engine != "" {
-		return end, fmt.Errorf("load %s: %s sends on the network, and this cluster's time is virtual: run it with --cluster local", w.Name, w.Engine)
+		return end, fmt.Errorf("load %s: %s sends on the network, and this cluster's time is virtual: run it with --cluster local", w.Name,
+			w.Engine)
 	}
 	return st.playLoad(ctx, w, st.start, record)
 }

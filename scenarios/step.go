@@ -159,7 +159,8 @@ func (p *plan) named(what string, names map[string]place, name string, pointer a
 		at = p.at[p.step]
 	}
 	if name != "" && !objectiveName.MatchString(name) || strings.Contains(name, "..") {
-		p.wrong(pointer, "no objective can name the %s %q; accepted: letters a to z, digits, _, -, . and /, with a letter or digit first", what, name)
+		p.wrong(pointer, "no objective can name the %s %q; accepted: letters a to z, digits, _, -, . and /, with a letter or digit first", what,
+			name)
 	}
 	names[name] = at
 }

@@ -72,7 +72,8 @@ func (s *Attack) check(p *plan) {
 
 func (s *Attack) supported(c cluster.Cluster) error {
 	if _, virtual := c.(*sim.Cluster); virtual && s.Engine == loadgen.Vegeta {
-		return errors.New("vegeta sends on the network, and this cluster's time is virtual; choose another cluster with --cluster, or leave out the engine")
+		return errors.New("vegeta sends on the network, and this cluster's time is virtual; choose another cluster with --cluster, or leave " +
+			"out the engine")
 	}
 	return nil
 }

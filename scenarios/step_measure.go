@@ -76,7 +76,7 @@ func (s *Measure) play(ctx context.Context, st *stage) error {
 	}
 	st.doing("measuring %s", s.Name)
 	if s.Probe == nil {
-		return st.window(ctx, s.Name, s.For)
+		return st.window(ctx, s.Name, s.For, func() {})
 	}
 	url, err := st.url(ctx, s.Probe.Service, s.Probe.Port, s.Probe.Path)
 	if err != nil {
@@ -95,8 +95,11 @@ func (s *Measure) play(ctx context.Context, st *stage) error {
 	probing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	probed := make(chan error, 1)
-	wait := st.beside(func() { probed <- st.load(probing, s.Probe.Service, w) })
-	if err = st.window(ctx, s.Name, s.For); err != nil {
+	var wait func()
+	err = st.window(ctx, s.Name, s.For, func() {
+		wait = st.beside(func() { probed <- st.load(probing, s.Probe.Service, w) })
+	})
+	if err != nil {
 		cancel()
 	}
 	st.doing("waiting for the last answers")

@@ -55,8 +55,8 @@ func (s *Search) config() (loadgen.SearchConfig, error) {
 		Whole: s.Clients, Block: s.Block}, err
 }
 
-// guessedBlocks is how many loads of the shortest length a search takes, roughly: it doubles some five times and halves as often; then two levels
-// or more are tested, each for as long as all of that.
+// guessedBlocks is how many loads of the shortest length a search takes, roughly: it doubles some five times and halves as often; then two
+// levels or more are tested, each for as long as all of that.
 const guessedBlocks = 30
 
 func (s *Search) check(p *plan) {
@@ -130,7 +130,8 @@ func (s *Search) play(ctx context.Context, st *stage) error {
 		return block(ctx, s.name()+"/"+strconv.FormatFloat(level, 'g', 4, 64), level, length)
 	})
 	st.event(history.Event{Kind: history.SearchEnd, Service: s.Service, Detail: map[string]string{
-		"name": s.name(), "slo": cfg.SLO.String(), "level": strconv.FormatFloat(found.Level, 'g', 6, 64), "above": strconv.FormatFloat(found.Above, 'g', 6, 64),
+		"name": s.name(), "slo": cfg.SLO.String(), "level": strconv.FormatFloat(found.Level, 'g', 6,
+			64), "above": strconv.FormatFloat(found.Above, 'g', 6, 64),
 		"confidence": strconv.FormatFloat(found.Confidence, 'g', -1, 64), "stopped": found.Stopped,
 		"tested": strconv.Itoa(found.Tested),
 	}})

@@ -47,7 +47,8 @@ func threeSlots(nobody bool) func(context.Context, loadgen.Workload, time.Time, 
 
 func playSearch(t *testing.T, step string, nobody bool) (*history.Run, error) {
 	t.Helper()
-	s, err := Parse("test.yaml", []byte("name: x\nsteps: [{deploy: }, {search: "+step+"}]\nobjectives: [throughput(rng) >= 28]\n"), Options{App: dockercoins})
+	s, err := Parse("test.yaml", []byte("name: x\nsteps: [{deploy: }, {search: "+step+"}]\nobjectives: [throughput(rng) >= 28]\n"),
+		Options{App: dockercoins})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +89,8 @@ func TestSearchFindsTheCapacity(t *testing.T) {
 		end := searchEnd(t, run)
 		level, _ := strconv.ParseFloat(end["level"], 64)
 		above, _ := strconv.ParseFloat(end["above"], 64)
-		if !(level <= 30.0001 && above > 30 && above <= 1.0201*level) || end["confidence"] != "0.9" || end["stopped"] != "" || end["slo"] != "p99<200ms,errors<0.1%" {
+		if !(level <= 30.0001 && above > 30 && above <= 1.0201*level) || end["confidence"] != "0.9" || end["stopped"] != "" ||
+			end["slo"] != "p99<200ms,errors<0.1%" {
 			t.Errorf("the end of the search: %v", end)
 		}
 		last := run.Loads[len(run.Loads)-1]

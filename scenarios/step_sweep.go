@@ -48,7 +48,7 @@ func (s *Sweep) play(ctx context.Context, st *stage) error {
 		if err := st.cluster.Sleep(ctx, s.Settle); err != nil {
 			return err
 		}
-		if err := st.window(ctx, s.window(n), s.Measure); err != nil {
+		if err := st.window(ctx, s.window(n), s.Measure, func() {}); err != nil {
 			return err
 		}
 	}

@@ -180,7 +180,8 @@ func (s *Update) rollout(service cluster.Service) *cluster.Rollout {
 func (s *Update) supported(c cluster.Cluster) error {
 	needed := cluster.Strategy(s.Strategy)
 	if gated, ok := c.(cluster.Gated); ok && gated.NeedsGateway() && needed == cluster.BlueGreen && !s.gated {
-		return fmt.Errorf("blue-green on this cluster needs a gateway in front of %s, by which it is switched; set gateway: true for it in the deploy step", s.Service)
+		return fmt.Errorf("blue-green on this cluster needs a gateway in front of %s, by which it is switched; set gateway: true for it in "+
+			"the deploy step", s.Service)
 	}
 	switch needed {
 	case "", cluster.RollingUpdate, cluster.Serial, cluster.AllAtOnce:

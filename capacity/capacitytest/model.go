@@ -116,7 +116,8 @@ func (m *Model) Step(verb, title string) (end func()) {
 
 func (m *Model) task(service string, slot int) *counters {
 	m.made[fmt.Sprint(service, slot)]++
-	c := &counters{service: service, task: fmt.Sprintf("%s.%d#%d", service, slot, m.made[fmt.Sprint(service, slot)]), values: map[string]float64{}}
+	c := &counters{service: service, task: fmt.Sprintf("%s.%d#%d", service, slot, m.made[fmt.Sprint(service, slot)]),
+		values: map[string]float64{}}
 	m.tasks = append(m.tasks, c)
 	m.event(history.Event{Kind: history.TaskStarted, Service: service, Task: c.task})
 	return c
@@ -175,7 +176,8 @@ func (m *Model) Scale(service string, n int) {
 		from = m.active()
 	}
 	m.scale(service, n)
-	m.event(history.Event{Kind: history.ServiceScaled, Service: service, Detail: map[string]string{"from": strconv.Itoa(from), "to": strconv.Itoa(n)}})
+	m.event(history.Event{Kind: history.ServiceScaled, Service: service, Detail: map[string]string{"from": strconv.Itoa(from),
+		"to": strconv.Itoa(n)}})
 	m.Play(300 * time.Millisecond)
 }
 
@@ -209,7 +211,8 @@ func (m *Model) scale(service string, n int) {
 
 func (m *Model) worker(slot int) {
 	w := &worker{counters: m.task("worker", slot), at: m.now + time.Duration(m.rand.Int64N(int64(20*time.Millisecond))), think: m.Think}
-	for _, s := range []string{history.Hashes, history.Counted, history.Lost, history.Coins, history.Posted, history.Unflushed, history.LastHash, history.Backoffs, history.BackingOff, history.Silence} {
+	for _, s := range []string{history.Hashes, history.Counted, history.Lost, history.Coins, history.Posted, history.Unflushed,
+		history.LastHash, history.Backoffs, history.BackingOff, history.Silence} {
 		w.values[s] = 0
 	}
 	m.workers = append(m.workers, w)
@@ -237,7 +240,8 @@ func (m *Model) UpdateThink(think, each time.Duration) {
 
 // Window measures for a while.
 func (m *Model) Window(name string, d time.Duration) {
-	detail := map[string]string{"name": name, "replicas.worker": strconv.Itoa(m.active()), "replicas.rng": strconv.Itoa(len(m.rngs)), "replicas.hasher": "1"}
+	detail := map[string]string{"name": name, "replicas.worker": strconv.Itoa(m.active()), "replicas.rng": strconv.Itoa(len(m.rngs)),
+		"replicas.hasher": "1"}
 	m.event(history.Event{Kind: history.WindowOpen, Detail: detail})
 	m.read()
 	m.Play(d)
@@ -256,7 +260,8 @@ func (m *Model) Measure(name string, settle, d time.Duration) {
 func (m *Model) Kill(slot int, down time.Duration) {
 	defer m.Step("kill", fmt.Sprintf("rng.%d for %s", slot, down))()
 	m.Down = slot
-	m.event(history.Event{Kind: history.TaskKilled, Service: "rng", Task: m.rngs[slot-1].task, Detail: map[string]string{"down": down.String(), "in_rotation": "true"}})
+	m.event(history.Event{Kind: history.TaskKilled, Service: "rng", Task: m.rngs[slot-1].task,
+		Detail: map[string]string{"down": down.String(), "in_rotation": "true"}})
 	m.Play(down)
 	m.Down = 0
 }
@@ -395,7 +400,8 @@ func (m *Model) read() {
 func (m *Model) Bench(service string, clients, n int) {
 	name := fmt.Sprintf("%s-bench/c%d", service, clients)
 	defer m.Step("bench", name)()
-	spec := history.LoadSpec{Name: name, Step: m.step, Service: service, Method: "GET", URL: "http://127.0.0.1:8001/10", Closed: true, Clients: clients, Requests: int64(n), Begin: m.now}
+	spec := history.LoadSpec{Name: name, Step: m.step, Service: service, Method: "GET", URL: "http://127.0.0.1:8001/10", Closed: true,
+		Clients: clients, Requests: int64(n), Begin: m.now}
 	free, work := make([]time.Duration, max(1, len(m.rngs))), m.RNG
 	if service == "hasher" {
 		spec.Method, spec.URL = "POST", "http://127.0.0.1:8002/"
@@ -428,11 +434,13 @@ func (m *Model) Bench(service string, clients, n int) {
 
 // Probe is an open load on rng's "/" whose latency was taken as given.
 func (m *Model) Probe(name string, latency time.Duration, n int) {
-	spec := history.LoadSpec{Name: name, Service: "rng", Method: "GET", URL: "http://127.0.0.1:8001/", Schedule: "constant(4/s)", Begin: m.now - 10*time.Second}
+	spec := history.LoadSpec{Name: name, Service: "rng", Method: "GET", URL: "http://127.0.0.1:8001/", Schedule: "constant(4/s)",
+		Begin: m.now - 10*time.Second}
 	var samples []history.Sample
 	for i := range n {
 		due := spec.Begin + time.Duration(i)*250*time.Millisecond
-		samples = append(samples, history.Sample{Seq: int64(i), Due: due, Sent: due + 50*time.Microsecond, Done: due + latency + time.Duration(i%7-3)*10*time.Millisecond, Status: 200})
+		samples = append(samples, history.Sample{Seq: int64(i), Due: due, Sent: due + 50*time.Microsecond, Done: due + latency +
+			time.Duration(i%7-3)*10*time.Millisecond, Status: 200})
 	}
 	m.load(spec, samples)
 }
@@ -485,7 +493,8 @@ func (m *Model) Bottleneck() *history.Run {
 		from := m.active()
 		m.scale("worker", n)
 		if n != from {
-			m.event(history.Event{Kind: history.ServiceScaled, Service: "worker", Detail: map[string]string{"from": strconv.Itoa(from), "to": strconv.Itoa(n)}})
+			m.event(history.Event{Kind: history.ServiceScaled, Service: "worker", Detail: map[string]string{"from": strconv.Itoa(from),
+				"to": strconv.Itoa(n)}})
 		}
 		m.Play(1200 * time.Millisecond)
 		m.Window(fmt.Sprintf("sweep/%d", n), 3200*time.Millisecond)
@@ -511,7 +520,8 @@ func (m *Model) Bottleneck() *history.Run {
 func (m *Model) Outage() *history.Run {
 	m.Deploy(10, 5)
 	m.Measure("baseline", 2*time.Second, 8*time.Second)
-	m.event(history.Event{Kind: history.WindowOpen, Detail: map[string]string{"name": "outage", "replicas.worker": "10", "replicas.rng": "5", "replicas.hasher": "1"}})
+	m.event(history.Event{Kind: history.WindowOpen, Detail: map[string]string{"name": "outage", "replicas.worker": "10", "replicas.rng": "5",
+		"replicas.hasher": "1"}})
 	m.read()
 	m.Kill(3, 2*time.Second)
 	m.Play(14 * time.Second)

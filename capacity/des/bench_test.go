@@ -70,7 +70,8 @@ func BenchmarkBesideSimPy(b *testing.B) {
 		for _, exponential := range []int{0, 1} {
 			b.Run(fmt.Sprintf("workers=%d/exponential=%v", c.workers, exponential == 1), func(b *testing.B) {
 				for b.Loop() {
-					command := exec.Command(python, "testdata/simpy2.py", fmt.Sprint(c.workers), fmt.Sprint(c.rng), fmt.Sprint(c.hasher), fmt.Sprint(c.seconds), fmt.Sprint(exponential))
+					command := exec.Command(python, "testdata/simpy2.py", fmt.Sprint(c.workers), fmt.Sprint(c.rng), fmt.Sprint(c.hasher),
+						fmt.Sprint(c.seconds), fmt.Sprint(exponential))
 					command.Stderr = os.Stderr
 					out, err := command.Output()
 					if err != nil {

@@ -25,7 +25,8 @@ func (c *Check) fault(r role) error {
 	case r != serves:
 		return fmt.Errorf("a health check of the service's own port; accepted: of a service that answers requests")
 	case c.Interval <= 0 || c.Timeout <= 0 || c.StartPeriod < 0:
-		return fmt.Errorf("health check every %s, within %s, after %s; accepted: more than 0s, more than 0s, at least 0s", c.Interval, c.Timeout, c.StartPeriod)
+		return fmt.Errorf("health check every %s, within %s, after %s; accepted: more than 0s, more than 0s, at least 0s", c.Interval, c.Timeout,
+			c.StartPeriod)
 	case c.Retries < 1:
 		return fmt.Errorf("health check with %d retries; accepted: at least 1", c.Retries)
 	}

@@ -14,13 +14,15 @@ func TestACheckQueuesBehindTheWork(t *testing.T) {
 	check := &Check{Interval: time.Second, Timeout: time.Second, Retries: 3, Stop: Stop{Grace: 10 * time.Second}, Restart: 5 * time.Second}
 	for clients, want := range map[int]string{
 		10: "0s task.started\n1.00005s task.healthy\n1.00005s task.joined\n",
-		// Checks are sent at 2.00005 s, 4.00005 s and 6.00005 s. It then serves the 14 that it has; the three checks that gave up have taken it 50 us each.
+		// Checks are sent at 2.00005 s, 4.00005 s and 6.00005 s. It then serves the 14 that it has; the three checks that gave up have taken it
+		// 50 us each.
 		15: "0s task.started\n1.00005s task.healthy\n1.00005s task.joined\n" +
 			"7.00005s task.unhealthy\n7.00005s task.left\n7.00005s task.stopping\n8.40015s task.gone\n",
 	} {
 		s, events := one(t, settings.RNG, 1, nil, func(v *Service) { v.Check = check })
 		s.RunUntil(1500 * time.Millisecond)
-		if _, err := s.StartLoad(Load{Name: "users", Targets: []Target{{Service: settings.RNG}}, Clients: clients, Duration: 6500 * time.Millisecond, PerRequest: true, Recorder: &recorder{}}); err != nil {
+		if _, err := s.StartLoad(Load{Name: "users", Targets: []Target{{Service: settings.RNG}}, Clients: clients,
+			Duration: 6500 * time.Millisecond, PerRequest: true, Recorder: &recorder{}}); err != nil {
 			t.Fatal(err)
 		}
 		s.RunUntil(13 * time.Second)
@@ -91,7 +93,8 @@ func TestACheckThatCannotBe(t *testing.T) {
 	} {
 		check := good
 		c.change(&check)
-		if err := New(Config{}).AddService(Service{Settings: parse(t, c.service, nil), Check: &check}); err == nil || !strings.Contains(err.Error(), text) {
+		if err := New(Config{}).AddService(Service{Settings: parse(t, c.service, nil), Check: &check}); err == nil ||
+			!strings.Contains(err.Error(), text) {
 			t.Errorf("%s: %v", text, err)
 		}
 	}

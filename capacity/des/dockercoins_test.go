@@ -61,7 +61,8 @@ func TestBalancing(t *testing.T) {
 	for balance, want := range map[Balance]float64{RoundRobin: 42.9, Random: 32} {
 		mean := 0.0
 		for seed := range uint64(10) {
-			s := app{workers: 10, rng: 5, balance: balance, spread: settle, seed: seed, env: workshop(), worker: map[string]string{"COIN_THINK": "10ms"}}.start(t)
+			s := app{workers: 10, rng: 5, balance: balance, spread: settle, seed: seed, env: workshop(),
+				worker: map[string]string{"COIN_THINK": "10ms"}}.start(t)
 			mean += rate(s, 20*time.Second, 80*time.Second) / 10
 		}
 		near(t, fmt.Sprintf("%s, think 10 ms", balance), mean, want, .025*want)
@@ -109,7 +110,8 @@ func TestOutage(t *testing.T) {
 	outage := func(b Balance, down time.Duration, rng int, backoff string) (hit, lost float64) {
 		refused = 0
 		for seed := range uint64(runs) {
-			a := app{workers: 10, rng: rng, balance: b, spread: settle, seed: seed, env: workshop(), worker: map[string]string{"COIN_BACKOFF": backoff}}
+			a := app{workers: 10, rng: rng, balance: b, spread: settle, seed: seed, env: workshop(),
+				worker: map[string]string{"COIN_BACKOFF": backoff}}
 			s, quiet := a.start(t), a.start(t)
 			at := 20*time.Second + time.Duration(seed)*61*time.Millisecond
 			s.RunUntil(at)
@@ -152,7 +154,8 @@ func TestBenchWaves(t *testing.T) {
 	s.RunUntil(time.Second)
 	bench := func(service string, clients int) []history.Sample {
 		r := &recorder{}
-		id, err := s.StartLoad(Load{Name: service, Targets: []Target{{Service: service}}, Clients: clients, Requests: 50, PerRequest: true, MaxSamples: 50, Recorder: r})
+		id, err := s.StartLoad(Load{Name: service, Targets: []Target{{Service: service}}, Clients: clients, Requests: 50, PerRequest: true,
+			MaxSamples: 50, Recorder: r})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +174,8 @@ func TestBenchWaves(t *testing.T) {
 		}
 		return w
 	}
-	if w := waves(bench(settings.Hasher, 50)); w[105*time.Millisecond] != 20 || w[210*time.Millisecond] != 20 || w[315*time.Millisecond] != 10 || len(w) != 3 {
+	if w := waves(bench(settings.Hasher, 50)); w[105*time.Millisecond] != 20 || w[210*time.Millisecond] != 20 ||
+		w[315*time.Millisecond] != 10 || len(w) != 3 {
 		t.Errorf("hasher at c=50: %v", w)
 	}
 	reactor := workshop()
@@ -179,7 +183,8 @@ func TestBenchWaves(t *testing.T) {
 	s, busy := app{rng: 5, env: reactor}.start(t), s
 	s.RunUntil(time.Second)
 	first := 50*700*time.Microsecond + 104300*time.Microsecond // a reactor takes all in before the first begins
-	if w := waves(bench(settings.Hasher, 50)); w[first] != 20 || w[first+104300*time.Microsecond] != 20 || w[first+208600*time.Microsecond] != 10 || len(w) != 3 {
+	if w := waves(bench(settings.Hasher, 50)); w[first] != 20 || w[first+104300*time.Microsecond] != 20 ||
+		w[first+208600*time.Microsecond] != 10 || len(w) != 3 {
 		t.Errorf("hasher with a reactor at c=50: %v", w)
 	}
 	s = busy
@@ -197,7 +202,8 @@ func TestBenchWaves(t *testing.T) {
 // Trap 10: kept connections pin the workers to the one rng that there was.
 func TestKeepAlivePins(t *testing.T) {
 	for keep, most := range map[string]float64{"true": 10.1, "false": 34} {
-		s := app{workers: 10, rng: 1, spread: settle, worker: map[string]string{"COIN_KEEP_ALIVE": keep}, rngEnv: map[string]string{"COIN_ACCEPT": "pool"}}.start(t)
+		s := app{workers: 10, rng: 1, spread: settle, worker: map[string]string{"COIN_KEEP_ALIVE": keep},
+			rngEnv: map[string]string{"COIN_ACCEPT": "pool"}}.start(t)
 		s.RunUntil(10 * time.Second)
 		if err := s.Scale(settings.RNG, 5, Stop{}); err != nil {
 			t.Fatal(err)

@@ -106,7 +106,8 @@ type client struct {
 
 // StartLoad begins a load now and returns its number.
 func (s *Sim) StartLoad(l Load) (int, error) {
-	w := &load{Load: l, index: int32(len(s.loads)), begin: s.now, lastOK: s.now, random: seeded.Stream(s.config.Seed, seeded.Word("load"), seeded.Word(l.Name))}
+	w := &load{Load: l, index: int32(len(s.loads)), begin: s.now, lastOK: s.now, random: seeded.Stream(s.config.Seed, seeded.Word("load"),
+		seeded.Word(l.Name))}
 	var faults []error
 	if (l.Clients > 0) == (l.Due != nil) || l.Clients < 0 {
 		faults = append(faults, fmt.Errorf("%d clients and a schedule: %v; accepted: one of the two", l.Clients, l.Due != nil))
@@ -160,8 +161,9 @@ func (s *Sim) LoadEnd(number int) (history.LoadEndRecord, bool, error) {
 		return history.LoadEndRecord{}, false, fmt.Errorf("load %d; accepted: what StartLoad returned", number)
 	}
 	w := s.loads[number]
-	return history.LoadEndRecord{End: time.Duration(w.end), Ceased: time.Duration(w.ceased), Due: w.due, OK: w.ok, Failed: w.failed, InFlight: w.inFlight,
-		MaxGap: time.Duration(w.maxGap), SamplesKept: w.samplesKept, FailuresKept: w.failuresKept}, w.over, w.err
+	return history.LoadEndRecord{End: time.Duration(w.end), Ceased: time.Duration(w.ceased), Due: w.due, OK: w.ok, Failed: w.failed,
+		InFlight: w.inFlight,
+		MaxGap:   time.Duration(w.maxGap), SamplesKept: w.samplesKept, FailuresKept: w.failuresKept}, w.over, w.err
 }
 
 // StopLoad ends a load now: what is in flight is given up.
@@ -271,7 +273,8 @@ func (s *Sim) clientFailed(id int32, q *call) {
 
 // classes are the history's words for failures; a worker's exceptions have the same, and redis.
 func classes() [failures]history.Class {
-	return [failures]history.Class{history.OK, history.Refused, history.ResetBeforeByte, history.ConnectTimeout, history.HeaderTimeout, "redis"}
+	return [failures]history.Class{history.OK, history.Refused, history.ResetBeforeByte, history.ConnectTimeout, history.HeaderTimeout,
+		"redis"}
 }
 
 // finished records a request that was sent, and lets its client go on.
@@ -280,7 +283,8 @@ func (s *Sim) finished(id int32, q *call, class history.Class, status int) {
 	w := s.loads[c.load]
 	c.busy = false
 	w.open--
-	sample := history.Sample{Seq: c.seq, Due: time.Duration(c.due), Sent: time.Duration(c.sent), Done: time.Duration(s.now), Status: status, Class: class}
+	sample := history.Sample{Seq: c.seq, Due: time.Duration(c.due), Sent: time.Duration(c.sent), Done: time.Duration(s.now), Status: status,
+		Class: class}
 	if status > 0 {
 		sample.First = sample.Done
 		if !q.reused {
@@ -405,7 +409,10 @@ func (w *load) newPart(at int64) {
 
 // part is the present second's interval of the requests that fell due in an epoch.
 func (w *load) part(epoch time.Duration) *history.Interval {
-	at, known := slices.BinarySearchFunc(w.intervals, epoch, func(i *history.Interval, epoch time.Duration) int { return cmp.Compare(i.Epoch, epoch) })
+	at, known := slices.BinarySearchFunc(w.intervals, epoch, func(i *history.Interval, epoch time.Duration) int {
+		return cmp.Compare(i.Epoch,
+			epoch)
+	})
 	if known {
 		return w.intervals[at]
 	}

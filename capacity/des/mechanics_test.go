@@ -84,7 +84,8 @@ func TestBacklogDropsSYN(t *testing.T) {
 	if connects[0] != 129 || connects[time.Second] != 11 || connects[3*time.Second] != 22 || connects[7*time.Second] != 38 {
 		t.Errorf("connect times %v", connects)
 	}
-	_, end := bench(t, s, Load{Targets: []Target{{Service: settings.RNG}}, Clients: 200, Requests: 200, PerRequest: true, Connect: 500 * time.Millisecond})
+	_, end := bench(t, s, Load{Targets: []Target{{Service: settings.RNG}}, Clients: 200, Requests: 200, PerRequest: true,
+		Connect: 500 * time.Millisecond})
 	if end.Failed != 71 {
 		t.Errorf("%d failed to connect within 0.5 s, want 71", end.Failed)
 	}
@@ -93,7 +94,8 @@ func TestBacklogDropsSYN(t *testing.T) {
 func TestAbandonedRequestsAreServed(t *testing.T) {
 	s, _ := one(t, settings.RNG, 1, nil, nil)
 	s.RunUntil(time.Second)
-	_, end := bench(t, s, Load{Targets: []Target{{Service: settings.RNG}}, Clients: 10, Requests: 10, PerRequest: true, Response: 250 * time.Millisecond})
+	_, end := bench(t, s, Load{Targets: []Target{{Service: settings.RNG}}, Clients: 10, Requests: 10, PerRequest: true,
+		Response: 250 * time.Millisecond})
 	if end.OK != 2 || s.Totals(settings.RNG).Answered != 10 {
 		t.Errorf("%d answers arrived in time and %d were given, want 2 and 10", end.OK, s.Totals(settings.RNG).Answered)
 	}
@@ -103,7 +105,8 @@ func TestOpenLoadDropsAndCancels(t *testing.T) {
 	s, _ := one(t, settings.RNG, 1, nil, nil)
 	s.RunUntil(time.Second)
 	every := func(n int64) (time.Duration, bool) { return time.Duration(n) * 10 * time.Millisecond, true }
-	samples, end := bench(t, s, Load{Targets: []Target{{Service: settings.RNG}}, Due: every, Duration: 2 * time.Second, Connections: 5, Backlog: 20, PerRequest: true, Grace: 300 * time.Millisecond})
+	samples, end := bench(t, s, Load{Targets: []Target{{Service: settings.RNG}}, Due: every, Duration: 2 * time.Second, Connections: 5,
+		Backlog: 20, PerRequest: true, Grace: 300 * time.Millisecond})
 	classes := map[history.Class]int{}
 	for _, x := range samples {
 		classes[x.Class]++
@@ -122,7 +125,8 @@ func TestBoot(t *testing.T) {
 		class  history.Class
 		status int
 		at     time.Duration
-	}{"refuse": {history.Refused, 0, refusalTime}, "503": {history.UnexpectedStatus, 503, 50 * time.Microsecond}, "hang": {history.OK, 200, 1600 * time.Millisecond}} {
+	}{"refuse": {history.Refused, 0, refusalTime}, "503": {history.UnexpectedStatus, 503, 50 * time.Microsecond}, "hang": {history.OK, 200,
+		1600 * time.Millisecond}} {
 		s, _ := one(t, settings.Hasher, 1, map[string]string{"COIN_BOOT_DELAY": "2s", "COIN_BOOT_MODE": mode}, nil)
 		s.RunUntil(500 * time.Millisecond)
 		samples, _ := bench(t, s, Load{Targets: []Target{{Service: settings.Hasher}}, Clients: 1, Requests: 1})
@@ -154,7 +158,8 @@ func TestStopping(t *testing.T) {
 		s, events := one(t, settings.Hasher, 1, map[string]string{"COIN_ON_SIGTERM": behaviour}, nil)
 		s.RunUntil(950 * time.Millisecond)
 		r := &recorder{}
-		if _, err := s.StartLoad(Load{Targets: []Target{{Service: settings.Hasher}}, Clients: 1, Requests: 1, Recorder: r, MaxSamples: 1}); err != nil {
+		if _, err := s.StartLoad(Load{Targets: []Target{{Service: settings.Hasher}}, Clients: 1, Requests: 1, Recorder: r,
+			MaxSamples: 1}); err != nil {
 			t.Fatal(err)
 		}
 		s.RunUntil(time.Second)
@@ -189,7 +194,8 @@ func TestDeregistering(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.RunUntil(s.Now() + time.Second)
-		if _, end := bench(t, s, Load{Targets: []Target{{Service: settings.Hasher}}, Clients: 1, Requests: 10, PerRequest: true}); end.Failed > 0 {
+		if _, end := bench(t, s, Load{Targets: []Target{{Service: settings.Hasher}}, Clients: 1, Requests: 10,
+			PerRequest: true}); end.Failed > 0 {
 			t.Errorf("%s: %d of 10 failed after the successor joined", how, end.Failed)
 		}
 	}
@@ -199,7 +205,8 @@ func TestPausedServerTakesConnectionsAndAnswersLater(t *testing.T) {
 	s, _ := one(t, settings.RNG, 1, nil, nil)
 	s.RunUntil(time.Second)
 	r := &recorder{}
-	if _, err := s.StartLoad(Load{Targets: []Target{{Service: settings.RNG}}, Clients: 3, Requests: 3, PerRequest: true, Recorder: r, MaxSamples: 3}); err != nil {
+	if _, err := s.StartLoad(Load{Targets: []Target{{Service: settings.RNG}}, Clients: 3, Requests: 3, PerRequest: true, Recorder: r,
+		MaxSamples: 3}); err != nil {
 		t.Fatal(err)
 	}
 	s.RunUntil(1050 * time.Millisecond)
@@ -309,7 +316,8 @@ func play(t *rapid.T, a app, tt testing.TB, steps []int) string {
 		case 4:
 			err = s.StopTask(id, how)
 		case 5:
-			l := Load{Name: fmt.Sprint(i), Targets: []Target{{Service: settings.RNG, Root: step%2 == 0}, {Service: settings.Hasher}}, Duration: 3 * time.Second,
+			l := Load{Name: fmt.Sprint(i), Targets: []Target{{Service: settings.RNG, Root: step%2 == 0}, {Service: settings.Hasher}},
+				Duration:   3 * time.Second,
 				PerRequest: step%3 == 0, Recorder: r, MaxSamples: 100, Response: time.Duration(step%3) * 200 * time.Millisecond, Connect: time.Duration(step%2) * time.Second}
 			if step%4 == 0 {
 				l.Clients, l.Think = 1+step%30, time.Duration(step%5)*time.Millisecond
@@ -353,7 +361,8 @@ func invariants(t *rapid.T, s *Sim) {
 			}
 		}
 		if n != v.queued || v.busy < 0 || v.busy > v.slots || v.conns < calls || v.condition == dead && calls+v.conns+v.busy > 0 {
-			t.Fatalf("server %d: %d queued of %d, %d busy, %d connections for %d calls, condition %d", i, n, v.queued, v.busy, v.conns, calls, v.condition)
+			t.Fatalf("server %d: %d queued of %d, %d busy, %d connections for %d calls, condition %d", i, n, v.queued, v.busy, v.conns, calls,
+				v.condition)
 		}
 		if v.serial && v.conns != calls {
 			t.Fatalf("serial server %d: %d connections, %d calls", i, v.conns, calls)
@@ -373,7 +382,8 @@ func invariants(t *rapid.T, s *Sim) {
 	}
 }
 
-// Whatever is done to the app, nothing is lost from the books, and a second run gives the same bytes, with the lanes or with the plain heap.
+// Whatever is done to the app, nothing is lost from the books, and a second run gives the same bytes, with the lanes or with the plain
+// heap.
 func TestBooksBalanceAndRunsRepeat(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		a := app{workers: rapid.IntRange(0, 8).Draw(r, "workers"), rng: rapid.IntRange(0, 4).Draw(r, "rng"), seed: rapid.Uint64().Draw(r, "seed"),
@@ -399,7 +409,8 @@ func TestBooksBalanceAndRunsRepeat(t *testing.T) {
 			for i < min(len(first), len(again)) && first[i] == again[i] {
 				i++
 			}
-			r.Fatalf("two runs differ from byte %d: ...%s... and ...%s...", i, first[max(0, i-200):min(len(first), i+100)], again[max(0, i-200):min(len(again), i+100)])
+			r.Fatalf("two runs differ from byte %d: ...%s... and ...%s...", i, first[max(0, i-200):min(len(first), i+100)],
+				again[max(0, i-200):min(len(again), i+100)])
 		}
 	})
 }

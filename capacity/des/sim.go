@@ -22,7 +22,8 @@ type Config struct {
 	Start     time.Time           // wall clock of the instant 0, for the series that carry Unix time
 	Events    func(history.Event) // takes what happens to tasks; nil: nobody asks
 
-	// Changed is told the ID of every task that comes into another state or is ready, so that a caller with many tasks need not look at all; nil:
+	// Changed is told the ID of every task that comes into another state or is ready, so that a caller with many tasks need not look at all;
+	// nil:
 	// nobody asks. It must not call the simulation.
 	Changed func(id int)
 }
@@ -129,7 +130,8 @@ func (s *Sim) AddService(spec Service) error {
 	case spec.Settings.Service == settings.Worker:
 		v.role = works
 	case !slices.Contains(settings.Services(), spec.Settings.Service):
-		return fmt.Errorf("add service %s: settings of service %q; accepted: those of %s", spec.Name, spec.Settings.Service, strings.Join(settings.Services(), ", "))
+		return fmt.Errorf("add service %s: settings of service %q; accepted: those of %s", spec.Name, spec.Settings.Service,
+			strings.Join(settings.Services(), ", "))
 	}
 	s.services = append(s.services, v)
 	if err := s.configure(&s.services[len(s.services)-1], spec); err != nil {
@@ -160,7 +162,8 @@ func (s *Sim) ChangeService(spec Service) error {
 func (s *Sim) configure(v *service, spec Service) error {
 	p, ok := policies()[spec.Balance]
 	if !ok {
-		return fmt.Errorf("balance %q; accepted: %s, %s, %s, %s, %s", spec.Balance, RoundRobin, RoundRobinPerClient, Random, LeastConnections, Sticky)
+		return fmt.Errorf("balance %q; accepted: %s, %s, %s, %s, %s", spec.Balance, RoundRobin, RoundRobinPerClient, Random, LeastConnections,
+			Sticky)
 	}
 	for _, d := range []time.Duration{spec.StartDelay, spec.StartSpread, spec.Health, spec.Network, spec.Delay} {
 		if d < 0 {

@@ -25,7 +25,8 @@ func (e Estimate) Covers(v float64) bool { return math.Abs(v-e.Mean) <= e.HalfWi
 // that do not fill a batch at the end are left out.
 func BatchMeans(values []float64, batches int, confidence float64) (Estimate, error) {
 	if batches < 2 || len(values) < batches || !(confidence > 0 && confidence < 1) {
-		return Estimate{}, fmt.Errorf("batch means of %d values in %d batches at confidence %g; accepted: at least 2 batches, a value for each, above 0 and below 1", len(values), batches, confidence)
+		return Estimate{}, fmt.Errorf("batch means of %d values in %d batches at confidence %g; accepted: at least 2 batches, a value for "+
+			"each, above 0 and below 1", len(values), batches, confidence)
 	}
 	size := len(values) / batches
 	means := make([]float64, batches)

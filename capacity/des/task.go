@@ -102,7 +102,8 @@ func (s *Sim) Tasks(name string) ([]Task, error) {
 func (s *Sim) Task(id int) Task {
 	t := &s.tasks[id]
 	v := &s.services[t.service]
-	out := Task{ID: id, Name: t.name, Service: v.Name, Slot: t.slot, State: t.state, Held: t.held, Ready: t.ready, Error: t.err, Version: t.settings.Version}
+	out := Task{ID: id, Name: t.name, Service: v.Name, Slot: t.slot, State: t.state, Held: t.held, Ready: t.ready, Error: t.err,
+		Version: t.settings.Version}
 	if v.role == serves && t.index >= 0 {
 		out.Joined = s.servers[t.index].inRotation
 	} else {
@@ -517,8 +518,8 @@ func (s *Sim) taskGone(id int32, why string) {
 	}
 }
 
-// Freeze says for how long a task is frozen, and what its cluster does when its health checks find it out, which is nothing where Missed is 0
-// (a Check that queues finds it by itself).
+// Freeze says for how long a task is frozen, and what its cluster does when its health checks find it out, which is nothing where Missed is
+// 0 (a Check that queues finds it by itself).
 type Freeze struct {
 	For     time.Duration
 	Missed  time.Duration // from now until the checks have failed too often

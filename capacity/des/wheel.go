@@ -2,8 +2,8 @@ package des
 
 import "math/bits"
 
-// wheel keeps the events that are not soon, unsorted, by the tick in which they are due; what is due in the present tick is in a heap, which
-// therefore stays small: with many events pending, most of the time of one large heap is spent waiting for memory.
+// wheel keeps the events that are not soon, unsorted, by the tick in which they are due; what is due in the present tick is in a heap,
+// which therefore stays small: with many events pending, most of the time of one large heap is spent waiting for memory.
 //
 //	heap                  ticks (ring of 256 lists, about a second)                  far (heap)
 //	tick <= now's  |  now+1 | now+2 | ... | now+255   |  ...

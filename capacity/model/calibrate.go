@@ -29,7 +29,8 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 		}
 	}
 	if len(used) == 0 {
-		return m, errors.New("calibrate: the run has no window of workers without errors, probes and updates; calibrate on a run of the scenario bottleneck")
+		return m, errors.New("calibrate: the run has no window of workers without errors, probes and updates; calibrate on a run of the " +
+			"scenario bottleneck")
 	}
 	m.Base = setting(used[0])
 	fit := func(value func(w *capacity.Window) (float64, bool)) Cost {
@@ -112,7 +113,8 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 		if err != nil {
 			return m, err
 		}
-		m.Residuals = append(m.Residuals, Residual{Window: w.Name, Setting: s, Measured: w.HashRate.Value, Predicted: p.HashRate, Error: p.HashRate/w.HashRate.Value - 1})
+		m.Residuals = append(m.Residuals, Residual{Window: w.Name, Setting: s, Measured: w.HashRate.Value, Predicted: p.HashRate,
+			Error: p.HashRate/w.HashRate.Value - 1})
 	}
 	return m, nil
 }
@@ -126,9 +128,9 @@ func (m Model) replay(w *capacity.Window, runs int) (Prediction, error) {
 	return p, nil
 }
 
-// client finds what a loop takes beside think time, services, queues and Redis. A loop's length is the workers over the rate, exactly (Little's
-// law); the stages that the workers time are cut by the window's edges. What of it is queue the simulator knows: so the windows are
-// played without the cost, and what is missing in a loop is it. Where a service is the limit the loop says nothing of it.
+// client finds what a loop takes beside think time, services, queues and Redis. A loop's length is the workers over the rate, exactly
+// (Little's law); the stages that the workers time are cut by the window's edges. What of it is queue the simulator knows: so the windows
+// are played without the cost, and what is missing in a loop is it. Where a service is the limit the loop says nothing of it.
 func (m *Model) client(used []*capacity.Window) error {
 	for range 2 {
 		var points []point
@@ -189,24 +191,28 @@ func unfit(w *capacity.Window, a *capacity.Analysis) string {
 const mostLate = .02
 
 func setting(w *capacity.Window) Setting {
-	return Setting{Workers: w.Config.Replicas[settings.Worker], RNG: w.Config.Replicas[settings.RNG], Hasher: w.Config.Replicas[settings.Hasher],
-		Think: time.Duration(math.Round(w.Config.ThinkS * 1e9)), Balance: w.Config.Balance}
+	return Setting{Workers: w.Config.Replicas[settings.Worker], RNG: w.Config.Replicas[settings.RNG],
+		Hasher: w.Config.Replicas[settings.Hasher],
+		Think:  time.Duration(math.Round(w.Config.ThinkS * 1e9)), Balance: w.Config.Balance}
 }
 
 // environment is what rng, hasher and worker were deployed with, as far as the simulator can be told it.
 func environment(run *history.Run) map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for _, e := range run.Events {
-		if e.Kind != history.ServiceDeployed || all[e.Service] != nil || !slices.Contains([]string{settings.RNG, settings.Hasher, settings.Worker}, e.Service) {
+		if e.Kind != history.ServiceDeployed || all[e.Service] != nil || !slices.Contains([]string{settings.RNG, settings.Hasher,
+			settings.Worker}, e.Service) {
 			continue
 		}
 		env := map[string]string{}
 		for k, v := range e.Detail {
-			if name, ok := strings.CutPrefix(k, "env."); ok && strings.HasPrefix(name, settings.Prefix) && settings.Check(e.Service, map[string]string{name: v}) == nil {
+			if name, ok := strings.CutPrefix(k, "env."); ok && strings.HasPrefix(name, settings.Prefix) &&
+				settings.Check(e.Service, map[string]string{name: v}) == nil {
 				env[name] = v
 			}
 		}
-		for _, name := range []string{"COIN_LISTEN", "COIN_ADMIN_LISTEN", "COIN_HOSTS", "COIN_REPLICA", "COIN_REDIS", "COIN_RNG_URL", "COIN_HASHER_URL"} {
+		for _, name := range []string{"COIN_LISTEN", "COIN_ADMIN_LISTEN", "COIN_HOSTS", "COIN_REPLICA", "COIN_REDIS", "COIN_RNG_URL",
+			"COIN_HASHER_URL"} {
 			delete(env, name) // where it ran
 		}
 		all[e.Service] = env

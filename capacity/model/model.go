@@ -33,9 +33,10 @@ type Model struct {
 	Environment map[string]map[string]string `json:"environment"`
 	Base        Setting                      `json:"base"`
 
-	RNG       Cost       `json:"rng"`         // occupancy of rng by each request, beside its delay
-	Hasher    Cost       `json:"hasher"`      // the same of hasher
-	Client    Cost       `json:"client"`      // of a worker in each loop, beside think time, queues and services: connections, transfers, late sleeps
+	RNG    Cost `json:"rng"`    // occupancy of rng by each request, beside its delay
+	Hasher Cost `json:"hasher"` // the same of hasher
+	// of a worker in each loop, beside think time, queues and services: connections, transfers, late sleeps
+	Client    Cost       `json:"client"`
 	VisitS    float64    `json:"visit_s"`     // of a request of the load generator, beside queue and service
 	RedisS    float64    `json:"redis_s"`     // of a command
 	JitterS   float64    `json:"jitter_s"`    // standard deviation of a service time
@@ -136,7 +137,8 @@ func (s Setting) With(key, value string) (Setting, error) {
 	default:
 		service, name, ok := strings.Cut(key, ".")
 		if !ok || !slices.Contains([]string{settings.RNG, settings.Hasher, settings.Worker}, service) {
-			return s, fmt.Errorf("%s=%s: unknown; accepted: %s, and SERVICE.COIN_NAME such as rng.COIN_DELAY", key, value, strings.Join(Keys(), ", "))
+			return s, fmt.Errorf("%s=%s: unknown; accepted: %s, and SERVICE.COIN_NAME such as rng.COIN_DELAY", key, value,
+				strings.Join(Keys(), ", "))
 		}
 		if err := settings.Check(service, map[string]string{name: value}); err != nil {
 			return s, err
@@ -210,7 +212,8 @@ func (m Model) Bounds(s Setting, rate float64) (capacity.Bounds, error) {
 	overhead := 2*worker.CallOverhead.Seconds() + m.Client.At(rate)
 	demands := []capacity.Demand{
 		{Service: settings.RNG, DemandS: demand(rng, m.RNG), Replicas: s.RNG, Slots: rng.Concurrency * s.RNG, IntakeS: rng.Intake.Seconds()},
-		{Service: settings.Hasher, DemandS: demand(hasher, m.Hasher), Replicas: s.Hasher, Slots: hasher.Concurrency * s.Hasher, IntakeS: hasher.Intake.Seconds()},
+		{Service: settings.Hasher, DemandS: demand(hasher, m.Hasher), Replicas: s.Hasher, Slots: hasher.Concurrency * s.Hasher,
+			IntakeS: hasher.Intake.Seconds()},
 	}
 	loop := worker.Think.Seconds() + overhead
 	for _, d := range demands {

@@ -86,8 +86,10 @@ func TestCalibrateNeedsWindows(t *testing.T) {
 func TestPredictKeepsTheBounds(t *testing.T) {
 	m := ideal()
 	rapid.Check(t, func(t *rapid.T) {
-		s := Setting{Workers: rapid.IntRange(1, 20).Draw(t, "workers"), RNG: rapid.IntRange(1, 6).Draw(t, "rng"), Hasher: rapid.IntRange(1, 2).Draw(t, "hasher"),
-			Think: time.Duration(rapid.IntRange(10, 300).Draw(t, "think")) * time.Millisecond, Balance: rapid.SampledFrom(balances()).Draw(t, "balance")}
+		s := Setting{Workers: rapid.IntRange(1, 20).Draw(t, "workers"), RNG: rapid.IntRange(1, 6).Draw(t, "rng"),
+			Hasher: rapid.IntRange(1, 2).Draw(t, "hasher"),
+			Think:  time.Duration(rapid.IntRange(10, 300).Draw(t, "think")) * time.Millisecond, Balance: rapid.SampledFrom(balances()).Draw(t,
+				"balance")}
 		o := Options{Runs: 1, Length: 30 * time.Second, Seed: rapid.Uint64Range(0, 99).Draw(t, "seed")}
 		p, err := m.Predict(s, o)
 		if err != nil {
@@ -134,9 +136,11 @@ func TestDisagreementIsExplained(t *testing.T) {
 func TestSettingWith(t *testing.T) {
 	s := ideal().Base
 	for _, c := range []struct{ key, value, wrong string }{
-		{"worker", "12", ""}, {"rng", "4", ""}, {"hasher", "2", ""}, {"think", "10ms", ""}, {"balance", "random", ""}, {"rng.COIN_DELAY", "50ms", ""},
+		{"worker", "12", ""}, {"rng", "4", ""}, {"hasher", "2", ""}, {"think", "10ms", ""}, {"balance", "random", ""}, {"rng.COIN_DELAY", "50ms",
+			""},
 		{"rng", "many", "whole number"}, {"rng", "-1", "whole number"}, {"think", "-1s", "duration"}, {"balance", "fair", "round-robin"},
-		{"nonsense", "1", "accepted"}, {"rng.COIN_DELLAY", "1ms", "COIN_DELLAY"}, {"rng.COIN_DELAY", "fast", "duration"}, {"redis.COIN_DELAY", "1ms", "accepted"},
+		{"nonsense", "1", "accepted"}, {"rng.COIN_DELLAY", "1ms", "COIN_DELLAY"}, {"rng.COIN_DELAY", "fast", "duration"}, {"redis.COIN_DELAY",
+			"1ms", "accepted"},
 	} {
 		got, err := s.With(c.key, c.value)
 		if (err == nil) != (c.wrong == "") || err != nil && !strings.Contains(err.Error(), c.wrong) {
@@ -152,18 +156,21 @@ func TestSettingWith(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	for text, want := range map[string]float64{"40 hashes/s": 40, "40/s": 40, "40": 40, " 2.5 h/s": 2.5, "40 coins/s": 0, "": 0, "-1": 0, "fast": 0, "1e9": 0} {
+	for text, want := range map[string]float64{"40 hashes/s": 40, "40/s": 40, "40": 40, " 2.5 h/s": 2.5, "40 coins/s": 0, "": 0, "-1": 0,
+		"fast": 0, "1e9": 0} {
 		got, err := ParseTarget(text)
 		if got != want || (err == nil) != (want > 0) {
 			t.Errorf("target %q: %v, %v", text, got, err)
 		}
 	}
-	for text, ok := range map[string]bool{"p99 <= 300ms": true, "mean<=1s": true, "p42 <= 1s": false, "p99 < 1s": false, "p99 <= 0s": false, "": false} {
+	for text, ok := range map[string]bool{"p99 <= 300ms": true, "mean<=1s": true, "p42 <= 1s": false, "p99 < 1s": false, "p99 <= 0s": false,
+		"": false} {
 		if _, err := ParseSLO(text); (err == nil) != ok {
 			t.Errorf("slo %q: %v", text, err)
 		}
 	}
-	for text, ok := range map[string]bool{"": true, "rng=1,worker=0.5": true, "rng=-1": false, "redis=1": false, "rng": false, "rng=NaN": false} {
+	for text, ok := range map[string]bool{"": true, "rng=1,worker=0.5": true, "rng=-1": false, "redis=1": false, "rng": false,
+		"rng=NaN": false} {
 		if _, err := ParseCost(text); (err == nil) != ok {
 			t.Errorf("cost %q: %v", text, err)
 		}
@@ -233,10 +240,12 @@ func TestSearchGoals(t *testing.T) {
 		t.Errorf("headroom: %s makes %.1f; without: %s", room.Best.Setting, room.Best.Prediction.HashRate, plain.Best.Setting)
 	}
 	quick := of(Goal{PerS: 15, SLO: &SLO{Statistic: "mean", AtMostS: .02}})
-	if quick.Best.Setting.RNG <= plain.Best.Setting.RNG || !quick.Goal.SLO.Met(quick.Best.Prediction.Probe) && quick.Best.Prediction.Probe.MeanS > .023 {
+	if quick.Best.Setting.RNG <= plain.Best.Setting.RNG || !quick.Goal.SLO.Met(quick.Best.Prediction.Probe) &&
+		quick.Best.Prediction.Probe.MeanS > .023 {
 		t.Errorf("objective: %s, mean %.4f s; without: %s", quick.Best.Setting, quick.Best.Prediction.Probe.MeanS, plain.Best.Setting)
 	}
-	if _, err := m.Search(Goal{PerS: 1e5, Cost: cost}, m.Base, Options{}); err == nil || !strings.Contains(err.Error(), "more than a plan may have") {
+	if _, err := m.Search(Goal{PerS: 1e5, Cost: cost}, m.Base, Options{}); err == nil || !strings.Contains(err.Error(),
+		"more than a plan may have") {
 		t.Errorf("error %v", err)
 	}
 }

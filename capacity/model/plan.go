@@ -167,8 +167,8 @@ const (
 	mostBeyond   = 60 // workers of a load beyond the target, for the table of demand
 )
 
-// Search finds the cheapest replicas that meet a goal. from holds what is not searched: think time, balancing, environment. What is predicted
-// is what the scenario setting measures, in runs as long as o says.
+// Search finds the cheapest replicas that meet a goal. from holds what is not searched: think time, balancing, environment. What is
+// predicted is what the scenario setting measures, in runs as long as o says.
 func (m Model) Search(goal Goal, from Setting, o Options) (Plan, error) {
 	if goal.Cost == nil {
 		goal.Cost, _ = ParseCost("")
@@ -233,7 +233,8 @@ func why(best, second Candidate) string {
 	for _, d := range []struct {
 		name string
 		n    int
-	}{{settings.Worker, second.Setting.Workers - best.Setting.Workers}, {settings.RNG, second.Setting.RNG - best.Setting.RNG}, {settings.Hasher, second.Setting.Hasher - best.Setting.Hasher}} {
+	}{{settings.Worker, second.Setting.Workers - best.Setting.Workers}, {settings.RNG,
+		second.Setting.RNG - best.Setting.RNG}, {settings.Hasher, second.Setting.Hasher - best.Setting.Hasher}} {
 		switch {
 		case d.n > 0:
 			more = append(more, fmt.Sprintf("%d %s more", d.n, d.name))

@@ -177,7 +177,8 @@ func (x *sample) visitors() *capacity.Latency {
 
 func (x *sample) prediction() Prediction {
 	last := x.trials[len(x.trials)-1]
-	p := Prediction{Setting: x.setting, Runs: len(x.trials), Limit: last.limit, Loop: last.loop, Bounds: x.bounds, Probe: x.visitors(), Use: map[string]float64{}}
+	p := Prediction{Setting: x.setting, Runs: len(x.trials), Limit: last.limit, Loop: last.loop, Bounds: x.bounds, Probe: x.visitors(),
+		Use: map[string]float64{}}
 	p.HashRate, p.Spread = stat.MeanStdDev(x.rates(), nil)
 	for service := range last.use {
 		p.Use[service] = stat.Mean(x.values(func(t trial) float64 { return t.use[service] }), nil)
@@ -205,7 +206,8 @@ const leastSpread = 20 * time.Millisecond
 func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.Run, error) {
 	o = o.defaults()
 	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
-	run := &history.Run{Status: history.Finished, Manifest: history.Manifest{Version: history.Version, Scenario: "setting", Cluster: "sim", Simulated: true, Start: start, Seed: seed}}
+	run := &history.Run{Status: history.Finished, Manifest: history.Manifest{Version: history.Version, Scenario: "setting", Cluster: "sim",
+		Simulated: true, Start: start, Seed: seed}}
 	sim := des.New(des.Config{Seed: seed, Balancers: o.Balancers, Start: start})
 	nanos := func(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
 	event := func(e history.Event) {
@@ -280,7 +282,8 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 	if o.Probe > 0 {
 		n := int64(math.Ceil(float64(o.Length) / float64(o.Probe)))
 		kept := &keeper{}
-		probe, err := sim.StartLoad(des.Load{Name: "probe", Targets: []des.Target{{Service: settings.RNG, Root: true}}, Requests: n, PerRequest: true,
+		probe, err := sim.StartLoad(des.Load{Name: "probe", Targets: []des.Target{{Service: settings.RNG, Root: true}}, Requests: n,
+			PerRequest: true,
 			Due:        func(i int64) (time.Duration, bool) { return time.Duration(i) * o.Probe, true },
 			MaxSamples: n, MaxFailures: n, Recorder: kept})
 		if err != nil {
@@ -291,7 +294,8 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 		for over := false; !over && sim.Now() < last; _, over, _ = sim.LoadEnd(probe) { // the last answers
 			sim.RunUntilChange(last)
 		}
-		run.Loads = append(run.Loads, history.Load{LoadSpec: history.LoadSpec{Name: "probe", Service: settings.RNG, Method: "GET"}, Samples: kept.samples})
+		run.Loads = append(run.Loads, history.Load{LoadSpec: history.LoadSpec{Name: "probe", Service: settings.RNG, Method: "GET"},
+			Samples: kept.samples})
 	}
 	run.End = sim.Now()
 	return run, nil
@@ -356,11 +360,13 @@ func (p Prediction) disagreement(cv float64) []string {
 		why = append(why, fmt.Sprintf("The bound of %.4g hashes/s is missed by %.1f %%: %s.", p.Bounds.UpperPerS, 100*lost, reason))
 	}
 	if less := 1 - p.MVA.CommonPerS/p.HashRate; less > apart {
-		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% less at most: it assumes exponential service times (coefficient of variation 1), and queues that such "+
+		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% less at most: it assumes exponential service times (coefficient of "+
+			"variation 1), and queues that such "+
 			"times make. Here the coefficient is %.2g%s.", 100*less, cv, map[bool]string{true: ", so that the workers fall into step"}[cv < .3]))
 	}
 	if more := p.MVA.EachPerS/p.HashRate - 1; more > apart {
-		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% more at least: its networks leave out something that requests wait for here.", 100*more))
+		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% more at least: its networks leave out something that requests wait "+
+			"for here.", 100*more))
 	}
 	return why
 }
@@ -372,7 +378,8 @@ func (m Model) variation(s Setting) float64 {
 		return 0
 	}
 	delay, jitter := c.Delay.Seconds(), c.Jitter.Seconds()
-	sd := map[settings.Distribution]float64{settings.Constant: m.JitterS, settings.Normal: jitter, settings.Uniform: jitter / math.Sqrt(3), settings.Exponential: delay}[c.Distribution]
+	sd := map[settings.Distribution]float64{settings.Constant: m.JitterS, settings.Normal: jitter, settings.Uniform: jitter / math.Sqrt(3),
+		settings.Exponential: delay}[c.Distribution]
 	ok := 1 - c.ErrorRate // an error has no delay
 	mean := ok*delay + c.Occupancy.Seconds() + m.RNG.At(0)
 	if mean == 0 {

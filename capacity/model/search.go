@@ -173,7 +173,8 @@ func (q *queue) Pop() any {
 
 func (q *queue) Less(i, j int) bool {
 	a, b := q.all[i], q.all[j]
-	return cmp.Or(cmp.Compare(q.price(a), q.price(b)), cmp.Compare(a.sum(), b.sum()), cmp.Compare(a.hasher, b.hasher), cmp.Compare(a.rng, b.rng)) < 0
+	return cmp.Or(cmp.Compare(q.price(a), q.price(b)), cmp.Compare(a.sum(), b.sum()), cmp.Compare(a.hasher, b.hasher),
+		cmp.Compare(a.rng, b.rng)) < 0
 }
 
 // cheapest finds the cheapest settings that meet the goal with a rate, at most so many, each with other numbers of rng and hashers.
@@ -306,7 +307,8 @@ func (x *searcher) hopeless(at replicas, need float64) (miss, bool) {
 func (x *searcher) affordable(least replicas, need float64) (float64, error) {
 	limit := math.Inf(1)
 	for _, room := range []float64{1.25, 1.5, 2} {
-		at := replicas{least.workers, min(mostReplicas, int(math.Ceil(room*float64(least.rng)))), min(mostReplicas, int(math.Ceil(room*float64(least.hasher))))}
+		at := replicas{least.workers, min(mostReplicas, int(math.Ceil(room*float64(least.rng)))),
+			min(mostReplicas, int(math.Ceil(room*float64(least.hasher))))}
 		for at.workers <= 2*least.workers {
 			v, err := x.play(at, fewRuns)
 			if err != nil {
@@ -436,7 +438,8 @@ func (x *searcher) risks(of replicas) ([]Risk, error) {
 	} {
 		r := Risk{Service: v.service, Left: x.setting(v.left)}
 		if v.n == 1 {
-			r.Text = fmt.Sprintf("the only %s dies: nothing is made until another runs, and each worker that met its absence stays silent for its back-off", v.service)
+			r.Text = fmt.Sprintf("the only %s dies: nothing is made until another runs, and each worker that met its absence stays silent for "+
+				"its back-off", v.service)
 			all = append(all, r)
 			continue
 		}

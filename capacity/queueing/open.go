@@ -55,7 +55,8 @@ func MD1(ratePerS, serviceS float64) (Queue, error) {
 //
 // Needs rate x serviceS < 1.
 func MG1(ratePerS, serviceS, squaredCV float64) (Queue, error) {
-	if err := check("m/g/1", notNegative("rate", ratePerS), positive("service time", serviceS), notNegative("squared coefficient of variation", squaredCV)); err != nil {
+	if err := check("m/g/1", notNegative("rate", ratePerS), positive("service time", serviceS),
+		notNegative("squared coefficient of variation", squaredCV)); err != nil {
 		return Queue{}, err
 	}
 	rho := ratePerS * serviceS
@@ -111,7 +112,8 @@ func ErlangC(servers int, erlangs float64) (float64, error) {
 // arrivals, exponential service (Kleinrock 1975, section 3.8 and its birth-death equations 3.11 f.). It has a steady state at any
 // rate; needs k >= servers.
 func MMCK(ratePerS, serviceS float64, servers, k int) (Queue, error) {
-	if err := check("m/m/c/k", notNegative("rate", ratePerS), positive("service time", serviceS), atLeast("servers", servers, 1), atLeast("room", k, servers)); err != nil {
+	if err := check("m/m/c/k", notNegative("rate", ratePerS), positive("service time", serviceS), atLeast("servers", servers, 1),
+		atLeast("room", k, servers)); err != nil {
 		return Queue{}, err
 	}
 	// p(j) = p(j-1) a / min(j, c), scaled by the largest so that no room is too large.

@@ -9,7 +9,8 @@ import (
 // U = X S / c (utilisation law, Lazowska 1984, section 3.2; Denning and Buzen 1978). It assumes nothing but flow balance.
 // A result above 1 says that the inputs cannot have been measured together.
 func Utilisation(ratePerS, serviceS float64, servers int) (float64, error) {
-	if err := check("utilisation", notNegative("rate", ratePerS), notNegative("service time", serviceS), atLeast("servers", servers, 1)); err != nil {
+	if err := check("utilisation", notNegative("rate", ratePerS), notNegative("service time", serviceS),
+		atLeast("servers", servers, 1)); err != nil {
 		return 0, err
 	}
 	return ratePerS * serviceS / float64(servers), nil
@@ -34,7 +35,8 @@ func Little(ratePerS, responseS float64) (float64, error) {
 
 // ResponseTime is the mean response time of an interactive system: R = N/X - Z (Lazowska 1984, section 3.3).
 func ResponseTime(clients, ratePerS, thinkS float64) (float64, error) {
-	if err := check("response time law", notNegative("clients", clients), positive("rate", ratePerS), notNegative("think time", thinkS)); err != nil {
+	if err := check("response time law", notNegative("clients", clients), positive("rate", ratePerS),
+		notNegative("think time", thinkS)); err != nil {
 		return 0, err
 	}
 	r := clients/ratePerS - thinkS

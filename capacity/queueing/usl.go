@@ -118,7 +118,8 @@ func Fit(points []Point, o FitOptions) (Fitted, error) {
 	o.Confidence = cmp.Or(o.Confidence, 0.95)
 	o.Resamples = cmp.Or(o.Resamples, 1000)
 	if o.Confidence < 0 || o.Confidence >= 1 || o.Resamples < 10 {
-		return Fitted{}, fmt.Errorf("fit scalability: confidence %g, %d resamples; accepted: above 0 and below 1, at least 10", o.Confidence, o.Resamples)
+		return Fitted{}, fmt.Errorf("fit scalability: confidence %g, %d resamples; accepted: above 0 and below 1, at least 10", o.Confidence,
+			o.Resamples)
 	}
 	f := Fitted{Confidence: o.Confidence, FromN: points[0].N, ToN: points[0].N, Best: Linear}
 	mean := 0.0

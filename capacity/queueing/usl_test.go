@@ -109,7 +109,8 @@ func TestCoefficientsAreNeverNegative(t *testing.T) {
 
 func TestFitRefusesWhatIsNoMeasurement(t *testing.T) {
 	for name, points := range map[string][]Point{
-		"none": nil, "two": {{1, 1}, {2, 2}}, "same N": {{1, 1}, {1, 2}, {1, 3}}, "N below 1": {{.5, 1}, {2, 2}, {3, 3}}, "no rate": {{1, 0}, {2, 2}, {3, 3}},
+		"none": nil, "two": {{1, 1}, {2, 2}}, "same N": {{1, 1}, {1, 2}, {1, 3}}, "N below 1": {{.5, 1}, {2, 2}, {3, 3}}, "no rate": {{1, 0},
+			{2, 2}, {3, 3}},
 	} {
 		if _, err := Fit(points, FitOptions{}); err == nil {
 			t.Errorf("%s: no error", name)

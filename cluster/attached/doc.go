@@ -1,8 +1,8 @@
 // Package attached is how several processes share one app on this machine.
 //
-// The process that keeps the app up has the cluster and a Server, which answers on a unix socket: HTTP, a POST with a JSON document for each
-// method, and a stream for events and for logs. Cluster is the other end: the interface cluster.Cluster again, so that a command, and a
-// run too, works on the app as if it had deployed it itself.
+// The process that keeps the app up has the cluster and a Server, which answers on a unix socket: HTTP, a POST with a JSON document for
+// each method, and a stream for events and for logs. Cluster is the other end: the interface cluster.Cluster again, so that a command, and
+// a run too, works on the app as if it had deployed it itself.
 //
 //	ps, scale, update, run --attach ... -> Cluster -> socket -> Server -> local.Cluster -> replicas
 //	                                       sink    <- socket <- Events <-

@@ -81,7 +81,8 @@ type kept struct {
 func keep(t *testing.T) *kept {
 	t.Helper()
 	return keepCluster(t, func(sink cluster.Sink, start time.Time) cluster.Cluster {
-		c, err := local.New(local.Config{Command: []string{os.Args[0]}, Dir: t.TempDir(), Sink: sink, Start: start, Publish: map[string]int{"webui": 0}})
+		c, err := local.New(local.Config{Command: []string{os.Args[0]}, Dir: t.TempDir(), Sink: sink, Start: start,
+			Publish: map[string]int{"webui": 0}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -301,7 +301,8 @@ func (s *Server) lacks(verb string) error {
 func (s *Server) info() *Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i := &Info{Cluster: s.host.Cluster.Name(), App: s.app.Name, PID: os.Getpid(), Since: s.host.Start, Dir: s.host.Dir, Coinbench: s.host.Coinbench}
+	i := &Info{Cluster: s.host.Cluster.Name(), App: s.app.Name, PID: os.Getpid(), Since: s.host.Start, Dir: s.host.Dir,
+		Coinbench: s.host.Coinbench}
 	for _, c := range s.changes {
 		i.Changes = append(i.Changes, *c)
 	}

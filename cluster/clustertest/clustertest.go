@@ -337,7 +337,8 @@ func balance(t *testing.T, f *fixture) {
 // turns checks that what the workers ask takes no turn of anybody else, where the cluster can tell clients apart.
 func turns(t *testing.T, f *fixture) {
 	replicas := 3
-	app, err := f.app.With(Service, &replicas, cluster.Change{Balance: cluster.RoundRobinPerClient, Environment: map[string]string{"COIN_DELAY": "1ms"}})
+	app, err := f.app.With(Service, &replicas, cluster.Change{Balance: cluster.RoundRobinPerClient,
+		Environment: map[string]string{"COIN_DELAY": "1ms"}})
 	if err == nil {
 		workers := 2
 		app, err = app.With("worker", &workers, cluster.Change{Environment: map[string]string{"COIN_THINK": "2ms"}})

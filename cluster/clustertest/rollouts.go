@@ -56,7 +56,8 @@ func rollbackTwice(t *testing.T, f *fixture) {
 	if err := c.Rollback(t.Context(), Service); err == nil {
 		t.Error("nothing to roll back, and no error")
 	}
-	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: quick(0)}); err != nil {
+	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"},
+		Rollout: quick(0)}); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{was, "2ms", was} {
@@ -77,7 +78,8 @@ func scaledThenBack(t *testing.T, f *fixture) {
 	}
 	f.deploy(t, 1)
 	was := f.status(t).Environment["COIN_DELAY"]
-	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: quick(0)}); err != nil {
+	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"},
+		Rollout: quick(0)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Scale(t.Context(), Service, 3); err != nil {
@@ -164,7 +166,8 @@ func restart(t *testing.T, f *fixture) {
 	}
 	f.deploy(t, 2)
 	before := f.status(t)
-	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: quick(0)}); err != nil {
+	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"},
+		Rollout: quick(0)}); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.Restart(t.Context(), Service); err != nil {
@@ -204,7 +207,8 @@ func blueGreen(t *testing.T, f *fixture) {
 	f.behind()
 	f.deploy(t, 3)
 	before := len(f.all())
-	if err := f.Update(t.Context(), Service, cluster.Change{Image: "coinbench/" + Service + ":v9.9", Strategy: cluster.BlueGreen, Rollout: quick(1)}); err != nil {
+	if err := f.Update(t.Context(), Service, cluster.Change{Image: "coinbench/" + Service + ":v9.9", Strategy: cluster.BlueGreen,
+		Rollout: quick(1)}); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.versions(t, 6); got["v9.9"] != 6 {
@@ -283,7 +287,8 @@ func pullFirst(t *testing.T, f *fixture) {
 	f.knows(t, cluster.Batched)
 	f.deploy(t, 2)
 	before := len(f.all())
-	change := cluster.Change{Image: "coinbench/" + Service + ":v9.9", Strategy: cluster.Batched, Pull: 30 * time.Millisecond, Rollout: quick(1)}
+	change := cluster.Change{Image: "coinbench/" + Service + ":v9.9", Strategy: cluster.Batched, Pull: 30 * time.Millisecond,
+		Rollout: quick(1)}
 	if err := f.Update(t.Context(), Service, change); err != nil {
 		t.Fatal(err)
 	}

@@ -77,7 +77,8 @@ func checkService(app cluster.App, s cluster.Service) []error {
 	}
 	for i, p := range s.Ports {
 		if at, err := netip.ParseAddr(p.HostIP); err == nil && !at.IsUnspecified() && at != netip.MustParseAddr("127.0.0.1") {
-			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d is published at %s, but the local cluster publishes at 127.0.0.1 alone", p.Target, p.HostIP),
+			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d is published at %s, but the local cluster publishes at 127.0.0.1 alone", p.Target,
+				p.HostIP),
 				"no address, or 127.0.0.1")
 		}
 	}

@@ -27,7 +27,8 @@ func doors(c *Cluster, service string) map[string]string {
 
 // Each worker has its own address of what it asks, and so its own turn; both end with it.
 func TestWorkersHaveTheirOwnTurn(t *testing.T) {
-	app, err := shipped(t).With("worker", new(2), cluster.Change{Environment: map[string]string{"COIN_THINK": "1h", "COIN_ON_SIGTERM": "exit"}})
+	app, err := shipped(t).With("worker", new(2), cluster.Change{Environment: map[string]string{"COIN_THINK": "1h",
+		"COIN_ON_SIGTERM": "exit"}})
 	if err == nil {
 		app, err = app.With("rng", new(3), cluster.Change{Balance: cluster.RoundRobinPerClient})
 	}

@@ -298,7 +298,8 @@ func TestRedisThatIsNotThere(t *testing.T) {
 	}
 	l.Close()
 	c := newCluster(t, Config{Redis: l.Addr().String()})
-	if err := c.Deploy(t.Context(), shipped(t)); err == nil || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(err.Error(), "--redis") {
+	if err := c.Deploy(t.Context(), shipped(t)); err == nil || !strings.Contains(err.Error(), l.Addr().String()) ||
+		!strings.Contains(err.Error(), "--redis") {
 		t.Errorf("the error is %v", err)
 	}
 	if _, err := New(Config{Command: []string{"x"}, Redis: "localhost"}); err == nil {

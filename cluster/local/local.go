@@ -75,7 +75,8 @@ func New(config Config) (*Cluster, error) {
 	if config.Deadline == 0 {
 		config.Deadline = defaultDeadline
 	}
-	c := &Cluster{config: config, outbox: control.NewOutbox(config.Sink, config.Start), numbers: map[string]int{}, replaced: make(chan struct{})}
+	c := &Cluster{config: config, outbox: control.NewOutbox(config.Sink, config.Start), numbers: map[string]int{},
+		replaced: make(chan struct{})}
 	c.Changes = control.Changes{Done: c.outbox.Flush, Find: func(name string) (*control.Service, error) {
 		s, err := c.find(name)
 		if err != nil {
@@ -290,7 +291,8 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	defer c.mu.Unlock()
 	sl := s.slots[slot]
 	if sl == nil {
-		return fmt.Errorf("kill %s.%d: the service has %d replicas; accepted: a slot from 1 to %d", service, slot, s.spec.Replicas, s.spec.Replicas)
+		return fmt.Errorf("kill %s.%d: the service has %d replicas; accepted: a slot from 1 to %d", service, slot, s.spec.Replicas,
+			s.spec.Replicas)
 	}
 	t := sl.current
 	if t == nil || t.over || t.process == nil || t.wished || t.fault != nil {

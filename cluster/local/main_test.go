@@ -53,9 +53,9 @@ func real(name string) int {
 	return 0
 }
 
-// replica is a service as the cluster sees it, for an environment with TEST_REPLICA, with faults on request: TEST_CRASH=start ends it before it announces
-// itself, TEST_CRASH=<duration> after that time; TEST_SICK=true makes its health check fail; TEST_STUBBORN=true makes it
-// ignore SIGTERM.
+// replica is a service as the cluster sees it, for an environment with TEST_REPLICA, with faults on request: TEST_CRASH=start ends it
+// before it announces itself, TEST_CRASH=<duration> after that time; TEST_SICK=true makes its health check fail; TEST_STUBBORN=true makes
+// it ignore SIGTERM.
 func replica(name string) int {
 	if os.Getenv("TEST_CRASH") == "start" {
 		fmt.Fprintln(os.Stderr, "no entropy left")

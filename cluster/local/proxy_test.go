@@ -135,7 +135,8 @@ func TestNobodyThereIsAReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.Close()
-	for what, in := range map[string][]*backend{"no backend": nil, "a backend that refuses": {{slot: 1, address: l.Addr().String()}}, "a dead backend": {{slot: 1, address: "x", dead: true}}} {
+	for what, in := range map[string][]*backend{"no backend": nil, "a backend that refuses": {{slot: 1, address: l.Addr().String()}},
+		"a dead backend": {{slot: 1, address: "x", dead: true}}} {
 		r := newRotation(cluster.RoundRobin, seeded.Balancer{})
 		for _, b := range in {
 			r.join(b)

@@ -84,7 +84,8 @@ func (r *redisServer) tasks(s *service) []cluster.Task {
 	if b == nil {
 		return nil
 	}
-	return []cluster.Task{{Name: b.task, Service: s.name, Slot: 1, Node: "local", Image: s.spec.Image, State: cluster.Running, Address: r.address}}
+	return []cluster.Task{{Name: b.task, Service: s.name, Slot: 1, Node: "local", Image: s.spec.Image, State: cluster.Running,
+		Address: r.address}}
 }
 
 // counters reads the app's two keys.

@@ -83,9 +83,11 @@ func (r *lanes) next(now time.Time) (acts []Action, wake time.Time, done cluster
 func TestRollingIsTheSimpleVersion(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(0, 12).Draw(t, "slots")
-		r := cluster.Rollout{Parallelism: rapid.IntRange(0, 6).Draw(t, "parallelism"), Delay: time.Duration(rapid.IntRange(0, 3).Draw(t, "delay")) * time.Second,
+		r := cluster.Rollout{Parallelism: rapid.IntRange(0, 6).Draw(t, "parallelism"), Delay: time.Duration(rapid.IntRange(0, 3).Draw(t,
+			"delay")) * time.Second,
 			Order:   rapid.SampledFrom([]string{"stop-first", "start-first"}).Draw(t, "order"),
-			Monitor: time.Duration(rapid.IntRange(0, 3).Draw(t, "monitor")) * time.Second, MaxFailureRatio: rapid.SampledFrom([]float64{0, .3, 1}).Draw(t, "ratio"),
+			Monitor: time.Duration(rapid.IntRange(0, 3).Draw(t, "monitor")) * time.Second, MaxFailureRatio: rapid.SampledFrom([]float64{0, .3,
+				1}).Draw(t, "ratio"),
 			FailureAction: rapid.SampledFrom([]string{"pause", "continue", "rollback"}).Draw(t, "action")}
 		var slots []int
 		for i := range n {

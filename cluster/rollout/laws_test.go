@@ -37,7 +37,8 @@ type life struct {
 }
 
 func newModel(t *rapid.T, spec cluster.Service) *model {
-	m := &model{state: State{Spec: spec}, image: spec.Image, now: time.Unix(0, 0), slots: map[int]*place{}, fails: func(int) bool { return false }}
+	m := &model{state: State{Spec: spec}, image: spec.Image, now: time.Unix(0, 0), slots: map[int]*place{},
+		fails: func(int) bool { return false }}
 	ms := func(name string) func() time.Duration {
 		return func() time.Duration { return time.Duration(rapid.IntRange(1, 20).Draw(t, name)) * time.Millisecond }
 	}

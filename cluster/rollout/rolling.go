@@ -57,7 +57,8 @@ func newRolling(r cluster.Rollout, slots []int, ofRollback bool) *rolling {
 	if n == 0 || n > len(slots) {
 		n = len(slots)
 	}
-	return &rolling{rollout: r, ofRollback: ofRollback, queue: append([]int(nil), slots...), idle: n, slots: map[int]*progress{}, total: len(slots)}
+	return &rolling{rollout: r, ofRollback: ofRollback, queue: append([]int(nil), slots...), idle: n, slots: map[int]*progress{},
+		total: len(slots)}
 }
 
 func (r *rolling) startFirst() bool { return r.rollout.Order == "start-first" }

@@ -165,13 +165,17 @@ func TestRolloutFailures(t *testing.T) {
 		started    int // slots of 7 that were touched
 	}{
 		{"the first failure pauses", cluster.Rollout{FailureAction: "pause"}, early, false, cluster.Paused, 1},
-		{"a half needs the fourth of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.5}, early, false, cluster.RolledBack, 4},
-		{"a quarter needs the second of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.25}, early, false, cluster.RolledBack, 2},
+		{"a half needs the fourth of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.5}, early, false, cluster.RolledBack,
+			4},
+		{"a quarter needs the second of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.25}, early, false,
+			cluster.RolledBack, 2},
 		{"a rollback is never rolled back", cluster.Rollout{FailureAction: "rollback"}, early, true, cluster.Paused, 1},
 		{"continue", cluster.Rollout{FailureAction: "continue"}, early, false, cluster.Completed, 7},
 		{"all may fail", cluster.Rollout{FailureAction: "pause", MaxFailureRatio: 1}, early, false, cluster.Completed, 7},
-		{"a failure while it is monitored", cluster.Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{7: 4 * s}, false, cluster.Paused, 7},
-		{"a failure after that", cluster.Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{1: 7 * s}, false, cluster.Completed, 7},
+		{"a failure while it is monitored", cluster.Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{7: 4 * s}, false,
+			cluster.Paused, 7},
+		{"a failure after that", cluster.Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{1: 7 * s}, false,
+			cluster.Completed, 7},
 	} {
 		row.rollout.Parallelism = 1
 		w := &world{stop: s, start: s, failAt: row.fail}

@@ -98,7 +98,8 @@ func (p *player) say(t *testing.T, where, line string) {
 	var err error
 	switch verb {
 	case "service":
-		p.state = State{Spec: cluster.Service{Name: "rng", Image: "v1", Replicas: 1, Update: cluster.Rollout{Parallelism: 1, Order: "stop-first", FailureAction: "pause"},
+		p.state = State{Spec: cluster.Service{Name: "rng", Image: "v1", Replicas: 1, Update: cluster.Rollout{Parallelism: 1, Order: "stop-first",
+			FailureAction: "pause"},
 			Rollback: cluster.Rollout{Parallelism: 1, Order: "stop-first", FailureAction: "pause"}}}
 		p.images, p.machine = map[int]string{}, nil
 		var change cluster.Change

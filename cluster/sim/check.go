@@ -18,7 +18,8 @@ import (
 func parse(s cluster.Service) (settings.Settings, error) {
 	kind, _, ok := cluster.OwnImage(s.Image)
 	if !ok {
-		return settings.Settings{}, fmt.Errorf("the simulator plays coinbench's own services, so it cannot run the image %s; accepted: %s", s.Image, cluster.OwnImages)
+		return settings.Settings{}, fmt.Errorf("the simulator plays coinbench's own services, so it cannot run the image %s; accepted: %s",
+			s.Image, cluster.OwnImages)
 	}
 	if kind == des.Redis {
 		return settings.Settings{}, nil
@@ -44,13 +45,15 @@ func (c *Cluster) Check(app cluster.App) error {
 		for _, c := range s.Constraints {
 			if !met(c) {
 				faults = append(faults, app.Fault([]string{"services", s.Name, "deploy", "placement", "constraints"},
-					fmt.Sprintf("no node of the simulated cluster meets %q: it has one, the manager sim, without labels", c), "node.role==manager, or no constraint"))
+					fmt.Sprintf("no node of the simulated cluster meets %q: it has one, the manager sim, without labels",
+						c), "node.role==manager, or no constraint"))
 			}
 		}
 		if s.Name == settings.Worker {
 			for _, called := range []string{settings.RNG, settings.Hasher} {
 				if _, ok := app.Service(called); !ok {
-					faults = append(faults, app.Fault([]string{"services", s.Name}, "the workers call "+called+", which the app does not have", "an app with "+called))
+					faults = append(faults, app.Fault([]string{"services", s.Name}, "the workers call "+called+", which the app does not have",
+						"an app with "+called))
 				}
 			}
 		}
@@ -68,7 +71,8 @@ func met(constraint string) bool {
 		}
 	}
 	key, value = strings.TrimSpace(key), strings.TrimSpace(value)
-	has := map[string]string{"node.id": "sim", "node.hostname": "sim", "node.role": "manager", "node.platform.os": "linux"}[strings.ToLower(key)]
+	has := map[string]string{"node.id": "sim", "node.hostname": "sim", "node.role": "manager",
+		"node.platform.os": "linux"}[strings.ToLower(key)]
 	return strings.EqualFold(key, "node.platform.arch") || strings.EqualFold(has, value) == equal
 }
 
@@ -111,7 +115,8 @@ func queueing(s cluster.Service, set settings.Settings) *des.Check {
 		return nil
 	}
 	h := s.Health
-	return &des.Check{Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: max(h.Retries, 1), Work: strings.Trim(u.Path, "/") != "",
+	return &des.Check{Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: max(h.Retries, 1),
+		Work: strings.Trim(u.Path, "/") != "",
 		Stop: des.Stop{Grace: s.StopGrace}, Restart: restart(s)}
 }
 

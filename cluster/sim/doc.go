@@ -5,15 +5,15 @@
 // judged as a measured one. The same calls with the same seed give the same bytes. Rolling updates follow cluster.Rolling, the
 // same code that the real clusters use.
 //
-// Time passes only while every participant waits: in Sleep, in a method that waits for the cluster to converge, or in Play. The caller is one
-// participant; a goroutine beside it is another if it was started with Go. Whoever is woken runs alone until it waits again, so the order of
-// things does not depend on the scheduler:
+// Time passes only while every participant waits: in Sleep, in a method that waits for the cluster to converge, or in Play. The caller is
+// one participant; a goroutine beside it is another if it was started with Go. Whoever is woken runs alone until it waits again, so the
+// order of things does not depend on the scheduler:
 //
 //	caller   |Deploy....|  |Sleep 30 s .....................|
 //	poller                 |Sleep 1 s|read|Sleep 1 s|read|...
 //	time     0 -> 1.2 s    1.2 ----> 2.2 --------> 3.2  ---> 31.2
 //
-// No socket leads here: an address says which service is meant, and Play plays load. A health check of the port on which a service works waits
-// behind its other requests, and a task that fails it is replaced; one of the admin port only tells when a task may join. What it does
-// not do: CPU, memory, name look-ups.
+// No socket leads here: an address says which service is meant, and Play plays load. A health check of the port on which a service works
+// waits behind its other requests, and a task that fails it is replaced; one of the admin port only tells when a task may join. What it
+// does not do: CPU, memory, name look-ups.
 package sim

@@ -277,7 +277,8 @@ func (c *Cluster) Service(address string) (string, error) {
 	return name, nil
 }
 
-// Play plays a load in virtual time, from now to its end, and gives its record to load.Recorder. When ctx ends, what is in flight is given up.
+// Play plays a load in virtual time, from now to its end, and gives its record to load.Recorder. When ctx ends, what is in flight is given
+// up.
 func (c *Cluster) Play(ctx context.Context, load des.Load) (history.LoadEndRecord, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

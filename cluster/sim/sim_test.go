@@ -56,7 +56,8 @@ func (b *bridged) Address(ctx context.Context, service string) (string, error) {
 	if b.bridges[service] == nil {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			l := &last{}
-			_, err := b.Play(r.Context(), des.Load{Name: "ask", Targets: []des.Target{{Service: service, Root: true}}, Clients: 1, Requests: 1, PerRequest: true, MaxSamples: 1, Recorder: l})
+			_, err := b.Play(r.Context(), des.Load{Name: "ask", Targets: []des.Target{{Service: service, Root: true}}, Clients: 1, Requests: 1,
+				PerRequest: true, MaxSamples: 1, Recorder: l})
 			if err != nil || l.sample.Status == 0 {
 				panic(http.ErrAbortHandler) // the connection is reset
 			}
@@ -224,7 +225,8 @@ func TestPlay(t *testing.T) {
 		cancel()
 	})
 	defer wait()
-	if end, err := c.Play(ctx, des.Load{Targets: []des.Target{{Service: name}}, Clients: 2, Duration: time.Hour}); err != nil || end.InFlight != 2 || end.OK != 1200 {
+	if end, err := c.Play(ctx, des.Load{Targets: []des.Target{{Service: name}}, Clients: 2, Duration: time.Hour}); err != nil ||
+		end.InFlight != 2 || end.OK != 1200 {
 		t.Errorf("cut short: %+v, %v", end, err)
 	}
 	if err := c.Remove(t.Context()); err != nil {
@@ -294,7 +296,8 @@ func TestFailureRatio(t *testing.T) {
 				t.Fatal(err)
 			}
 			err = c.Update(t.Context(), "rng", cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"},
-				Rollout: &cluster.Rollout{Parallelism: 1, Order: "stop-first", Monitor: time.Second, FailureAction: "rollback", MaxFailureRatio: ratio}})
+				Rollout: &cluster.Rollout{Parallelism: 1, Order: "stop-first", Monitor: time.Second, FailureAction: "rollback",
+					MaxFailureRatio: ratio}})
 			want := fmt.Sprintf("%d of %d tasks failed", row.halted, row.n)
 			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), string(cluster.RolledBack)) {
 				t.Errorf("%g of %d by %s: %v; want it rolled back, %s", row.ratio, row.n, way, err, want)

@@ -43,7 +43,8 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	if err := c.Ready(ctx); err != nil {
 		return fault(err)
 	}
-	found, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+app, partLabel+"=app")})
+	found, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+app,
+		partLabel+"=app")})
 	if err != nil {
 		return fault(err)
 	}
@@ -79,7 +80,8 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 		if err != nil {
 			return fault(fmt.Errorf("the label %s of %s: %w", serviceLabel, x.Spec.Name, err))
 		}
-		s := &service{name: spec.Name, id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate, turn: make(chan struct{}, 1),
+		s := &service{name: spec.Name, id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate,
+			turn: make(chan struct{}, 1),
 			mesh: meshPorts(x), colour: labels[colourLabel], beside: others[x.ID].ID, partial: isPart(x)}
 		if r := x.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
 			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
@@ -186,7 +188,8 @@ func (c *Cluster) whose(ctx context.Context, app string) (string, error) {
 		}
 		made := strings.Join(r.made, ", ")
 		if alive {
-			texts = append(texts, fmt.Sprintf("run %s is going on, or ended a moment ago: %s. Stop it by Ctrl-C where it was started.", r.name, made))
+			texts = append(texts, fmt.Sprintf("run %s is going on, or ended a moment ago: %s. Stop it by Ctrl-C where it was started.", r.name,
+				made))
 			continue
 		}
 		texts = append(texts, fmt.Sprintf("run %s was killed and left: %s. Remove it with: coinbench down --cluster swarm", r.name, made))
@@ -224,7 +227,8 @@ func (c *Cluster) Down(ctx context.Context, app string) error {
 				return fault(err)
 			}
 			if alive {
-				return fault(fmt.Errorf("a run of it is going on, or ended a moment ago (run %s): stop it by Ctrl-C where it was started, or try again", r.name))
+				return fault(fmt.Errorf("a run of it is going on, or ended a moment ago (run %s): stop it by Ctrl-C where it was started, or try again",
+					r.name))
 			}
 		}
 		if err := Sweep(ctx, c.engine, app, r.name); err != nil {

@@ -30,7 +30,8 @@ func (c *Cluster) switchOver(ctx context.Context, s *service, after cluster.Serv
 	before, leftover, order := s.spec, s.beside, slices.Index(c.services, s)
 	c.mu.Unlock()
 	if s.colour == "" {
-		return fault(errors.New("blue-green needs a gateway in front of the service, by which it is switched: set gateway: true in its deploy step, or deploy.labels coinbench.gateway: \"true\" in the Compose file, and deploy anew"))
+		return fault(errors.New("blue-green needs a gateway in front of the service, by which it is switched: set gateway: true in its deploy " +
+			"step, or deploy.labels coinbench.gateway: \"true\" in the Compose file, and deploy anew"))
 	}
 	if leftover != "" { // of an update that was cut off
 		if err := c.retire(ctx, s); err != nil {
@@ -43,7 +44,8 @@ func (c *Cluster) switchOver(ctx context.Context, s *service, after cluster.Serv
 	c.settle(twin)
 	after = twin.spec
 	spec := c.describe(twin, order)
-	c.emit(history.RolloutBegin, s.name, "", "strategy", string(cluster.BlueGreen), "order", "start-first", "tasks", strconv.Itoa(before.Replicas))
+	c.emit(history.RolloutBegin, s.name, "", "strategy", string(cluster.BlueGreen), "order", "start-first", "tasks",
+		strconv.Itoa(before.Replicas))
 	c.mu.Unlock()
 	var made client.ServiceCreateResult
 	err := c.retried(ctx, func(ctx context.Context) (err error) {
@@ -122,7 +124,8 @@ func (c *Cluster) switchOver(ctx context.Context, s *service, after cluster.Serv
 
 // until waits until so many tasks of a set are ready (-1: for the whole time), or more than most of them have failed, at most for a time,
 // the end of which is an error where a number of tasks is asked for. It says how many have failed, and how the last of them did.
-func (c *Cluster) until(ctx context.Context, s *service, set string, d time.Duration, tasks, most int) (failed int, last string, err error) {
+func (c *Cluster) until(ctx context.Context, s *service, set string, d time.Duration, tasks, most int) (failed int, last string,
+	err error) {
 	deadline := time.NewTimer(d)
 	defer deadline.Stop()
 	for {
@@ -204,7 +207,8 @@ func (c *Cluster) retire(ctx context.Context, s *service) error {
 	c.mu.Lock()
 	id := s.beside
 	c.mu.Unlock()
-	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), c.allowance(s), errors.New("the tasks of the other set have not ended"))
+	ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), c.allowance(s),
+		errors.New("the tasks of the other set have not ended"))
 	defer cancel()
 	if err := c.discardSet(ctx, id); err != nil {
 		return err

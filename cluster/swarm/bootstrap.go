@@ -178,7 +178,8 @@ func (c *Cluster) bootstrapped(ctx context.Context) (*swarm.Service, error) {
 		case s.Spec.Labels[appLabel] != bootstrapApp:
 			return nil, fmt.Errorf("there is a service %s that coinbench did not make; remove it: docker service rm %s", bootstrapApp, bootstrapApp)
 		case s.Spec.Labels[nodeLabel] != c.tunnel.node:
-			return nil, fmt.Errorf("the registry is kept by the manager %s; do this there, by DOCKER_HOST, or take it down first: coinbench swarm bootstrap --down", s.Spec.Labels[nodeLabel])
+			return nil, fmt.Errorf("the registry is kept by the manager %s; do this there, by DOCKER_HOST, or take it down first: coinbench "+
+				"swarm bootstrap --down", s.Spec.Labels[nodeLabel])
 		default:
 			return &s, nil
 		}
@@ -221,8 +222,9 @@ func (c *Cluster) registry(ctx context.Context, b Bootstrap, image, at string, m
 				Image:  image, // its ID: the engine has it and does not look for it elsewhere
 				Args:   []string{"registry", "--listen", ":" + strconv.Itoa(insidePort), "--data", images.DataPath},
 				Labels: map[string]string{appLabel: bootstrapApp}, ReadOnly: true,
-				Mounts:      []mount.Mount{{Type: mount.TypeVolume, Source: bootstrapApp, Target: images.DataPath}},
-				Healthcheck: &container.HealthConfig{Test: []string{"CMD", images.BinaryPath, "healthcheck", fmt.Sprintf("http://127.0.0.1:%d/v2/", insidePort)}, Interval: time.Second, Timeout: 5 * time.Second, Retries: 5},
+				Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: bootstrapApp, Target: images.DataPath}},
+				Healthcheck: &container.HealthConfig{Test: []string{"CMD", images.BinaryPath, "healthcheck",
+					fmt.Sprintf("http://127.0.0.1:%d/v2/", insidePort)}, Interval: time.Second, Timeout: 5 * time.Second, Retries: 5},
 			},
 			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionAny, Delay: &delay},
 			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + c.tunnel.node}},
@@ -287,7 +289,8 @@ func (c *Cluster) fromHub(ctx context.Context, b Bootstrap, here string) (names 
 		if cause := errors.Unwrap(err); cause != nil { // without the advice
 			err = cause
 		}
-		b.Tell(fmt.Sprintf("warning: the engine neither has nor can pull %s (%s): coinbench's own takes its place on this Swarm", image, strings.Join(strings.Fields(err.Error()), " ")))
+		b.Tell(fmt.Sprintf("warning: the engine neither has nor can pull %s (%s): coinbench's own takes its place on this Swarm", image,
+			strings.Join(strings.Fields(err.Error()), " ")))
 		if err := images.LoadIntoEngine(ctx, c.engine, images.Set{name: b.Hub[image]}); err != nil {
 			return nil, err
 		}
@@ -310,7 +313,8 @@ func (c *Cluster) ownAddress(ctx context.Context) (string, error) {
 
 // dropPulls removes what a bootstrap that was killed left.
 func (c *Cluster) dropPulls(ctx context.Context) error {
-	left, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+bootstrapApp, partLabel+"=job")})
+	left, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+bootstrapApp,
+		partLabel+"=job")})
 	if err != nil {
 		return fmt.Errorf("list services: %w", err)
 	}
@@ -333,7 +337,8 @@ func (c *Cluster) dropRegistry(ctx context.Context) error {
 	within, cancel := context.WithTimeoutCause(ctx, servingTimeout, fmt.Errorf("still there after %s", servingTimeout))
 	defer cancel()
 	for {
-		left, err := c.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", appLabel+"="+bootstrapApp)})
+		left, err := c.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label",
+			appLabel+"="+bootstrapApp)})
 		if err != nil {
 			return fmt.Errorf("list containers: %w", err)
 		}

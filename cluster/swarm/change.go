@@ -161,7 +161,8 @@ func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, h
 	spec := c.describe(s, slices.Index(c.services, s))
 	strategy := cmp.Or(how.change.Strategy, cluster.RollingUpdate)
 	spec.UpdateConfig = rollout(c.lanes(rules, part, before.Replicas, goesOn))
-	detail := []string{"strategy", string(strategy), "parallelism", strconv.Itoa(rules.Parallelism), "delay", rules.Delay.String(), "order", rules.Order,
+	detail := []string{"strategy", string(strategy), "parallelism", strconv.Itoa(rules.Parallelism), "delay", rules.Delay.String(), "order",
+		rules.Order,
 		"tasks", strconv.Itoa(cmp.Or(part, before.Replicas))}
 	if how.ofRollback {
 		detail = append(detail, "rollback", "true")
@@ -289,7 +290,8 @@ func (c *Cluster) updateStatus(ctx context.Context, s *service) (status swarm.Up
 // rollout follows the engine's rolling update to its end. old is the status of the update before: one that began when that
 // one did says nothing of this. known are the tasks before it. part: it ends when so many new ones have been in rotation for as long
 // as they are watched; 0: when the engine says so.
-func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatus, rules cluster.Rollout, known map[*task]bool, part int) error {
+func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatus, rules cluster.Rollout, known map[*task]bool,
+	part int) error {
 	c.mu.Lock()
 	replicas := s.spec.Replicas
 	c.mu.Unlock()
@@ -315,7 +317,8 @@ func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatu
 		case swarm.UpdateStatePaused:
 			return &cluster.RolloutError{Service: s.name, Outcome: cluster.Paused, Reason: c.reason(s, status.Message)}
 		case swarm.UpdateStateRollbackPaused:
-			return &cluster.RolloutError{Service: s.name, Outcome: cluster.RolledBack, Reason: c.reason(s, "then the rollback was paused: "+status.Message)}
+			return &cluster.RolloutError{Service: s.name, Outcome: cluster.RolledBack, Reason: c.reason(s,
+				"then the rollback was paused: "+status.Message)}
 		case swarm.UpdateStateRollbackCompleted:
 			if err := c.await(ctx, s, "roll back"); err != nil {
 				return err

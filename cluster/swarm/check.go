@@ -32,11 +32,13 @@ func (c *Cluster) checkService(app cluster.App, s cluster.Service) []error {
 	case cluster.LeastConnections:
 		fault("deploy/labels/"+cluster.BalanceLabel, "a Swarm cannot balance by the least connections", policies)
 	case cluster.RoundRobinPerClient:
-		fault("deploy/labels/"+cluster.BalanceLabel, "in a Swarm the clients on a node share a turn of the round robin, since Docker 18.09", policies)
+		fault("deploy/labels/"+cluster.BalanceLabel, "in a Swarm the clients on a node share a turn of the round robin, since Docker 18.09",
+			policies)
 	}
 	for i, p := range s.Ports {
 		if at, err := netip.ParseAddr(p.HostIP); err == nil && !at.IsUnspecified() {
-			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d is published at %s, but a Swarm publishes at every address of its nodes", p.Target, p.HostIP),
+			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d is published at %s, but a Swarm publishes at every address of its nodes", p.Target,
+				p.HostIP),
 				fmt.Sprintf(`"%d:%d", and a firewall`, p.Published, p.Target))
 		}
 	}

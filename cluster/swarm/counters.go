@@ -111,7 +111,8 @@ func (c *Cluster) machine(ctx context.Context, r *relay.Client) history.Reading 
 }
 
 // redisCounters reads the app's two keys.
-func redisCounters(ctx context.Context, address string, dial func(context.Context, string, string) (net.Conn, error)) (map[string]float64, error) {
+func redisCounters(ctx context.Context, address string, dial func(context.Context, string, string) (net.Conn, error)) (map[string]float64,
+	error) {
 	client := goredis.NewClient(&goredis.Options{
 		Addr: address, Dialer: dial, PoolSize: 1, MaxRetries: -1, DisableIdentity: true, Protocol: 2, ContextTimeoutEnabled: true,
 	})

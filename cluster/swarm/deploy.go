@@ -202,12 +202,14 @@ func (c *Cluster) free(ctx context.Context, app cluster.App) error {
 	for _, s := range services.Items {
 		own := slices.ContainsFunc(app.Services, func(a cluster.Service) bool { return engineName(app.Name, a.Name) == s.Spec.Name })
 		if own && s.Spec.Labels[appLabel] != app.Name {
-			faults = append(faults, fmt.Errorf("there is a service %s that coinbench did not make; give the app another name (name: in %s), or remove it: docker service rm %s", s.Spec.Name, app.File, s.Spec.Name))
+			faults = append(faults, fmt.Errorf("there is a service %s that coinbench did not make; give the app another name (name: in %s), or "+
+				"remove it: docker service rm %s", s.Spec.Name, app.File, s.Spec.Name))
 		}
 	}
 	for _, n := range networks.Items {
 		if n.Name == networkName(app.Name) && n.Labels[appLabel] != app.Name { // the filter takes parts of names
-			faults = append(faults, fmt.Errorf("there is a network %s that coinbench did not make; give the app another name (name: in %s), or remove it: docker network rm %s", n.Name, app.File, n.Name))
+			faults = append(faults, fmt.Errorf("there is a network %s that coinbench did not make; give the app another name (name: in %s), or "+
+				"remove it: docker network rm %s", n.Name, app.File, n.Name))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -241,7 +243,8 @@ func (c *Cluster) free(ctx context.Context, app cluster.App) error {
 
 // stillThere says that a run goes on, and how long one that was killed holds the app's name: its relay sweeps from 3 s after its end.
 func stillThere(r madeBy, app cluster.App) error {
-	return fmt.Errorf("it is on this Swarm already: another coinbench runs it now, or ended a moment ago (run %s); if that was killed, its name is free in about %s; otherwise wait for its end, or give this app another name (name: in %s)",
+	return fmt.Errorf("it is on this Swarm already: another coinbench runs it now, or ended a moment ago (run %s); if that was killed, its "+
+		"name is free in about %s; otherwise wait for its end, or give this app another name (name: in %s)",
 		r.name, justMade, app.File)
 }
 
@@ -264,7 +267,8 @@ func (c *Cluster) alive(ctx context.Context, r madeBy) (bool, error) {
 		}
 		return found.Node.Status.State != swarm.NodeStateDown, nil
 	}
-	found, err := c.engine.ContainerList(ctx, client.ContainerListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+r.name, partLabel+"=relay")})
+	found, err := c.engine.ContainerList(ctx, client.ContainerListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+r.name,
+		partLabel+"=relay")})
 	if err != nil {
 		return false, fmt.Errorf("list containers: %w", err)
 	}
@@ -295,7 +299,8 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 	}
 	found, err := c.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
 	// The engine settles the published ports a moment later.
-	for end := time.Now().Add(askTimeout); err == nil && len(found.Service.Endpoint.Ports) < len(spec.EndpointSpec.Ports) && time.Now().Before(end); {
+	for end := time.Now().Add(askTimeout); err == nil && len(found.Service.Endpoint.Ports) < len(spec.EndpointSpec.Ports) &&
+		time.Now().Before(end); {
 		if err = c.Sleep(ctx, quickPoll); err == nil {
 			found, err = c.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
 		}
@@ -349,7 +354,8 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.forget()
-		return fmt.Errorf("%w; all that was made is still there: when the engine answers, remove it with: coinbench down --cluster swarm", faults[0])
+		return fmt.Errorf("%w; all that was made is still there: when the engine answers, remove it with: coinbench down --cluster swarm",
+			faults[0])
 	}
 	for _, s := range slices.Backward(services) {
 		c.mu.Lock()
@@ -415,7 +421,8 @@ func Sweep(ctx context.Context, engine *client.Client, app, run string) error {
 	return errors.Join(restoreNodes(ctx, engine, app, run), sweep(ctx, engine, app, run, once))
 }
 
-func sweep(ctx context.Context, engine *client.Client, app, run string, retried func(context.Context, func(context.Context) error) error) error {
+func sweep(ctx context.Context, engine *client.Client, app, run string, retried func(context.Context,
+	func(context.Context) error) error) error {
 	label := appLabel + "=" + app
 	ours := func(labels map[string]string) bool {
 		return labels[appLabel] == app && (run == "" || labels[runLabel] == run)
@@ -437,7 +444,8 @@ func sweep(ctx context.Context, engine *client.Client, app, run string, retried 
 			faults = append(faults, fmt.Errorf("remove service %s: %w", s.Spec.Name, err))
 		}
 	}
-	containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", label, partLabel+"=relay")})
+	containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", label,
+		partLabel+"=relay")})
 	if err != nil {
 		faults = append(faults, fmt.Errorf("list containers: %w", err))
 	}

@@ -6,6 +6,6 @@
 //
 // Two things live in the overlay network beside the app. A relay (package relay) is a container on the manager, spoken to
 // over its standard streams: the counters of every task are read through it, and names are looked up as the app does.
-// Load runs as jobs, services whose tasks run once, whose results come back over the engine's log stream (package frame). So nothing is published,
-// nothing listens outside the overlay, and no credential is needed beyond the engine's socket.
+// Load runs as jobs, services whose tasks run once, whose results come back over the engine's log stream (package frame). So nothing is
+// published, nothing listens outside the overlay, and no credential is needed beyond the engine's socket.
 package swarm

@@ -95,7 +95,8 @@ func (c *Cluster) doctorMembers(ctx context.Context, tell func(Finding)) (map[st
 		case n.Status.State != swarm.NodeStateReady:
 			tell(Finding{"node " + name, false, fmt.Sprintf("is %s; start its engine, or remove it: docker node rm %s", n.Status.State, name)})
 		case n.Spec.Availability != swarm.NodeAvailabilityActive:
-			tell(Finding{"node " + name, false, fmt.Sprintf("takes no tasks (%s); docker node update --availability active %s", n.Spec.Availability, name)})
+			tell(Finding{"node " + name, false, fmt.Sprintf("takes no tasks (%s); docker node update --availability active %s", n.Spec.Availability,
+				name)})
 		case versions.LessThan(engine, oldestEngine):
 			tell(Finding{"node " + name, false, fmt.Sprintf("has engine %s; upgrade it to %s or newer", engine, oldestEngine)})
 		default:
@@ -110,7 +111,8 @@ func (c *Cluster) doctorMembers(ctx context.Context, tell func(Finding)) (map[st
 func (c *Cluster) doctorRegistry(ctx context.Context, tell func(Finding)) error {
 	at := c.config.Registry
 	if at == "" {
-		tell(Finding{"registry", true, "none is named (--registry HOST:PORT) and none was made (coinbench swarm bootstrap): every node must get " + c.helper() + " by itself"})
+		tell(Finding{"registry", true, "none is named (--registry HOST:PORT) and none was made (coinbench swarm bootstrap): every node must " +
+			"get " + c.helper() + " by itself"})
 		return nil
 	}
 	c.tunnel.mu.Lock()
@@ -118,7 +120,8 @@ func (c *Cluster) doctorRegistry(ctx context.Context, tell func(Finding)) error 
 	c.tunnel.mu.Unlock()
 	image, err := c.fresh(ctx, id, at, at)
 	if err != nil {
-		tell(Finding{"registry push", false, fmt.Sprintf("%v; see that a registry runs at %s and that the manager reaches it, or make one: coinbench swarm bootstrap", err, at)})
+		tell(Finding{"registry push", false, fmt.Sprintf("%v; see that a registry runs at %s and that the manager reaches it, or make one: "+
+			"coinbench swarm bootstrap", err, at)})
 		return nil
 	}
 	tell(Finding{"registry push", true, "the manager's engine pushed to " + at})

@@ -25,7 +25,8 @@ func TestAChangeKeepsWhatWasChangedByHand(t *testing.T) {
 	engine.UpdateConfig = &api.UpdateConfig{Delay: held}
 
 	differs := c.adopt(&s.spec, engine.TaskTemplate.ContainerSpec)
-	if want := []string{"image coinbench/rng:v2 instead of coinbench/rng:v0.1", "environment COIN_DELAY", "environment COIN_SEED", "environment OTHER"}; !slices.Equal(differs, want) {
+	if want := []string{"image coinbench/rng:v2 instead of coinbench/rng:v0.1", "environment COIN_DELAY", "environment COIN_SEED",
+		"environment OTHER"}; !slices.Equal(differs, want) {
 		t.Errorf("differs in %q, want %q", differs, want)
 	}
 	if again := c.adopt(&s.spec, engine.TaskTemplate.ContainerSpec); len(again) != 0 {
@@ -43,7 +44,8 @@ func TestAChangeKeepsWhatWasChangedByHand(t *testing.T) {
 	if got.TaskTemplate.ContainerSpec.Image != engine.TaskTemplate.ContainerSpec.Image {
 		t.Errorf("image %s", got.TaskTemplate.ContainerSpec.Image)
 	}
-	if want := []string{"COIN_DELAY=50ms", "COIN_REPLICA=rng.{{.Task.Slot}}", "COIN_SEED=7", "OTHER=y=z"}; !slices.Equal(got.TaskTemplate.ContainerSpec.Env, want) {
+	if want := []string{"COIN_DELAY=50ms", "COIN_REPLICA=rng.{{.Task.Slot}}", "COIN_SEED=7",
+		"OTHER=y=z"}; !slices.Equal(got.TaskTemplate.ContainerSpec.Env, want) {
 		t.Errorf("environment %v, want %v", got.TaskTemplate.ContainerSpec.Env, want)
 	}
 	if got.UpdateConfig.Delay != time.Second {

@@ -28,7 +28,8 @@ func (c *Cluster) chooseEndpoint(ctx context.Context) error {
 	c.vip = why == nil
 	c.mu.Unlock()
 	if why != nil {
-		c.warn("virtual addresses do not work on this Swarm (%v): DNS round robin is used instead, where a client picks a replica at random; the node's kernel may lack IPVS (modprobe ip_vs)", why)
+		c.warn("virtual addresses do not work on this Swarm (%v): DNS round robin is used instead, where a client picks a replica at random; "+
+			"the node's kernel may lack IPVS (modprobe ip_vs)", why)
 	}
 	return nil
 }

@@ -28,7 +28,8 @@ func pairs(all []swarm.Service) (in []swarm.Service, beside map[string]swarm.Ser
 		}
 		a, b := in[i], x
 		// Without a mark there was no switch yet, and the younger one was to come.
-		if kept := func(s swarm.Service) bool { return s.Spec.Labels[keptLabel] == "true" }; kept(a) || !kept(b) && b.CreatedAt.Before(a.CreatedAt) {
+		if kept := func(s swarm.Service) bool { return s.Spec.Labels[keptLabel] == "true" }; kept(a) || !kept(b) &&
+			b.CreatedAt.Before(a.CreatedAt) {
 			a, b = b, a
 		}
 		in[i], beside[a.ID] = a, b
@@ -38,16 +39,19 @@ func pairs(all []swarm.Service) (in []swarm.Service, beside map[string]swarm.Ser
 
 // isPart says that a service's update has replaced some tasks only and waits.
 func isPart(x swarm.Service) bool {
-	return x.Spec.UpdateConfig != nil && x.Spec.UpdateConfig.Delay >= held && x.UpdateStatus != nil && x.UpdateStatus.State == swarm.UpdateStateUpdating
+	return x.Spec.UpdateConfig != nil && x.Spec.UpdateConfig.Delay >= held && x.UpdateStatus != nil &&
+		x.UpdateStatus.State == swarm.UpdateStateUpdating
 }
 
 // explain says what a person must know of a service whose update was cut off, or did not complete; "": nothing. The caller holds mu.
 func (c *Cluster) explain(s *service, x, other swarm.Service) string {
 	if other.ID != "" {
 		if other.Spec.Labels[keptLabel] == "true" {
-			return fmt.Sprintf("a blue-green update was cut off after its switch: %s serves, and the old set is kept out of rotation; the next blue-green update removes it, or take all down: coinbench down", s.spec.Image)
+			return fmt.Sprintf("a blue-green update was cut off after its switch: %s serves, and the old set is kept out of rotation; the next "+
+				"blue-green update removes it, or take all down: coinbench down", s.spec.Image)
 		}
-		return fmt.Sprintf("a blue-green update was cut off before its switch: %s serves, and %s stands beside it out of rotation; the next blue-green update removes it, or take all down: coinbench down",
+		return fmt.Sprintf("a blue-green update was cut off before its switch: %s serves, and %s stands beside it out of rotation; the next "+
+			"blue-green update removes it, or take all down: coinbench down",
 			s.spec.Image, c.plain(other.Spec.TaskTemplate.ContainerSpec.Image))
 	}
 	if x.UpdateStatus == nil {
@@ -76,7 +80,8 @@ func (c *Cluster) explain(s *service, x, other swarm.Service) string {
 	case state == swarm.UpdateStateRollbackStarted:
 		return fmt.Sprintf("an update is being rolled back%s, which the engine carries on by itself: %s", since, progress)
 	case state == swarm.UpdateStatePaused, state == swarm.UpdateStateRollbackPaused:
-		return fmt.Sprintf("an update was paused: %s (%s); %s%s%s%s", progress, cmp.Or(strings.TrimSpace(x.UpdateStatus.Message), string(state)), on, s.name, back, s.name)
+		return fmt.Sprintf("an update was paused: %s (%s); %s%s%s%s", progress, cmp.Or(strings.TrimSpace(x.UpdateStatus.Message), string(state)),
+			on, s.name, back, s.name)
 	}
 	return ""
 }

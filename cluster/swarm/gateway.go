@@ -157,7 +157,8 @@ func (c *Cluster) route(ctx context.Context, s *service, colour string) error {
 }
 
 func putUpstream(ctx context.Context, web *http.Client, door, to string, least int) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, fmt.Sprintf("http://%s/upstream?addresses=%d", door, least), strings.NewReader(to))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, fmt.Sprintf("http://%s/upstream?addresses=%d", door, least),
+		strings.NewReader(to))
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,8 @@ import (
 func TestWithGateways(t *testing.T) {
 	all := withGateways([]cluster.Service{
 		{Name: "redis", Image: "redis:7"},
-		{Name: "webui", Image: "coinbench/webui:v0.1", Gateway: true, Ports: []cluster.Port{{Target: 80, Published: 8000}}, DependsOn: []string{"redis"}},
+		{Name: "webui", Image: "coinbench/webui:v0.1", Gateway: true, Ports: []cluster.Port{{Target: 80, Published: 8000}},
+			DependsOn: []string{"redis"}},
 		{Name: "probe", Image: "coinbench/rng:v0.1", DependsOn: []string{"webui"}},
 	}, "v7")
 	var names []string
@@ -26,13 +27,15 @@ func TestWithGateways(t *testing.T) {
 		t.Fatalf("services are %v", names)
 	}
 	own, gate, probe := all[1], all[2], all[3]
-	if len(own.Ports) != 0 || len(gate.Ports) != 1 || gate.Image != "coinbench/gateway:v7" || gate.Environment["COIN_UPSTREAM"] != "webui-blue:80,webui-green:80" {
+	if len(own.Ports) != 0 || len(gate.Ports) != 1 || gate.Image != "coinbench/gateway:v7" ||
+		gate.Environment["COIN_UPSTREAM"] != "webui-blue:80,webui-green:80" {
 		t.Errorf("the service %+v, its gateway %+v", own, gate)
 	}
 	if !slices.Contains(gate.DependsOn, "webui") || !slices.Contains(probe.DependsOn, "webui-gateway") {
 		t.Errorf("dependencies are %v and %v", gate.DependsOn, probe.DependsOn)
 	}
-	if got := []string{alias(own, blue), alias(own, green), alias(gate, ""), alias(all[0], "")}; !slices.Equal(got, []string{"webui-blue", "webui-green", "webui", "redis"}) {
+	if got := []string{alias(own, blue), alias(own, green), alias(gate, ""), alias(all[0], "")}; !slices.Equal(got,
+		[]string{"webui-blue", "webui-green", "webui", "redis"}) {
 		t.Errorf("names in the overlay are %v", got)
 	}
 	c := &Cluster{}
@@ -50,7 +53,8 @@ func TestLanes(t *testing.T) {
 	if got := c.lanes(r, 0, 4, false); got != r {
 		t.Errorf("an update of all: %+v", got)
 	}
-	if got := c.lanes(r, 1, 4, false); got.Parallelism != 1 || got.Delay != held || got.MaxFailureRatio != 0 || got.FailureAction != "rollback" {
+	if got := c.lanes(r, 1, 4, false); got.Parallelism != 1 || got.Delay != held || got.MaxFailureRatio != 0 ||
+		got.FailureAction != "rollback" {
 		t.Errorf("an update of one of four: %+v", got)
 	}
 	if got := c.lanes(r, 0, 4, true); got.FailureAction != "pause" || got.Parallelism != 2 {
@@ -86,10 +90,14 @@ func TestPairs(t *testing.T) {
 		serves, other string
 		says          string
 	}{
-		{"before the switch", []api.Service{set("a", "x_hasher", blue, false, 1), set("b", "x_hasher-green", green, false, 2)}, "a", "b", "before its switch"},
-		{"before the switch back to blue", []api.Service{set("a", "x_hasher", blue, false, 2), set("b", "x_hasher-green", green, false, 1)}, "b", "a", "before its switch"},
-		{"after the switch", []api.Service{set("a", "x_hasher", blue, true, 1), set("b", "x_hasher-green", green, false, 2)}, "b", "a", "after its switch"},
-		{"after the switch, listed the other way", []api.Service{set("b", "x_hasher-green", green, false, 2), set("a", "x_hasher", blue, true, 1)}, "b", "a", "after its switch"},
+		{"before the switch", []api.Service{set("a", "x_hasher", blue, false, 1), set("b", "x_hasher-green", green, false, 2)}, "a", "b",
+			"before its switch"},
+		{"before the switch back to blue", []api.Service{set("a", "x_hasher", blue, false, 2), set("b", "x_hasher-green", green, false, 1)}, "b",
+			"a", "before its switch"},
+		{"after the switch", []api.Service{set("a", "x_hasher", blue, true, 1), set("b", "x_hasher-green", green, false, 2)}, "b", "a",
+			"after its switch"},
+		{"after the switch, listed the other way", []api.Service{set("b", "x_hasher-green", green, false, 2),
+			set("a", "x_hasher", blue, true, 1)}, "b", "a", "after its switch"},
 		{"alone", []api.Service{set("b", "x_hasher-green", green, false, 2)}, "b", "", ""},
 	} {
 		in, beside := pairs(append([]api.Service{set("r", "x_redis", "", false, 0)}, row.all...))
@@ -99,7 +107,8 @@ func TestPairs(t *testing.T) {
 		}
 		c := &Cluster{}
 		c.forget()
-		if note := c.explain(&service{name: "hasher"}, in[1], beside[row.serves]); !strings.Contains(note, row.says) || row.says == "" && note != "" {
+		if note := c.explain(&service{name: "hasher"}, in[1], beside[row.serves]); !strings.Contains(note, row.says) || row.says == "" &&
+			note != "" {
 			t.Errorf("%s: %q", row.what, note)
 		}
 	}

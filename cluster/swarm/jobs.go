@@ -161,7 +161,8 @@ func (c *Cluster) placeJobs() (*swarm.Placement, error) {
 		}
 	}
 	if len(c.spared) > 0 && left == 0 {
-		return nil, fmt.Errorf("no node is left for load generators: the scenario drains or cuts off %s, and no other takes tasks; join one", strings.Join(c.spared, ", "))
+		return nil, fmt.Errorf("no node is left for load generators: the scenario drains or cuts off %s, and no other takes tasks; join one",
+			strings.Join(c.spared, ", "))
 	}
 	for _, name := range c.spared {
 		p.Constraints = append(p.Constraints, "node.hostname!="+name)
@@ -319,7 +320,8 @@ func (j *jobRun) supervise(ctx context.Context, end context.CancelCauseFunc) {
 			case n.down:
 				end(j.lost(n.name, "the generator is lost: its node is down"))
 				return
-			case t.Status.State == swarm.TaskStatePending && strings.Contains(t.Status.Err, "no suitable node") && time.Since(t.CreatedAt) > 5*time.Second:
+			case t.Status.State == swarm.TaskStatePending && strings.Contains(t.Status.Err, "no suitable node") &&
+				time.Since(t.CreatedAt) > 5*time.Second:
 				end(j.lost("", "a generator has no place: "+t.Status.Err))
 				return
 			}

@@ -21,7 +21,8 @@ func (c *Cluster) speaks(ctx context.Context) error {
 		return fmt.Errorf("the engine does not answer: %w; start it, or name another by DOCKER_HOST", err)
 	}
 	if v := c.engine.ClientVersion(); versions.LessThan(v, oldestAPI) {
-		return fmt.Errorf("the engine is spoken to by API %s, and coinbench needs %s; upgrade the engine to 20.10 or newer, and leave DOCKER_API_VERSION unset", v, oldestAPI)
+		return fmt.Errorf("the engine is spoken to by API %s, and coinbench needs %s; upgrade the engine to 20.10 or newer, and leave "+
+			"DOCKER_API_VERSION unset", v, oldestAPI)
 	}
 	return nil
 }

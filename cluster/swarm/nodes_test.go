@@ -12,7 +12,8 @@ import (
 // What a run did to a node is undone by its labels alone, and nothing else of the node is touched.
 func TestRestore(t *testing.T) {
 	drained := func(labels map[string]string) swarm.NodeSpec {
-		return swarm.NodeSpec{Annotations: swarm.Annotations{Labels: labels}, Role: swarm.NodeRoleWorker, Availability: swarm.NodeAvailabilityDrain}
+		return swarm.NodeSpec{Annotations: swarm.Annotations{Labels: labels}, Role: swarm.NodeRoleWorker,
+			Availability: swarm.NodeAvailabilityDrain}
 	}
 	ours := map[string]string{"disk": "ssd", appLabel: "coins", runLabel: "1", modeLabel: "run", availabilityLabel: "pause"}
 	for _, c := range []struct {
@@ -29,7 +30,8 @@ func TestRestore(t *testing.T) {
 	} {
 		spec := drained(maps.Clone(c.labels))
 		did := restore(&spec, c.app, c.run)
-		if spec.Availability != c.want || len(spec.Labels) != c.left || spec.Labels["disk"] != "ssd" || did != (c.left == 1 && len(c.labels) > 1) {
+		if spec.Availability != c.want || len(spec.Labels) != c.left || spec.Labels["disk"] != "ssd" ||
+			did != (c.left == 1 && len(c.labels) > 1) {
 			t.Errorf("%s: did %v: %+v", c.name, did, spec)
 		}
 	}

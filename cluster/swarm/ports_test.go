@@ -43,7 +43,8 @@ func TestPortModes(t *testing.T) {
 		at   EndpointMode
 		want api.PortConfigPublishMode
 	}{
-		{"", VIP, api.PortConfigPublishModeIngress}, {"ingress", VIP, api.PortConfigPublishModeIngress}, {"host", VIP, api.PortConfigPublishModeHost},
+		{"", VIP, api.PortConfigPublishModeIngress}, {"ingress", VIP, api.PortConfigPublishModeIngress}, {"host", VIP,
+			api.PortConfigPublishModeHost},
 		{"ingress", DNSRR, api.PortConfigPublishModeHost}, {"host", DNSRR, api.PortConfigPublishModeHost},
 	} {
 		c := &Cluster{}

@@ -32,7 +32,8 @@ func (c *Cluster) push(ctx context.Context, image string) (digest string, err er
 		}
 		return fmt.Errorf("push %s: %w", image, err)
 	}
-	answer, err := c.engine.ImagePush(ctx, image, client.ImagePushOptions{RegistryAuth: "e30="}) // {}: nobody; engines before 1.42 want the header
+	// {}: nobody; engines before 1.42 want the header
+	answer, err := c.engine.ImagePush(ctx, image, client.ImagePushOptions{RegistryAuth: "e30="})
 	if err != nil {
 		return "", fault(err)
 	}

@@ -46,7 +46,8 @@ func shipped(t testing.TB) cluster.App {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := strings.NewReplacer("monitor: 5s", "monitor: 10ms", "delay: 5s", "delay: 500ms", "interval: 1s", "interval: 2s", "timeout: 5s", "timeout: 10s").Replace(string(source))
+	text := strings.NewReplacer("monitor: 5s", "monitor: 10ms", "delay: 5s", "delay: 500ms", "interval: 1s", "interval: 2s", "timeout: 5s",
+		"timeout: 10s").Replace(string(source))
 	app, err := cluster.LoadApp(t.Context(), "docker-compose.yml", []byte(text), nil)
 	if err != nil {
 		t.Fatal(err)

@@ -85,7 +85,8 @@ func (t *tunnel) start(ctx context.Context) error {
 		// The engine gives the first container of a network on its node 20 s, which is too little for a slow one; the second
 		// finds the network made.
 		err := t.launch(ctx, image)
-		if err == nil || !strings.Contains(err.Error(), "attach") || !strings.Contains(err.Error(), "context deadline exceeded") || ctx.Err() != nil {
+		if err == nil || !strings.Contains(err.Error(), "attach") || !strings.Contains(err.Error(), "context deadline exceeded") ||
+			ctx.Err() != nil {
 			return err
 		}
 		if t.c.Sleep(ctx, time.Second) != nil {
@@ -110,7 +111,8 @@ func (t *tunnel) launch(ctx context.Context, image string) error {
 			Image: image, Cmd: []string{"relay"}, OpenStdin: true, StdinOnce: true, AttachStdin: true, AttachStdout: true, AttachStderr: true,
 			Labels: c.labels(app, "relay"),
 		}
-		host := &container.HostConfig{AutoRemove: true, ReadonlyRootfs: true, NetworkMode: container.NetworkMode(networkName(app)), LogConfig: container.LogConfig{Type: "none"}}
+		host := &container.HostConfig{AutoRemove: true, ReadonlyRootfs: true, NetworkMode: container.NetworkMode(networkName(app)),
+			LogConfig: container.LogConfig{Type: "none"}}
 		if janitor {
 			config.Cmd = append(config.Cmd, "--sweep", app, "--run", c.config.Run)
 			config.User = "0:0"
@@ -134,7 +136,8 @@ func (t *tunnel) launch(ctx context.Context, image string) error {
 	discard := func() {
 		_, _ = c.engine.ContainerRemove(context.WithoutCancel(ctx), made.ID, client.ContainerRemoveOptions{Force: true})
 	}
-	attached, err := c.engine.ContainerAttach(ctx, made.ID, client.ContainerAttachOptions{Stream: true, Stdin: true, Stdout: true, Stderr: true})
+	attached, err := c.engine.ContainerAttach(ctx, made.ID, client.ContainerAttachOptions{Stream: true, Stdin: true, Stdout: true,
+		Stderr: true})
 	if err != nil {
 		discard()
 		return fault(err)
@@ -156,13 +159,15 @@ func (t *tunnel) launch(ctx context.Context, image string) error {
 	})
 	t.id, t.said = made.ID, said
 	t.relay = relay.NewClient(stream)
-	t.http = &http.Client{Transport: &http.Transport{Proxy: nil, DialContext: t.relay.Dial, MaxIdleConnsPerHost: 2, IdleConnTimeout: time.Minute}}
+	t.http = &http.Client{Transport: &http.Transport{Proxy: nil, DialContext: t.relay.Dial, MaxIdleConnsPerHost: 2,
+		IdleConnTimeout: time.Minute}}
 	if _, err := t.relay.Resolve(ctx, "127.0.0.1"); err != nil {
 		t.end()
 		discard()
 		return fault(fmt.Errorf("%w: %s", err, said))
 	}
-	if found, err := c.engine.ContainerInspect(ctx, made.ID, client.ContainerInspectOptions{}); err == nil && found.Container.NetworkSettings != nil {
+	if found, err := c.engine.ContainerInspect(ctx, made.ID, client.ContainerInspectOptions{}); err == nil &&
+		found.Container.NetworkSettings != nil {
 		if e := found.Container.NetworkSettings.Networks[networkName(app)]; e != nil && e.IPAddress.IsValid() {
 			t.address = e.IPAddress.String()
 		}
@@ -188,7 +193,8 @@ func (t *tunnel) pull(ctx context.Context, image string) error {
 		err = answer.Wait(ctx)
 	}
 	if err != nil && have != nil {
-		return fmt.Errorf("the engine has no image %s and cannot pull it: %w; push it first: coinbench images push --registry HOST:PORT, and give --registry HOST:PORT here too", image, err)
+		return fmt.Errorf("the engine has no image %s and cannot pull it: %w; push it first: coinbench images push --registry HOST:PORT, and "+
+			"give --registry HOST:PORT here too", image, err)
 	}
 	return nil
 }

@@ -55,7 +55,8 @@ func (c *Cluster) await(ctx context.Context, s *service, what string) error {
 		case <-ctx.Done():
 			return fmt.Errorf("%s %s: %w: %w", what, s.name, context.Cause(ctx), missing)
 		case <-deadline.C:
-			return fmt.Errorf("%s %s: not converged within %s: %w; see what the tasks printed with: docker service logs %s; or check the service's environment and health check",
+			return fmt.Errorf("%s %s: not converged within %s: %w; see what the tasks printed with: docker service logs %s; or check the "+
+				"service's environment and health check",
 				what, s.name, allowance, missing, engineName(c.app.Name, s.name))
 		}
 	}
@@ -168,7 +169,8 @@ func (c *Cluster) retried(ctx context.Context, call func(context.Context) error)
 func passing(err error) bool {
 	text := err.Error()
 	return client.IsErrConnectionFailed(err) || cerrdefs.IsUnavailable(err) || strings.Contains(text, "EOF") ||
-		strings.Contains(text, "update out of sequence") || strings.Contains(text, "does not have a leader") || strings.Contains(text, "connection reset")
+		strings.Contains(text, "update out of sequence") || strings.Contains(text, "does not have a leader") ||
+		strings.Contains(text, "connection reset")
 }
 
 // change changes the engine's service: edit is given its spec as it is now.
@@ -218,7 +220,8 @@ func (c *Cluster) Status(ctx context.Context) ([]cluster.ServiceStatus, error) {
 		st := cluster.ServiceStatus{Service: s.spec, Published: s.published, Note: s.note}
 		present := map[int]bool{}
 		add := func(t *task) {
-			x := cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: c.nodes[t.node].name, Image: t.image, State: t.taskState(), Error: t.fault(), Address: t.reach()}
+			x := cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: c.nodes[t.node].name, Image: t.image, State: t.taskState(),
+				Error: t.fault(), Address: t.reach()}
 			if x.Error == "" {
 				x.Error = t.pending
 			}

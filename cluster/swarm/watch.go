@@ -87,9 +87,11 @@ func (c *Cluster) heard(err error) {
 	switch {
 	case err != nil && c.silent.IsZero():
 		c.silent = time.Now()
-		c.emit(history.Warning, "", "", "message", fmt.Sprintf("the engine does not answer: %v; what happens meanwhile is seen when it does", err))
+		c.emit(history.Warning, "", "", "message", fmt.Sprintf("the engine does not answer: %v; what happens meanwhile is seen when it does",
+			err))
 	case err == nil && !c.silent.IsZero():
-		c.emit(history.Warning, "", "", "message", fmt.Sprintf("the engine answers again, after %s", time.Since(c.silent).Round(100*time.Millisecond)))
+		c.emit(history.Warning, "", "", "message", fmt.Sprintf("the engine answers again, after %s",
+			time.Since(c.silent).Round(100*time.Millisecond)))
 		c.silent = time.Time{}
 	}
 }
@@ -101,7 +103,8 @@ func (c *Cluster) Lost() error {
 	if c.silent.IsZero() || time.Since(c.silent) < c.config.Deadline {
 		return nil
 	}
-	return fmt.Errorf("the engine has not answered for %s: start it, then remove what the run left: coinbench down --cluster swarm", time.Since(c.silent).Round(time.Second))
+	return fmt.Errorf("the engine has not answered for %s: start it, then remove what the run left: coinbench down --cluster swarm",
+		time.Since(c.silent).Round(time.Second))
 }
 
 const askTimeout = 10 * time.Second
@@ -150,7 +153,8 @@ func (c *Cluster) observe(ctx context.Context) error {
 func (c *Cluster) seeNodes(list []swarm.Node) {
 	for _, n := range list {
 		was, known := c.nodes[n.ID]
-		is := node{name: n.Description.Hostname, address: n.Status.Addr, down: n.Status.State == swarm.NodeStateDown, manager: n.Spec.Role == swarm.NodeRoleManager, drained: n.Spec.Availability != swarm.NodeAvailabilityActive}
+		is := node{name: n.Description.Hostname, address: n.Status.Addr, down: n.Status.State == swarm.NodeStateDown,
+			manager: n.Spec.Role == swarm.NodeRoleManager, drained: n.Spec.Availability != swarm.NodeAvailabilityActive}
 		if is.address == "0.0.0.0" && n.ManagerStatus != nil {
 			is.address, _, _ = strings.Cut(n.ManagerStatus.Addr, ":")
 		}
@@ -174,7 +178,8 @@ func (c *Cluster) see(s *service, x swarm.Task) {
 		}
 		place := nth(s.name, slot)
 		c.numbers[place]++
-		t = &task{name: fmt.Sprintf("%s#%d", place, c.numbers[place]), s: s, slot: slot, created: x.CreatedAt, version: x.Spec.ForceUpdate, engine: x.ServiceID}
+		t = &task{name: fmt.Sprintf("%s#%d", place, c.numbers[place]), s: s, slot: slot, created: x.CreatedAt, version: x.Spec.ForceUpdate,
+			engine: x.ServiceID}
 		t.pulled = c.fetched[t.name]
 		if spec := x.Spec.ContainerSpec; spec != nil {
 			t.image = c.plain(spec.Image)
@@ -194,7 +199,8 @@ func (c *Cluster) see(s *service, x swarm.Task) {
 	}
 	t.ports = nil
 	for _, p := range x.Status.PortStatus.Ports {
-		if p.PublishMode == swarm.PortConfigPublishModeHost && p.PublishedPort > 0 && !slices.Contains(t.ports, int(p.PublishedPort)) { // once for IPv4, and once for IPv6
+		// once for IPv4, and once for IPv6
+		if p.PublishMode == swarm.PortConfigPublishModeHost && p.PublishedPort > 0 && !slices.Contains(t.ports, int(p.PublishedPort)) {
 			t.ports = append(t.ports, int(p.PublishedPort))
 		}
 	}

@@ -161,9 +161,11 @@ machine: 'coinbench ps' shows how far it is. A change of a service waits for the
 		RunE: func(c *cobra.Command, args []string) error {
 			accepted := []cluster.Strategy{cluster.RollingUpdate, cluster.Serial, cluster.Batched, cluster.AllAtOnce, cluster.BlueGreen}
 			if !slices.Contains(accepted, cluster.Strategy(strategy)) {
-				return usage(fmt.Errorf("--strategy %s; accepted: rolling, serial, batched, all-at-once, blue-green (a canary is judged by requests: play a scenario)", strategy))
+				return usage(fmt.Errorf("--strategy %s; accepted: rolling, serial, batched, all-at-once, blue-green (a canary is judged by "+
+					"requests: play a scenario)", strategy))
 			}
-			change := cluster.Change{Strategy: cluster.Strategy(strategy), Image: image, Balance: cluster.Balance(balance), Environment: map[string]string{}}
+			change := cluster.Change{Strategy: cluster.Strategy(strategy), Image: image, Balance: cluster.Balance(balance),
+				Environment: map[string]string{}}
 			for _, text := range env {
 				name, value, ok := strings.Cut(text, "=")
 				if !ok {
@@ -199,7 +201,8 @@ machine: 'coinbench ps' shows how far it is. A change of a service waits for the
 	c.Flags().StringVar(&image, "image", "", "another image or tag")
 	c.Flags().StringArrayVar(&env, "env", nil, "set a variable, as `NAME=VALUE`; may be repeated")
 	c.Flags().StringVar(&balance, "balance", "", "round-robin (virtual addresses) or random (DNS round robin)")
-	c.Flags().StringVar(&strategy, "strategy", string(cluster.RollingUpdate), "how it is rolled out: rolling, serial, batched, all-at-once, blue-green")
+	c.Flags().StringVar(&strategy, "strategy", string(cluster.RollingUpdate),
+		"how it is rolled out: rolling, serial, batched, all-at-once, blue-green")
 	c.Flags().IntVar(&parallelism, "parallelism", 1, "tasks replaced at the same time; 0: all")
 	c.Flags().DurationVar(&delay, "delay", 0, "pause after each task")
 	c.Flags().StringVar(&order, "order", "stop-first", "stop-first or start-first")
@@ -283,7 +286,8 @@ func logsCommand(p process) *cobra.Command {
 		},
 	}
 	f.add(c)
-	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is printed, until Ctrl-C, which leaves the app alone, or until the app is down")
+	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is printed, until Ctrl-C, which leaves the app alone, or until the "+
+		"app is down")
 	return c
 }
 

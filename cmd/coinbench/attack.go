@@ -69,7 +69,8 @@ generator was at fault (INVALID), or it was interrupted.`,
 	s.DurationVar(&f.grace, "grace", 10*time.Second, "how long after the end waiting and unanswered requests may still end")
 	s.StringVar(&f.output, "output", "", "write every request to `FILE` (- for standard output), as vegeta does")
 	s.StringVar(&f.format, "format", "json", "format of --output: json, csv, or gob, which is vegeta's default")
-	s.StringVar(&f.engine, "engine", "", "what plays the load: coinbench, or `vegeta`, whose numbers are service times only (default coinbench)")
+	s.StringVar(&f.engine, "engine", "",
+		"what plays the load: coinbench, or `vegeta`, whose numbers are service times only (default coinbench)")
 	s.StringVar(&f.hdr, "hdr", "", "write the percentiles of the response time to `FILE`, for HdrHistogram's plotter")
 	f.objectiveFlags.add(c)
 	f.targetFlags.add(c)

@@ -72,12 +72,14 @@ func TestTheBudgetOfSamplesDoesNotMatter(t *testing.T) {
 						t.Errorf("%s: %s is known from %s, of all from %s", where, got.Load, got.Basis, want.Basis)
 					}
 					if got.Requests != want.Requests || got.Failed != want.Failed || got.Available != want.Available {
-						t.Errorf("%s: of %s %d of %d failed in %s, of all %d of %d", where, got.Load, got.Failed, got.Requests, r.Name, want.Failed, want.Requests)
+						t.Errorf("%s: of %s %d of %d failed in %s, of all %d of %d", where, got.Load, got.Failed, got.Requests, r.Name, want.Failed,
+							want.Requests)
 					}
 					if math.Abs(got.MaxGapS-want.MaxGapS) > 1e-9 && max(got.MaxGapS, want.MaxGapS) > .0101 {
 						t.Errorf("%s: of %s %g s without a success in %s, of all %g s", where, got.Load, got.MaxGapS, r.Name, want.MaxGapS)
 					}
-					for when, l := range map[string][2]*capacity.Latency{"before": {got.Before, want.Before}, "during": {got.During, want.During}, "after": {got.After, want.After}} {
+					for when, l := range map[string][2]*capacity.Latency{"before": {got.Before, want.Before}, "during": {got.During, want.During},
+						"after": {got.After, want.After}} {
 						if !close3(l[0], l[1]) {
 							t.Errorf("%s: %s %s %s: %+v, of all %+v", where, got.Load, when, r.Name, l[0], l[1])
 						}
@@ -101,5 +103,6 @@ func close3(a, b *capacity.Latency) bool {
 		digits *= 5
 	}
 	near := func(x, y float64) bool { return math.Abs(x-y) <= digits*max(x, y) }
-	return a.Count == b.Count && a.GivenUp == b.GivenUp && near(a.P50S, b.P50S) && near(a.P95S, b.P95S) && near(a.P99S, b.P99S) && near(a.MaxS, b.MaxS) && near(a.MeanS, b.MeanS)
+	return a.Count == b.Count && a.GivenUp == b.GivenUp && near(a.P50S, b.P50S) && near(a.P95S, b.P95S) && near(a.P99S, b.P99S) &&
+		near(a.MaxS, b.MaxS) && near(a.MeanS, b.MeanS)
 }

@@ -77,7 +77,8 @@ func writeModel(path string, m model.Model) error {
 // readModel reads a model file, or the one in a run's folder.
 func readModel(path string) (model.Model, error) {
 	if path == "" {
-		return model.Model{}, usage(fmt.Errorf("there is no model; make one: coinbench run bottleneck && coinbench calibrate runs/bottleneck/latest, then give --model the file that it prints"))
+		return model.Model{}, usage(fmt.Errorf("there is no model; make one: coinbench run bottleneck && coinbench calibrate " +
+			"runs/bottleneck/latest, then give --model the file that it prints"))
 	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "model.json")

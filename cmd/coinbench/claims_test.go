@@ -42,7 +42,8 @@ func TestClaimBounds(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("o=%g/rng=%d", o, rng), func(t *testing.T) {
 				t.Parallel()
-				_, a := simulate(t, shipped(t, "bounds"), sim.Costs{}, map[string]string{"rng": fmt.Sprint(rng), "occupancy": fmt.Sprintf("%gms", o*1000), "settle": "1500ms", "point": "5s"})
+				_, a := simulate(t, shipped(t, "bounds"), sim.Costs{}, map[string]string{"rng": fmt.Sprint(rng),
+					"occupancy": fmt.Sprintf("%gms", o*1000), "settle": "1500ms", "point": "5s"})
 				for n := 1; n <= 20; n++ {
 					bound := math.Min(float64(n)/(.3+2*o), float64(rng)/(.1+o))
 					got := rateOf(t, a, fmt.Sprintf("sweep/%d", n))
@@ -63,11 +64,14 @@ func TestClaimCalibrated(t *testing.T) {
 		think        string
 		want, off    float64
 	}{
-		{1, 1, "100ms", 3.14, .01}, {2, 1, "100ms", 6.29, .01}, {3, 1, "100ms", 9.35, .01}, {5, 2, "100ms", 15.7, .01}, {8, 3, "100ms", 25.2, .015},
-		{10, 1, "100ms", 9.35, .01}, {10, 2, "100ms", 18.7, .01}, {10, 3, "100ms", 28.0, .01}, {10, 4, "100ms", 31.4, .015}, {10, 5, "100ms", 31.4, .01},
+		{1, 1, "100ms", 3.14, .01}, {2, 1, "100ms", 6.29, .01}, {3, 1, "100ms", 9.35, .01}, {5, 2, "100ms", 15.7, .01}, {8, 3, "100ms", 25.2,
+			.015},
+		{10, 1, "100ms", 9.35, .01}, {10, 2, "100ms", 18.7, .01}, {10, 3, "100ms", 28.0, .01}, {10, 4, "100ms", 31.4, .015}, {10, 5, "100ms",
+			31.4, .01},
 		{15, 5, "100ms", 46.7, .015}, {10, 5, "10ms", 43.9, .03},
 	} {
-		_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, map[string]string{"profile": "workshop", "workers": fmt.Sprint(c.workers), "rng": fmt.Sprint(c.rng), "think": c.think, "measure": "60s", "probed": "1s"})
+		_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, map[string]string{"profile": "workshop", "workers": fmt.Sprint(c.workers),
+			"rng": fmt.Sprint(c.rng), "think": c.think, "measure": "60s", "probed": "1s"})
 		within(t, fmt.Sprintf("N=%d R=%d think %s", c.workers, c.rng, c.think), rateOf(t, a, "steady"), c.want, c.off*c.want)
 	}
 }
@@ -91,7 +95,8 @@ func TestClaimBalancing(t *testing.T) {
 		{"random", 15, 5, map[string]string{"balance": "random"}, 34.8, .03},
 		{"random, think 10 ms", 10, 5, map[string]string{"balance": "random", "think": "10ms"}, 32.0, .03},
 	} {
-		sets := map[string]string{"profile": "workshop", "workers": fmt.Sprint(c.workers), "rng": fmt.Sprint(c.rng), "measure": "120s", "probed": "1s"}
+		sets := map[string]string{"profile": "workshop", "workers": fmt.Sprint(c.workers), "rng": fmt.Sprint(c.rng), "measure": "120s",
+			"probed": "1s"}
 		for k, v := range c.sets {
 			sets[k] = v
 		}
@@ -105,9 +110,11 @@ func TestClaimBalancing(t *testing.T) {
 func TestClaimExponential(t *testing.T) {
 	t.Parallel()
 	workers := []int{1, 2, 3, 5, 10, 15, 20}
-	for rng, published := range map[int][]float64{1: {3.3, 6.0, 7.9, 9.6, 10, 10, 10}, 2: {3.3, 6.3, 8.9, 12.8, 17.2, 18.3, 18.8}, 5: {3.3, 6.5, 9.6, 15.1, 26.1, 33.2, 37.5}} {
+	for rng, published := range map[int][]float64{1: {3.3, 6.0, 7.9, 9.6, 10, 10, 10}, 2: {3.3, 6.3, 8.9, 12.8, 17.2, 18.3, 18.8},
+		5: {3.3, 6.5, 9.6, 15.1, 26.1, 33.2, 37.5}} {
 		for i, n := range workers {
-			network := queueing.Network{ThinkS: .1, Stations: append((queueing.Station{Name: "rng", DemandS: .1, Servers: 1}).Split(rng), queueing.Station{Name: "hasher", DemandS: .1, Servers: 20})}
+			network := queueing.Network{ThinkS: .1, Stations: append((queueing.Station{Name: "rng", DemandS: .1, Servers: 1}).Split(rng),
+				queueing.Station{Name: "hasher", DemandS: .1, Servers: 20})}
 			s, err := network.Solve(n)
 			if err != nil {
 				t.Fatal(err)
@@ -116,7 +123,8 @@ func TestClaimExponential(t *testing.T) {
 			if n != 3 && n != 10 && n != 20 {
 				continue
 			}
-			_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, map[string]string{"workers": fmt.Sprint(n), "rng": fmt.Sprint(rng), "distribution": "exponential", "balance": "random", "measure": "240s", "probed": "1s"})
+			_, a := simulate(t, shipped(t, "setting"), sim.Costs{}, map[string]string{"workers": fmt.Sprint(n), "rng": fmt.Sprint(rng),
+				"distribution": "exponential", "balance": "random", "measure": "240s", "probed": "1s"})
 			within(t, fmt.Sprintf("simulated at N=%d R=%d", n, rng), rateOf(t, a, "steady"), s.RatePerS, .03*s.RatePerS)
 		}
 	}
@@ -179,7 +187,8 @@ func TestClaimStatements(t *testing.T) {
 // several starts; what the visitor's own request takes is not part of what was published.
 func TestClaimProbe(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int][2]float64{1: {17, 18}, 2: {32, 35}, 3: {54, 56}, 4: {153, 167}, 5: {255, 274}, 8: {561, 602}, 10: {763, 819}, 12: {965, 1035}, 15: {1268, 1363}, 20: {1779, 1906}} {
+	for n, want := range map[int][2]float64{1: {17, 18}, 2: {32, 35}, 3: {54, 56}, 4: {153, 167}, 5: {255, 274}, 8: {561, 602}, 10: {763, 819},
+		12: {965, 1035}, 15: {1268, 1363}, 20: {1779, 1906}} {
 		if race.Enabled && n != 3 && n != 10 {
 			continue
 		}
@@ -192,7 +201,8 @@ func TestClaimProbe(t *testing.T) {
 					seeds = 1 // overheads shake the rhythm
 				}
 				for seed := range seeds {
-					sets := map[string]string{"workers": fmt.Sprint(n), "rng": "1", "measure": "1s", "probed": "120s", "every": "1237ms", "seed": fmt.Sprint(seed + 1)}
+					sets := map[string]string{"workers": fmt.Sprint(n), "rng": "1", "measure": "1s", "probed": "120s", "every": "1237ms",
+						"seed": fmt.Sprint(seed + 1)}
 					if profile != "" {
 						sets["profile"] = profile
 					}
@@ -227,7 +237,8 @@ func TestClaimFlapping(t *testing.T) {
 		workers, check string
 		flaps          bool
 	}{
-		{"10", "http://127.0.0.1:80/", false}, {"12", "http://127.0.0.1:80/", false}, {"14", "http://127.0.0.1:80/", true}, {"15", "http://127.0.0.1:80/", true},
+		{"10", "http://127.0.0.1:80/", false}, {"12", "http://127.0.0.1:80/", false}, {"14", "http://127.0.0.1:80/", true}, {"15",
+			"http://127.0.0.1:80/", true},
 		{"15", "http://127.0.0.1:8081/healthz", false},
 	} {
 		run, a := simulate(t, shipped(t, "flapping"), sim.Costs{}, map[string]string{"workers": c.workers, "check": c.check})

@@ -65,7 +65,8 @@ func reported(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: reported COMMAND ARG...")
 	}
 	err := ts.Exec(args[0], args[1:]...)
-	if err != nil && err.Error() != "exit status 1" && err.Error() != "exit status 3" || !strings.Contains(ts.ReadFile("stdout"), "Written to ") {
+	if err != nil && err.Error() != "exit status 1" && err.Error() != "exit status 3" || !strings.Contains(ts.ReadFile("stdout"),
+		"Written to ") {
 		ts.Fatalf("%v", err)
 	}
 }

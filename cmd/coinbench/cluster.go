@@ -28,8 +28,10 @@ type clusterFlags struct {
 
 func (f *clusterFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.name, "cluster", "local", "where the app runs: "+strings.Join(clusterNames(), ", "))
-	c.Flags().StringVar(&f.redis, "redis", "", "a Redis at `HOST:PORT` instead of the embedded one; its keys hashes and wallet are used (local)")
-	c.Flags().StringArrayVar(&f.publish, "publish", nil, "publish a service on another port of this machine, or of the Swarm, as `SERVICE=PORT`; 0 is any free one")
+	c.Flags().StringVar(&f.redis, "redis", "",
+		"a Redis at `HOST:PORT` instead of the embedded one; its keys hashes and wallet are used (local)")
+	c.Flags().StringArrayVar(&f.publish, "publish", nil, "publish a service on another port of this machine, or of the Swarm, as "+
+		"`SERVICE=PORT`; 0 is any free one")
 	f.swarm.add(c)
 }
 

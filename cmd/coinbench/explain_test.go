@@ -53,24 +53,37 @@ func TestExplain(t *testing.T) {
 		try          string
 	}{
 		{name: "rng", source: app("10", "1", "1", steady), want: capacity.CauseRNG, evidence: "busy 100 %", try: "Scale rng 1 → 4"},
-		{name: "hasher", source: app("15", "5", "{replicas: 1, environment: {COIN_CONCURRENCY: 2}}", steady), want: capacity.CauseHasher, evidence: "hasher is busy", try: "Scale hasher"},
+		{name: "hasher", source: app("15", "5", "{replicas: 1, environment: {COIN_CONCURRENCY: 2}}", steady), want: capacity.CauseHasher,
+			evidence: "hasher is busy", try: "Scale hasher"},
 		{name: "worker loop", source: app("10", "5", "1", steady), want: capacity.CauseLoop, evidence: "10 loops of 30", try: "think time"},
-		{name: "pinned connections", source: string(shipped(t, "keepalive")), part: "pinned", want: capacity.CausePinned, evidence: "4 of 5 replicas had no request", task: "rng.1#1", try: "COIN_KEEP_ALIVE"},
-		{name: "back-off storm", source: string(shipped(t, "outage")), part: "outage", want: capacity.CauseBackoff, evidence: "rng.1#1 was killed", task: "rng.1#1", try: "COIN_BACKOFF"},
-		{name: "random balancing", source: app("10", "{replicas: 5, balance: random}", "1", steady), want: capacity.CauseBalancing, evidence: "while another is free", try: "round robin"},
-		{name: "random balancing, nearly full", source: app("20", "{replicas: 5, balance: random}", "1", steady), want: capacity.CauseBalancing, evidence: "random balancing reaches"},
-		{name: "generator CPU", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 5, hasher: 1}\n  - bench: {service: hasher, method: POST, body_bytes: 10, clients: 10, for: 5s}\n",
+		{name: "pinned connections", source: string(shipped(t, "keepalive")), part: "pinned", want: capacity.CausePinned,
+			evidence: "4 of 5 replicas had no request", task: "rng.1#1", try: "COIN_KEEP_ALIVE"},
+		{name: "back-off storm", source: string(shipped(t, "outage")), part: "outage", want: capacity.CauseBackoff,
+			evidence: "rng.1#1 was killed", task: "rng.1#1", try: "COIN_BACKOFF"},
+		{name: "random balancing", source: app("10", "{replicas: 5, balance: random}", "1", steady), want: capacity.CauseBalancing,
+			evidence: "while another is free", try: "round robin"},
+		{name: "random balancing, nearly full", source: app("20", "{replicas: 5, balance: random}", "1", steady), want: capacity.CauseBalancing,
+			evidence: "random balancing reaches"},
+		{name: "generator CPU", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 5, hasher: 1}\n  - bench: {service: hasher, method: " +
+			"POST, body_bytes: 10, clients: 10, for: 5s}\n",
 			change: busyGenerator, part: "hasher/c10", want: capacity.CauseGenerator, evidence: "97 % of all processors", try: "another machine"},
-		{name: "host CPU", source: app("10", "5", "1", steady), change: busyHost, want: capacity.CauseHost, evidence: "85 % of the time", try: "quieter"},
-		{name: "queue limit", source: app("20", "{replicas: 4, balance: random, environment: {COIN_QUEUE_LIMIT: 1}}", "1", "{name: w, settle: 10s, for: 20s}"), want: capacity.CauseQueueLimit, evidence: "tried again after 1, 2, 4 s", try: "COIN_QUEUE_LIMIT"},
-		{name: "queue limit of a load", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 1, hasher: 1}\n  - bench: {service: rng, path: /10, clients: 400, for: 45s}\n",
+		{name: "host CPU", source: app("10", "5", "1", steady), change: busyHost, want: capacity.CauseHost, evidence: "85 % of the time",
+			try: "quieter"},
+		{name: "queue limit", source: app("20", "{replicas: 4, balance: random, environment: {COIN_QUEUE_LIMIT: 1}}", "1",
+			"{name: w, settle: 10s, for: 20s}"), want: capacity.CauseQueueLimit, evidence: "tried again after 1, 2, 4 s", try: "COIN_QUEUE_LIMIT"},
+		{name: "queue limit of a load", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 1, hasher: 1}\n  - bench: {service: rng, " +
+			"path: /10, clients: 400, for: 45s}\n",
 			part: "rng/c400", want: capacity.CauseQueueLimit, evidence: "turned away", try: "Scale rng"},
-		{name: "redis", source: app("10", "5", "1", steady), costs: sim.Costs{Redis: 300 * time.Millisecond}, want: capacity.CauseRedis, evidence: "of each loop in Redis", try: "Look at Redis"},
-		{name: "unhealthy replica", source: "name: case\nsteps:\n  - deploy: {worker: {replicas: 15, environment: {COIN_BACKOFF: 100ms}}, rng: 3, hasher: 1}\n  - wait: {for: 2s}\n  - kill: {service: rng, replica: 2, down: 60s}\n  - measure: " + steady + "\n",
+		{name: "redis", source: app("10", "5", "1", steady), costs: sim.Costs{Redis: 300 * time.Millisecond}, want: capacity.CauseRedis,
+			evidence: "of each loop in Redis", try: "Look at Redis"},
+		{name: "unhealthy replica", source: "name: case\nsteps:\n  - deploy: {worker: {replicas: 15, environment: {COIN_BACKOFF: 100ms}}, " +
+			"rng: 3, hasher: 1}\n  - wait: {for: 2s}\n  - kill: {service: rng, replica: 2, down: 60s}\n  - measure: " + steady + "\n",
 			want: capacity.CauseReplica, evidence: "rng.2#1 was killed", task: "rng.2#1", try: "out of rotation"},
-		{name: "none", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 1, hasher: 1}\n  - measure: {name: w, for: 10s, probe: {service: rng, path: /10, every: 400ms}}\n",
+		{name: "none", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 1, hasher: 1}\n  - measure: {name: w, for: 10s, probe: " +
+			"{service: rng, path: /10, every: 400ms}}\n",
 			part: "probe-w", want: capacity.CauseNone, evidence: "was answered", try: "ask for more"},
-		{name: "a load on a full rng", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 1, hasher: 1}\n  - bench: {service: rng, path: /10, clients: 20, for: 5s}\n",
+		{name: "a load on a full rng", source: "name: case\nsteps:\n  - deploy: {worker: 0, rng: 1, hasher: 1}\n  - bench: {service: rng, " +
+			"path: /10, clients: 20, for: 5s}\n",
 			part: "rng/c20", want: capacity.CauseRNG, evidence: "waits"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -100,7 +113,8 @@ func TestExplain(t *testing.T) {
 				t.Errorf("try %q lacks %q", p.Try, c.try)
 			}
 			for _, s := range p.Services {
-				for what, i := range map[string]*capacity.Interval{"utilisation": s.Utilisation, "demand": s.DemandS, "queue": s.QueueS, "headroom": s.Headroom} {
+				for what, i := range map[string]*capacity.Interval{"utilisation": s.Utilisation, "demand": s.DemandS, "queue": s.QueueS,
+					"headroom": s.Headroom} {
 					if i != nil && !(i.Low <= i.Value && i.Value <= i.High) {
 						t.Errorf("%s of %s: %+v does not hold its value", what, s.Service, *i)
 					}

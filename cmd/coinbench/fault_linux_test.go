@@ -279,7 +279,8 @@ func smallDisk(t *testing.T, size string) string {
 	return disk
 }
 
-// The disk fills up under a load, of a scenario and alone: every request that the samples hold is in the report, and the message says what to do.
+// The disk fills up under a load, of a scenario and alone: every request that the samples hold is in the report, and the message says what
+// to do.
 func TestFullDiskUnderLoad(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(&served{})
@@ -304,7 +305,8 @@ steps:
 			if code := s.exit(t); code != exitUnmeasured {
 				t.Errorf("exit code %d, want %d", code, exitUnmeasured)
 			}
-			if out := s.stderr.String(); !strings.Contains(out, "no space left on device") || !strings.Contains(out, "make room, then: coinbench report "+dir) {
+			if out := s.stderr.String(); !strings.Contains(out, "no space left on device") || !strings.Contains(out,
+				"make room, then: coinbench report "+dir) {
 				t.Errorf("stderr:\n%s", out)
 			}
 			files, _ := filepath.Glob(filepath.Join(dir, "load", "*", "samples.jsonl"))

@@ -24,7 +24,8 @@ func imagesCommand(p process) *cobra.Command {
   coinbench images load --tag v0.1 --tag v0.01
   coinbench images build --out images.tar`,
 	}
-	c.PersistentFlags().StringSliceVar(&tags, "tag", shippedTags(), "tags; a tag is the version that a service reports, and worker:v0.01 thinks for 10 ms")
+	c.PersistentFlags().StringSliceVar(&tags, "tag", shippedTags(), "tags; a tag is the version that a service reports, and worker:v0.01 "+
+		"thinks for 10 ms")
 	c.AddCommand(imagesBuild(p, &tags), imagesPush(p, &tags), imagesLoad(p, &tags))
 	return c
 }

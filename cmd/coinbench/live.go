@@ -51,7 +51,8 @@ func liveText(i history.Interval) string {
 	if i.Length > 0 {
 		rate = float64(i.OK) / i.Length.Seconds()
 	}
-	text := fmt.Sprintf("%6s  %9.1f ok/s  p50 %8s  p99 %8s", clock(i.At+i.Length), rate, percentileText(i.Response, 50), percentileText(i.Response, 99))
+	text := fmt.Sprintf("%6s  %9.1f ok/s  p50 %8s  p99 %8s", clock(i.At+i.Length), rate, percentileText(i.Response, 50),
+		percentileText(i.Response, 99))
 	if failed := i.Failed(); failed > 0 {
 		text += fmt.Sprintf("  %d failed", failed)
 		for _, c := range history.Classes() {

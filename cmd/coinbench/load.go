@@ -48,11 +48,14 @@ func (f *targetFlags) add(c *cobra.Command) {
 	s.StringVarP(&f.method, "method", "m", "", "method of the request (default GET, or POST with a body)")
 	s.StringVar(&f.body, "body", "", "`FILE` with the body of the request")
 	s.StringArrayVarP(&f.headers, "header", "H", nil, "header of every request, as `'NAME: VALUE'`; may be repeated")
-	s.IntVar(&f.connections, "connections", 0, "most connections at once; requests that find them busy wait, and the waiting counts (default 10000)")
+	s.IntVar(&f.connections, "connections", 0, "most connections at once; requests that find them busy wait, and the waiting counts "+
+		"(default 10000)")
 	s.IntVar(&f.backlog, "backlog", 0, "most requests that wait for a connection; those beyond it are dropped and counted (default no limit)")
-	s.StringVar(&f.reuse, "reuse", "keep", "when a connection is given up: keep, never (a new one for each request), after `N` requests, or at an age like 30s")
+	s.StringVar(&f.reuse, "reuse", "keep", "when a connection is given up: keep, never (a new one for each request), after `N` requests, "+
+		"or at an age like 30s")
 	s.BoolVar(&f.pinDNS, "pin-dns", false, "resolve names once, at the start, instead of once per connection")
-	s.DurationVar(&f.timeouts[0], "timeout", 30*time.Second, "longest time to connect, to the end of the header, and of the body after it; 0: no limit")
+	s.DurationVar(&f.timeouts[0], "timeout", 30*time.Second, "longest time to connect, to the end of the header, and of the body after it; "+
+		"0: no limit")
 	s.DurationVar(&f.timeouts[1], "timeout-connect", 0, "longest time to connect, instead of --timeout")
 	s.DurationVar(&f.timeouts[2], "timeout-header", 0, "longest time to the end of the header, instead of --timeout")
 	s.DurationVar(&f.timeouts[3], "timeout-body", 0, "longest time for the body after the header, instead of --timeout")
@@ -66,7 +69,8 @@ func (f *targetFlags) add(c *cobra.Command) {
 
 // workload is what the flags and the argument say, without its clients or schedule.
 func (f *targetFlags) workload(p process, name string, args []string) (loadgen.Workload, error) {
-	w := loadgen.Workload{Name: name, Connections: f.connections, Backlog: f.backlog, Transport: f.transport, Seed: f.seed, Patience: f.patience}
+	w := loadgen.Workload{Name: name, Connections: f.connections, Backlog: f.backlog, Transport: f.transport, Seed: f.seed,
+		Patience: f.patience}
 	if f.patience <= 0 {
 		return w, errPatience(f.patience)
 	}
@@ -191,7 +195,8 @@ func readTargets(p process, name, format string) ([]loadgen.Target, error) {
 type objectiveFlags struct{ slo string }
 
 func (f *objectiveFlags) add(c *cobra.Command) {
-	c.Flags().StringVar(&f.slo, "slo", "", "what the load must meet, else exit code 1: `OBJECTIVES` such as 'p99<200ms,errors<0.1%'; also mean, max")
+	c.Flags().StringVar(&f.slo, "slo", "",
+		"what the load must meet, else exit code 1: `OBJECTIVES` such as 'p99<200ms,errors<0.1%'; also mean, max")
 }
 
 // objectives are the flag's, of the load of that name.
@@ -225,7 +230,8 @@ type recordFlags struct {
 func (f *recordFlags) add(c *cobra.Command) {
 	c.Flags().StringArrayVar(&f.allow, "allow", nil, "a `HOST` that is yours to load, beside this machine's loopback; may be repeated")
 	c.Flags().StringVar(&f.metrics, "metrics", "", "serve live Prometheus metrics at `ADDR`, such as 127.0.0.1:9000")
-	c.Flags().DurationVar(&f.patience, "patience", history.DefaultPatience, "a request that has no answer when the load ends has failed if it is older; a younger one is left out")
+	c.Flags().DurationVar(&f.patience, "patience", history.DefaultPatience,
+		"a request that has no answer when the load ends has failed if it is older; a younger one is left out")
 	c.Flags().StringVar(&f.out, "out", "", "record the run in the folder `DIR`, which 'coinbench report' reads")
 }
 
@@ -253,7 +259,8 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload, obj
 		p.secrets.Add(v)
 	}
 	ctx, stop := p.interruptible()
-	l := &loading{p: p, ctx: ctx, guard: loadgen.NewGuard(f.allow, nil), start: time.Now(), live: newLiveLine(p.stderr), closers: []func(){stop}, objectives: objectives}
+	l := &loading{p: p, ctx: ctx, guard: loadgen.NewGuard(f.allow, nil), start: time.Now(), live: newLiveLine(p.stderr),
+		closers: []func(){stop}, objectives: objectives}
 	if err := l.guard.Check(ctx, w); err != nil && ctx.Err() == nil {
 		l.close()
 		return nil, usage(err)
@@ -392,8 +399,9 @@ func (l *loading) judge(played reports.PlayedLoad) capacity.Analysis {
 	status := map[string]string{"status": string(l.status())}
 	return capacity.Analyse(&history.Run{
 		Manifest: history.Manifest{Scenario: played.Spec.Name, Start: l.start}, Status: l.status(), End: played.End.End,
-		Events: []history.Event{{Kind: history.RunBegin, Detail: l.begins(played.Spec.Name)}, {At: played.End.End, Kind: history.RunEnd, Detail: status}},
-		Loads:  []history.Load{{LoadSpec: played.Spec, Intervals: []history.Interval{played.Total}, Closing: &played.End}},
+		Events: []history.Event{{Kind: history.RunBegin, Detail: l.begins(played.Spec.Name)}, {At: played.End.End, Kind: history.RunEnd,
+			Detail: status}},
+		Loads: []history.Load{{LoadSpec: played.Spec, Intervals: []history.Interval{played.Total}, Closing: &played.End}},
 	}, l.objectives...)
 }
 
@@ -417,7 +425,8 @@ func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (r
 		}
 		return reports.PlayedLoad{}, err
 	}
-	return reports.PlayedLoad{Spec: spec, Targets: len(w.Targets), Total: sum.total, End: record, Errors: sum.errors, Kept: sum.kept, Interrupted: l.status() == history.Interrupted}, nil
+	return reports.PlayedLoad{Spec: spec, Targets: len(w.Targets), Total: sum.total, End: record, Errors: sum.errors, Kept: sum.kept,
+		Interrupted: l.status() == history.Interrupted}, nil
 }
 
 // begin opens the record of a load: its recorder, and what is called with its end.

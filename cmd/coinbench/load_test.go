@@ -33,7 +33,8 @@ func (s *served) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/grow":
 		fmt.Fprint(w, strings.Repeat("x", int(n)))
 	case "/post":
-		if r.Method != http.MethodPost || r.ContentLength != 5 || r.Header.Get("Content-Type") != "text/special" || r.Header.Get("X-Extra") != "yes" {
+		if r.Method != http.MethodPost || r.ContentLength != 5 || r.Header.Get("Content-Type") != "text/special" ||
+			r.Header.Get("X-Extra") != "yes" {
 			w.WriteHeader(http.StatusBadRequest)
 		}
 	default:
@@ -72,7 +73,8 @@ func measured(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
 		ts.Fatalf("usage: measured COMMAND ARG...")
 	}
-	if err := ts.Exec(args[0], args[1:]...); err != nil && (err.Error() != "exit status 3" || !strings.Contains(ts.ReadFile("stdout")+ts.ReadFile("stderr"), "INVALID  ")) {
+	if err := ts.Exec(args[0], args[1:]...); err != nil && (err.Error() != "exit status 3" ||
+		!strings.Contains(ts.ReadFile("stdout")+ts.ReadFile("stderr"), "INVALID  ")) {
 		ts.Fatalf("%v", err)
 	}
 }
@@ -138,7 +140,8 @@ func TestMetricsAreServed(t *testing.T) {
 	}
 	body, err := io.ReadAll(answer.Body)
 	answer.Body.Close()
-	if err != nil || !strings.Contains(string(body), `coinbench_load_requests_total{class="ok"} 7`) || !strings.Contains(string(body), "coinbench_load_response_seconds_bucket") {
+	if err != nil || !strings.Contains(string(body), `coinbench_load_requests_total{class="ok"} 7`) ||
+		!strings.Contains(string(body), "coinbench_load_response_seconds_bucket") {
 		t.Errorf("%v: %s", err, body)
 	}
 	if err := l.close(); err != nil {
@@ -201,7 +204,8 @@ func TestLiveLine(t *testing.T) {
 	l := newLiveLine(&terminal)
 	l.width = func() int { return 30 }
 	play(l)
-	if n := strings.Count(terminal.String(), "\r\x1b[K"); n != 26 || strings.Contains(terminal.String(), "\n") || !strings.HasSuffix(terminal.String(), "\r\x1b[K") {
+	if n := strings.Count(terminal.String(), "\r\x1b[K"); n != 26 || strings.Contains(terminal.String(), "\n") ||
+		!strings.HasSuffix(terminal.String(), "\r\x1b[K") {
 		t.Errorf("%d lines drawn: %q", n, terminal.String())
 	}
 	for _, line := range strings.Split(terminal.String(), "\r\x1b[K") {
@@ -212,7 +216,8 @@ func TestLiveLine(t *testing.T) {
 }
 
 func TestParseReuse(t *testing.T) {
-	for text, want := range map[string]loadgen.Reuse{"keep": {}, "never": {PerRequest: true}, "100": {MaxRequests: 100}, "30s": {MaxAge: 30 * time.Second}} {
+	for text, want := range map[string]loadgen.Reuse{"keep": {}, "never": {PerRequest: true}, "100": {MaxRequests: 100},
+		"30s": {MaxAge: 30 * time.Second}} {
 		if got, err := parseReuse(text); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", text, got, err)
 		}

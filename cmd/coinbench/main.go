@@ -42,7 +42,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, "coinbench: interrupted")
 		os.Exit(exitUnmeasured)
 	})
-	os.Exit(run(process{interrupts: i, args: os.Args[1:], env: os.LookupEnv, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}))
+	os.Exit(run(process{interrupts: i, args: os.Args[1:], env: os.LookupEnv, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout,
+		stderr: os.Stderr}))
 }
 
 // run is the whole program: it returns the exit code and prints nothing but to the given streams.

@@ -169,7 +169,8 @@ func modelOf(p process, path, out string, where clusterFlags) (model.Model, erro
 }
 
 // verifyPlan deploys a plan and measures it.
-func verifyPlan(p process, m model.Model, plan model.Plan, length time.Duration, where clusterFlags, dir string) (*reports.Verified, error) {
+func verifyPlan(p process, m model.Model, plan model.Plan, length time.Duration, where clusterFlags, dir string) (*reports.Verified,
+	error) {
 	v := &reports.Verified{Row: reports.ProofRow{Setting: plan.Best.Setting, Dir: dir}, Target: plan.Goal.PerS, Length: length}
 	predictedRow(plan.Best.Prediction, &v.Row)
 	a, err := measureSetting(p, m, plan.Best.Setting, length, where, dir)
@@ -210,7 +211,8 @@ func plotPlan(p process, m model.Model, plan model.Plan, verified *reports.Verif
 		x.Measured = append(x.Measured, reports.MeasuredPoints(a, best)...)
 	}
 	if verified != nil {
-		x.Measured = append(x.Measured, reports.MeasuredPoint{Workers: best.Workers, RNG: best.RNG, Hasher: best.Hasher, PerS: verified.Row.Measured, Name: "verified"})
+		x.Measured = append(x.Measured, reports.MeasuredPoint{Workers: best.Workers, RNG: best.RNG, Hasher: best.Hasher,
+			PerS: verified.Row.Measured, Name: "verified"})
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return unmeasured(err)

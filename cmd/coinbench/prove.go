@@ -141,17 +141,21 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 				break
 			}
 		}
-		fmt.Fprintf(p.stderr, "%d/%d  %s: predicted %.2f, measured %.2f hashes/s, %+.1f %%\n", i+1, len(proof.Rows), r.Setting, r.Predicted, r.Measured, 100*(r.Predicted/r.Measured-1))
+		fmt.Fprintf(p.stderr, "%d/%d  %s: predicted %.2f, measured %.2f hashes/s, %+.1f %%\n", i+1, len(proof.Rows), r.Setting, r.Predicted,
+			r.Measured, 100*(r.Predicted/r.Measured-1))
 	}
 	return proof, finishProof(out, m, &proof)
 }
 
 // measureSetting plays the scenario of one setting, with more --set.
-func measureSetting(p process, m model.Model, s model.Setting, length time.Duration, where clusterFlags, dir string, more ...string) (*capacity.Analysis, error) {
+func measureSetting(p process, m model.Model, s model.Setting, length time.Duration, where clusterFlags, dir string,
+	more ...string) (*capacity.Analysis, error) {
 	sets := []string{"workers=" + strconv.Itoa(s.Workers), "rng=" + strconv.Itoa(s.RNG), "hasher=" + strconv.Itoa(s.Hasher),
-		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "probed=" + length.String(), "every=" + probeEvery.String()}
+		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "probed=" + length.String(), "every=" +
+			probeEvery.String()}
 	for _, same := range []struct{ parameter, service, variable string }{
-		{"rng_occupancy", "rng", "COIN_OCCUPANCY"}, {"hasher_occupancy", "hasher", "COIN_OCCUPANCY"}, {"call_overhead", "worker", "COIN_CALL_OVERHEAD"},
+		{"rng_occupancy", "rng", "COIN_OCCUPANCY"}, {"hasher_occupancy", "hasher", "COIN_OCCUPANCY"}, {"call_overhead", "worker",
+			"COIN_CALL_OVERHEAD"},
 		{"distribution", "rng", "COIN_DELAY_DISTRIBUTION"}, {"jitter", "rng", "COIN_DELAY_JITTER"},
 	} {
 		if v := m.Environment[same.service][same.variable]; v != "" {

@@ -115,7 +115,8 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 
 	progress := newProgressPrinter(p.stderr)
 	fmt.Fprintf(p.stderr, "%s on %s, about %s, recorded in %s\n", s.Name, c.cluster.Name(), s.Estimate().Round(time.Second), dir)
-	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: progress.show, Play: c.play})
+	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: progress.show,
+		Play: c.play})
 	progress.clear()
 	if closing := w.Close(); err == nil {
 		err = closing

@@ -104,11 +104,12 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 	if l.writer == nil {
 		w.MaxSamples = -1
 	}
-	found, err := loadgen.Player{Guard: l.guard}.SearchRate(l.ctx, w, f.SearchConfig, l.start, func(w loadgen.Workload) (loadgen.Recorder, func(history.LoadEndRecord) error, error) {
-		l.live.clear()
-		fmt.Fprintf(p.stderr, "%6s  %s\n", clock(time.Since(l.start)), w.Name)
-		return l.begin(w)
-	})
+	found, err := loadgen.Player{Guard: l.guard}.SearchRate(l.ctx, w, f.SearchConfig, l.start,
+		func(w loadgen.Workload) (loadgen.Recorder, func(history.LoadEndRecord) error, error) {
+			l.live.clear()
+			fmt.Fprintf(p.stderr, "%6s  %s\n", clock(time.Since(l.start)), w.Name)
+			return l.begin(w)
+		})
 	l.live.clear()
 	interrupted := l.status() == history.Interrupted
 	s := searched(history.MaskText(w.Targets[0].URL), f, found)
@@ -133,9 +134,11 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 
 // searched words a result for its report.
 func searched(url string, f searchFlags, r loadgen.SearchResult) reports.Searched {
-	s := reports.Searched{URL: url, Objectives: f.SLO.String(), Clients: f.clients, Level: r.Level, Above: r.Above, Confidence: r.Confidence, Tested: r.Tested, Stopped: r.Stopped, Repeated: r.Repeated}
+	s := reports.Searched{URL: url, Objectives: f.SLO.String(), Clients: f.clients, Level: r.Level, Above: r.Above, Confidence: r.Confidence,
+		Tested: r.Tested, Stopped: r.Stopped, Repeated: r.Repeated}
 	for _, p := range r.Curve {
-		s.Curve = append(s.Curve, reports.SearchedLevel{Level: p.Level, Verdict: string(p.Verdict), Blocks: p.Blocks, Met: p.Met, PerS: p.Rate, Total: p.Total, Why: p.Why})
+		s.Curve = append(s.Curve, reports.SearchedLevel{Level: p.Level, Verdict: string(p.Verdict), Blocks: p.Blocks, Met: p.Met, PerS: p.Rate,
+			Total: p.Total, Why: p.Why})
 	}
 	return s
 }

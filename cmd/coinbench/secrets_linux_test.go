@@ -20,7 +20,8 @@ import (
 func TestSecretsAreInNoOutput(t *testing.T) {
 	const form = "user=me&password=t0pBody"
 	const header, cookie, password, token, proxyPassword, inBody, inFile = "t0pHeader", "t0pCookie", "t0pPassw0rd", "t0pQuery", "t0pProxy", "t0pBody", "t0pFile"
-	secrets := []string{header, cookie, password, token, proxyPassword, inBody, inFile, "OnQwcFBhc3N3MHJk", base64.StdEncoding.EncodeToString([]byte(form))}
+	secrets := []string{header, cookie, password, token, proxyPassword, inBody, inFile, "OnQwcFBhc3N3MHJk",
+		base64.StdEncoding.EncodeToString([]byte(form))}
 	var got, posted atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, pass, _ := r.BasicAuth()
@@ -31,7 +32,8 @@ func TestSecretsAreInNoOutput(t *testing.T) {
 			hijacked, _, _ := w.(http.Hijacker).Hijack()
 			fmt.Fprintf(hijacked, "HTTP/1.1 200 OK\r\nyou said %s\r\n\r\n", sent)
 			hijacked.Close()
-		case r.Header.Get("X-Api-Key") == header && r.Header.Get("Cookie") == "id="+cookie && pass == password && r.URL.Query().Get("token") == token:
+		case r.Header.Get("X-Api-Key") == header && r.Header.Get("Cookie") == "id="+cookie && pass == password &&
+			r.URL.Query().Get("token") == token:
 			if got.Add(1)%2 == 0 {
 				w.WriteHeader(http.StatusTeapot)
 			}
@@ -50,13 +52,15 @@ func TestSecretsAreInNoOutput(t *testing.T) {
 		said = append(said, strings.Join(args[:1], " ")+": "+text)
 	}
 	say(append([]string{"bench", "-n", "10", "-c", "2", "--out", at("bench"), url}, headers...)...)
-	say(append([]string{"attack", "--rate", "100/s", "--requests", "10", "--out", at("attack"), "--output", at("r.json"), "--hdr", at("r.hgrm"), url}, headers...)...)
+	say(append([]string{"attack", "--rate", "100/s", "--requests", "10", "--out", at("attack"), "--output", at("r.json"), "--hdr",
+		at("r.hgrm"), url}, headers...)...)
 	say(append([]string{"attack", "--engine", "vegeta", "--rate", "100/s", "--requests", "10", "--out", at("vegeta"), url}, headers...)...)
 	if got.Load() < 20 {
 		t.Errorf("%d requests came with their secrets: %s", got.Load(), said)
 	}
 	proxy := strings.Replace(server.URL, "//", "//p:"+proxyPassword+"@", 1)
-	say(append([]string{"attack", "--proxy", proxy, "--rate", "100/s", "--requests", "10", "--out", at("proxy"), "--output", at("p.csv"), "--format", "csv", url}, headers...)...)
+	say(append([]string{"attack", "--proxy", proxy, "--rate", "100/s", "--requests", "10", "--out", at("proxy"), "--output", at("p.csv"),
+		"--format", "csv", url}, headers...)...)
 	inputs := t.TempDir()
 	give := func(name, text string) string {
 		file := filepath.Join(inputs, name)
@@ -67,8 +71,10 @@ func TestSecretsAreInNoOutput(t *testing.T) {
 	}
 	file := give("body", form)
 	say("bench", "-n", "4", "-p", file, "-T", "application/x-www-form-urlencoded", "--out", at("posted"), server.URL)
-	say("attack", "--rate", "100/s", "--requests", "4", "--body", file, "--out", at("body"), "--output", at("b.gob"), "--format", "gob", server.URL)
-	targets := give("targets", "POST "+server.URL+"\nAuthorization: Bearer "+inFile+"\n@"+file+"\n\nPOST "+server.URL+"\nX-Auth-Token: "+inFile+"\n@"+file+"\n")
+	say("attack", "--rate", "100/s", "--requests", "4", "--body", file, "--out", at("body"), "--output", at("b.gob"), "--format", "gob",
+		server.URL)
+	targets := give("targets", "POST "+server.URL+"\nAuthorization: Bearer "+inFile+"\n@"+file+"\n\nPOST "+server.URL+"\nX-Auth-Token: "+
+		""+inFile+"\n@"+file+"\n")
 	say("attack", "--rate", "100/s", "--requests", "4", "--targets", targets, "--out", at("targets"))
 	say("attack", "--rate", "100/s", "--requests", "4", "--targets", give("bad", "GET "+server.URL+"\nAuthorization Bearer "+inFile+"\n"))
 	say("search", "--slo", "p99<1s", "--most", "2", "--block", "100ms", "--body", file, "--out", at("search"), url)
@@ -120,12 +126,14 @@ func TestSecretsOfARunAreInNoOutput(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, text := range map[string]string{"app.yml": withSecrets, "s.yaml": usingSecrets,
-		"bad.yaml": strings.Replace(usingSecrets, "SESSION_COOKIE: t0pStep", "SESSION_COOKIE: t0pStep}}, rng: {environment: {COIN_TOKEN: t0pWrong, COIN_DELAY: 'redis://:t0pURL@x'", 1)} {
+		"bad.yaml": strings.Replace(usingSecrets, "SESSION_COOKIE: t0pStep",
+			"SESSION_COOKIE: t0pStep}}, rng: {environment: {COIN_TOKEN: t0pWrong, COIN_DELAY: 'redis://:t0pURL@x'", 1)} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	secrets := []string{"t0pCompose", "t0pOuter", "t0pDatabase", "t0pBlock", "t0pStep", "t0pSet", "t0pScenario", "t0pPath", "t0pForm", "t0pWrong", "t0pURL",
+	secrets := []string{"t0pCompose", "t0pOuter", "t0pDatabase", "t0pBlock", "t0pStep", "t0pSet", "t0pScenario", "t0pPath", "t0pForm",
+		"t0pWrong", "t0pURL",
 		base64.StdEncoding.EncodeToString([]byte(`{"password": "t0pScenario"}`))}
 	var said []string
 	for _, cluster := range []string{"local", "sim"} {
@@ -159,7 +167,8 @@ func TestSecretsOfARunAreInNoOutput(t *testing.T) {
 		}
 		said = append(said, "standard output: "+s.stdout.String(), "standard error: "+s.stderr.String())
 	}
-	for _, args := range [][]string{{"validate", filepath.Join(dir, "bad.yaml")}, {"run", filepath.Join(dir, "s.yaml"), "--set", "password=t0pSet"}, {"report", filepath.Join(dir, "runs", "local")}} {
+	for _, args := range [][]string{{"validate", filepath.Join(dir, "bad.yaml")}, {"run", filepath.Join(dir, "s.yaml"), "--set",
+		"password=t0pSet"}, {"report", filepath.Join(dir, "runs", "local")}} {
 		c := exec.Command("coinbench", args...)
 		c.Env = append(os.Environ(), "OUTER_TOKEN=t0pOuter")
 		text, _ := c.CombinedOutput()

@@ -163,7 +163,8 @@ func (s *session) endedBy(t *testing.T, command string, after time.Duration, chi
 		}
 		// Before the Go runtime has begun nothing can be heard: the system ends the process.
 		state, _ := s.ProcessState.Sys().(syscall.WaitStatus)
-		if lines := strings.Split(strings.TrimSpace(s.stderr.String()), "\n"); !state.Signaled() && (code != exitUnmeasured || !strings.Contains(lines[len(lines)-1], "interrupted")) {
+		if lines := strings.Split(strings.TrimSpace(s.stderr.String()), "\n"); !state.Signaled() &&
+			(code != exitUnmeasured || !strings.Contains(lines[len(lines)-1], "interrupted")) {
 			fail("it had not begun")
 		}
 		if state.Signaled() && after > time.Second {

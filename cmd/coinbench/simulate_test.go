@@ -15,7 +15,8 @@ import (
 )
 
 // simulate plays a scenario in virtual time, and returns what it left. change alters its loads before they are played.
-func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]string, change ...func(*loadgen.Workload)) (*history.Run, *capacity.Analysis) {
+func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]string, change ...func(*loadgen.Workload)) (*history.Run,
+	*capacity.Analysis) {
 	t.Helper()
 	p := process{env: os.LookupEnv, secrets: new(history.Secrets)}
 	s, err := parseScenario(p, "test.yaml", source, sets, nil)
@@ -25,7 +26,8 @@ func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]stri
 	dir := filepath.Join(t.TempDir(), "run")
 	sink := &scenarios.Sink{}
 	c := sim.New(sim.Config{Seed: s.Seed, Sink: sink.Event, Costs: costs})
-	w, err := history.Create(dir, history.Manifest{Version: history.Version, Scenario: s.Name, Cluster: "sim", Simulated: true, Start: c.Now(), Seed: s.Seed, Settings: s.Settings, Host: history.Host{CPUs: 2}}, s.Source, s.App.Source)
+	w, err := history.Create(dir, history.Manifest{Version: history.Version, Scenario: s.Name, Cluster: "sim", Simulated: true, Start: c.Now(),
+		Seed: s.Seed, Settings: s.Settings, Host: history.Host{CPUs: 2}}, s.Source, s.App.Source)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,8 @@ func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]stri
 		}
 		return simulated(ctx, w, origin, rec)
 	}
-	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(), Play: play}); err != nil {
+	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(),
+		Play: play}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

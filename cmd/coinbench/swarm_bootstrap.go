@@ -77,7 +77,8 @@ registry, volume and images.`,
 			if err != nil {
 				return unmeasured(err)
 			}
-			fmt.Fprintf(p.stdout, "%d images at %s, for every node, in %s\n", len(set)+len(b.Hub), address, time.Since(begun).Round(100*time.Millisecond))
+			fmt.Fprintf(p.stdout, "%d images at %s, for every node, in %s\n", len(set)+len(b.Hub), address,
+				time.Since(begun).Round(100*time.Millisecond))
 			return nil
 		},
 	}

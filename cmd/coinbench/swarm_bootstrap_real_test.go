@@ -243,7 +243,8 @@ func (b *bare) stack(t *testing.T, address string, mesh bool) {
 	for command := range commands {
 		docker := func(args ...string) string {
 			c := exec.Command(command, args...)
-			c.Env = append(os.Environ(), "DOCKER_HOST="+b.Host(""), "REGISTRY="+address+"/", "REDIS_IMAGE="+address+"/library/redis:7", "WEBUI_PORT=8085")
+			c.Env = append(os.Environ(), "DOCKER_HOST="+b.Host(""), "REGISTRY="+address+"/", "REDIS_IMAGE="+address+"/library/redis:7",
+				"WEBUI_PORT=8085")
 			if !mesh {
 				c.Env = append(c.Env, "ENDPOINT_MODE=dnsrr", "PUBLISH_MODE=host")
 			}
@@ -270,7 +271,8 @@ func (b *bare) stack(t *testing.T, address string, mesh bool) {
 		hashing(t, "http://"+host+":8085")
 		docker("stack", "rm", "coins")
 		eventually(t, "the stack is gone", func() (bool, error) {
-			left := docker("ps", "-aq", "--filter", "label=com.docker.stack.namespace=coins") + docker("network", "ls", "-q", "--filter", "name=coins_")
+			left := docker("ps", "-aq", "--filter", "label=com.docker.stack.namespace=coins") + docker("network", "ls", "-q", "--filter",
+				"name=coins_")
 			return left == "", fmt.Errorf("left: %s", left)
 		})
 	}
@@ -284,11 +286,13 @@ func (b *bare) scaleRegistry(t *testing.T, replicas uint64) {
 	}
 	spec := found.Service.Spec
 	spec.Mode.Replicated.Replicas = &replicas
-	if _, err := b.engine.ServiceUpdate(t.Context(), found.Service.ID, client.ServiceUpdateOptions{Version: found.Service.Version, Spec: spec}); err != nil {
+	if _, err := b.engine.ServiceUpdate(t.Context(), found.Service.ID, client.ServiceUpdateOptions{Version: found.Service.Version,
+		Spec: spec}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the registry's containers", func() (bool, error) {
-		list, err := b.engine.ContainerList(t.Context(), client.ContainerListOptions{Filters: make(client.Filters).Add("label", "coinbench.app=coinbench-registry")})
+		list, err := b.engine.ContainerList(t.Context(), client.ContainerListOptions{Filters: make(client.Filters).Add("label",
+			"coinbench.app=coinbench-registry")})
 		return err == nil && len(list.Items) == int(replicas), err
 	})
 }
@@ -305,7 +309,8 @@ func (b *bare) nothingLeft(t *testing.T) {
 		t.Errorf("the service %s is left", s.Spec.Name)
 	}
 	eventually(t, "no container", func() (bool, error) { // the engine removes those of removed services in its own time
-		containers, err := b.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", "coinbench.app=coinbench-registry")})
+		containers, err := b.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label",
+			"coinbench.app=coinbench-registry")})
 		if err == nil && len(containers.Items) > 0 {
 			err = fmt.Errorf("%v is left: %s", containers.Items[0].Names, containers.Items[0].Status)
 		}

@@ -30,12 +30,14 @@ func (f *swarmFlags) add(c *cobra.Command) {
 	for _, m := range swarm.EndpointModes() {
 		modes = append(modes, string(m))
 	}
-	c.Flags().StringVar(&f.endpoint, "endpoint-mode", string(swarm.Auto), "how a service's name leads to its replicas: "+strings.Join(modes, ", ")+" (swarm)")
+	c.Flags().StringVar(&f.endpoint, "endpoint-mode", string(swarm.Auto), "how a service's name leads to its replicas: "+strings.Join(modes,
+		", ")+" (swarm)")
 	c.Flags().StringVar(&f.registry, "registry", "", "pull coinbench's images from the registry at `HOST:PORT` (swarm)")
 	c.Flags().StringVar(&f.tag, "tag", "v0.1", "tag of the image that load generators run (swarm)")
 	c.Flags().StringVar(&f.socket, "engine-socket", "", "the engine's socket on every node (default /var/run/docker.sock) (swarm)")
 	c.Flags().IntVar(&f.generators, "generators", 1, "number of load generators, spread over the nodes (swarm)")
-	c.Flags().DurationVar(&f.deadline, "deadline", time.Minute, "how long a change of a service may take, beside what the app itself asks for (swarm)")
+	c.Flags().DurationVar(&f.deadline, "deadline", time.Minute, "how long a change of a service may take, beside what the app itself asks "+
+		"for (swarm)")
 }
 
 // engine is a client of the engine that the environment names (DOCKER_HOST and its like).
@@ -53,7 +55,8 @@ func newSwarm(f clusterFlags, asked request) (testbed, error) {
 		return testbed{}, err
 	}
 	// Load must come from inside the overlay.
-	return testbed{cluster: c, play: scenarios.Generators(c, f.swarm.generators), start: asked.start, ready: func() error { return reach(c.Ready) }}, nil
+	return testbed{cluster: c, play: scenarios.Generators(c, f.swarm.generators), start: asked.start,
+		ready: func() error { return reach(c.Ready) }}, nil
 }
 
 // onManager is onSwarm where there is an engine, and a manager of a Swarm: without them nothing can be asked for.

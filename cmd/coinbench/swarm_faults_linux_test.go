@@ -40,7 +40,8 @@ func newFaultLab(t *testing.T, name string) *faultLab {
 			t.Fatal(err)
 		}
 	}
-	return &faultLab{program: program, Lab: labtest.Up(t, lab.Config{Name: name, Nodes: 3, Heartbeat: time.Second, Registry: []string{program, "registry"}, Images: labtest.Images(t, "v0.1")})}
+	return &faultLab{program: program, Lab: labtest.Up(t, lab.Config{Name: name, Nodes: 3, Heartbeat: time.Second,
+		Registry: []string{program, "registry"}, Images: labtest.Images(t, "v0.1")})}
 }
 
 // What can go wrong on a Swarm: what the run says, its exit code, and that nothing is left behind.
@@ -48,7 +49,8 @@ func TestFaultsOnASwarm(t *testing.T) {
 	l := newFaultLab(t, "faults")
 	t.Run("side by side", func(t *testing.T) { // they do nothing to the nodes
 		for name, test := range map[string]func(*testing.T, *faultLab){
-			"a load generator is killed": aLoadGeneratorIsKilled, "coinbench is killed": coinbenchIsKilled, "an image is not there": anImageIsNotThere,
+			"a load generator is killed": aLoadGeneratorIsKilled, "coinbench is killed": coinbenchIsKilled, "an image is not " +
+				"there": anImageIsNotThere,
 			"coinbench is killed in mid-rollout": coinbenchIsKilledInMidRollout,
 		} {
 			t.Run(name, func(t *testing.T) {
@@ -102,7 +104,8 @@ func (l *faultLab) start(t *testing.T, app, steps string, args ...string) *sessi
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := "name: " + app + "\n" + strings.NewReplacer("delay: 5s", "delay: 500ms", "timeout: 5s", "timeout: 10s", "retries: 3", "retries: 30").Replace(string(compose))
+	text := "name: " + app + "\n" + strings.NewReplacer("delay: 5s", "delay: 500ms", "timeout: 5s", "timeout: 10s", "retries: 3",
+		"retries: 30").Replace(string(compose))
 	scenario := "name: " + app + "\napp: app.yml\nsteps:\n" + steps
 	for name, text := range map[string]string{"app.yml": text, "scenario.yaml": scenario} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
@@ -428,7 +431,8 @@ func coinbenchIsKilled(t *testing.T, l *faultLab) {
   - attack: {name: users, service: rng, rate: 5/s, for: 10m}
 `, "--engine-socket", "/nowhere.sock")
 	l.generators(t, "orphaned", 1)
-	out, err := l.run("run", filepath.Join(filepath.Dir(s.dir), "scenario.yaml"), "--out", filepath.Join(t.TempDir(), "second"), "--cluster", "swarm", "--publish", "webui=0")
+	out, err := l.run("run", filepath.Join(filepath.Dir(s.dir), "scenario.yaml"), "--out", filepath.Join(t.TempDir(), "second"), "--cluster",
+		"swarm", "--publish", "webui=0")
 	if exitCode(err) != exitUnmeasured || !strings.Contains(out, "another coinbench runs it now") {
 		t.Errorf("the second run: exit code %d\n%s", exitCode(err), out)
 	}
@@ -448,7 +452,8 @@ func coinbenchIsKilled(t *testing.T, l *faultLab) {
 		out, err = l.run("ps", "--app", "orphaned")
 		return err == nil && strings.Contains(out, "was killed and left")
 	})
-	for _, want := range []string{"the service orphaned_worker", "the service orphaned_job1", "the network orphaned_overlay", "coinbench down", "rng.1#1"} {
+	for _, want := range []string{"the service orphaned_worker", "the service orphaned_job1", "the network orphaned_overlay", "coinbench down",
+		"rng.1#1"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("ps does not say %q:\n%s", want, out)
 		}
@@ -479,7 +484,8 @@ func coinbenchIsKilledInMidRollout(t *testing.T, l *faultLab) {
 		out, err = l.run("ps", "--app", "halfway")
 		return err == nil && strings.Contains(out, "was killed and left")
 	})
-	for _, want := range []string{"a rolling update is going on since", "which the engine carries on by itself", "of 3 tasks are as wished", "coinbench down"} {
+	for _, want := range []string{"a rolling update is going on since", "which the engine carries on by itself", "of 3 tasks are as wished",
+		"coinbench down"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("ps does not say %q:\n%s", want, out)
 		}
@@ -583,7 +589,8 @@ func theRegistrysDiskIsFull(t *testing.T, l *faultLab) {
 		}
 	}
 	out, err := l.run("images", "push", "--registry", l.Registry(), "--tag", "v7.7")
-	if exitCode(err) != exitUnmeasured || !strings.Contains(out, "no space left on device") || !strings.Contains(out, "make room on the registry's disk") {
+	if exitCode(err) != exitUnmeasured || !strings.Contains(out, "no space left on device") ||
+		!strings.Contains(out, "make room on the registry's disk") {
 		t.Errorf("push to a full disk: exit code %d\n%s", exitCode(err), out)
 	}
 	if left, _ := filepath.Glob(filepath.Join(disk, "blobs", "upload-*")); len(left) > 0 {
@@ -594,7 +601,8 @@ func theRegistrysDiskIsFull(t *testing.T, l *faultLab) {
 // A step that cuts a node off is refused before anything is done where there is no lab.
 func TestPartitionElsewhereIsRefused(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "cut.yaml")
-	if err := os.WriteFile(file, []byte("name: cut\nsteps: [{deploy: }, {partition: {node: node2, service: rng, for: 1s}}]\n"), 0o644); err != nil {
+	if err := os.WriteFile(file, []byte("name: cut\nsteps: [{deploy: }, {partition: {node: node2, service: rng, for: 1s}}]\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	for where, want := range map[string]string{"swarm": "in a lab only", "local": "no nodes to cut off", "sim": "no nodes to cut off"} {

@@ -54,7 +54,8 @@ func labUp(p process, name *string) *cobra.Command {
 				}
 			}
 			begun := time.Now()
-			l, err := lab.Up(ctx, lab.Config{Name: *name, Nodes: nodes, Heartbeat: heartbeat, RegistryDir: filled, Images: set, Progress: func(text string) { fmt.Fprintln(p.stderr, text) }})
+			l, err := lab.Up(ctx, lab.Config{Name: *name, Nodes: nodes, Heartbeat: heartbeat, RegistryDir: filled, Images: set,
+				Progress: func(text string) { fmt.Fprintln(p.stderr, text) }})
 			if err != nil {
 				return unmeasured(err)
 			}
@@ -64,8 +65,10 @@ func labUp(p process, name *string) *cobra.Command {
 		},
 	}
 	c.Flags().IntVar(&nodes, "nodes", nodes, "number of nodes")
-	c.Flags().DurationVar(&heartbeat, "heartbeat", 0, "time between two heartbeats of a node, which is down after three missed ones (default the engine's own, 5s)")
-	c.Flags().StringVar(&filled, "registry-data", "", "folder of a registry (coinbench registry --data) that has the images already; nothing is built")
+	c.Flags().DurationVar(&heartbeat, "heartbeat", 0, "time between two heartbeats of a node, which is down after three missed ones "+
+		"(default the engine's own, 5s)")
+	c.Flags().StringVar(&filled, "registry-data", "", "folder of a registry (coinbench registry --data) that has the images already; "+
+		"nothing is built")
 	return c
 }
 

@@ -39,7 +39,8 @@ func pauseContainerCommand(p process) *cobra.Command {
 			case <-stopped.Done():
 			}
 			_, err = engine.ContainerUnpause(ctx, args[0], client.ContainerUnpauseOptions{})
-			if err != nil && (strings.Contains(err.Error(), "is not paused") || strings.Contains(err.Error(), "is not running") || strings.Contains(err.Error(), "No such container")) {
+			if err != nil && (strings.Contains(err.Error(), "is not paused") || strings.Contains(err.Error(), "is not running") ||
+				strings.Contains(err.Error(), "No such container")) {
 				err = nil // it was replaced meanwhile
 			}
 			return unmeasured(err)

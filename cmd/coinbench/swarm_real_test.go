@@ -72,7 +72,8 @@ func played(t *testing.T, run func(args ...string) (string, error), args ...stri
 		if aerr != nil {
 			t.Fatalf("%v: %v\n%s", aerr, err, out)
 		}
-		t.Logf("%s: %s after %s, processes waited for a processor in %.0f %% of it: %s", a.Run.Cluster, a.Overall.Outcome, length.Round(time.Second), 100*waited, a.Overall.Why)
+		t.Logf("%s: %s after %s, processes waited for a processor in %.0f %% of it: %s", a.Run.Cluster, a.Overall.Outcome,
+			length.Round(time.Second), 100*waited, a.Overall.Why)
 		if a.Overall.Outcome == capacity.OutcomePass && err == nil {
 			return a
 		}
@@ -104,7 +105,8 @@ func TestScenariosOnASwarm(t *testing.T) {
 	}{
 		{"smoke", "2", []string{"workers=5"}, []string{"mining"}}, // three are as many as one rng serves: there a breath decides,
 		{"balancing", "1", []string{"balance=random", "measure=10s", "requests=40", "least=22"}, []string{"mining"}},
-		{"bottleneck", "1", []string{"profile=random", "sweep=10", "measure=10s", "parallelism=0", "saturated_low=9", "saturated_high=10.5", "scaled_low=21", "fast_low=24"}, []string{"saturated", "scaled"}},
+		{"bottleneck", "1", []string{"profile=random", "sweep=10", "measure=10s", "parallelism=0", "saturated_low=9", "saturated_high=10.5",
+			"scaled_low=21", "fast_low=24"}, []string{"saturated", "scaled"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := []string{c.name}
@@ -161,7 +163,8 @@ func TestTwoGeneratorsOnASwarm(t *testing.T) {
 		failed += n
 	}
 	if end.Due != want || total.Due != want || total.OK+failed != want || end.OK != total.OK || end.Failed != failed {
-		t.Errorf("%d due at the end, %d in the intervals, %d + %d of them answered and failed, %d + %d at the end; want %d", end.Due, total.Due, total.OK, failed, end.OK, end.Failed, want)
+		t.Errorf("%d due at the end, %d in the intervals, %d + %d of them answered and failed, %d + %d at the end; want %d", end.Due, total.Due,
+			total.OK, failed, end.OK, end.Failed, want)
 	}
 	var response []time.Duration
 	numbers := map[int64]bool{}
@@ -187,7 +190,8 @@ func TestTwoGeneratorsOnASwarm(t *testing.T) {
 			t.Errorf("p%g is %g s of the histograms, %g s of the requests themselves", p, got/1e9, exact/1e9)
 		}
 	}
-	t.Logf("%d requests, p50 %s, p99 %s; %s %s", want, response[len(response)/2], response[len(response)*99/100], a.Overall.Outcome, a.Overall.Why)
+	t.Logf("%d requests, p50 %s, p99 %s; %s %s", want, response[len(response)/2], response[len(response)*99/100], a.Overall.Outcome,
+		a.Overall.Why)
 }
 
 // nodesOfJobs looks on which nodes load generators run until the returned function is called.

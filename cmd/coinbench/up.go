@@ -67,7 +67,8 @@ meanwhile, from any terminal of the same user. What up prints last is where the 
 	where.add(c)
 	c.Flags().StringVarP(&file, "file", "f", "", "Compose file (default: the one that coinbench ships)")
 	c.Flags().StringArrayVar(&scale, "scale", nil, "replicas of a service, as `SERVICE=N`; may be repeated")
-	c.Flags().BoolVarP(&detach, "detach", "d", false, "leave the app up on this machine, kept by a process of its own (on a Swarm it always stays)")
+	c.Flags().BoolVarP(&detach, "detach", "d", false, "leave the app up on this machine, kept by a process of its own (on a Swarm it "+
+		"always stays)")
 	return c
 }
 
@@ -89,7 +90,8 @@ func upSwarm(ctx context.Context, p process, where clusterFlags, app cluster.App
 		err = closing
 	}
 	if deployed != nil {
-		return unmeasured(fmt.Errorf("%w\nlook at it with: coinbench ps --cluster swarm; take it down with: coinbench down --cluster swarm", deployed))
+		return unmeasured(fmt.Errorf("%w\nlook at it with: coinbench ps --cluster swarm; take it down with: coinbench down --cluster swarm",
+			deployed))
 	}
 	return unmeasured(err)
 }
@@ -103,7 +105,8 @@ type keeper struct {
 }
 
 // newKeeper becomes the one. Nothing is deployed yet.
-func newKeeper(ctx context.Context, p process, where clusterFlags, dir string, sink cluster.Sink, log func(string, ...any)) (*keeper, error) {
+func newKeeper(ctx context.Context, p process, where clusterFlags, dir string, sink cluster.Sink, log func(string, ...any)) (*keeper,
+	error) {
 	k := &keeper{events: &attached.Events{}}
 	start := time.Now()
 	bed, err := where.cluster(request{dir: dir, seed: 1, start: start, sink: func(e history.Event) {
@@ -117,7 +120,8 @@ func newKeeper(ctx context.Context, p process, where clusterFlags, dir string, s
 		return nil, usage(errors.New("--cluster sim: nothing is brought up there; accepted: local, swarm"))
 	}
 	k.cluster = bed.cluster
-	k.server = attached.NewServer(attached.Host{Cluster: bed.cluster, Events: k.events, Start: start, Dir: dir, Coinbench: version(), Log: log})
+	k.server = attached.NewServer(attached.Host{Cluster: bed.cluster, Events: k.events, Start: start, Dir: dir, Coinbench: version(),
+		Log: log})
 	if k.socket, err = attached.Listen(socketFolder(p)); err != nil {
 		if errors.Is(err, attached.ErrUp) {
 			return nil, alreadyUp(ctx, p)

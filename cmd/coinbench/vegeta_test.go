@@ -44,12 +44,15 @@ func TestTheRealVegeta(t *testing.T) {
 	}
 	for _, format := range []string{"json", "csv", "gob"} {
 		file := filepath.Join(dir, "ours."+format)
-		if code, text := command(t, "", "attack", "--rate", "200/s", "--requests", "50", "--output", file, "--format", format, server.URL); !strings.Contains(text, "due 50 = ok 50") { // VALID or not: the machine may be busy
+		// VALID or not: the machine may be busy
+		if code, text := command(t, "", "attack", "--rate", "200/s", "--requests", "50", "--output", file, "--format", format,
+			server.URL); !strings.Contains(text, "due 50 = ok 50") {
 			t.Fatalf("exit code %d\n%s", code, text)
 		}
 		for _, kind := range []string{"text", "json", "hist[0,1ms,1s]", "hdrplot"} {
 			text := ask("", "report", "-type="+kind, file)
-			want := map[string]string{"text": "[total, rate, throughput]  50,", "json": `"requests":50`, "hist[0,1ms,1s]": "Bucket", "hdrplot": "Percentile"}[kind]
+			want := map[string]string{"text": "[total, rate, throughput]  50,", "json": `"requests":50`, "hist[0,1ms,1s]": "Bucket",
+				"hdrplot": "Percentile"}[kind]
 			if !strings.Contains(strings.Join(strings.Fields(text), " "), strings.Join(strings.Fields(want), " ")) {
 				t.Errorf("%s: report -type=%s has no %q:\n%s", format, kind, want, text)
 			}
@@ -96,7 +99,8 @@ func TestTheVegetaEngine(t *testing.T) {
 	defer server.Close()
 	dir := filepath.Join(t.TempDir(), "run")
 	code, text := command(t, "", "attack", "--engine", "vegeta", "--rate", "200/s", "--duration", "1s", "--out", dir, server.URL)
-	if !strings.Contains(text, "due 200 = ok 200") && !strings.Contains(text, "due 201 = ok 201") || !strings.Contains(text, "response time and lag are not known") {
+	if !strings.Contains(text, "due 200 = ok 200") && !strings.Contains(text, "due 201 = ok 201") ||
+		!strings.Contains(text, "response time and lag are not known") {
 		t.Errorf("exit code %d\n%s", code, text)
 	}
 	if _, text = command(t, "", "report", dir); !strings.Contains(text, "200 requests") && !strings.Contains(text, "vegeta") {
@@ -110,7 +114,8 @@ func TestTheVegetaEngine(t *testing.T) {
 	if code != exitUsage || !strings.Contains(text, "refuse to send load to 192.0.2.1") {
 		t.Errorf("a redirect to another host: exit code %d\n%s", code, text)
 	}
-	if code, text = command(t, "", "attack", "--engine", "ab", "--rate", "1/s", "--requests", "1", server.URL); code != exitUsage || !strings.Contains(text, `engine "ab"; accepted: vegeta`) {
+	if code, text = command(t, "", "attack", "--engine", "ab", "--rate", "1/s", "--requests", "1", server.URL); code != exitUsage ||
+		!strings.Contains(text, `engine "ab"; accepted: vegeta`) {
 		t.Errorf("exit code %d\n%s", code, text)
 	}
 }

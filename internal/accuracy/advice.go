@@ -42,7 +42,8 @@ advice; it is right within the advice's interval.`,
 					rates++
 				}
 			}
-			return append(rows, []string{"**all**", "", fmt.Sprintf("**%d of %d**", limits, n), "", "", "", fmt.Sprintf("**%d of %d**", rates, n), ""}), nil
+			return append(rows, []string{"**all**", "", fmt.Sprintf("**%d of %d**", limits, n), "", "", "", fmt.Sprintf("**%d of %d**", rates, n),
+				""}), nil
 		}}
 }
 
@@ -59,7 +60,8 @@ func drawCases(n int, seed uint64) []adviceCase {
 	r := rand.New(rand.NewPCG(seed, 0xad71ce))
 	var all []adviceCase
 	for i := range n {
-		s := setting{workers: 3 + r.IntN(28), rng: 1 + r.IntN(9), hasher: 1 + r.IntN(2), settle: 3 * time.Second, window: 20 * time.Second, spread: ms(20)}
+		s := setting{workers: 3 + r.IntN(28), rng: 1 + r.IntN(9), hasher: 1 + r.IntN(2), settle: 3 * time.Second, window: 20 * time.Second,
+			spread: ms(20)}
 		think := ms([]int{10, 37, 60, 100, 150, 250}[r.IntN(6)])
 		s.env = map[string]string{"worker/COIN_THINK": think.String()}
 		distribution := settings.Distribution([]string{"constant", "exponential", "normal"}[r.IntN(3)])
@@ -106,7 +108,8 @@ func drawCases(n int, seed uint64) []adviceCase {
 		name := fmt.Sprintf("%d workers, %d rng, %d hashers, think %s, %s, %s", s.workers, s.rng, s.hasher, think, distribution, s.balance)
 		switch kind {
 		case "load":
-			name += fmt.Sprintf(", %s of %s", map[bool]string{true: fmt.Sprint(s.loads[0].Clients, " clients"), false: "a load"}[s.loads[0].Clients > 0], s.loads[0].Targets[0].Service)
+			name += fmt.Sprintf(", %s of %s", map[bool]string{true: fmt.Sprint(s.loads[0].Clients, " clients"),
+				false: "a load"}[s.loads[0].Clients > 0], s.loads[0].Targets[0].Service)
 		case "back-off":
 			name += fmt.Sprintf(", one rng dead for %s, back-off %s", s.kill, s.env["worker/COIN_BACKOFF"])
 		case "network":
@@ -138,7 +141,8 @@ func (s setting) record(seed uint64) (*history.Run, error) {
 	run.Events = append(slices.Clone(events), run.Events...)
 	var keepers []*keeper
 	for _, l := range s.loads {
-		k := &keeper{load: history.Load{LoadSpec: history.LoadSpec{Name: l.Name, Service: l.Targets[0].Service, Method: "GET", URL: "http://x/10", Closed: l.Clients > 0, Clients: l.Clients,
+		k := &keeper{load: history.Load{LoadSpec: history.LoadSpec{Name: l.Name, Service: l.Targets[0].Service, Method: "GET", URL: "http://x/10",
+			Closed: l.Clients > 0, Clients: l.Clients,
 			Reuse: "a new connection for each request", Begin: sim.Now()}}}
 		l.Recorder, l.MaxSamples = k, 1e6
 		if _, err := sim.StartLoad(l); err != nil {
@@ -245,7 +249,8 @@ func (s setting) eased() map[string][]setting {
 		"worker": {with(map[string]any{"worker": s.workers + max(1, s.workers/20)}), with(map[string]any{"think": (think / 2).String()})},
 	}
 	if s.balance == des.Random || s.balance == des.RoundRobinPerClient {
-		all["random balancing"] = []setting{with(map[string]any{"balance": string(des.RoundRobin)}), with(map[string]any{"balance": string(des.LeastConnections)})}
+		all["random balancing"] = []setting{with(map[string]any{"balance": string(des.RoundRobin)}),
+			with(map[string]any{"balance": string(des.LeastConnections)})}
 	}
 	whole := s
 	switch {
@@ -353,7 +358,8 @@ func (r adviceResult) row() []string {
 	}
 	row := []string{r.name, fmt.Sprintf("%.2f", r.measured), r.limit, strings.Join(gains, ", "), "none: " + r.reason, "", "", "yes"}
 	if r.advice != nil {
-		row[4], row[5], row[6] = r.advice.Text, fmt.Sprintf("%.2f (%.2f to %.2f)", r.advice.PerS, r.advice.Low, r.advice.High), fmt.Sprintf("%.2f", r.played)
+		row[4], row[5], row[6] = r.advice.Text, fmt.Sprintf("%.2f (%.2f to %.2f)", r.advice.PerS, r.advice.Low,
+			r.advice.High), fmt.Sprintf("%.2f", r.played)
 	}
 	switch {
 	case !r.limitRight && !r.adviceRight:

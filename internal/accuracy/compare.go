@@ -47,7 +47,8 @@ change that it says it would have seen, in the mean. A change of the delay by 5 
 a schedule sets it.`,
 		rows: func() ([][]string, error) {
 			rows := [][]string{{"system", "the same: rows that differ"}}
-			named := []string{"hash rate", "rng service", "bench throughput", "bench p50", "bench p99", "attack throughput", "attack p50", "attack p99"}
+			named := []string{"hash rate", "rng service", "bench throughput", "bench p50", "bench p99", "attack throughput", "attack p50",
+				"attack p99"}
 			for _, n := range named {
 				rows[0] = append(rows[0], "slower: "+n)
 			}

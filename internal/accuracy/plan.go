@@ -27,7 +27,8 @@ they do not tell one of these, and *wrong* otherwise. The last column but one co
 
 // plans plays n targets on the knees of 1 to so many rng.
 func plans(n int, seed uint64, rng int) ([][]string, error) {
-	rows := [][]string{{"target", "delays", "think", "balancing", "objective", "costs of worker, rng, hasher", "plan: workers, rng, hashers", "its cost", "predicted", "cheaper, played", "verdict"}}
+	rows := [][]string{{"target", "delays", "think", "balancing", "objective", "costs of worker, rng, hasher", "plan: workers, rng, hashers",
+		"its cost", "predicted", "cheaper, played", "verdict"}}
 	for i := range n {
 		d := drawPlan(rand.New(rand.NewPCG(seed, uint64(i))), rng)
 		row, err := d.row()
@@ -51,9 +52,11 @@ func drawPlan(r *rand.Rand, rng int) drawn {
 	pick := func(all ...string) string { return all[r.IntN(len(all))] }
 	d := drawn{kind: pick("constant", "constant", "exponential")}
 	env := map[string]string{"COIN_DELAY_DISTRIBUTION": d.kind}
-	d.model = model.Model{Version: model.Version, Environment: map[string]map[string]string{settings.RNG: env, settings.Hasher: env, settings.Worker: {}}}
+	d.model = model.Model{Version: model.Version, Environment: map[string]map[string]string{settings.RNG: env, settings.Hasher: env,
+		settings.Worker: {}}}
 	think, _ := time.ParseDuration(pick("10ms", "37ms", "100ms", "200ms"))
-	d.from = model.Setting{Think: think, Balance: pick(string(des.RoundRobin), string(des.RoundRobin), string(des.LeastConnections), string(des.Random))}
+	d.from = model.Setting{Think: think, Balance: pick(string(des.RoundRobin), string(des.RoundRobin), string(des.LeastConnections),
+		string(des.Random))}
 	knee := 10 * float64(1+r.IntN(rng))
 	switch r.IntN(3) {
 	case 0:
@@ -115,8 +118,10 @@ func (d drawn) row() ([]string, error) {
 		slo = strings.ReplaceAll(d.goal.SLO.String(), "<=", "≤")
 	}
 	s, cost := best.Setting, d.goal.Cost
-	return []string{fmt.Sprint(d.goal.PerS), d.kind, s.Think.String(), s.Balance, slo, fmt.Sprintf("%g, %g, %g", cost[settings.Worker], cost[settings.RNG], cost[settings.Hasher]),
-		fmt.Sprintf("%d, %d, %d", s.Workers, s.RNG, s.Hasher), fmt.Sprint(best.Cost), fmt.Sprintf("%.2f", best.Prediction.HashRate), fmt.Sprint(played), verdict}, nil
+	return []string{fmt.Sprint(d.goal.PerS), d.kind, s.Think.String(), s.Balance, slo, fmt.Sprintf("%g, %g, %g", cost[settings.Worker],
+		cost[settings.RNG], cost[settings.Hasher]),
+		fmt.Sprintf("%d, %d, %d", s.Workers, s.RNG, s.Hasher), fmt.Sprint(best.Cost), fmt.Sprintf("%.2f",
+			best.Prediction.HashRate), fmt.Sprint(played), verdict}, nil
 }
 
 // mostHashers is how many are tried: one serves twenty at once, and no target that is drawn keeps more than eight busy.
@@ -128,7 +133,8 @@ func (d drawn) cheaper(cost float64) []model.Setting {
 	var all []model.Setting
 	for n := 1; float64(n)*each[settings.Worker] < cost; n++ {
 		for r := 1; float64(n)*each[settings.Worker]+float64(r)*each[settings.RNG] < cost; r++ {
-			for h := 1; h <= mostHashers && float64(n)*each[settings.Worker]+float64(r)*each[settings.RNG]+float64(h)*each[settings.Hasher] < cost-1e-9; h++ {
+			for h := 1; h <= mostHashers &&
+				float64(n)*each[settings.Worker]+float64(r)*each[settings.RNG]+float64(h)*each[settings.Hasher] < cost-1e-9; h++ {
 				s := d.from
 				s.Workers, s.RNG, s.Hasher = n, r, h
 				all = append(all, s)

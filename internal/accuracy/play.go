@@ -26,7 +26,8 @@ type setting struct {
 	network, redis time.Duration // of a new connection, of a command
 	slow           time.Duration // what the first rng takes more for a request
 	loads          []des.Load    // from outside, of rng and hasher
-	kill           time.Duration // of the first rng, which stays in rotation, a second after the first window's begin: how long it is down; 0: none
+	// of the first rng, which stays in rotation, a second after the first window's begin: how long it is down; 0: none
+	kill time.Duration
 }
 
 // deployed is a simulation of the setting at its beginning, and the events that say what is in force.

@@ -23,7 +23,8 @@ func exponential() map[string]string {
 }
 
 func jitter(d string) map[string]string {
-	return map[string]string{"rng/COIN_DELAY_DISTRIBUTION": "normal", "rng/COIN_DELAY_JITTER": d, "hasher/COIN_DELAY_DISTRIBUTION": "normal", "hasher/COIN_DELAY_JITTER": d}
+	return map[string]string{"rng/COIN_DELAY_DISTRIBUTION": "normal", "rng/COIN_DELAY_JITTER": d, "hasher/COIN_DELAY_DISTRIBUTION": "normal",
+		"hasher/COIN_DELAY_JITTER": d}
 }
 
 // rateBias holds the mean of many short windows against an estimator without bias.
@@ -222,7 +223,8 @@ func drawnSettings(n int, seed uint64) (all []named) {
 		}
 		s.env["worker/COIN_THINK"] = think
 		s.lead = time.Duration(500*(1+random.IntN(20))) * time.Millisecond
-		all = append(all, named{fmt.Sprintf("%s, %s, %d workers, %d rng, think %s, %s before", kind, s.balance, s.workers, s.rng, think, s.lead), s})
+		all = append(all, named{fmt.Sprintf("%s, %s, %d workers, %d rng, think %s, %s before", kind, s.balance, s.workers, s.rng, think, s.lead),
+			s})
 	}
 	return all
 }

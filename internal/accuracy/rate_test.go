@@ -74,7 +74,8 @@ func TestLockedWorkersHaveNoError(t *testing.T) {
 					if e.Margin() != nil {
 						low, high = *e.Low, *e.High
 					}
-					t.Errorf("%d workers, %d rng, %s, seed %d: %.5f (%.5f to %.5f), of %.5f %s", s.workers, s.rng, s.window, seed, e.Value, low, high, truth, e.NoInterval)
+					t.Errorf("%d workers, %d rng, %s, seed %d: %.5f (%.5f to %.5f), of %.5f %s", s.workers, s.rng, s.window, seed, e.Value, low, high,
+						truth, e.NoInterval)
 				}
 			}
 		}
@@ -85,9 +86,10 @@ func TestLockedWorkersHaveNoError(t *testing.T) {
 func TestRateIntervalCovers(t *testing.T) {
 	t.Parallel()
 	for name, s := range map[string]setting{
-		"two queues":        {workers: 10, rng: 2, balance: des.Random},
-		"three long queues": {workers: 20, rng: 3, balance: des.Random, env: map[string]string{"worker/COIN_THINK": "37ms"}, lead: 4 * time.Second},
-		"exponential":       {workers: 10, rng: 5, env: exponential()},
+		"two queues": {workers: 10, rng: 2, balance: des.Random},
+		"three long queues": {workers: 20, rng: 3, balance: des.Random, env: map[string]string{"worker/COIN_THINK": "37ms"},
+			lead: 4 * time.Second},
+		"exponential": {workers: 10, rng: 5, env: exponential()},
 	} {
 		s.settle = 20 * time.Second
 		truth, err := s.truth(500 * time.Second)

@@ -15,7 +15,8 @@ import (
 	"coinbench/scenarios"
 )
 
-// played plays a scenario on the simulated cluster as `coinbench run --cluster sim` does, and returns the event of a kind that it left last.
+// played plays a scenario on the simulated cluster as `coinbench run --cluster sim` does, and returns the event of a kind that it left
+// last.
 func played(source string, seed uint64, set map[string]string, kind history.EventKind) (found history.Event, err error) {
 	err = recorded(source, seed, set, func(dir string) error {
 		events, err := os.Open(dir + "/events.jsonl") // the rest of the record takes longer to read than to make
@@ -54,11 +55,13 @@ func recorded(source string, seed uint64, set map[string]string, show func(dir s
 	defer os.RemoveAll(dir)
 	sink := &scenarios.Sink{}
 	c := sim.New(sim.Config{Seed: seed, Sink: sink.Event})
-	w, err := history.Create(dir+"/run", history.Manifest{Version: history.Version, Scenario: s.Name, Cluster: "sim", Simulated: true, Start: c.Now(), Seed: seed}, s.Source, s.App.Source)
+	w, err := history.Create(dir+"/run", history.Manifest{Version: history.Version, Scenario: s.Name, Cluster: "sim", Simulated: true,
+		Start: c.Now(), Seed: seed}, s.Source, s.App.Source)
 	if err != nil {
 		return err
 	}
-	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(), Play: scenarios.SimulatedLoads(c)}); err != nil {
+	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(),
+		Play: scenarios.SimulatedLoads(c)}); err != nil {
 		return fmt.Errorf("seed %d: %w", seed, err)
 	}
 	if err := w.Close(); err != nil {

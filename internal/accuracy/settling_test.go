@@ -31,7 +31,8 @@ steps:
 	r := rand.New(rand.NewPCG(1, 4))
 	pick := func(of ...string) string { return of[r.IntN(len(of))] }
 	for n := range 40 {
-		set := map[string]string{"from": pick("1", "4", "21", "100"), "workers": pick("2", "8", "20", "40", "100"), "rng": pick("1", "1", "2", "5"),
+		set := map[string]string{"from": pick("1", "4", "21", "100"), "workers": pick("2", "8", "20", "40", "100"),
+			"rng":     pick("1", "1", "2", "5"),
 			"balance": pick("round-robin", "random", "least-connections"), "think": pick("10ms", "37ms", "100ms", "300ms"),
 			"settle": pick("0s", "200ms", "500ms", "1s", "2s"), "length": pick("500ms", "1s", "2s", "5s")}
 		err := recorded(source, uint64(n), set, func(dir string) error {

@@ -96,7 +96,8 @@ func run() error {
 		return openWorkloads(*binary, url)
 	}
 	tw := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Printf("%d CPUs, %s, nginx worker_processes %s, %d rounds of %v, medians\n", runtime.NumCPU(), runtime.Version(), *workers, *rounds, *length)
+	fmt.Printf("%d CPUs, %s, nginx worker_processes %s, %d rounds of %v, medians\n", runtime.NumCPU(), runtime.Version(), *workers, *rounds,
+		*length)
 	fmt.Fprintln(tw, "setting\ttool\trequests/s\tratio\tCPU us/request\tratio\tpeak MB\t")
 	for _, s := range settings {
 		if *only != "" && *only != s.name {
@@ -131,7 +132,8 @@ func run() error {
 			if tool == *binary {
 				name = "coinbench"
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%.0f\t%.3f\t%.2f\t%.3f\t%.1f\t\n", s.name, name, m.rate(), median(rates), m.cost()*1e6, median(costs), m.peakRSS/1e6)
+			fmt.Fprintf(tw, "%s\t%s\t%.0f\t%.3f\t%.2f\t%.3f\t%.1f\t\n", s.name, name, m.rate(), median(rates), m.cost()*1e6, median(costs),
+				m.peakRSS/1e6)
 		}
 		tw.Flush()
 	}
@@ -185,7 +187,8 @@ func openWorkloads(binary, url string) error {
 	}
 	go server.Serve(l)
 	defer server.Close()
-	return show("\n500/s for 20 s over 10 connections, a server that stops for 1 s in every 5; the law says for response time: p90 500 ms, p99 950 ms, p99.9 995 ms:",
+	return show("\n500/s for 20 s over 10 connections, a server that stops for 1 s in every 5; the law says for response time: p90 500 ms, "+
+		"p99 950 ms, p99.9 995 ms:",
 		"--rate", "500/s", "--duration", "20s", "--connections", "10", "http://"+l.Addr().String()+"/")
 }
 

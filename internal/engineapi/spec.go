@@ -152,7 +152,8 @@ func (s *Spec) Knows(u Use) bool {
 		if u.Kind == "query" && p.In == "query" && p.Name == u.Name {
 			return true
 		}
-		if u.Kind == "filter" && p.Name == "filters" && (strings.Contains(p.Description, "`"+u.Name+"=") || strings.Contains(p.Description, "`"+u.Name+"`")) {
+		if u.Kind == "filter" && p.Name == "filters" && (strings.Contains(p.Description, "`"+u.Name+"=") ||
+			strings.Contains(p.Description, "`"+u.Name+"`")) {
 			return true
 		}
 	}

@@ -67,11 +67,15 @@ func TestWhatIsNewerIsFoundOut(t *testing.T) {
 		method, path, query, body string
 		unknown                   []string
 	}{
-		{"POST", "/v1.41/services/create", "", `{"Name":"a","Labels":{"x":"y"},"Mode":{"GlobalJob":{}},"TaskTemplate":{"ContainerSpec":{"Image":"i","Mounts":[{"Type":"volume","VolumeOptions":{"NoCopy":true}}]}}}`, nil},
-		{"POST", "/v1.41/services/create", "", `{"TaskTemplate":{"ContainerSpec":{"OomScoreAdj":5}}}`, []string{"POST /services/create body TaskTemplate.ContainerSpec.OomScoreAdj"}},
+		{"POST", "/v1.41/services/create", "",
+			`{"Name":"a","Labels":{"x":"y"},"Mode":{"GlobalJob":{}},"TaskTemplate":{"ContainerSpec":{"Image":"i","Mounts":[{"Type":"volume","VolumeOptions":{"NoCopy":true}}]}}}`, nil},
+		{"POST", "/v1.41/services/create", "", `{"TaskTemplate":{"ContainerSpec":{"OomScoreAdj":5}}}`,
+			[]string{"POST /services/create body TaskTemplate.ContainerSpec.OomScoreAdj"}},
 		{"POST", "/v1.41/services/create", "", `{"TaskTemplate":{"ContainerSpec":{"OomScoreAdj":0}}}`, nil},
-		{"POST", "/v1.41/services/create", "", `{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"VolumeOptions":{"Subpath":"x"}}]}}}`, []string{"POST /services/create body TaskTemplate.ContainerSpec.Mounts.VolumeOptions.Subpath"}},
-		{"POST", "/v1.41/containers/create", "platform=linux", `{"Image":"i","HostConfig":{"Annotations":{"a":"b"}}}`, []string{"POST /containers/create body HostConfig.Annotations", "POST /containers/create body HostConfig.Annotations.a"}},
+		{"POST", "/v1.41/services/create", "", `{"TaskTemplate":{"ContainerSpec":{"Mounts":[{"VolumeOptions":{"Subpath":"x"}}]}}}`,
+			[]string{"POST /services/create body TaskTemplate.ContainerSpec.Mounts.VolumeOptions.Subpath"}},
+		{"POST", "/v1.41/containers/create", "platform=linux", `{"Image":"i","HostConfig":{"Annotations":{"a":"b"}}}`,
+			[]string{"POST /containers/create body HostConfig.Annotations", "POST /containers/create body HostConfig.Annotations.a"}},
 		{"GET", "/v1.41/images/127.0.0.1:5000/coinbench/rng:v0.1/json", "manifests=1", "", []string{"GET /images/{name}/json query manifests"}},
 		{"GET", "/v1.41/services", `filters={"label":{"a":true},"color":{"b":true}}`, "", []string{"GET /services filter color"}},
 		{"GET", "/v1.41/moon", "", "", []string{"GET /moon"}},

@@ -20,7 +20,8 @@ func TestDependenciesAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	required := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^\s+(\S+\.\S+/\S+|\S+\.\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) { // indirect ones have a comment
+	// indirect ones have a comment
+	for _, m := range regexp.MustCompile(`(?m)^\s+(\S+\.\S+/\S+|\S+\.\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
 		required[m[1]] = true
 	}
 	if len(required) < 10 {

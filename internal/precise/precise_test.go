@@ -7,7 +7,8 @@ import (
 
 // A sleep is never short. How late it is depends on the machine; BenchmarkSleep shows it.
 func TestSleepIsNeverShort(t *testing.T) {
-	for _, d := range []time.Duration{-time.Second, 0, time.Microsecond, 500 * time.Microsecond, early, 5 * time.Millisecond, 20 * time.Millisecond} {
+	for _, d := range []time.Duration{-time.Second, 0, time.Microsecond, 500 * time.Microsecond, early, 5 * time.Millisecond,
+		20 * time.Millisecond} {
 		begin := time.Now()
 		Sleep(d)
 		if slept := time.Since(begin); slept < d {

@@ -6,8 +6,8 @@
 // later go there, those that have begun end where they are, and a client's connection stays. A connection that cannot be made is tried
 // at the upstream's other addresses, which is safe for every method because nothing was sent. A request is never sent twice.
 //
-// Whoever reaches the admin port may switch, between the upstreams of COIN_UPSTREAM only. It must be reachable from the network of the app and
-// nowhere else, as those of all services are.
+// Whoever reaches the admin port may switch, between the upstreams of COIN_UPSTREAM only. It must be reachable from the network of the app
+// and nowhere else, as those of all services are.
 package gateway
 
 import (
@@ -50,7 +50,8 @@ type Gateway struct {
 }
 
 // New returns a gateway that finds addresses by lookup and connects by dial.
-func New(s settings.Settings, dial func(ctx context.Context, network, address string) (net.Conn, error), lookup func(ctx context.Context, host string) ([]string, error)) *Gateway {
+func New(s settings.Settings, dial func(ctx context.Context, network, address string) (net.Conn, error),
+	lookup func(ctx context.Context, host string) ([]string, error)) *Gateway {
 	g := &Gateway{upstreams: s.Upstreams, hosts: s.Hosts, dial: dial, lookup: lookup, log: log.New(io.Discard, "", 0)}
 	g.proxy = httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -58,8 +59,9 @@ func New(s settings.Settings, dial func(ctx context.Context, network, address st
 			r.Out.Host = r.In.Host
 			r.SetXForwarded()
 		},
-		Transport: &http.Transport{DialContext: g.connect, DisableKeepAlives: true, DisableCompression: true, ResponseHeaderTimeout: s.ResponseTimeout},
-		ErrorLog:  log.New(io.Discard, "", 0),
+		Transport: &http.Transport{DialContext: g.connect, DisableKeepAlives: true, DisableCompression: true,
+			ResponseHeaderTimeout: s.ResponseTimeout},
+		ErrorLog: log.New(io.Discard, "", 0),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() != nil {
 				panic(http.ErrAbortHandler) // the client has gone

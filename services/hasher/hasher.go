@@ -43,7 +43,8 @@ func accessLog(lines *log.Logger) serve.AccessLog {
 		if size > 0 {
 			length = strconv.FormatInt(size, 10)
 		}
-		lines.Printf("%s - - [%s] %q %d %s %.4f", host, time.Now().Format("02/Jan/2006:15:04:05 -0700"), r.Method+" "+r.RequestURI+" "+r.Proto, status, length, took.Seconds())
+		lines.Printf("%s - - [%s] %q %d %s %.4f", host, time.Now().Format("02/Jan/2006:15:04:05 -0700"), r.Method+" "+r.RequestURI+" "+r.Proto,
+			status, length, took.Seconds())
 	}
 }
 

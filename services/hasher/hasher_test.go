@@ -38,7 +38,8 @@ func TestHandler(t *testing.T) {
 		delays := 0
 		w := httptest.NewRecorder()
 		Handler("me", 10, func() { delays++ }).ServeHTTP(w, httptest.NewRequest(test.method, test.path, strings.NewReader(test.body)))
-		if got := w.Body.String(); w.Code != test.status || w.Header().Get("Content-Type") != test.contentType || got != test.want || delays != test.delays {
+		if got := w.Body.String(); w.Code != test.status || w.Header().Get("Content-Type") != test.contentType || got != test.want ||
+			delays != test.delays {
 			t.Errorf("%s %s %q: %d %s %q, %d delays", test.method, test.path, test.body, w.Code, w.Header().Get("Content-Type"), got, delays)
 		}
 		if got := w.Header().Get("Content-Length"); got != fmt.Sprint(len(test.want)) {

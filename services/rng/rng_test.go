@@ -42,7 +42,8 @@ func TestHandler(t *testing.T) {
 		Handler("me", 1000, func() { delays++ }).ServeHTTP(w, httptest.NewRequest(test.method, test.path, nil))
 		r := w.Result()
 		b, _ := io.ReadAll(r.Body)
-		if r.StatusCode != test.status || r.Header.Get("Content-Type") != test.contentType || delays != test.delays || (test.size >= 0 && len(b) != test.size) {
+		if r.StatusCode != test.status || r.Header.Get("Content-Type") != test.contentType || delays != test.delays ||
+			(test.size >= 0 && len(b) != test.size) {
 			t.Errorf("%s %s: %d %s, %d bytes, %d delays; want %d %s, %d, %d", test.method, test.path,
 				r.StatusCode, r.Header.Get("Content-Type"), len(b), delays, test.status, test.contentType, test.size, test.delays)
 		}

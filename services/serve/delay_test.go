@@ -41,7 +41,8 @@ func TestDelayDistributions(t *testing.T) {
 		mean := sum / n
 		sd := math.Sqrt(max(0, squares/n-mean*mean))
 		if math.Abs(mean-test.mean) > 1 || math.Abs(sd-test.sd) > 1 {
-			t.Errorf("%s, jitter %s: mean %.2f ms, deviation %.2f ms; want %.2f and %.2f", test.distribution, test.jitter, mean, sd, test.mean, test.sd)
+			t.Errorf("%s, jitter %s: mean %.2f ms, deviation %.2f ms; want %.2f and %.2f", test.distribution, test.jitter, mean, sd, test.mean,
+				test.sd)
 		}
 	}
 }

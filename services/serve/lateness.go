@@ -32,7 +32,8 @@ func (l *Lateness) Sleep(d time.Duration) {
 
 func (l *Lateness) register(r *prometheus.Registry) {
 	counter := func(name, help string, v *atomic.Int64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return time.Duration(v.Load()).Seconds() })
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+			func() float64 { return time.Duration(v.Load()).Seconds() })
 	}
 	r.MustRegister(
 		counter(history.Slept, "Seconds for which the service's delays were to last.", &l.asked),

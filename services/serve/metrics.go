@@ -28,7 +28,8 @@ type metrics struct {
 }
 
 // buckets suit an app whose unit of work is 100 ms: fine around multiples of it, up to a queue of 100.
-var buckets = []float64{.001, .0025, .005, .01, .025, .05, .075, .09, .1, .105, .11, .125, .15, .2, .21, .25, .3, .35, .4, .5, .6, .75, 1, 1.5, 2, 5, 10}
+var buckets = []float64{.001, .0025, .005, .01, .025, .05, .075, .09, .1, .105, .11, .125, .15, .2, .21, .25, .3, .35, .4, .5, .6, .75, 1,
+	1.5, 2, 5, 10}
 
 func newMetrics(r prometheus.Registerer, concurrency int) *metrics {
 	histogram := func(sum, help string) prometheus.Histogram {
@@ -38,9 +39,10 @@ func newMetrics(r prometheus.Registerer, concurrency int) *metrics {
 		})
 	}
 	m := &metrics{
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: history.Requests, Help: "Requests answered."}, []string{"code", "method"}),
-		queue:    histogram(history.QueueSum, "Seconds that a request waited for its place in service."),
-		service:  histogram(history.ServiceSum, "Seconds that a request was in service."),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: history.Requests, Help: "Requests answered."},
+			[]string{"code", "method"}),
+		queue:   histogram(history.QueueSum, "Seconds that a request waited for its place in service."),
+		service: histogram(history.ServiceSum, "Seconds that a request was in service."),
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)

@@ -14,7 +14,8 @@ import (
 )
 
 // servePool accepts every connection and lets requests wait for a slot, until it is told to stop.
-func servePool(ctx context.Context, draining <-chan struct{}, s settings.Settings, m *metrics, l net.Listener, handler http.Handler, sleep func(time.Duration)) error {
+func servePool(ctx context.Context, draining <-chan struct{}, s settings.Settings, m *metrics, l net.Listener, handler http.Handler,
+	sleep func(time.Duration)) error {
 	server := &http.Server{
 		Handler:           slots(s, m, handler, sleep),
 		ReadHeaderTimeout: s.HeaderTimeout,

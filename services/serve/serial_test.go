@@ -15,7 +15,8 @@ import (
 func FuzzExchange(f *testing.F) {
 	for _, seed := range []string{
 		"", "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.0\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
-		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "GET", "GET / HTTP/9.9\r\n\r\n", "\r\n\r\n", "GET http://a/b HTTP/1.1\r\nA: b\r\n\r\n",
+		"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "GET", "GET / HTTP/9.9\r\n\r\n", "\r\n\r\n", "GET " +
+			"http://a/b HTTP/1.1\r\nA: b\r\n\r\n",
 	} {
 		f.Add([]byte(seed))
 	}

@@ -72,7 +72,8 @@ func unavailable(w http.ResponseWriter, _ *http.Request) {
 const backlog = 1024
 
 // boot passes the boot delay in the way of the boot mode and returns the listener; false: the service is to stop.
-func boot(ctx context.Context, draining <-chan struct{}, s settings.Settings, m *metrics, socket Socket, booting http.Handler) (net.Listener, bool, error) {
+func boot(ctx context.Context, draining <-chan struct{}, s settings.Settings, m *metrics, socket Socket,
+	booting http.Handler) (net.Listener, bool, error) {
 	n := backlog
 	if s.Accept == settings.Serial {
 		n = s.QueueLimit

@@ -144,7 +144,8 @@ func TestSerialSpeaksHTTP10(t *testing.T) {
 		{"HEAD /1000 HTTP/1.1\r\nHost: rng\r\n\r\n", "HTTP/1.0 200 OK", "Content-Length: 1000", ""},
 		{"POST / HTTP/1.1\r\nHost: rng\r\nContent-Length: 5\r\n\r\nhello", "HTTP/1.0 405 Method Not Allowed", "Allow: GET, HEAD, OPTIONS", ""},
 		{"rubbish\r\n\r\n", "HTTP/1.0 400 Bad Request", "Content-Type: text/plain; charset=utf-8", ""},
-		{"GET / HTTP/1.1\r\nHost: rng\r\nX: " + strings.Repeat("x", 70<<10) + "\r\n\r\n", "HTTP/1.0 431 Request Header Fields Too Large", "Connection: close", ""},
+		{"GET / HTTP/1.1\r\nHost: rng\r\nX: " + strings.Repeat("x", 70<<10) + "\r\n\r\n", "HTTP/1.0 431 Request Header Fields Too Large",
+			"Connection: close", ""},
 	} {
 		got := raw(t, v.Listen, test.request)
 		head, body, _ := strings.Cut(got, "\r\n\r\n")

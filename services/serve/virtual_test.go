@@ -53,7 +53,8 @@ func start(t *testing.T, service string, env ...string) *bench {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	b := &bench{t: t, service: service, network: &memnet.Network{}, cancel: cancel, stop: make(chan os.Signal, 1), done: make(chan error, 1), begin: time.Now()}
+	b := &bench{t: t, service: service, network: &memnet.Network{}, cancel: cancel, stop: make(chan os.Signal, 1), done: make(chan error, 1),
+		begin: time.Now()}
 	run := map[string]func(context.Context, settings.Settings, serve.Process) error{"rng": rng.Run, "hasher": hasher.Run}[service]
 	go func() {
 		b.done <- run(ctx, s, serve.Process{Host: "host", Bind: b.network.Bind, Dial: b.network.Dial, Stop: b.stop})

@@ -95,7 +95,8 @@ func (s *Settings) combinations(env map[string]string) []error {
 	switch s.Distribution {
 	case Constant, Exponential:
 		if s.Jitter != 0 {
-			fault("COIN_DELAY_JITTER", fmt.Sprintf("a delay that is %s has no jitter; set COIN_DELAY_DISTRIBUTION=uniform or normal as well", s.Distribution))
+			fault("COIN_DELAY_JITTER", fmt.Sprintf("a delay that is %s has no jitter; set COIN_DELAY_DISTRIBUTION=uniform or normal as well",
+				s.Distribution))
 		}
 	case Uniform:
 		if s.Jitter > s.Delay {
@@ -110,7 +111,8 @@ func unknown(service, name, value string) error {
 	all := table()
 	for _, v := range all {
 		if v.Name == name {
-			return &Fault{Variable: name, Value: value, Problem: fmt.Sprintf("%s has no such setting; it belongs to %s", service, strings.Join(v.Services, ", "))}
+			return &Fault{Variable: name, Value: value, Problem: fmt.Sprintf("%s has no such setting; it belongs to %s", service,
+				strings.Join(v.Services, ", "))}
 		}
 	}
 	nearest := slices.MinFunc(all, func(a, b Variable) int {

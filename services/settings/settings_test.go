@@ -33,7 +33,8 @@ func TestParseDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if hasher.Concurrency != 20 || hasher.Accept != Pool || hasher.QueueLimit != 1024 || hasher.MaxBytes != 1<<20 || hasher.Delay != 100*time.Millisecond {
+	if hasher.Concurrency != 20 || hasher.Accept != Pool || hasher.QueueLimit != 1024 || hasher.MaxBytes != 1<<20 ||
+		hasher.Delay != 100*time.Millisecond {
 		t.Errorf("hasher's defaults: %+v", hasher)
 	}
 
@@ -89,8 +90,10 @@ func TestParseFaults(t *testing.T) {
 		{RNG, "COIN_DELAY", "fast", `COIN_DELAY="fast": not a duration; accepted: a duration such as 100ms, at least 0s`},
 		{RNG, "COIN_DELAY", "-1s", `COIN_DELAY="-1s": a negative duration; accepted: a duration such as 100ms, at least 0s`},
 		{RNG, "COIN_DELAY", "", `COIN_DELAY="": not a duration; accepted: a duration such as 100ms, at least 0s`},
-		{RNG, "COIN_DELAY_DISTRIBUTION", "gauss", `COIN_DELAY_DISTRIBUTION="gauss": not one of the accepted values; accepted: constant, uniform, exponential or normal`},
-		{RNG, "COIN_DELAY_JITTER", "1ms", `COIN_DELAY_JITTER="1ms": a delay that is constant has no jitter; set COIN_DELAY_DISTRIBUTION=uniform or normal as well`},
+		{RNG, "COIN_DELAY_DISTRIBUTION", "gauss",
+			`COIN_DELAY_DISTRIBUTION="gauss": not one of the accepted values; accepted: constant, uniform, exponential or normal`},
+		{RNG, "COIN_DELAY_JITTER", "1ms",
+			`COIN_DELAY_JITTER="1ms": a delay that is constant has no jitter; set COIN_DELAY_DISTRIBUTION=uniform or normal as well`},
 		{RNG, "COIN_CONCURRENCY", "20", `COIN_CONCURRENCY="20": a serial server serves one request at a time; set COIN_ACCEPT=pool as well`},
 		{Hasher, "COIN_ACCEPT", "serial", `COIN_CONCURRENCY="20": a serial server serves one request at a time; set COIN_ACCEPT=pool as well`},
 		{RNG, "COIN_QUEUE_LIMIT", "0", `COIN_QUEUE_LIMIT="0": out of range; accepted: a whole number from 1 to 65535`},
@@ -103,11 +106,15 @@ func TestParseFaults(t *testing.T) {
 		{RNG, "COIN_REPLICA", "a b", `COIN_REPLICA="a b": holds a space or a character that is not printable ASCII; accepted: up to 128 printable characters without spaces`},
 		{RNG, "COIN_BOOT_MODE", "slow", `COIN_BOOT_MODE="slow": not one of the accepted values; accepted: refuse, 503 or hang`},
 		{Worker, "COIN_KEEP_ALIVE", "yes", `COIN_KEEP_ALIVE="yes": neither true nor false; accepted: true or false`},
-		{Worker, "COIN_RNG_URL", "rng:80", `COIN_RNG_URL="rng:80": not a URL that begins with http:// and a host; accepted: a URL such as http://rng or http://127.0.0.1:8001`},
-		{Worker, "COIN_RNG_URL", "http://rng/32", `COIN_RNG_URL="http://rng/32": a URL with more than a host and a port; accepted: a URL such as http://rng or http://127.0.0.1:8001`},
+		{Worker, "COIN_RNG_URL", "rng:80",
+			`COIN_RNG_URL="rng:80": not a URL that begins with http:// and a host; accepted: a URL such as http://rng or http://127.0.0.1:8001`},
+		{Worker, "COIN_RNG_URL", "http://rng/32",
+			`COIN_RNG_URL="http://rng/32": a URL with more than a host and a port; accepted: a URL such as http://rng or http://127.0.0.1:8001`},
 		{Worker, "COIN_REDIS", ":6379", `COIN_REDIS=":6379": an address without a host; accepted: host:port`},
-		{Worker, "COIN_HOSTS", "rng=127.0.0.1:1", `COIN_HOSTS="rng=127.0.0.1:1": "rng" is not HOST:PORT; accepted: a list such as rng:80=127.0.0.1:4001,redis:6379=127.0.0.1:4002`},
-		{Worker, "COIN_HOSTS", "a:1=b:1,a:1=b:2", `COIN_HOSTS="a:1=b:1,a:1=b:2": "a:1" is there twice; accepted: a list such as rng:80=127.0.0.1:4001,redis:6379=127.0.0.1:4002`},
+		{Worker, "COIN_HOSTS", "rng=127.0.0.1:1",
+			`COIN_HOSTS="rng=127.0.0.1:1": "rng" is not HOST:PORT; accepted: a list such as rng:80=127.0.0.1:4001,redis:6379=127.0.0.1:4002`},
+		{Worker, "COIN_HOSTS", "a:1=b:1,a:1=b:2",
+			`COIN_HOSTS="a:1=b:1,a:1=b:2": "a:1" is there twice; accepted: a list such as rng:80=127.0.0.1:4001,redis:6379=127.0.0.1:4002`},
 		{Worker, "COIN_DELAY", "1s", `COIN_DELAY="1s": worker has no such setting; it belongs to rng, hasher, webui`},
 		{Worker, "COIN_THIMK", "1s", `COIN_THIMK="1s": unknown setting; did you mean COIN_THINK?`},
 		{RNG, "COIN_THIMK", "1s", `COIN_THIMK="1s": unknown setting; did you mean COIN_THINK, which belongs to worker?`},

@@ -80,7 +80,8 @@ func TestPageInABrowser(t *testing.T) {
 
 	do(chromedp.Navigate(server.URL + "/"))
 	location := text(chromedp.Location())
-	eventually(`samples.length >= 2 && samples.length < 60 && document.getElementById("line").getAttribute("d") !== null`) // it polls by itself
+	// it polls by itself
+	eventually(`samples.length >= 2 && samples.length < 60 && document.getElementById("line").getAttribute("d") !== null`)
 	eventually(`/^~[1-9]\d*\.\d hashes\/second$/.test(document.getElementById("speed").textContent)`)
 	live := text(chromedp.Text("#status"))
 

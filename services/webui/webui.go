@@ -58,7 +58,8 @@ func Run(ctx context.Context, s settings.Settings, p serve.Process) error {
 func accessLog(lines *log.Logger) serve.AccessLog {
 	return func(r *http.Request, status int, size int64, _ time.Duration) {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
-		lines.Printf("%s - - [%s] %q %d %s", host, time.Now().UTC().Format("02/Jan/2006:15:04:05 -0700"), r.Method+" "+r.RequestURI+" "+r.Proto, status, strconv.FormatInt(size, 10))
+		lines.Printf("%s - - [%s] %q %d %s", host, time.Now().UTC().Format("02/Jan/2006:15:04:05 -0700"), r.Method+" "+r.RequestURI+" "+r.Proto,
+			status, strconv.FormatInt(size, 10))
 	}
 }
 

@@ -224,7 +224,8 @@ func TestException(t *testing.T) {
 	}
 	cancel()
 	<-over
-	if a.store.hashes != 0 || a.counts.lost != 3 || a.counts.unflushed != 0 || a.counts.errors["eof"] != 1 || a.counts.backoffs != 1 || a.counts.backingOff {
+	if a.store.hashes != 0 || a.counts.lost != 3 || a.counts.unflushed != 0 || a.counts.errors["eof"] != 1 || a.counts.backoffs != 1 ||
+		a.counts.backingOff {
 		t.Errorf("%d hashes in Redis; %+v", a.store.hashes, a.counts)
 	}
 	want := `^INFO:__main__:0 units of work done, updating hash counter

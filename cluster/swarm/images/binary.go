@@ -19,7 +19,8 @@ const HowToBuild = "CGO_ENABLED=0 GOOS=linux go build -trimpath ./cmd/coinbench"
 // build a right one.
 func Architecture(binary []byte) (string, error) {
 	wrong := func(what string) error {
-		return fmt.Errorf("the binary %s, and an image without a base can only run a static Linux executable; build one with: %s", what, HowToBuild)
+		return fmt.Errorf("the binary %s, and an image without a base can only run a static Linux executable; build one with: %s", what,
+			HowToBuild)
 	}
 	f, err := elf.NewFile(bytes.NewReader(binary))
 	if err != nil {

@@ -84,7 +84,8 @@ func buildOn(layer v1.Layer, o Options) (v1.Image, error) {
 		return nil, fmt.Errorf("image: unknown service %q; accepted: %s", o.Service, strings.Join(settings.Services(), ", "))
 	}
 	if _, err := name.NewTag(o.Name(), name.WeakValidation); err != nil || o.Tag == "" {
-		return nil, fmt.Errorf("image of %s: the tag %q: up to 128 letters, digits, dots, dashes and underlines, such as v0.1", cmp.Or(o.Service, "the program"), o.Tag)
+		return nil, fmt.Errorf("image of %s: the tag %q: up to 128 letters, digits, dots, dashes and underlines, such as v0.1",
+			cmp.Or(o.Service, "the program"), o.Tag)
 	}
 	arch, err := Architecture(o.Binary)
 	if err != nil {
@@ -146,7 +147,8 @@ func labels(o Options) map[string]string {
 // assemble puts a configuration on a layer.
 func assemble(arch string, config v1.Config, layer v1.Layer) (v1.Image, error) {
 	base := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
-	img, err := mutate.Append(base, mutate.Addendum{Layer: layer, MediaType: types.OCILayer, History: v1.History{CreatedBy: "coinbench images"}})
+	img, err := mutate.Append(base, mutate.Addendum{Layer: layer, MediaType: types.OCILayer,
+		History: v1.History{CreatedBy: "coinbench images"}})
 	if err != nil {
 		return nil, err
 	}

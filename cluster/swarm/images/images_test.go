@@ -34,7 +34,8 @@ import (
 func program(t *testing.T, machine elf.Machine, linker string) []byte {
 	t.Helper()
 	const headerSize, progSize = 64, 56
-	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: 1, Ehsize: headerSize, Phoff: headerSize, Phentsize: progSize, Phnum: 1, Shentsize: 64}
+	h := elf.Header64{Type: uint16(elf.ET_EXEC), Machine: uint16(machine), Version: 1, Ehsize: headerSize, Phoff: headerSize,
+		Phentsize: progSize, Phnum: 1, Shentsize: 64}
 	copy(h.Ident[:], []byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1})
 	p := elf.Prog64{Type: uint32(elf.PT_LOAD), Off: headerSize + progSize, Filesz: uint64(len(linker)), Memsz: uint64(len(linker))}
 	if linker != "" {
@@ -73,7 +74,8 @@ func digest(t *testing.T, img v1.Image) v1.Hash {
 }
 
 func TestArchitecture(t *testing.T) {
-	for machine, want := range map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_RISCV: "riscv64", elf.EM_PPC64: "ppc64le"} {
+	for machine, want := range map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64", elf.EM_RISCV: "riscv64",
+		elf.EM_PPC64: "ppc64le"} {
 		if got, err := Architecture(program(t, machine, "")); err != nil || got != want {
 			t.Errorf("%s: %q, %v", machine, got, err)
 		}
@@ -210,7 +212,8 @@ func TestPushAndPull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"coinbench/gateway:v0.1", "coinbench/hasher:v0.1", "coinbench/rng:v0.1", "coinbench/webui:v0.1", "coinbench/worker:v0.1"}; !slices.Equal(set.Names(), want) {
+	if want := []string{"coinbench/gateway:v0.1", "coinbench/hasher:v0.1", "coinbench/rng:v0.1", "coinbench/webui:v0.1",
+		"coinbench/worker:v0.1"}; !slices.Equal(set.Names(), want) {
 		t.Errorf("%v", set.Names())
 	}
 	for n, img := range set {
@@ -378,7 +381,8 @@ func TestOwnRedisImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, exposed := cf.Config.ExposedPorts["6379/tcp"]; !exposed || !slices.Equal(cf.Config.Entrypoint, []string{"/coinbench", "redis"}) || cf.Config.User != "65532:65532" {
+	if _, exposed := cf.Config.ExposedPorts["6379/tcp"]; !exposed || !slices.Equal(cf.Config.Entrypoint, []string{"/coinbench", "redis"}) ||
+		cf.Config.User != "65532:65532" {
 		t.Errorf("%+v", cf.Config)
 	}
 	a, err := own.Layers()

@@ -121,7 +121,8 @@ func freeSubnet(want netip.Prefix, used []netip.Prefix) (netip.Prefix, error) {
 	}
 	if want.IsValid() {
 		if by, yes := taken(want.Masked()); yes {
-			return netip.Prefix{}, fmt.Errorf("the subnet %s overlaps with %s, which an interface of this machine or another lab has: choose another", want, by)
+			return netip.Prefix{}, fmt.Errorf("the subnet %s overlaps with %s, which an interface of this machine or another lab has: choose "+
+				"another", want, by)
 		}
 		return want.Masked(), nil
 	}

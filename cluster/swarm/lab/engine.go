@@ -56,7 +56,8 @@ func (s *state) startEngine(n nodeState) (<-chan struct{}, error) {
 		return nil, err
 	}
 	s.preferContainers(n.Name)
-	return n.Init.launch([]string{"-n", "-u", "-m", "-p", "-i"}, s.engineLog(n.Name), engineEnvironment(dockerd), dockerd, "--config-file", "/run/daemon.json")
+	return n.Init.launch([]string{"-n", "-u", "-m", "-p", "-i"}, s.engineLog(n.Name), engineEnvironment(dockerd), dockerd, "--config-file",
+		"/run/daemon.json")
 }
 
 func (s *state) engineLog(node string) string { return filepath.Join(s.Dir, node, "dockerd.log") }
@@ -78,7 +79,8 @@ func (s *state) awaitEngine(ctx context.Context, node string, ended <-chan struc
 		case <-ended:
 			return fmt.Errorf("the engine of %s ended; the end of its log (%s):\n%s", node, s.engineLog(node), tail(s.engineLog(node), 5))
 		case <-ctx.Done():
-			return fmt.Errorf("the engine of %s: %w; the end of its log (%s):\n%s", node, context.Cause(ctx), s.engineLog(node), tail(s.engineLog(node), 5))
+			return fmt.Errorf("the engine of %s: %w; the end of its log (%s):\n%s", node, context.Cause(ctx), s.engineLog(node),
+				tail(s.engineLog(node), 5))
 		case <-time.After(4 * poll):
 		}
 	}
@@ -186,5 +188,6 @@ func (s *state) startRegistry(ctx context.Context, command []string, data string
 
 // directTransport uses no proxy: the lab is on this machine.
 func directTransport() *http.Transport {
-	return &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: time.Minute, IdleConnTimeout: 10 * time.Second}
+	return &http.Transport{DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: time.Minute,
+		IdleConnTimeout: 10 * time.Second}
 }

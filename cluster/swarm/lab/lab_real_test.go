@@ -167,7 +167,8 @@ func TestAWholeSwarm(t *testing.T) {
 
 	t.Run("PublishedPort", func(t *testing.T) {
 		s := spec("web", images.Name("rng", "v0.1"), nil, "node.hostname==node2")
-		s.EndpointSpec.Ports = []swarm.PortConfig{{Protocol: network.TCP, TargetPort: 80, PublishedPort: 8000, PublishMode: swarm.PortConfigPublishModeHost}}
+		s.EndpointSpec.Ports = []swarm.PortConfig{{Protocol: network.TCP, TargetPort: 80, PublishedPort: 8000,
+			PublishMode: swarm.PortConfigPublishModeHost}}
 		create(t, c, s)
 		address, err := l.Address("node2")
 		if err != nil {
@@ -342,7 +343,8 @@ func traces(t *testing.T) map[string][]string {
 			found["mounts"] = append(found["mounts"], line)
 		}
 	}
-	for _, pattern := range []string{"/run/*", "/run/coinbench/lab/*", "/var/lib/coinbench/lab/*", "/etc/docker/*", "/sys/fs/cgroup/*/coinbench-lab/*", "/sys/fs/cgroup/coinbench-lab/*", "/sys/fs/cgroup/*/docker", "/var/lib/docker*"} {
+	for _, pattern := range []string{"/run/*", "/run/coinbench/lab/*", "/var/lib/coinbench/lab/*", "/etc/docker/*",
+		"/sys/fs/cgroup/*/coinbench-lab/*", "/sys/fs/cgroup/coinbench-lab/*", "/sys/fs/cgroup/*/docker", "/var/lib/docker*"} {
 		found[pattern], _ = filepath.Glob(pattern)
 	}
 	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline")

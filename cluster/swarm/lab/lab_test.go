@@ -34,7 +34,8 @@ func TestConfigZeroValue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Name != "coinbench" || c.Nodes != 3 || c.Dir != "/var/lib/coinbench/lab/coinbench" || c.Dockerd != "dockerd" || len(c.Registry) != 2 || c.Registry[1] != "registry" {
+	if c.Name != "coinbench" || c.Nodes != 3 || c.Dir != "/var/lib/coinbench/lab/coinbench" || c.Dockerd != "dockerd" ||
+		len(c.Registry) != 2 || c.Registry[1] != "registry" {
 		t.Errorf("%+v", c)
 	}
 }

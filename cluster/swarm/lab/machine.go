@@ -94,7 +94,8 @@ func startMachine(ctx context.Context, lab, machine, dir, kind string) (process,
 
 // enter returns a command that runs in some of a machine's namespaces (flags of nsenter).
 func (p process) enter(ctx context.Context, flags []string, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "nsenter", append(append([]string{"-t", fmt.Sprint(p.PID)}, flags...), append([]string{"--"}, args...)...)...)
+	return exec.CommandContext(ctx, "nsenter", append(append([]string{"-t", fmt.Sprint(p.PID)}, flags...),
+		append([]string{"--"}, args...)...)...)
 }
 
 // launch starts a command inside a machine that outlives this program and ends with the machine.

@@ -41,7 +41,8 @@ func (s *state) wireSwitch(ctx context.Context) error {
 	if err := s.Switch.links(ctx, "link set outside master "+bridge, "link set outside up"); err != nil {
 		return fmt.Errorf("making the host's link: %w", err)
 	}
-	if err := (process{}).links(ctx, fmt.Sprintf("addr add %s/24 dev %s", host(s.Subnet, outsideHost), link), "link set "+link+" up"); err != nil {
+	if err := (process{}).links(ctx, fmt.Sprintf("addr add %s/24 dev %s", host(s.Subnet, outsideHost), link),
+		"link set "+link+" up"); err != nil {
 		return fmt.Errorf("making the host's link: %w", err)
 	}
 	return nil

@@ -35,7 +35,8 @@ func TestAPushToAFullDiskFailsWithItsReason(t *testing.T) {
 	if err := remote.Write(reference(t, s, "x:small"), small, never, once); err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(reference(t, s, "x:large"), large, never, once); err == nil || !strings.Contains(err.Error(), "no space left on device") {
+	if err := remote.Write(reference(t, s, "x:large"), large, never, once); err == nil || !strings.Contains(err.Error(),
+		"no space left on device") {
 		t.Errorf("%v", err)
 	}
 	if err := remote.Write(reference(t, s, "x:small-again"), small, never, once); err != nil {

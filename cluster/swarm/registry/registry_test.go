@@ -157,7 +157,8 @@ func TestAFullDiskIsSaid(t *testing.T) {
 }
 
 func TestADamagedManifestIsAnErrorThatSaysWhatToDo(t *testing.T) {
-	index := `{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":1,"digest":"sha256:` + strings.Repeat("0", 64) + `"}]}`
+	index := `{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":1,"digest":"sha256:` +
+		strings.Repeat("0", 64) + `"}]}`
 	lost, err := json.Marshal(record{"x", "y", "application/vnd.oci.image.index.v1+json", []byte(index)})
 	if err != nil {
 		t.Fatal(err)

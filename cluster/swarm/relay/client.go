@@ -146,7 +146,8 @@ func (m *Meeting) Close() {
 
 // Gather waits until a generator has come for each work, gives them their works and lets them go together: they begin after
 // delay. came is told of everyone who comes, by number and by what he said of himself.
-func (c *Client) Gather(ctx context.Context, name string, work [][]byte, origin time.Time, delay time.Duration, came func(copy int, who string)) (_ *Meeting, err error) {
+func (c *Client) Gather(ctx context.Context, name string, work [][]byte, origin time.Time, delay time.Duration,
+	came func(copy int, who string)) (_ *Meeting, err error) {
 	up, feed := io.Pipe()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)

@@ -77,7 +77,8 @@ func TestDialSaysWhyNot(t *testing.T) {
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
 	address := l.Addr().String()
 	l.Close()
-	if _, err := c.Dial(t.Context(), "tcp", address); err == nil || !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), address) {
+	if _, err := c.Dial(t.Context(), "tcp", address); err == nil || !strings.Contains(err.Error(), "refused") ||
+		!strings.Contains(err.Error(), address) {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -35,7 +35,8 @@ func TestTheScriptIsWellFormedAndSaysHowToUseIt(t *testing.T) {
 		}
 	}
 	var stderr bytes.Buffer
-	if _, err := Run(t.Context(), Options{Stderr: &stderr}); !errors.Is(err, ErrNoResult) || !strings.Contains(stderr.String(), "usage: vipvm.sh") {
+	if _, err := Run(t.Context(), Options{Stderr: &stderr}); !errors.Is(err, ErrNoResult) || !strings.Contains(stderr.String(),
+		"usage: vipvm.sh") {
 		t.Errorf("without a command: %v, %s", err, stderr.String())
 	}
 }

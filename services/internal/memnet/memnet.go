@@ -78,7 +78,8 @@ func (s *socket) Addr() net.Addr { return s.addr }
 func (s *socket) Listen(backlog int) (net.Listener, error) {
 	s.network.mu.Lock()
 	defer s.network.mu.Unlock()
-	s.listener = &listener{socket: s, addr: s.addr, queue: make(chan *conn, backlog), closed: make(chan struct{}), changed: make(chan struct{})}
+	s.listener = &listener{socket: s, addr: s.addr, queue: make(chan *conn, backlog), closed: make(chan struct{}),
+		changed: make(chan struct{})}
 	return s.listener, nil
 }
 
