@@ -30,6 +30,19 @@ func NewEstimate(value, stdErr, df float64, method string) *Estimate {
 	return e
 }
 
+// rhythmic is the width of an interval, of the value, beyond which what varies without chance is no error.
+const rhythmic = .005
+
+// withoutRhythm takes the interval away from a rate that nothing draws at random, unless it is next to nothing: what varies then is the
+// rhythm of workers that are locked to unequal loops, which a longer window shows whole, and whose parts are no sample of anything.
+func (e *Estimate) withoutRhythm() {
+	if m := e.Margin(); m == nil || 2**m <= rhythmic*e.Value {
+		return
+	}
+	e.StdErr, e.DF, e.Low, e.High = nil, nil, nil, nil
+	e.NoInterval = "nothing is left to chance here, and the window is too short for an interval: the workers' rhythm is longer"
+}
+
 // Margin is half the width of the interval, which is what ± means in every report; nil where there is no interval.
 func (e *Estimate) Margin() *float64 {
 	if e == nil || e.Low == nil || e.High == nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/race"
 )
 
 // An objective passes or fails only where its limit is outside the interval; ±0 refuses that.
@@ -89,6 +90,9 @@ func TestSlowEstimateCovers(t *testing.T) {
 
 // A percentile's interval covers the true one for requests that depend on each other; too few requests bound it from below only.
 func TestPercentileIntervalCovers(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the study of virtual time is played without the race detector")
+	}
 	const runs = 300
 	hit, hit99 := 0, 0
 	for seed := range uint64(runs) {

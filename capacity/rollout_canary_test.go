@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"coinbench/history"
+	"coinbench/internal/race"
 )
 
 // trialOfCanary is a service of first-come-first-served replicas under an open load, and what differs in the canary.
@@ -101,6 +102,9 @@ func (c trialOfCanary) play(seed uint64) []CanaryCell {
 // How often canaries are taken back that are like the others: no oftener than one in a hundred, which the confidence allows, as far as 150
 // of each tell; and those that are worse: in nine of ten. The table of docs/accuracy.md is longer.
 func TestCanaries(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the study of virtual time is played without the race detector")
+	}
 	alike, worse, tries := 0, 0, 0
 	for _, c := range []trialOfCanary{
 		{replicas: 4, rate: 12, service: .1, watch: 60},

@@ -24,10 +24,11 @@ type series struct {
 	tasks   []*task
 	start   time.Time
 	cluster string
+	virtual bool // it was simulated: no machine adds its noise
 }
 
 func newSeries(run *history.Run) series {
-	s := series{start: run.Manifest.Start, cluster: run.Manifest.Cluster}
+	s := series{start: run.Manifest.Start, cluster: run.Manifest.Cluster, virtual: run.Manifest.Simulated}
 	byName := map[string]*task{}
 	for _, r := range run.Readings {
 		key := r.Service + "\x00" + r.Task

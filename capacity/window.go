@@ -205,6 +205,12 @@ func (w *Window) measure(s series) {
 	w.findBounds()
 }
 
+// certain says that nothing in the window was left to chance: no delay, no choice of a replica, and nothing happened in it.
+func (w *Window) certain() bool {
+	return w.Config.ConstantDelays && w.Config.inTurn() && !w.Config.Updating && len(w.visitors) == 0 && w.Errors == 0 &&
+		w.Backoffs == 0 && w.changedS <= w.BeginS
+}
+
 // measureWorkers finds the hash rate, the coins and the loop from the workers' counters.
 func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	var spans []span
@@ -267,6 +273,9 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		return max(w.Config.queueMemory(settings.RNG, rate, perLoop[settings.RNG]), w.Config.queueMemory(settings.Hasher, rate,
 			perLoop[settings.Hasher]))
 	})
+	if s.virtual && w.certain() {
+		e.withoutRhythm()
+	}
 	w.HashRate = e
 	rate := e.Value
 	for i, sp := range spans {

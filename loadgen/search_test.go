@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/race"
 )
 
 func TestParseSLO(t *testing.T) {
@@ -112,6 +113,9 @@ func (q queue) play(_ context.Context, level float64, length time.Duration) (Blo
 // Levels that are known to meet the objectives or not. What is answered must be right with the confidence that is stated; a level that
 // violates its objective by a tenth or more is answered in at most one of twenty.
 func TestSearchKeepsItsConfidence(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the study of virtual time is played without the race detector")
+	}
 	for _, c := range []struct {
 		name    string
 		q       queue

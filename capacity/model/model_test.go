@@ -13,6 +13,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/capacity/capacitytest"
+	"coinbench/internal/race"
 )
 
 // calibrated is the model of a constructed run of bottleneck, whose every service time is 0.3 ms late in the mean.
@@ -179,6 +180,9 @@ func TestParse(t *testing.T) {
 
 // The search finds what trying everything finds, and says what comes second and what is at risk.
 func TestSearchIsBruteForce(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the study of virtual time is played without the race detector")
+	}
 	m := calibrated(t)
 	cost, _ := ParseCost("rng=1,worker=0.5")
 	goal := Goal{PerS: 23, Cost: cost}
@@ -223,6 +227,9 @@ func TestSearchIsBruteForce(t *testing.T) {
 
 // Headroom and an objective make a plan larger, never smaller; what cannot be had is said.
 func TestSearchGoals(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the study of virtual time is played without the race detector")
+	}
 	m := ideal()
 	cost, _ := ParseCost("")
 	of := func(g Goal) Plan {

@@ -4,11 +4,16 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"coinbench/internal/race"
 )
 
 // In virtual time no hash rate is above its measured bound by more than its error, however short the window is, and that of one worker,
 // which never waits, is the bound.
 func TestNoRateAboveItsBound(t *testing.T) {
+	if race.Enabled {
+		t.Skip("the study of virtual time is played without the race detector")
+	}
 	for name, s := range map[string]setting{
 		"bare":     {},
 		"think 37": {env: map[string]string{"worker/COIN_THINK": "37ms"}},
