@@ -50,7 +50,7 @@ objectives:
 
 // A disturbance is judged alike whether every request was kept one by one or none of them but some failures, and whether it comes at the
 // tenth request or at one far beyond what is kept.
-func TestTheBudgetOfSamplesDoesNotMatter(t *testing.T) {
+func TestClaimTheBudgetOfSamplesDoesNotMatter(t *testing.T) {
 	for name, steps := range disturbances {
 		budget := func(samples, failures int64) func(*loadgen.Workload) {
 			return func(w *loadgen.Workload) { w.MaxSamples, w.MaxFailures = samples, failures }
