@@ -28,17 +28,7 @@ func TestForeignTransports(t *testing.T) {
 		io.WriteString(w, "hello"+string(b))
 	})
 	handler.HandleFunc("/from", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/to", http.StatusFound) })
-	secure := httptest.NewUnstartedServer(handler)
-	secure.EnableHTTP2 = true
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
-	secure.StartTLS()
-	defer secure.Close()
-	plain := httptest.NewUnstartedServer(handler)
-	plain.Config.Protocols = new(http.Protocols)
-	plain.Config.Protocols.SetHTTP1(true)
-	plain.Config.Protocols.SetUnencryptedHTTP2(true)
-	plain.Start()
-	defer plain.Close()
+	secure, plain := servers(t, handler)
 	var proxied atomic.Int64
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		proxied.Add(1)
@@ -158,17 +148,7 @@ func TestRequestsAreTheSameInEveryProtocol(t *testing.T) {
 		fmt.Fprintf(w, "%s %d %q %d %v host %s agent %q auth %q", r.Method, r.ContentLength, length, len(b), r.TransferEncoding,
 			r.Host, r.Header["User-Agent"], r.Header["Authorization"])
 	})
-	secure := httptest.NewUnstartedServer(handler)
-	secure.EnableHTTP2 = true
-	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
-	secure.StartTLS()
-	defer secure.Close()
-	plain := httptest.NewUnstartedServer(handler)
-	plain.Config.Protocols = new(http.Protocols)
-	plain.Config.Protocols.SetHTTP1(true)
-	plain.Config.Protocols.SetUnencryptedHTTP2(true)
-	plain.Start()
-	defer plain.Close()
+	secure, plain := servers(t, handler)
 	header := http.Header{"host": {"shop.test"}, "user-agent": {"p"}, "AUTHORIZATION": {"Bearer x"}}
 	for body, want := range map[string]string{
 		"GET":      `GET 0 "" 0 [] host shop.test agent ["p"] auth ["Bearer x"]`,
@@ -192,6 +172,23 @@ func TestRequestsAreTheSameInEveryProtocol(t *testing.T) {
 			}
 		}
 	}
+}
+
+// servers serve a handler by HTTP/1.1 and HTTP/2, over TLS and in the clear.
+func servers(t *testing.T, handler http.Handler) (secure, plain *httptest.Server) {
+	t.Helper()
+	secure = httptest.NewUnstartedServer(handler)
+	secure.EnableHTTP2 = true
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	t.Cleanup(secure.Close)
+	plain = httptest.NewUnstartedServer(handler)
+	plain.Config.Protocols = new(http.Protocols)
+	plain.Config.Protocols.SetHTTP1(true)
+	plain.Config.Protocols.SetUnencryptedHTTP2(true)
+	plain.Start()
+	t.Cleanup(plain.Close)
+	return secure, plain
 }
 
 // Streams that a server says it has not processed go on a new connection.

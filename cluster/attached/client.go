@@ -30,6 +30,8 @@ type Config struct {
 // Cluster is a cluster of another process. It has the abilities of the local one, and of another says errors.ErrUnsupported where it lacks
 // one.
 type Cluster struct {
+	cluster.RealTime
+
 	config Config
 	info   Info
 	http   *http.Client
@@ -229,21 +231,6 @@ func (c *Cluster) Down(ctx context.Context) error {
 
 // Name is that of the cluster of the other process.
 func (c *Cluster) Name() string { return c.info.Cluster }
-
-// Now is the time.
-func (c *Cluster) Now() time.Time { return time.Now() }
-
-// Sleep waits.
-func (c *Cluster) Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 // Check says whether the cluster can run the app.
 func (c *Cluster) Check(app cluster.App) error {

@@ -38,6 +38,8 @@ type Config struct {
 
 // Cluster is this machine.
 type Cluster struct {
+	cluster.RealTime
+
 	control.Changes
 	config  Config
 	outbox  *control.Outbox
@@ -89,21 +91,6 @@ func New(config Config) (*Cluster, error) {
 
 // Name is local.
 func (c *Cluster) Name() string { return "local" }
-
-// Now is the time.
-func (c *Cluster) Now() time.Time { return time.Now() }
-
-// Sleep waits.
-func (c *Cluster) Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 // Deploy brings the app up.
 func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {

@@ -58,6 +58,8 @@ type Config struct {
 
 // Cluster is a Swarm.
 type Cluster struct {
+	cluster.RealTime
+
 	config Config
 	engine *client.Client
 
@@ -153,21 +155,6 @@ func (c *Cluster) Name() string { return "swarm" }
 
 // Run is the value of the label that everything of this run carries.
 func (c *Cluster) Run() string { return c.config.Run }
-
-// Now is the time.
-func (c *Cluster) Now() time.Time { return time.Now() }
-
-// Sleep waits.
-func (c *Cluster) Sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
 
 func (c *Cluster) deployed() []*service {
 	c.mu.Lock()
