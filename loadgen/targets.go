@@ -91,10 +91,12 @@ func (l *targetLines) column(inTrimmed int) int {
 	return len(l.line) - len(bytes.TrimLeftFunc(l.line, unicode.IsSpace)) + inTrimmed + 1
 }
 
-// beginsTarget tells the first line of a target from a header line, as vegeta does.
-func beginsTarget(line string) bool {
-	end := strings.IndexFunc(line, func(r rune) bool { return r < 'A' || r > 'Z' })
-	return end > 0 && unicode.IsSpace(rune(line[end]))
+// cutMethod tells the first line of a target from a header line, as vegeta does: a method in capital letters, then a blank,
+// with which rest begins.
+func cutMethod(line string) (method, rest string, found bool) {
+	rest = strings.TrimLeftFunc(line, func(r rune) bool { return 'A' <= r && r <= 'Z' })
+	method = line[:len(line)-len(rest)]
+	return method, rest, method != "" && strings.IndexFunc(rest, unicode.IsSpace) == 0
 }
 
 const acceptedTarget = "accepted: a method and a URL, like GET http://127.0.0.1:8001/"
@@ -125,19 +127,20 @@ func ReadHTTPTargets(file string, r io.Reader, readFile func(name string) ([]byt
 			break
 		}
 		line := string(bytes.TrimSpace(in.line))
+		method, rest, begins := cutMethod(line)
 		switch {
 		case strings.HasPrefix(line, "#"):
 			bare = false
 		case line == "":
 			t = nil
-		case beginsTarget(line):
+		case begins:
 			if t != nil && !bare {
 				return nil, in.fail(in.column(0), "a target right behind the headers of another one; accepted: an empty line between them")
 			}
 			if len(targets) == maxTargets {
 				return nil, in.fail(in.column(0), "more than %d targets, the most that are read; they are used in turn, so fewer do", maxTargets)
 			}
-			next, err := in.target(line)
+			next, err := in.target(method, rest)
 			if err != nil {
 				return nil, err
 			}
@@ -165,12 +168,10 @@ func ReadHTTPTargets(file string, r io.Reader, readFile func(name string) ([]byt
 	return targets, nil
 }
 
-// target reads the first line of one.
-func (l *targetLines) target(line string) (Target, error) {
-	end := strings.IndexFunc(line, unicode.IsSpace)
-	method, rest := line[:end], line[end:]
+// target is one of a first line: a method, and the rest of the line.
+func (l *targetLines) target(method, rest string) (Target, error) {
 	url := strings.TrimSpace(rest)
-	at := len(line) - len(strings.TrimLeftFunc(rest, unicode.IsSpace))
+	at := len(method) + strings.Index(rest, url)
 	if blank := strings.IndexFunc(url, unicode.IsSpace); blank >= 0 {
 		hint := "write a blank in a URL as %20"
 		if strings.HasPrefix(strings.TrimSpace(url[blank:]), "HTTP/") {
@@ -256,24 +257,32 @@ func (l *targetLines) object(line []byte) (t Target, err error) {
 	if !utf8.Valid(line) {
 		return t, l.fail(l.column(0), "the line is not UTF-8; %s", acceptedJSON)
 	}
-	var fields map[string]json.RawMessage // by the exact names, which a struct's decoder does not ask for
-	if err := json.Unmarshal(line, &fields); err != nil {
+	names := []string{"method", "url", "header", "body"}
+	wants := []string{"a string", "a string", `an object of lists of strings, like {"Accept": ["text/plain"]}`, "a string in base64"}
+	values := []any{&t.Method, &t.URL, &t.Header, &t.Body}
+	seen := map[string]bool{}
+	var whole json.RawMessage
+	if err := json.Unmarshal(line, &whole); err != nil {
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) {
 			return t, l.fail(l.column(max(int(syntax.Offset)-1, 0)), "the JSON is malformed (%w); %s", err, acceptedJSON)
 		}
 		return t, l.fail(l.column(0), "the JSON is malformed; %s", acceptedJSON)
 	}
-	names := []string{"method", "url", "header", "body"}
-	wants := []string{"a string", "a string", `an object of lists of strings, like {"Accept": ["text/plain"]}`, "a string in base64"}
-	for _, name := range sortedKeys(fields) {
+	in := json.NewDecoder(bytes.NewReader(line)) // field by field: a struct's decoder asks neither for exact names nor for each once
+	for _, err := in.Token(); err == nil && in.More(); {
+		token, _ := in.Token()
+		name, _ := token.(string)
 		i := slices.Index(names, name)
-		if i < 0 {
-			return t, l.fail(l.field(line, name), "unknown field %q; %s", name, acceptedJSON)
+		switch at := l.field(line, name); {
+		case i < 0:
+			return t, l.fail(at, "unknown field %q; %s", name, acceptedJSON)
+		case seen[name]:
+			return t, l.fail(at, "the field %q is there twice; accepted: once", name)
+		case in.Decode(values[i]) != nil:
+			return t, l.fail(at, "%s must be %s; %s", name, wants[i], acceptedJSON)
 		}
-		if json.Unmarshal(fields[name], []any{&t.Method, &t.URL, &t.Header, &t.Body}[i]) != nil {
-			return t, l.fail(l.field(line, name), "%s must be %s; %s", name, wants[i], acceptedJSON)
-		}
+		seen[name] = true
 	}
 	switch {
 	case t.Method == "":

@@ -110,8 +110,10 @@ func FuzzTargets(f *testing.F) {
 	for _, s := range []string{
 		"# c\n\nPOST http://127.0.0.1:8001/32\nX-Trace: a: b\n# c\nx-trace: c\n\nGET http://127.0.0.1/\nGET http://127.0.0.1/2\n",
 		"GET http://127.0.0.1/\n \n  A :b\n\tHEAD https://localhost/?a=b#c\r\nHost: x\r\n", "GET\thttp://a/\nGET  http://a/\nGET http://a/ HTTP/1.1",
+		"GET\xa0http://a/", "GET\u00a0http://a/", "GET\u2028", "A\x85",
 		`{"method":"POST","url":"http://127.0.0.1/","body":"Y29pbnM=","header":{"A":["b","c"],"a":null}}` + "\n\n" +
 			`{"url":"http://a/\u00e9","method":"GET","body":null}` + "\n",
+		`{"method":"GET","url":"http://a/","body":"0000","body":null}`,
 	} {
 		f.Add(s)
 	}
