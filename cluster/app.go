@@ -125,7 +125,7 @@ func Event(kind history.EventKind, service, task string, detail ...string) histo
 		}
 		e.Detail[detail[i]] = detail[i+1]
 	}
-	return e
+	return e.Filled()
 }
 
 // Levels groups services, of which dependencies come first, so that each is in a later group than those it depends on.

@@ -3,7 +3,10 @@ package history
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
+
+	"coinbench/history/event"
 )
 
 // intervalJSON is an Interval as it is written: histograms in HdrHistogram's V2 compressed form (base64), which other
@@ -30,6 +33,45 @@ type intervalJSON struct {
 	Served   []time.Duration  `json:"served,omitempty"` // since at: begin and length of the first span; since its end: of the next one
 	LastFail time.Duration    `json:"last_failure,omitempty"`
 	Parts    []partJSON       `json:"parts,omitempty"`
+}
+
+// eventJSON is an Event as it is written.
+type eventJSON struct {
+	At      time.Duration     `json:"at"` // nanoseconds
+	Kind    event.Kind        `json:"kind"`
+	Step    int               `json:"step,omitempty"`
+	Service string            `json:"service,omitempty"`
+	Task    string            `json:"task,omitempty"`
+	Detail  map[string]string `json:"detail,omitempty"`
+}
+
+// json is the event as it is written, with what mask makes of its texts.
+func (e Event) json(mask func(map[string]string) map[string]string) eventJSON {
+	if e.Payload == nil {
+		e = e.Filled()
+	}
+	j := eventJSON{At: e.At, Kind: e.Payload.Kind(), Step: e.Step, Service: e.Service, Task: e.Task, Detail: event.Encode(e.Payload, mask)}
+	if len(e.Rest) > 0 {
+		if j.Detail == nil {
+			j.Detail = map[string]string{}
+		}
+		maps.Copy(j.Detail, mask(e.Rest))
+	}
+	return j
+}
+
+// MarshalJSON writes the event as one line of events.jsonl, with nothing masked.
+func (e Event) MarshalJSON() ([]byte, error) { return json.Marshal(e.json(event.Plain)) }
+
+// UnmarshalJSON reads what MarshalJSON wrote, of this version or of another.
+func (e *Event) UnmarshalJSON(data []byte) error {
+	var j eventJSON
+	err := json.Unmarshal(data, &j)
+	if err == nil {
+		*e = Event{At: j.At, Step: j.Step, Service: j.Service, Task: j.Task, Kind: j.Kind, Detail: j.Detail}
+		e.Payload, e.Rest, err = event.Decode(j.Kind, j.Detail)
+	}
+	return err
 }
 
 // longestJSON are the longest times of an interval, which its histograms know to three digits only.

@@ -1,6 +1,10 @@
 package history
 
-import "time"
+import (
+	"time"
+
+	"coinbench/history/event"
+)
 
 // Version is the format's version; a reader refuses a newer one.
 const Version = 1
@@ -33,7 +37,7 @@ type Host struct {
 }
 
 // EventKind says what sort of thing happened.
-type EventKind string
+type EventKind = event.Kind
 
 // The kinds of events. The Detail keys that each carries are named beside it.
 const (
@@ -91,12 +95,31 @@ const (
 
 // Event is one thing that was done to the cluster or that the cluster did.
 type Event struct {
-	At      time.Duration     `json:"at"` // since Manifest.Start, nanoseconds
-	Kind    EventKind         `json:"kind"`
-	Step    int               `json:"step,omitempty"`    // 1-based number of the step in force; 0: none
-	Service string            `json:"service,omitempty"` //
-	Task    string            `json:"task,omitempty"`    // "rng.3#2": slot 3 of rng, its second task
-	Detail  map[string]string `json:"detail,omitempty"`
+	At      time.Duration     // since Manifest.Start
+	Step    int               // 1-based number of the step in force; 0: none
+	Service string            //
+	Task    string            // "rng.3#2": slot 3 of rng, its second task
+	Payload event.Payload     // what it was
+	Rest    map[string]string // what a newer version says of it, besides
+
+	Kind   EventKind         // as Payload's; both go when every emitter and reader has the payload
+	Detail map[string]string //
+}
+
+// NewEvent is an event now.
+func NewEvent(service, task string, p event.Payload) Event {
+	return Event{Service: service, Task: task, Payload: p}.Filled()
+}
+
+// Filled is the event with its payload, its kind and its detail, whichever of them it came with.
+func (e Event) Filled() Event {
+	if e.Payload == nil {
+		e.Payload, e.Rest, _ = event.Decode(e.Kind, e.Detail)
+		return e
+	}
+	j := e.json(event.Plain)
+	e.Kind, e.Detail = j.Kind, j.Detail
+	return e
 }
 
 // Reading is what one task's counters said at one instant. Keys of Values are Prometheus series names as the services

@@ -73,8 +73,7 @@ func (w *Writer) Dir() string { return w.dir }
 
 // Event appends an event.
 func (w *Writer) Event(e Event) error {
-	e.Detail = w.secrets.values(e.Detail)
-	return w.append(w.events, "event", e, true)
+	return w.append(w.events, "event", e.json(w.secrets.values), true)
 }
 
 // Reading appends a reading.

@@ -2,9 +2,9 @@ package des
 
 import "math"
 
-// event is something that will happen. Its order is (at, key): key begins with a sequence number, so events of one instant
+// entry is something that will happen. Its order is (at, key): key begins with a sequence number, so events of one instant
 // happen in the order in which they were made. gen tells whether what it was meant for is still there.
-type event struct {
+type entry struct {
 	at  int64  // nanoseconds
 	key uint64 // sequence << 8 | kind
 	id  int32
@@ -40,7 +40,7 @@ const (
 	checkBegins
 )
 
-func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.key < o.key }
+func (e *entry) before(o *entry) bool { return e.at < o.at || e.at == o.at && e.key < o.key }
 
 const (
 	maxLanes = 12
@@ -60,7 +60,7 @@ type agenda struct {
 // lane is a ring of events that all have the same delay. Time never runs backwards, so it is sorted.
 type lane struct {
 	delay      int64
-	ring       []event // a power of two
+	ring       []entry // a power of two
 	head, tail uint32
 }
 
@@ -74,7 +74,7 @@ func (a *agenda) lane(delay int64) int8 {
 	if len(a.lanes) == maxLanes || a.noLanes {
 		return -1
 	}
-	a.lanes = append(a.lanes, lane{delay: delay, ring: make([]event, 16)})
+	a.lanes = append(a.lanes, lane{delay: delay, ring: make([]entry, 16)})
 	a.next[len(a.lanes)-1] = never
 	return int8(len(a.lanes) - 1)
 }
@@ -82,7 +82,7 @@ func (a *agenda) lane(delay int64) int8 {
 // after makes an event due in delay; l is the delay's lane or -1.
 func (a *agenda) after(now, delay int64, l int8, k kind, id int32, gen uint32) {
 	a.sequence++
-	e := event{at: now + delay, key: a.sequence<<8 | uint64(k), id: id, gen: gen}
+	e := entry{at: now + delay, key: a.sequence<<8 | uint64(k), id: id, gen: gen}
 	if l < 0 {
 		if a.noLanes || !a.wheel.keep(e) {
 			a.heap.push(e)
@@ -101,7 +101,7 @@ func (a *agenda) after(now, delay int64, l int8, k kind, id int32, gen uint32) {
 }
 
 func (q *lane) grow() {
-	ring := make([]event, 2*len(q.ring))
+	ring := make([]entry, 2*len(q.ring))
 	n := uint32(0)
 	for i := q.head; i != q.tail; i++ {
 		ring[n] = q.ring[i&uint32(len(q.ring)-1)]
@@ -111,7 +111,7 @@ func (q *lane) grow() {
 }
 
 // pop takes the earliest event that is due by until.
-func (a *agenda) pop(until int64, e *event) bool {
+func (a *agenda) pop(until int64, e *entry) bool {
 	at, from := int64(never), -1
 	var key uint64
 	for i := range a.lanes {
@@ -152,9 +152,9 @@ func (a *agenda) pop(until int64, e *event) bool {
 }
 
 // heap is a 4-ary heap of events, the earliest first.
-type heap []event
+type heap []entry
 
-func (q *heap) push(e event) {
+func (q *heap) push(e entry) {
 	*q = append(*q, e)
 	h := *q
 	i := len(h) - 1
@@ -169,7 +169,7 @@ func (q *heap) push(e event) {
 	h[i] = e
 }
 
-func (q *heap) pop(top *event) {
+func (q *heap) pop(top *entry) {
 	h := *q
 	*top = h[0]
 	n := len(h) - 1

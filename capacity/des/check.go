@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Check is a health check of the port that the service works on: it goes to its own task, waits there behind the others' requests, and
@@ -79,9 +79,7 @@ func (s *Sim) checked(task int32, sent int64, why string) {
 // unhealthy takes a task out of the rotation and tells it to stop.
 func (s *Sim) unhealthy(id int32, why string, stop Stop, restart time.Duration) {
 	t := &s.tasks[id]
-	if s.config.Events != nil {
-		s.emit(history.TaskUnhealthy, id, map[string]string{"error": why})
-	}
+	s.emit(id, event.TaskUnhealthy{Error: why})
 	t.err, t.restart, t.down = "unhealthy: "+why, restart >= 0, restart
 	if err := s.StopTask(int(id), stop); err != nil { // the ID is one of ours
 		panic("des: " + err.Error())

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -51,8 +52,8 @@ func TestACheckBearsTheStartPeriod(t *testing.T) {
 		expect(t, got, want)
 		if period == 0 {
 			for _, e := range *events {
-				if e.Kind == "task.unhealthy" && e.Detail["error"] != "health check: status 503" {
-					t.Errorf("the error is %q", e.Detail["error"])
+				if p, ok := e.Payload.(event.TaskUnhealthy); ok && p.Error != "health check: status 503" {
+					t.Errorf("the error is %q", p.Error)
 				}
 			}
 			s.RunUntil(time.Minute)

@@ -58,7 +58,7 @@ func kinds(events []history.Event, task string) string {
 	out := ""
 	for _, e := range events {
 		if e.Task == task {
-			out += fmt.Sprintf("%v %s\n", e.At, e.Kind)
+			out += fmt.Sprintf("%v %s\n", e.At, e.Payload.Kind())
 		}
 	}
 	return out

@@ -232,7 +232,7 @@ func (s *Sim) RunUntilChange(t time.Duration) bool {
 
 // run is the main loop. It ends early, with true, when something has changed.
 func (s *Sim) run(until int64) bool {
-	var e event
+	var e entry
 	for s.pop(until, &e) {
 		s.now = e.at
 		s.processed++

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/internal/seeded"
 	"coinbench/services/settings"
 )
@@ -151,7 +152,7 @@ func (s *Sim) Turn(join, leave []int) {
 		case t.state == Running: // it was in rotation before
 			if t.index >= 0 && s.services[t.service].role == serves && !s.servers[t.index].inRotation {
 				s.join(t.index)
-				s.emit(history.TaskJoined, int32(id), nil)
+				s.emit(int32(id), event.TaskJoined{})
 			}
 		case t.ready:
 			s.joins(int32(id))
@@ -232,9 +233,7 @@ func (s *Sim) start(service int32, slot int) int {
 		p := seeded.Stream(s.config.Seed, seeded.Word("start"), seeded.Word(v.Name), uint64(slot), uint64(life))
 		delay += int64(uniform(&p) * float64(v.StartSpread))
 	}
-	if s.config.Events != nil {
-		s.emit(history.TaskStarted, int32(id), map[string]string{"version": v.Settings.Version})
-	}
+	s.emit(int32(id), event.TaskStarted{Version: v.Settings.Version})
 	s.schedule(delay, taskBoots, int32(id), 0)
 	return id
 }
@@ -315,7 +314,7 @@ func (s *Sim) taskJoins(id int32, gen uint32) {
 	if t.gen != gen || t.state != Starting {
 		return
 	}
-	s.emit(history.TaskHealthy, id, nil)
+	s.emit(id, event.TaskHealthy{})
 	s.enters(id)
 }
 
@@ -340,13 +339,13 @@ func (s *Sim) joins(id int32) {
 			}
 		}
 	}
-	s.emit(history.TaskJoined, id, nil)
+	s.emit(id, event.TaskJoined{})
 }
 
 func (s *Sim) leaves(id int32) {
 	t := &s.tasks[id]
 	if s.services[t.service].role == serves && t.index >= 0 && s.leave(t.index) {
-		s.emit(history.TaskLeft, id, nil)
+		s.emit(id, event.TaskLeft{})
 	}
 }
 
@@ -368,7 +367,7 @@ func (s *Sim) StopTask(id int, how Stop) error {
 		s.leaves(int32(id))
 	}
 	s.become(int32(id), Stopping)
-	s.emit(history.TaskStopping, int32(id), nil)
+	s.emit(int32(id), event.TaskStopping{})
 	if t.index < 0 { // no process yet, or Redis
 		s.taskGone(int32(id), "")
 		return nil
@@ -429,9 +428,7 @@ func (s *Sim) KillTask(id int, how Kill) error {
 		return fmt.Errorf("kill task %d: accepted: a task that is not gone", id)
 	}
 	t := &s.tasks[id]
-	if s.config.Events != nil {
-		s.emit(history.TaskKilled, int32(id), map[string]string{"down": how.Down.String(), "in_rotation": strconv.FormatBool(how.InRotation)})
-	}
+	s.emit(int32(id), event.TaskKilled{Down: how.Down, InRotation: how.InRotation})
 	t.never = how.InRotation
 	s.taskGone(int32(id), "killed")
 	if t.restart = how.Restart; t.restart {
@@ -503,13 +500,7 @@ func (s *Sim) taskGone(id int32, why string) {
 			s.cutOff(t.index)
 		}
 	}
-	if s.config.Events != nil {
-		detail := map[string]string{}
-		if t.err != "" {
-			detail["error"] = t.err
-		}
-		s.emit(history.TaskGone, id, detail)
-	}
+	s.emit(id, event.TaskGone{Error: t.err})
 	if t.after {
 		s.leaves(id)
 	}
@@ -533,9 +524,7 @@ func (s *Sim) FreezeTask(id int, how Freeze) error {
 		return err
 	}
 	t := &s.tasks[id]
-	if s.config.Events != nil {
-		s.emit(history.TaskPaused, int32(id), map[string]string{"for": how.For.String()})
-	}
+	s.emit(int32(id), event.TaskPaused{For: how.For})
 	t.freeze = how
 	s.schedule(int64(how.For), taskThaws, int32(id), t.gen)
 	if how.Missed > 0 && how.Missed < how.For {
@@ -548,7 +537,7 @@ func (s *Sim) taskThaws(id int32, gen uint32) {
 	if s.tasks[id].gen != gen || s.ResumeTask(int(id)) != nil {
 		return
 	}
-	s.emit(history.TaskRecovered, id, nil)
+	s.emit(id, event.TaskRecovered{})
 	if s.tasks[id].state == Stopping {
 		s.obeys(id)
 	}
@@ -647,9 +636,11 @@ func (s *Sim) Scale(name string, replicas int, how Stop) error {
 	return nil
 }
 
-func (s *Sim) emit(k history.EventKind, id int32, detail map[string]string) {
+func (s *Sim) emit(id int32, p event.Payload) {
 	if s.config.Events != nil {
 		t := &s.tasks[id]
-		s.config.Events(history.Event{At: time.Duration(s.now), Kind: k, Service: s.services[t.service].Name, Task: t.name, Detail: detail})
+		e := history.NewEvent(s.services[t.service].Name, t.name, p)
+		e.At = time.Duration(s.now)
+		s.config.Events(e)
 	}
 }

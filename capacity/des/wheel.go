@@ -23,7 +23,7 @@ type wheel struct {
 type part struct {
 	next   int32
 	n      int32
-	events [10]event
+	events [10]entry
 }
 
 const (
@@ -40,7 +40,7 @@ func newWheel() wheel {
 }
 
 // keep takes an event that is due after the present tick; false: it is due sooner.
-func (w *wheel) keep(e event) bool {
+func (w *wheel) keep(e entry) bool {
 	tick := e.at >> tickShift
 	if tick <= w.tick {
 		return false
@@ -85,7 +85,7 @@ func (w *wheel) advance(h *heap) {
 	w.lists[at] = none
 	w.used[at>>6] &^= 1 << (at & 63)
 	for len(w.far) > 0 && w.far[0].at>>tickShift == w.tick {
-		var e event
+		var e entry
 		w.far.pop(&e)
 		h.push(e)
 	}
