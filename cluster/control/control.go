@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -15,7 +16,8 @@ import (
 	"coinbench/history"
 )
 
-// Driver is a cluster's hands on one service. Its methods return at once, and hold no lock when they have returned.
+// Driver is a cluster's hands on one service. Its methods return at once, or when the cluster's engine has answered, and hold no lock
+// when they have returned.
 type Driver interface {
 	Now() time.Time
 
@@ -27,22 +29,33 @@ type Driver interface {
 	// Limit is the longest that a change of the service may take beyond the times that its settings ask for.
 	Limit() time.Duration
 
-	// Check says whether the service can become another, of which tasks are replaced.
-	Check(before, after cluster.Service, replaces bool) error
+	// Check says whether a change can be carried out.
+	Check(*rollout.Machine) error
 
-	Scale(replicas int) error
+	Scale(ctx context.Context, replicas int) error
 	Become(spec cluster.Service) error
 	Slots() (all, dirty []int)
 
-	Prepare(spec cluster.Service) error // rollout.Prepare
-	Do(rollout.Action) error            // the other verbs: from rollout.Stop on
-	Successor(slot int) string          // name of the next task of a slot
+	Prepare(ctx context.Context, spec cluster.Service) error // rollout.Prepare
+	Do(context.Context, rollout.Action) error                // the other verbs: from rollout.Stop on
+	Successor(slot int) string                               // name of the next task of a slot
 
 	// Reports is what has become of tasks since the last call, and when it must be called again even if nothing changes; zero: never.
 	Reports() (reports []rollout.Report, wake time.Time)
 
 	// Missing says which tasks are not as the service says; nil: all are. hopeless: waiting does not help.
 	Missing() (missing error, hopeless bool)
+}
+
+// Engine is a Driver whose cluster replaces tasks by itself: of rollout's actions that are no part of blue-green it is given these alone.
+type Engine interface {
+	Driver
+	Fetch(ctx context.Context, spec cluster.Service) error // rollout.Fetch
+	Move(context.Context, rollout.Order) error             // rollout.Move
+
+	// InForce and Names are details of events, besides cluster.Service.InForce: what the engine made of it, and how it is found.
+	InForce() []string
+	Names(ctx context.Context) []string
 }
 
 // Service is a service under control. Its methods wait for their turn.
@@ -56,8 +69,9 @@ type Service struct {
 }
 
 // New puts a service under control. hint says where to look when it does not converge; emit is called while no lock is held.
-func New(d Driver, spec cluster.Service, hint string, emit cluster.Sink) *Service {
-	return &Service{name: spec.Name, hint: hint, driver: d, emit: emit, state: rollout.State{Spec: spec}}
+func New(d Driver, state rollout.State, hint string, emit cluster.Sink) *Service {
+	_, state.Native = d.(Engine)
+	return &Service{name: state.Spec.Name, hint: hint, driver: d, emit: emit, state: state}
 }
 
 // begin waits for its turn.
@@ -87,11 +101,20 @@ func (s *Service) event(kind history.EventKind, detail ...string) {
 
 // Deployed waits until a service that was started for the first time is there.
 func (s *Service) Deployed(ctx context.Context) error {
-	if err := s.converge(ctx); err != nil {
+	if err := s.Converge(ctx); err != nil {
 		return err
 	}
-	s.event(history.ServiceDeployed, s.state.Spec.InForce()...)
+	s.event(history.ServiceDeployed, s.inForce(ctx)...)
 	return nil
+}
+
+// inForce lists what holds for the service, as the details of an event.
+func (s *Service) inForce(ctx context.Context) []string {
+	detail := s.state.Spec.InForce()
+	if e, ok := s.driver.(Engine); ok {
+		detail = slices.Concat(detail, e.InForce(), e.Names(ctx))
+	}
+	return detail
 }
 
 // Scale sets the replicas.
@@ -106,15 +129,19 @@ func (s *Service) Scale(ctx context.Context, replicas int) error {
 	case s.state.Spec.Global:
 		return errors.New(cluster.GlobalNumber(s.name, replicas))
 	}
-	if err := s.driver.Scale(replicas); err != nil {
+	if err := s.driver.Scale(ctx, replicas); err != nil {
 		return err
 	}
 	from := s.state.Spec.Replicas
 	s.state.Spec.Replicas = replicas
-	if err := s.converge(ctx); err != nil {
+	if err := s.Converge(ctx); err != nil {
 		return err
 	}
-	s.event(history.ServiceScaled, "from", strconv.Itoa(from), "to", strconv.Itoa(replicas))
+	detail := []string{"from", strconv.Itoa(from), "to", strconv.Itoa(replicas)}
+	if e, ok := s.driver.(Engine); ok {
+		detail = append(detail, e.Names(ctx)...)
+	}
+	s.event(history.ServiceScaled, detail...)
 	return nil
 }
 
@@ -142,12 +169,12 @@ func (s *Service) change(ctx context.Context, begin func() (*rollout.Machine, er
 	if err != nil {
 		return err
 	}
-	if err := s.driver.Check(m.Before(), m.After(), m.Replaces()); err != nil {
+	if err := s.driver.Check(m); err != nil {
 		return err
 	}
 	out, err := s.carry(ctx, m)
 	if err == nil && out.Converge {
-		err = s.converge(ctx)
+		err = s.Converge(ctx)
 	}
 	if err != nil {
 		return err
@@ -158,7 +185,7 @@ func (s *Service) change(ctx context.Context, begin func() (*rollout.Machine, er
 			return &cluster.RolloutError{Service: s.name, Outcome: out.Outcome, Reason: out.Reason}
 		}
 	}
-	s.event(history.ServiceUpdated, s.state.Spec.InForce()...)
+	s.event(history.ServiceUpdated, s.inForce(ctx)...)
 	return nil
 }
 
@@ -178,7 +205,10 @@ func (s *Service) carry(ctx context.Context, m *rollout.Machine) (rollout.Output
 		for _, e := range out.Events {
 			s.emit(e)
 		}
-		err := s.perform(m, out.Actions, &seen)
+		if len(out.Events) > 0 {
+			moved = now
+		}
+		err := s.perform(ctx, m, out.Actions, &seen)
 		switch {
 		case err != nil:
 		case out.Done:
@@ -200,12 +230,12 @@ func (s *Service) carry(ctx context.Context, m *rollout.Machine) (rollout.Output
 			}
 		}
 		missing, _ := d.Missing()
-		_ = s.perform(m, m.Abort(), &seen) // what failed is said already
+		_ = s.perform(context.WithoutCancel(ctx), m, m.Abort(), &seen) // what failed is said already
 		return out, errors.Join(err, missing)
 	}
 }
 
-func (s *Service) perform(m *rollout.Machine, actions []rollout.Action, seen *rollout.Observation) (err error) {
+func (s *Service) perform(ctx context.Context, m *rollout.Machine, actions []rollout.Action, seen *rollout.Observation) (err error) {
 	for _, a := range actions {
 		switch a.Verb {
 		case rollout.Become:
@@ -216,9 +246,17 @@ func (s *Service) perform(m *rollout.Machine, actions []rollout.Action, seen *ro
 		case rollout.Pulled:
 			s.emit(cluster.Event(history.TaskPulled, s.name, s.driver.Successor(a.Slot)))
 		case rollout.Prepare:
-			err = s.driver.Prepare(m.After())
+			err = s.driver.Prepare(ctx, m.After())
+		case rollout.Open:
+			if refused := s.driver.Do(ctx, a); refused != nil {
+				err, seen.Refused = context.Cause(ctx), refused.Error()
+			}
+		case rollout.Fetch:
+			err = s.driver.(Engine).Fetch(ctx, m.After())
+		case rollout.Move:
+			err = s.driver.(Engine).Move(ctx, m.Order())
 		default:
-			err = s.driver.Do(a)
+			err = s.driver.Do(ctx, a)
 		}
 		if err != nil {
 			return err
@@ -227,8 +265,8 @@ func (s *Service) perform(m *rollout.Machine, actions []rollout.Action, seen *ro
 	return nil
 }
 
-// converge waits until every slot has a task in rotation, and nothing else is left.
-func (s *Service) converge(ctx context.Context) error {
+// Converge waits until every slot has a task in rotation, and nothing else is left.
+func (s *Service) Converge(ctx context.Context) error {
 	d := s.driver
 	limit := d.Limit()
 	deadline := d.Now().Add(limit)

@@ -61,13 +61,14 @@ func (s *service) Limit() time.Duration {
 }
 
 // Check is control's.
-func (s *service) Check(before, after cluster.Service, replaces bool) error {
+func (s *service) Check(m *rollout.Machine) error {
+	before, after := m.Before(), m.After()
 	was, _, _ := cluster.OwnImage(before.Image)
 	is, _, ok := cluster.OwnImage(after.Image)
 	if ok && is != was {
 		return fmt.Errorf("image %s is another service than %s; accepted: another tag of coinbench/%s", after.Image, before.Image, was)
 	}
-	if s.isRedis && replaces {
+	if s.isRedis && m.Replaces() {
 		return errors.New("redis has neither versions nor settings on the local cluster; accepted: balance")
 	}
 	after.Ports = nil // a version that listens elsewhere than its published port is a fault worth playing
@@ -75,7 +76,7 @@ func (s *service) Check(before, after cluster.Service, replaces bool) error {
 }
 
 // Scale is control's: it makes the slots that are missing and stops the tasks of those that are too many.
-func (s *service) Scale(replicas int) error {
+func (s *service) Scale(_ context.Context, replicas int) error {
 	if s.isRedis && replicas > 1 {
 		return fmt.Errorf("%d replicas; accepted: at most 1 of redis", replicas)
 	}
@@ -147,7 +148,7 @@ func (s *service) Successor(n int) string {
 }
 
 // Prepare is control's.
-func (s *service) Prepare(spec cluster.Service) error {
+func (s *service) Prepare(_ context.Context, spec cluster.Service) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	if s.life.Err() != nil {
@@ -161,7 +162,7 @@ func (s *service) Prepare(spec cluster.Service) error {
 }
 
 // Do is control's.
-func (s *service) Do(a rollout.Action) error {
+func (s *service) Do(_ context.Context, a rollout.Action) error {
 	var settled <-chan struct{}
 	defer func() {
 		if settled != nil {
@@ -207,6 +208,7 @@ func (s *service) Do(a rollout.Action) error {
 				s.launch(sl, s.spec)
 			}
 		}
+	case rollout.Open:
 	case rollout.TurnGreen:
 		s.blues = map[int]*task{}
 		for n, sl := range s.slots {

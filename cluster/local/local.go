@@ -104,7 +104,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 	}
 	for _, level := range cluster.Levels(c.deployed(), (*service).wanted) {
 		for _, s := range level {
-			if err := s.Scale(s.spec.Replicas); err != nil {
+			if err := s.Scale(ctx, s.spec.Replicas); err != nil {
 				return fault(err)
 			}
 		}

@@ -16,6 +16,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/control"
+	"coinbench/cluster/rollout"
 	"coinbench/history"
 	"coinbench/internal/seeded"
 )
@@ -68,7 +69,7 @@ func (s *slot) cancel() {
 func newService(c *Cluster, life context.Context, spec cluster.Service) *service {
 	kind, _, _ := cluster.OwnImage(spec.Image)
 	s := &service{c: c, life: life, name: spec.Name, spec: spec, isRedis: kind == cluster.Redis, slots: map[int]*slot{}}
-	s.Service = control.New(s, spec, c.hint(), c.outbox.Put)
+	s.Service = control.New(s, rollout.State{Spec: spec}, c.hint(), c.outbox.Put)
 	s.port, _ = spec.Listens()
 	if s.port > 0 {
 		s.rotation = newRotation(spec.Balance, seeded.NewBalancer(c.config.Seed, spec.Name))

@@ -20,7 +20,9 @@ type blueGreen struct {
 	slots  []int
 	pulled time.Time // when the images are there
 	began  bool      // green is started
+	opened bool
 	turned bool
+	back   bool      // to blue
 	until  time.Time // by which green must be ready; then: to which it is watched
 	ready  map[int]bool
 	failed map[int]bool
@@ -32,9 +34,9 @@ func (m *Machine) prepare(now time.Time, slots []int) {
 	m.green = &blueGreen{slots: slots, pulled: now.Add(m.change.Pull), ready: map[int]bool{}, failed: map[int]bool{}}
 }
 
-func (m *Machine) switchOver(now time.Time, reports []Report) {
+func (m *Machine) switchOver(now time.Time, o Observation) {
 	g := m.green
-	for _, r := range reports {
+	for _, r := range o.Reports {
 		switch {
 		case r.What == Ready:
 			g.ready[r.Slot] = true
@@ -57,18 +59,24 @@ func (m *Machine) switchOver(now time.Time, reports []Report) {
 		}
 		m.do(Prepare)
 		m.out.Wake = g.until
-	case !g.turned && len(g.failed) > 0:
-		m.undo(failures)
-	case !g.turned && len(g.ready) == n:
+	case g.opened && !g.turned && o.Refused != "":
+		m.undo(o.Refused)
+	case g.opened && !g.turned:
 		before := m.before
-		m.state.Spec, m.state.Previous, m.state.partial = m.after, &before, false
+		m.state.Spec, m.state.Previous, m.state.Partial = m.after, &before, false
 		m.event(history.RolloutSwitch, "to", "green")
 		m.do(Become, TurnGreen)
 		g.turned, g.until = true, now.Add(m.after.Update.Monitor)
 		m.out.Wake = g.until
+	case !g.turned && len(g.failed) > 0:
+		m.undo(failures)
+	case !g.turned && len(g.ready) == n:
+		g.opened = true
+		m.do(Open)
 	case !g.turned && !now.Before(g.until):
 		m.undo(fmt.Sprintf("%d of %d new tasks are ready after %s", len(g.ready), n, m.limit))
 	case g.turned && len(g.failed) > m.after.Update.Tolerated(n):
+		g.back = true
 		m.state.Spec, m.state.Previous = m.before, nil
 		m.event(history.RolloutSwitch, "to", "blue")
 		m.do(Become, TurnBlue)

@@ -81,7 +81,7 @@ func (m *model) do(t *rapid.T, machine *Machine, a Action) {
 	switch a.Verb {
 	case Become:
 		m.image = m.state.Spec.Image
-	case Pulled:
+	case Pulled, Open:
 	case Stop:
 		if p.old == nil {
 			p.old, p.current = p.current, nil

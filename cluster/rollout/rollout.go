@@ -12,6 +12,7 @@
 package rollout
 
 import (
+	"cmp"
 	"errors"
 	"maps"
 	"slices"
@@ -26,7 +27,8 @@ import (
 type State struct {
 	Spec     cluster.Service  // as tasks are started, and replaced that differ
 	Previous *cluster.Service // what a rollback returns to, but for its replicas; nil: nothing
-	partial  bool             // some tasks may not be as Spec has them: the last change was of some slots, or ended early
+	Partial  bool             // some tasks may not be as Spec has them: the last change was of some slots, or ended early
+	Native   bool             // the cluster's engine carries rolling updates out by itself
 }
 
 // Verb is what is to be done.
@@ -42,10 +44,13 @@ const (
 	Pulled      Verb = "pulled"       // of a slot: its image has come
 	Fill        Verb = "fill"         // every slot that has no task and waits for none gets one
 	Prepare     Verb = "prepare"      // a second set of tasks, green, as After says, out of rotation, of which Ready and Failed are reported
+	Open        Verb = "open"         // what is in front of the sets leads to green, where that is not one with TurnGreen; it may be refused
 	TurnGreen   Verb = "turn green"   // green is in rotation and the first set, blue, is not, between two connections
 	TurnBlue    Verb = "turn blue"    // and the other way round
 	RetireGreen Verb = "retire green" // all of green is told to stop
 	RetireBlue  Verb = "retire blue"
+	Fetch       Verb = "fetch" // of an engine: the image is brought to every node
+	Move        Verb = "move"  // of an engine: it carries Machine.Order out
 )
 
 // Action is one thing to do.
@@ -57,19 +62,27 @@ type Action struct {
 // What has become of a task.
 type What string
 
-// Gone is of the task that a slot had; the others are of the one that takes its place.
+// Gone is of the task that a slot had; Ready, Up and Failed are of the one that takes its place.
 const (
 	Gone   What = "gone"
 	Ready  What = "ready" // of green: it could be in rotation
 	Up     What = "up"    // it is in rotation
 	Failed What = "failed"
+
+	// Of an engine: it has come to the slot; and, of the service, what it says of the update that it carries out.
+	Turned    What = "turned"
+	Completed What = "completed"
+	Paused    What = "paused"
+	Returning What = "returning" // it goes back, as the settings say
+	Returned  What = "returned"
+	Stuck     What = "stuck" // the way back is paused
 )
 
-// Report says what has become of a slot's task. The same may be reported again.
+// Report says what has become of a slot's task, or of an engine's update (slot 0). The same may be reported again.
 type Report struct {
 	Slot   int
 	What   What
-	Reason string // of Failed
+	Reason string // of Failed, Paused, Returned and Stuck
 }
 
 // Observation is what has been seen since the last step.
@@ -78,6 +91,7 @@ type Observation struct {
 	Slots   []int // all, in order
 	Dirty   []int // those whose task is not as State.Spec has it
 	Reports []Report
+	Refused string // why the last Open was; "": it was not
 }
 
 // Output is what follows from an observation.
@@ -105,6 +119,8 @@ type Machine struct {
 
 	rolling *rolling
 	green   *blueGreen
+	native  *native
+	goesOn  bool // with an update that has replaced some tasks
 	pulls   *pulls
 	turned  map[int]bool // slots that the rollout has come to
 	ill     bool         // a new task has failed
@@ -149,6 +165,11 @@ func (m *Machine) Settings() cluster.Rollout {
 	return m.after.Update
 }
 
+// Strategy is that of the change.
+func (m *Machine) Strategy() cluster.Strategy {
+	return cmp.Or(m.change.Strategy, cluster.RollingUpdate)
+}
+
 // Replaces says whether tasks are to be replaced, as far as that can be known before anybody has looked.
 func (m *Machine) Replaces() bool { return m.force || !m.before.SameTasks(m.after) }
 
@@ -170,7 +191,9 @@ func (m *Machine) Step(now time.Time, o Observation) Output {
 	switch {
 	case m.out.Done:
 	case m.green != nil:
-		m.switchOver(now, o.Reports)
+		m.switchOver(now, o)
+	case m.native != nil && len(m.out.Actions) == 0: // an order was taken
+		m.follow(now, o.Reports)
 	case m.rolling != nil:
 		m.roll(now, o.Reports)
 	}
@@ -179,10 +202,19 @@ func (m *Machine) Step(now time.Time, o Observation) Output {
 
 // Abort ends a change early. Its actions leave no hole, and no second set.
 func (m *Machine) Abort() []Action {
-	m.state.partial = true
+	prior := m.state.Partial
+	m.state.Partial = true
 	switch {
+	case m.native != nil:
+		if !m.native.moved { // the engine did not take it
+			m.state.Spec, m.state.Previous, m.state.Partial = m.before, m.native.previous, prior
+			return []Action{{Verb: Become}}
+		}
+		return nil
 	case m.green == nil:
 		return []Action{{Verb: Fill}}
+	case m.green.back: // which failed: both sets are there
+		return nil
 	case m.green.turned:
 		return []Action{{Verb: RetireBlue}}
 	default:
@@ -212,18 +244,28 @@ func (m *Machine) begin() {
 		return
 	}
 	// An update to what is desired already goes on with one that has replaced some tasks: it is the same update to a rollback.
-	if !m.state.partial || m.ofRollback || !m.before.SameTasks(m.after) {
+	m.goesOn = m.state.Partial && !m.ofRollback && m.before.SameTasks(m.after)
+	if m.state.Native {
+		m.native = &native{previous: m.state.Previous, turned: map[int]bool{}, up: map[int]bool{}}
+		m.do(Look)
+	} else {
+		m.do(Become, Look)
+	}
+	if !m.goesOn {
 		before := m.before
 		m.state.Previous = &before
 	}
 	m.state.Spec = m.after
-	m.do(Become, Look)
 }
 
 // looked begins to replace tasks: those that differ, of the slots that are asked for.
 func (m *Machine) looked(now time.Time, o Observation) {
-	if m.green != nil {
+	switch {
+	case m.green != nil:
 		m.prepare(now, o.Slots)
+		return
+	case m.native != nil:
+		m.move(o.Slots)
 		return
 	}
 	slots := o.Dirty
@@ -233,28 +275,29 @@ func (m *Machine) looked(now time.Time, o Observation) {
 	if of := m.change.Slots; of != nil {
 		slots = slices.DeleteFunc(slices.Clone(slots), func(n int) bool { return !slices.Contains(of, n) })
 	}
-	m.state.partial = len(slots) < len(o.Dirty)
+	m.state.Partial = len(slots) < len(o.Dirty)
 	if len(slots) == 0 && m.reason == "" {
 		m.end("", "")
 		return
 	}
-	r, strategy := m.Settings(), m.change.Strategy
-	if strategy == "" {
-		strategy = cluster.RollingUpdate
-	}
-	ofRollback := ""
-	if m.ofRollback {
-		ofRollback = "true"
-	}
-	m.event(history.RolloutBegin, "strategy", string(strategy), "parallelism", strconv.Itoa(r.Parallelism), "delay", r.Delay.String(),
-		"order", r.Order, "tasks", strconv.Itoa(len(slots)), "rollback", ofRollback)
-	m.rolling, m.pulls = newRolling(r, slots, m.ofRollback), newPulls(m.change.Pull)
+	m.announce(len(slots))
+	m.rolling, m.pulls = newRolling(m.Settings(), slots, m.ofRollback), newPulls(m.change.Pull)
 	m.turned, m.ill = map[int]bool{}, false
-	if strategy == cluster.Batched {
+	if m.Strategy() == cluster.Batched {
 		for _, n := range slots {
 			m.pulls.begin(n, now)
 		}
 	}
+}
+
+// announce says that tasks begin to be replaced.
+func (m *Machine) announce(tasks int) {
+	r, ofRollback := m.Settings(), ""
+	if m.ofRollback {
+		ofRollback = "true"
+	}
+	m.event(history.RolloutBegin, "strategy", string(m.Strategy()), "parallelism", strconv.Itoa(r.Parallelism), "delay", r.Delay.String(),
+		"order", r.Order, "tasks", strconv.Itoa(tasks), "rollback", ofRollback)
 }
 
 func (m *Machine) roll(now time.Time, reports []Report) {
@@ -296,11 +339,11 @@ func (m *Machine) roll(now time.Time, reports []Report) {
 		m.end(cluster.RolledBack, m.reason)
 	case m.reason == "":
 		m.do(Fill)
-		m.state.partial = true
+		m.state.Partial = true
 		m.end(outcome, m.rolling.reason)
 	default:
 		m.do(Fill)
-		m.state.partial = true
+		m.state.Partial = true
 		m.end(outcome, m.reason+"; then the rollback was paused: "+m.rolling.reason)
 	}
 }
@@ -323,10 +366,19 @@ func (m *Machine) goBack() {
 	m.out.Actions = slices.DeleteFunc(m.out.Actions, func(a Action) bool { return a.Verb == Start }) // of what is not wanted any more
 	m.out.Actions = append(m.out.Actions, m.rolling.kept()...)
 	m.reason, m.rolling = m.rolling.reason, nil
-	m.after, m.ofRollback, m.force, m.change = m.before, true, false, cluster.Change{}
-	m.state.Spec, m.state.Previous = m.before, nil
+	m.back()
 	m.do(Become, Look)
 	m.out.Wake = time.Time{}
+}
+
+// back makes what was before the update what the service shall be.
+func (m *Machine) back() {
+	if m.goesOn {
+		m.before = *m.state.Previous
+		m.before.Replicas = m.after.Replicas
+	}
+	m.after, m.ofRollback, m.force, m.change = m.before, true, false, cluster.Change{}
+	m.state.Spec, m.state.Previous = m.before, nil
 }
 
 func sorted[V any](m map[int]V) []int { return slices.Sorted(maps.Keys(m)) }

@@ -19,10 +19,12 @@ var rewrite = flag.Bool("rewrite", false, "write what the machine says into the 
 // TestTraces plays testdata/*.trace: each is what is said to a machine, and below ---- what it says. A line of an answer begins with the
 // time since the service was deployed. The verbs:
 //
-//	service KEY=VALUE...          a service is deployed: replicas, image, update.delay, rollback.monitor, ...
+//	service KEY=VALUE...          a service is deployed: replicas, image, update.delay, rollback.monitor, native, ...
 //	scale N                       its replicas are set
 //	update KEY=VALUE... | rollback | restart     a change begins: image, strategy, slots, pull, update.delay, ...
-//	gone N, up N, ready N, failed N              what has become of a slot's task, several on one line
+//	gone N, up N, ready N, failed N, turned N    what has become of a slot's task, several on one line
+//	completed, paused, returning, returned, stuck    what an engine says of its update
+//	refuse                        what is done to the gateway, and what the engine is told, is refused from here on
 //	wait DURATION                 time passes
 //	abort                         the change ends early
 func TestTraces(t *testing.T) {
@@ -75,6 +77,7 @@ type player struct {
 	now     time.Time
 	wake    time.Time
 	said    []string
+	refuse  string
 }
 
 func (p *player) print(format string, args ...any) {
@@ -135,18 +138,23 @@ func (p *player) say(t *testing.T, where, line string) {
 		if d, err = time.ParseDuration(args[0]); err == nil {
 			p.pass(d)
 		}
+	case "refuse":
+		p.refuse = "it says no"
 	case "abort":
 		p.perform(p.machine.Abort())
 	default:
 		var reports []Report
 		for one := range strings.SplitSeq(line, ",") {
 			what, slot, _ := strings.Cut(strings.TrimSpace(one), " ")
-			var n int
-			n, err = strconv.Atoi(slot)
-			if !slices.Contains([]What{Gone, Up, Ready, Failed}, What(what)) || err != nil {
+			r := Report{What: What(what), Reason: "the engine's words"}
+			if slot != "" {
+				r.Slot, err = strconv.Atoi(slot)
+				r.Reason = "rng." + slot + ": ill"
+			}
+			if !slices.Contains([]What{Gone, Up, Ready, Failed, Turned, Completed, Paused, Returning, Returned, Stuck}, r.What) || err != nil {
 				t.Fatalf("%s: %q", where, one)
 			}
-			reports = append(reports, Report{n, What(what), fmt.Sprintf("rng.%d: ill", n)})
+			reports = append(reports, r)
 		}
 		p.step(reports)
 	}
@@ -168,6 +176,8 @@ func (p *player) set(s *cluster.Service, change *cluster.Change, args []string) 
 			s.Replicas, err = strconv.Atoi(value)
 		case "image":
 			s.Image = value
+		case "native":
+			p.state.Native, err = strconv.ParseBool(value)
 		case "strategy":
 			change.Strategy = cluster.Strategy(value)
 		case "pull":
@@ -224,7 +234,7 @@ func (p *player) step(reports []Report) {
 			}
 			p.print("event %s", text)
 		}
-		seen = Observation{Looked: p.perform(out.Actions)}
+		seen = Observation{Looked: p.perform(out.Actions), Refused: p.refuse}
 		if seen.Looked {
 			for n := 1; n <= p.state.Spec.Replicas; n++ {
 				seen.Slots = append(seen.Slots, n)
@@ -271,6 +281,22 @@ func (p *player) perform(actions []Action) (look bool) {
 			continue
 		case Fill: // it does nothing where there is no hole
 			continue
+		case Move:
+			if p.refuse != "" {
+				p.print("%s is refused; %s", text, p.service())
+				p.perform(p.machine.Abort())
+				p.print("aborted; %s", p.service())
+				p.machine = nil
+				return false
+			}
+			text += fmt.Sprintf(" %s", p.state.Spec.Image)
+			if o := p.machine.Order(); o.Tasks > 0 {
+				text += fmt.Sprintf(" tasks=%d parallelism=%d delay=%s ratio=%.2g action=%s", o.Tasks, o.Settings.Parallelism, o.Settings.Delay,
+					o.Settings.MaxFailureRatio, o.Settings.FailureAction)
+				if o.Force {
+					text += " force"
+				}
+			}
 		case Become:
 			text += " " + p.state.Spec.Image
 		case Stop:

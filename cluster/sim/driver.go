@@ -65,20 +65,21 @@ func (s *service) Release() {
 func (s *service) Limit() time.Duration { return patience }
 
 // Check is control's.
-func (s *service) Check(before, after cluster.Service, replaces bool) error {
+func (s *service) Check(m *rollout.Machine) error {
+	before, after := m.Before(), m.After()
 	if _, err := parse(after); err != nil {
 		return err
 	}
 	was, _, _ := cluster.OwnImage(before.Image)
 	is, _, _ := cluster.OwnImage(after.Image)
-	if is != was || is == des.Redis && replaces {
+	if is != was || is == des.Redis && m.Replaces() {
 		return fmt.Errorf("image %s cannot become %s; accepted: another tag of the same service, and none of redis", before.Image, after.Image)
 	}
 	return nil
 }
 
 // Scale is control's.
-func (s *service) Scale(replicas int) error {
+func (s *service) Scale(_ context.Context, replicas int) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	if kind, _, _ := cluster.OwnImage(s.spec.Image); kind == des.Redis && replicas > 1 {
@@ -139,7 +140,7 @@ func (s *service) Successor(slot int) string {
 }
 
 // Prepare is control's.
-func (s *service) Prepare(spec cluster.Service) error {
+func (s *service) Prepare(_ context.Context, spec cluster.Service) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.greens = map[int]int{}
@@ -168,7 +169,7 @@ func (s *service) began(slot, id int, spec cluster.Service) {
 }
 
 // Do is control's.
-func (s *service) Do(a rollout.Action) error {
+func (s *service) Do(_ context.Context, a rollout.Action) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	sim := s.c.sim
@@ -198,6 +199,7 @@ func (s *service) Do(a rollout.Action) error {
 		}
 	case rollout.Fill:
 		return s.fill()
+	case rollout.Open:
 	case rollout.TurnGreen:
 		s.blues = s.c.currents(s)
 		sim.Turn(ids(s.greens), ids(s.blues))

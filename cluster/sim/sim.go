@@ -110,7 +110,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 		return fmt.Errorf("deploy %s: %w", app.Name, err)
 	}
 	for _, s := range services { // in the order of the app: dependencies first
-		err := s.Do(rollout.Action{Verb: rollout.Fill})
+		err := s.Do(ctx, rollout.Action{Verb: rollout.Fill})
 		if err == nil {
 			err = s.Deployed(ctx)
 		}
@@ -136,7 +136,7 @@ func (c *Cluster) setUp(app cluster.App) ([]*service, error) {
 			spec.Replicas = 1
 		}
 		s := &service{c: c, spec: spec, tasks: map[int]cluster.Service{}}
-		s.Service = control.New(s, spec, "check its environment and health check", c.emit)
+		s.Service = control.New(s, rollout.State{Spec: spec}, "check its environment and health check", c.emit)
 		c.services = append(c.services, s)
 		if err := c.tell(spec); err != nil {
 			return nil, err
