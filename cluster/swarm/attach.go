@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
 
@@ -125,7 +126,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	c.config.Sink = nil // what is there already is no news
 	if err = c.observe(ctx); err == nil {
 		// A task with a health check is taken to be in rotation at the second look only.
-		if err = c.Sleep(ctx, 2*steady); err == nil {
+		if err = c.Sleep(ctx, 2*observe.Steady); err == nil {
 			err = c.observe(ctx)
 		}
 	}

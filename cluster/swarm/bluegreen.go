@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
 
@@ -58,7 +59,7 @@ func (c *Cluster) switchOver(ctx context.Context, s *service, after cluster.Serv
 	c.mu.Lock()
 	s.beside = made.ID
 	c.mu.Unlock()
-	c.look()
+	c.pollNow()
 	undone := func(reason string) error {
 		err := c.retire(ctx, s)
 		c.mu.Lock()
@@ -71,7 +72,7 @@ func (c *Cluster) switchOver(ctx context.Context, s *service, after cluster.Serv
 		return &cluster.RolloutError{Service: s.name, Outcome: cluster.RolledBack, Reason: reason}
 	}
 
-	failed, last, err := c.until(ctx, s, made.ID, c.allowance(s), before.Replicas, 0)
+	failed, last, err := c.replaced(ctx, s, made.ID, c.allowance(s), before.Replicas, 0)
 	if ctx.Err() != nil {
 		return fault(context.Cause(ctx))
 	}
@@ -91,7 +92,7 @@ func (c *Cluster) switchOver(ctx context.Context, s *service, after cluster.Serv
 	if err := c.keep(ctx, s, true); err != nil {
 		c.warn("the old set of %s could not be marked as one that was switched away from: %v", s.name, err)
 	}
-	failed, last, _ = c.until(ctx, s, made.ID, r.Monitor, -1, r.Tolerated(before.Replicas))
+	failed, last, _ = c.replaced(ctx, s, made.ID, r.Monitor, -1, r.Tolerated(before.Replicas))
 	if ctx.Err() != nil {
 		return fault(context.Cause(ctx))
 	}
@@ -122,67 +123,35 @@ func (c *Cluster) switchOver(ctx context.Context, s *service, after cluster.Serv
 	return nil
 }
 
-// until waits until so many tasks of a set are ready (-1: for the whole time), or more than most of them have failed, at most for a time,
-// the end of which is an error where a number of tasks is asked for. It says how many have failed, and how the last of them did.
-func (c *Cluster) until(ctx context.Context, s *service, set string, d time.Duration, tasks, most int) (failed int, last string,
+// replaced waits until so many tasks of a set are ready (-1: for the whole time), or more than most of them have failed, at most for a
+// time, the end of which is an error where a number of tasks is asked for. It says how many have failed, and how the last of them did.
+func (c *Cluster) replaced(ctx context.Context, s *service, set string, d time.Duration, tasks, most int) (failed int, last string,
 	err error) {
-	deadline := time.NewTimer(d)
-	defer deadline.Stop()
-	for {
-		ready := 0
-		var youngest *task
-		c.mu.Lock()
-		failed = 0
-		for _, t := range c.tasks {
-			switch {
-			case t.engine != set:
-			case t.gone && t.fault() != "":
-				if failed++; youngest == nil || t.created.After(youngest.created) {
-					youngest = t
-				}
-			case t.ready && !t.gone && !leaving(t):
-				ready++
-			}
-		}
-		if youngest != nil {
-			last = youngest.name + ": " + youngest.fault()
-		}
-		removed, news := s.removed, c.news
-		c.mu.Unlock()
-		switch {
-		case removed:
-			return failed, last, errRemoved
-		case failed > most, tasks >= 0 && ready >= tasks:
-			return failed, last, nil
-		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return failed, last, context.Cause(ctx)
-		case <-deadline.C:
-			if tasks >= 0 {
-				err = fmt.Errorf("%d of %d new tasks are ready after %s", ready, tasks, d)
-			}
-			return failed, last, err
-		}
+	over := errors.New("the time is over")
+	ctx, cancel := context.WithTimeoutCause(ctx, d, over)
+	defer cancel()
+	var ready int
+	var removed bool
+	err = c.until(ctx, func(seen observe.State) bool {
+		ready, failed, last = seen.Set(set)
+		removed = s.removed
+		return removed || failed > most || tasks >= 0 && ready >= tasks
+	})
+	switch {
+	case removed:
+		err = errRemoved
+	case errors.Is(err, over) && tasks < 0:
+		err = nil
+	case errors.Is(err, over):
+		err = fmt.Errorf("%d of %d new tasks are ready after %s", ready, tasks, d)
 	}
+	return failed, last, err
 }
 
 // turn notes that the set beside is in rotation now, and the one that was is beside. The caller holds mu.
 func (c *Cluster) turn(s *service) {
 	s.id, s.beside, s.colour = s.beside, s.id, otherColour(s.colour)
-	c.emit(history.RolloutSwitch, s.name, "", "to", s.colour)
-	for _, t := range c.live(s) {
-		switch {
-		case t.engine == s.beside && t.joined && !t.left:
-			t.left = true
-			c.emit(history.TaskLeft, s.name, t.name)
-		case t.engine == s.id && t.ready && !leaving(t) && (!t.joined || t.left):
-			t.joined, t.left = true, false
-			c.emit(history.TaskJoined, s.name, t.name)
-		}
-	}
-	c.changed()
+	c.advance(c.seen.Switch(s.observed(), s.colour))
 }
 
 // keep marks, for whoever finds it after this process was killed, whether the set beside is one that was switched away from; its
@@ -213,31 +182,14 @@ func (c *Cluster) retire(ctx context.Context, s *service) error {
 	if err := c.discardSet(ctx, id); err != nil {
 		return err
 	}
-	since := c.looks()
-	for {
-		c.mu.Lock()
-		left := 0
-		for _, t := range c.tasks {
-			if t.engine == id && !t.gone {
-				left++
-			}
+	since := c.state().Looks
+	return c.until(ctx, func(seen observe.State) bool {
+		if c.askedSince(since) != nil || len(seen.Present(func(t observe.Task) bool { return t.Set == id })) > 0 {
+			return false
 		}
-		over := left == 0 && c.looked >= since+2
-		if over {
-			s.beside, s.note = "", ""
-		}
-		news := c.news
-		c.mu.Unlock()
-		if over {
-			return nil
-		}
-		c.look()
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
+		s.beside, s.note = "", ""
+		return true
+	})
 }
 
 // discardSet removes a service of the engine; that it is gone already is no error.

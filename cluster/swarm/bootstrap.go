@@ -19,6 +19,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster/swarm/images"
+	"coinbench/cluster/swarm/observe"
 )
 
 const (
@@ -258,7 +259,7 @@ func (c *Cluster) serving(ctx context.Context, service string) (string, error) {
 				return t.Status.ContainerStatus.ContainerID, nil
 			case strings.Contains(t.Status.Err, "address already in use"), strings.Contains(t.Status.Err, "port is already allocated"):
 				return "", fmt.Errorf("the registry: %s; choose another by --port", t.Status.Err)
-			case t.Status.Err != "" || ended(t.Status.State):
+			case t.Status.Err != "" || observe.Ended(t.Status.State):
 				state = "its last task: " + strings.TrimSpace(string(t.Status.State)+" "+t.Status.Err)
 			}
 		}

@@ -7,13 +7,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
-	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
 
@@ -185,17 +184,16 @@ func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, h
 				return fmt.Errorf("update %s: %w", s.name, err)
 			}
 		}
-		old, err := c.updateStatus(ctx, s)
-		known := c.known(s)
-		if err == nil {
-			err = c.change(ctx, s, func(to *swarm.ServiceSpec) { *to = spec })
-		}
+		c.mu.Lock()
+		following := c.seen.Follow(s.observed(), rules, part, time.Now())
+		c.mu.Unlock()
+		err := c.change(ctx, s, func(to *swarm.ServiceSpec) { *to = spec })
 		if err != nil {
 			undo()
 			return fmt.Errorf("update %s: %w", s.name, err)
 		}
 		if dirty {
-			rolledOut := c.rollout(ctx, s, old, rules, known, part)
+			rolledOut := c.rollout(ctx, s, following, rules)
 			var refused *cluster.RolloutError
 			switch {
 			case errors.As(rolledOut, &refused):
@@ -262,114 +260,31 @@ func (c *Cluster) goBack(ctx context.Context, s *service, refused *cluster.Rollo
 	return refused
 }
 
-// known are the tasks of a service so far.
-func (c *Cluster) known(s *service) map[*task]bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	known := map[*task]bool{}
-	for _, t := range c.tasks {
-		if t.s == s {
-			known[t] = true
-		}
-	}
-	return known
-}
-
-// updateStatus is what the engine says of a service's last update; zero: there was none.
-func (c *Cluster) updateStatus(ctx context.Context, s *service) (status swarm.UpdateStatus, err error) {
-	err = c.retried(ctx, func(ctx context.Context) error {
-		found, err := c.engine.ServiceInspect(ctx, s.id, client.ServiceInspectOptions{})
-		if err == nil && found.Service.UpdateStatus != nil {
-			status = *found.Service.UpdateStatus
-		}
-		return err
-	})
-	return status, err
-}
-
-// rollout follows the engine's rolling update to its end. old is the status of the update before: one that began when that
-// one did says nothing of this. known are the tasks before it. part: it ends when so many new ones have been in rotation for as long
-// as they are watched; 0: when the engine says so.
-func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatus, rules cluster.Rollout, known map[*task]bool,
-	part int) error {
-	c.mu.Lock()
-	replicas := s.spec.Replicas
-	c.mu.Unlock()
-	if replicas == 0 {
-		return nil
-	}
+// rollout follows the engine's rolling update to its end.
+func (c *Cluster) rollout(ctx context.Context, s *service, following observe.Rollout, rules cluster.Rollout) error {
 	stall := c.allowance(s) + rules.Delay + rules.Watch()
-	moved, before := time.Now(), ""
-	back := false
-	turned := map[int]bool{} // slots that the rollout has come to
-	var up time.Time         // since when the part is in rotation
-	for {
-		status, err := c.updateStatus(ctx, s)
-		if err != nil {
-			return err
-		}
-		if status.StartedAt == nil || old.StartedAt != nil && status.StartedAt.Equal(*old.StartedAt) {
-			status = swarm.UpdateStatus{}
-		}
-		switch status.State {
-		case swarm.UpdateStateCompleted:
-			return nil
-		case swarm.UpdateStatePaused:
-			return &cluster.RolloutError{Service: s.name, Outcome: cluster.Paused, Reason: c.reason(s, status.Message)}
-		case swarm.UpdateStateRollbackPaused:
-			return &cluster.RolloutError{Service: s.name, Outcome: cluster.RolledBack, Reason: c.reason(s,
-				"then the rollback was paused: "+status.Message)}
-		case swarm.UpdateStateRollbackCompleted:
-			if err := c.await(ctx, s, "roll back"); err != nil {
-				return err
-			}
-			return &cluster.RolloutError{Service: s.name, Outcome: cluster.RolledBack, Reason: c.reason(s, status.Message)}
-		case swarm.UpdateStateRollbackStarted:
-			if !back {
-				back = true
-				c.mu.Lock()
-				r := s.spec.Rollback
-				c.emit(history.RolloutBegin, s.name, "", "strategy", string(cluster.RollingUpdate), "parallelism", strconv.Itoa(r.Parallelism),
-					"delay", r.Delay.String(), "order", r.Order, "tasks", strconv.Itoa(len(turned)), "rollback", "true")
-				c.mu.Unlock()
-			}
-		}
+	var p observe.Progress
+	for p.Outcome == "" {
 		c.mu.Lock()
-		now := string(status.State)
-		young := 0
-		for _, t := range c.live(s) {
-			now += t.name + string(t.state) + string(t.desired)
-			if (leaving(t) || !known[t]) && !turned[t.slot] && !back {
-				turned[t.slot] = true
-				c.emit(history.RolloutSlot, s.name, "", "slot", strconv.Itoa(t.slot))
-			}
-			if !known[t] && t.joined && !leaving(t) {
-				young++
-			}
-		}
-		switch {
-		case part == 0 || young < part:
-			up = time.Time{}
-		case up.IsZero():
-			up = time.Now()
-		}
-		news := c.news
-		c.mu.Unlock()
-		if now != before {
-			moved, before = time.Now(), now
-		}
-		if !up.IsZero() && time.Since(up) >= rules.Monitor {
+		if s.spec.Replicas == 0 {
+			c.mu.Unlock()
 			return nil
 		}
-		if time.Since(moved) > stall {
-			c.mu.Lock()
-			_, missing := c.missing(s, 0)
-			c.mu.Unlock()
+		var events []history.Event
+		now := time.Now()
+		following, p, events = following.Step(c.seen, now)
+		for _, e := range events {
+			c.send(e)
+		}
+		_, missing := c.seen.Missing(s.observed(), now)
+		changed := c.changed
+		c.mu.Unlock()
+		if p.Outcome == "" && now.Sub(p.Moved) > stall {
 			return errors.Join(fmt.Errorf("nothing moved for %s", stall), missing)
 		}
 		timer := time.NewTimer(slowPoll)
 		select {
-		case <-news:
+		case <-changed:
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
@@ -377,15 +292,13 @@ func (c *Cluster) rollout(ctx context.Context, s *service, old swarm.UpdateStatu
 		}
 		timer.Stop()
 	}
-}
-
-// reason says why an update did not go through: the engine's own words, and how the last task failed.
-func (c *Cluster) reason(s *service, message string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	message = strings.TrimSpace(message)
-	if last := c.lastFault(s, 0); last != "" {
-		message += "; last, " + last
+	if p.Outcome == cluster.Completed {
+		return nil
 	}
-	return message
+	if p.Converge {
+		if err := c.await(ctx, s, "roll back"); err != nil {
+			return err
+		}
+	}
+	return &cluster.RolloutError{Service: s.name, Outcome: p.Outcome, Reason: p.Reason}
 }

@@ -15,6 +15,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/host"
 	"coinbench/cluster/scrape"
+	"coinbench/cluster/swarm/observe"
 	"coinbench/cluster/swarm/relay"
 	"coinbench/history"
 )
@@ -25,7 +26,7 @@ const scrapeTimeout = time.Second // for all tasks together
 // that no balancer chooses whom we read; and those of the machine that the relay is on, the manager whose engine we speak to.
 func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	type source struct {
-		of      *task
+		of      observe.Task
 		service string
 		redis   bool
 		address string
@@ -35,15 +36,15 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	for _, s := range c.services {
 		listen, admin := s.spec.Listens()
 		k := cluster.ParseImage(s.spec.Image).Kind
-		for _, t := range c.live(s) {
-			if !t.started || t.address == "" || c.over(t) {
+		for _, t := range c.seen.Live(s.name) {
+			if !t.Started || t.IP == "" {
 				continue
 			}
 			switch {
-			case k == cluster.Redis && !leaving(t):
-				sources = append(sources, source{t, s.name, true, t.address + ":" + strconv.Itoa(listen)})
+			case k == cluster.Redis && !t.StopRequested():
+				sources = append(sources, source{t, s.name, true, t.IP + ":" + strconv.Itoa(listen)})
 			case admin > 0:
-				sources = append(sources, source{t, s.name, false, t.address + ":" + strconv.Itoa(admin)})
+				sources = append(sources, source{t, s.name, false, t.IP + ":" + strconv.Itoa(admin)})
 			}
 		}
 	}
@@ -74,19 +75,18 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 				values, err = scrape.Get(ctx, web, s.address)
 			}
 			if err != nil {
-				faults[i] = fmt.Errorf("counters of %s: %w", s.of.name, err)
+				faults[i] = fmt.Errorf("counters of %s: %w", s.of.Name, err)
 				return
 			}
 			ended := time.Now()
 			at := begun.Add(ended.Sub(begun) / 2).Sub(c.config.Start)
-			readings[i] = history.Reading{At: at, Service: s.service, Task: s.of.name, Values: values}
+			readings[i] = history.Reading{At: at, Service: s.service, Task: s.of.Name, Values: values}
 		})
 	}
 	wg.Wait()
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	after := c.state()
 	for i, s := range sources {
-		if s.of.gone || leaving(s.of) || s.of.killed || !s.of.joined {
+		if t, known := after.Task(s.of.ID); !known || t.Gone || t.StopRequested() || t.Killed || !t.Joined {
 			faults[i] = nil // it ended while it was asked, or is not there yet
 		}
 	}

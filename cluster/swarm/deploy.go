@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
 
@@ -28,7 +29,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 	if err := c.setUp(ctx, app); err != nil {
 		return fault(err)
 	}
-	defer c.hurry()()
+	defer c.pollFast()()
 	for _, level := range cluster.Levels(c.deployed(), (*service).wanted) {
 		for _, s := range level {
 			if err := c.create(ctx, s); err != nil {
@@ -312,7 +313,7 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 	defer c.mu.Unlock()
 	s.id = made.ID
 	s.mesh = meshPorts(found.Service)
-	c.look()
+	c.pollNow()
 	return nil
 }
 
@@ -344,8 +345,7 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not removed within %s", deadline))
 	defer cancel()
-	hurry := c.hurry()
-	defer hurry()
+	defer c.pollFast()()
 	services := c.deployed()
 	faults := []error{c.retried(ctx, c.mendNodes)}
 	if ctx.Err() != nil {
@@ -383,35 +383,23 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 			c.emit(history.ServiceRemoved, s.name, "")
 		}
 	}
-	c.changed()
+	c.broadcast()
 	c.forget()
 	return errors.Join(faults...)
 }
 
 // awaitGone waits until no task of the app is left.
 func (c *Cluster) awaitGone(ctx context.Context) error {
-	since := c.looks()
-	for {
-		c.mu.Lock()
-		var left []string
-		for _, t := range c.tasks {
-			if !t.gone {
-				left = append(left, t.name)
-			}
-		}
-		fresh, news := c.looked >= since+2, c.news
-		c.mu.Unlock()
-		if fresh && len(left) == 0 {
-			return nil
-		}
-		c.look()
-		select {
-		case <-news:
-		case <-ctx.Done():
-			slices.Sort(left)
-			return fmt.Errorf("%w: %s: still there", context.Cause(ctx), strings.Join(left, ", "))
-		}
+	var left []observe.Task
+	since := c.state().Looks
+	err := c.until(ctx, func(seen observe.State) bool {
+		left = seen.Present(func(observe.Task) bool { return true })
+		return c.askedSince(since) == nil && len(left) == 0
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s: still there", err, observe.Names(left))
 	}
+	return nil
 }
 
 // Sweep removes everything that a run made of an app, found by its labels ("": every run of that app). It touches nothing

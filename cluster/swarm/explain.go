@@ -58,11 +58,11 @@ func (c *Cluster) explain(s *service, x, other swarm.Service) string {
 		return ""
 	}
 	there, all := 0, 0
-	for _, t := range c.live(s) {
-		if leaving(t) {
+	for _, t := range c.seen.Live(s.name) {
+		if t.StopRequested() {
 			continue
 		}
-		if all++; strings.HasSuffix(t.image, s.spec.Image) && t.version == x.Spec.TaskTemplate.ForceUpdate {
+		if all++; strings.HasSuffix(t.Image, s.spec.Image) && t.Force == x.Spec.TaskTemplate.ForceUpdate {
 			there++
 		}
 	}

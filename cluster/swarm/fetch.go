@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"coinbench/cluster"
-	"coinbench/history"
 )
 
 // fetch pulls the image on every node at the same time, before any task is replaced.
@@ -26,11 +25,8 @@ func (c *Cluster) fetch(ctx context.Context, s *service, after cluster.Service) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for slot := 1; slot <= after.Replicas && !after.Global; slot++ {
-		place := nth(s.name, slot)
-		name := fmt.Sprintf("%s#%d", place, c.numbers[place]+1)
-		c.fetched[name] = true
-		c.emit(history.TaskPulled, s.name, name)
+	if !after.Global {
+		c.advance(c.seen.Fetch(s.name, after.Replicas))
 	}
 	return nil
 }

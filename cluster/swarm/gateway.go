@@ -132,9 +132,9 @@ func (c *Cluster) route(ctx context.Context, s *service, colour string) error {
 		var doors []string
 		if err == nil {
 			c.mu.Lock()
-			for _, t := range c.live(gate) {
-				if t.joined && !leaving(t) && t.address != "" {
-					doors = append(doors, net.JoinHostPort(t.address, strconv.Itoa(admin)))
+			for _, t := range c.seen.Live(gate.name) {
+				if t.Joined && !t.StopRequested() && t.IP != "" {
+					doors = append(doors, net.JoinHostPort(t.IP, strconv.Itoa(admin)))
 				}
 			}
 			c.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	api "github.com/moby/moby/api/types/swarm"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/observe"
 )
 
 // A gateway comes after its service, takes over its name and its ports, and is waited for by those that depend on the service.
@@ -130,9 +131,12 @@ func TestExplain(t *testing.T) {
 	} {
 		c := &Cluster{}
 		c.forget()
-		s := &service{name: "hasher", id: "a", spec: cluster.Service{Image: "coinbench/hasher:v2"}}
-		c.tasks["1"] = &task{s: s, name: "hasher.1#2", slot: 1, image: "coinbench/hasher:v2", engine: "a"}
-		c.tasks["2"] = &task{s: s, name: "hasher.2#1", slot: 2, image: "coinbench/hasher:v1", engine: "a"}
+		s := &service{name: "hasher", id: "a", spec: cluster.Service{Name: "hasher", Image: "coinbench/hasher:v2"}}
+		runs := func(id string, slot int, image string) api.Task {
+			return api.Task{ID: id, ServiceID: "a", Slot: slot, Spec: api.TaskSpec{ContainerSpec: &api.ContainerSpec{Image: image}}}
+		}
+		c.seen, _ = c.seen.Look(observe.App{Services: []observe.Service{s.observed()}}, observe.Answer{Tasks: []api.Task{
+			runs("1", 1, "coinbench/hasher:v2"), runs("2", 2, "coinbench/hasher:v1")}}, at)
 		x := set("a", "x_hasher", "", false, 1)
 		x.Spec.UpdateConfig = &api.UpdateConfig{Delay: row.delay}
 		x.UpdateStatus = &api.UpdateStatus{State: row.state, StartedAt: &at, Message: "sick"}

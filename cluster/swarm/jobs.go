@@ -17,6 +17,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/swarm/frame"
+	"coinbench/cluster/swarm/observe"
 	"coinbench/cluster/swarm/relay"
 )
 
@@ -155,8 +156,8 @@ func (c *Cluster) Spare(nodes []string) {
 func (c *Cluster) placeJobs() (*swarm.Placement, error) {
 	p := &swarm.Placement{Preferences: []swarm.PlacementPreference{{Spread: &swarm.SpreadOver{SpreadDescriptor: "node.id"}}}}
 	left := 0
-	for _, n := range c.nodes {
-		if !n.down && !n.drained && !slices.Contains(c.spared, n.name) {
+	for _, n := range c.seen.Nodes {
+		if !n.Down && !n.Drained && !slices.Contains(c.spared, n.Name) {
 			left++
 		}
 	}
@@ -212,7 +213,7 @@ func (j *jobRun) lost(node, reason string) error {
 }
 
 func advised(reason string) string {
-	if advice := advise(reason, ""); advice != "" {
+	if advice := observe.Advice(reason); advice != "" {
 		return reason + "; " + advice
 	}
 	return reason
@@ -307,18 +308,16 @@ func (j *jobRun) supervise(ctx context.Context, end context.CancelCauseFunc) {
 		}
 		complete := 0
 		for _, t := range tasks.Items {
-			j.c.mu.Lock()
-			n := j.c.nodes[t.NodeID]
-			j.c.mu.Unlock()
+			n := j.c.state().Nodes[t.NodeID]
 			switch {
 			case t.Status.State == swarm.TaskStateComplete:
 				complete++
-			case ended(t.Status.State):
+			case observe.Ended(t.Status.State):
 				time.Sleep(200 * time.Millisecond) // its last words may still be under way
-				end(j.lost(n.name, fmt.Sprintf("the generator ended: %s %s", t.Status.State, t.Status.Err)))
+				end(j.lost(n.Name, fmt.Sprintf("the generator ended: %s %s", t.Status.State, t.Status.Err)))
 				return
-			case n.down:
-				end(j.lost(n.name, "the generator is lost: its node is down"))
+			case n.Down:
+				end(j.lost(n.Name, "the generator is lost: its node is down"))
 				return
 			case t.Status.State == swarm.TaskStatePending && strings.Contains(t.Status.Err, "no suitable node") &&
 				time.Since(t.CreatedAt) > 5*time.Second:

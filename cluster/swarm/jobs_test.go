@@ -4,12 +4,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"coinbench/cluster/swarm/observe"
 )
 
 // Load generators run on none of the nodes that the scenario does something to, and where no other is left it is said.
 func TestJobsSpareNodes(t *testing.T) {
-	c := &Cluster{nodes: map[string]node{"1": {name: "node1"}, "2": {name: "node2"}, "3": {name: "node3", down: true},
-		"4": {name: "node4", drained: true}}}
+	c := &Cluster{seen: observe.State{Nodes: map[string]observe.Node{"1": {Name: "node1"}, "2": {Name: "node2"},
+		"3": {Name: "node3", Down: true}, "4": {Name: "node4", Drained: true}}}}
 	if p, err := c.placeJobs(); err != nil || len(p.Constraints) != 0 || len(p.Preferences) != 1 {
 		t.Errorf("%+v, %v", p, err)
 	}

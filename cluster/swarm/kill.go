@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -17,7 +15,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
-	"coinbench/history"
+	"coinbench/cluster/swarm/observe"
 )
 
 const besideDeadline = 20 * time.Second // for a job on a replica's node to do its work
@@ -30,14 +28,14 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	if fault.InRotation {
 		return failed(fmt.Errorf("a Swarm takes a dead replica out of rotation: %w", errors.ErrUnsupported))
 	}
-	victim, v, err := c.victim(service, slot, func(t *task) {
-		t.killed = true
-		c.emit(history.TaskKilled, service, t.name, "down", t.s.spec.Restart.Delay.String(), "in_rotation", strconv.FormatBool(false))
-	})
+	v, err := c.victim(service, slot)
 	if err != nil {
 		return failed(err)
 	}
-	defer c.hurry()()
+	c.mu.Lock()
+	c.advance(c.seen.Kill(v.id, v.restart))
+	c.mu.Unlock()
+	defer c.pollFast()()
 	if v.node == c.tunnel.node {
 		_, err = c.engine.ContainerKill(ctx, v.container, client.ContainerKillOptions{Signal: "SIGKILL"})
 		if cerrdefs.IsNotFound(err) {
@@ -48,7 +46,7 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	}
 	if err != nil {
 		c.mu.Lock()
-		victim.killed = false
+		c.seen = c.seen.Spare(v.id)
 		c.mu.Unlock()
 		return fmt.Errorf("kill %s: %w", v.name, err)
 	}
@@ -56,41 +54,24 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 }
 
 // spot is where a task's container is.
-type spot struct{ app, name, node, container string }
+type spot struct {
+	app, id, name, node, container string
+	restart                        time.Duration // until its successor starts
+}
 
-// victim is the task in rotation in a slot. Where the slot is not there any more, because the service was made smaller, it is the one
-// in that place among those that are. note is called with it while the cluster's mutex is held.
-func (c *Cluster) victim(service string, slot int, note func(*task)) (*task, spot, error) {
-	s, err := c.find(service)
+// victim finds observe.State.Victim.
+func (c *Cluster) victim(name string, slot int) (spot, error) {
+	s, err := c.find(name)
 	if err != nil {
-		return nil, spot{}, err
+		return spot{}, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slots := []int{} // that there are: the engine chooses which stay when a service is made smaller
-	for _, t := range c.live(s) {
-		if !leaving(t) && !slices.Contains(slots, t.slot) {
-			slots = append(slots, t.slot)
-		}
+	t, err := c.seen.Victim(s.observed(), slot)
+	if err != nil {
+		return spot{}, err
 	}
-	real := slot
-	if !slices.Contains(slots, slot) && slot >= 1 && slot <= len(slots) {
-		real = slots[slot-1]
-	}
-	var victim *task
-	for _, t := range c.live(s) {
-		if t.slot == real && t.joined && !leaving(t) && t.container != "" {
-			victim = t
-		}
-	}
-	if n := s.spec.Replicas; victim == nil {
-		if slot < 1 || slot > n {
-			return nil, spot{}, fmt.Errorf("the service has %d replicas; accepted: a slot from 1 to %d", n, n)
-		}
-		return nil, spot{}, errors.New("no task of it runs now")
-	}
-	note(victim)
-	return victim, spot{c.app.Name, victim.name, victim.node, victim.container}, nil
+	return spot{c.app.Name, t.ID, t.Name, t.Node, t.Container, s.spec.Restart.Delay}, nil
 }
 
 // beside starts a job on a container's node that is given the engine's socket there.
@@ -169,19 +150,10 @@ func (c *Cluster) Logs(ctx context.Context, service string, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("logs of %s: %w", service, err)
 	}
-	c.mu.Lock()
-	names := map[string]string{}
-	var ids []string
-	for id, t := range c.tasks {
-		if t.s == s && t.started {
-			names[id] = t.name
-			ids = append(ids, id)
-		}
-	}
-	c.mu.Unlock()
-	for _, id := range sortedBy(ids, names) {
-		if err := c.taskLogs(ctx, id, names[id], w); err != nil && !cerrdefs.IsNotFound(err) {
-			return fmt.Errorf("logs of %s: %w", names[id], err)
+	tasks := c.state().All(func(t observe.Task) bool { return t.Service == s.name && t.Started })
+	for _, t := range tasks {
+		if err := c.taskLogs(ctx, t.ID, t.Name, w); err != nil && !cerrdefs.IsNotFound(err) {
+			return fmt.Errorf("logs of %s: %w", t.Name, err)
 		}
 	}
 	return nil

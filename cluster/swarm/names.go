@@ -2,10 +2,10 @@ package swarm
 
 import (
 	"encoding/json"
-	"slices"
 	"strings"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/observe"
 )
 
 // The labels of what is ours. A thing without the first of them was not made by coinbench and is never touched.
@@ -37,11 +37,7 @@ func (c *Cluster) reference(image string) string {
 
 // plain is an image's name as the app has it.
 func (c *Cluster) plain(image string) string {
-	image, _, _ = strings.Cut(image, "@")
-	if own, ok := strings.CutPrefix(image, c.config.Registry+"/"); ok && c.config.Registry != "" {
-		return strings.TrimPrefix(own, "library/")
-	}
-	return image
+	return observe.PlainImage(c.config.Registry, image)
 }
 
 func encoded(s cluster.Service) string {
@@ -56,12 +52,6 @@ func decoded(label string) (cluster.Service, error) {
 	var s cluster.Service
 	err := json.Unmarshal([]byte(label), &s)
 	return s, err
-}
-
-// sortedBy sorts keys by their values.
-func sortedBy(keys []string, values map[string]string) []string {
-	slices.SortFunc(keys, func(a, b string) int { return strings.Compare(values[a], values[b]) })
-	return keys
 }
 
 // wanted is what the service shall be.

@@ -13,7 +13,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
-	"coinbench/history"
+	"coinbench/cluster/swarm/observe"
 )
 
 // Lab is a Swarm whose nodes can be cut off from each other; *lab.Lab is one.
@@ -28,21 +28,14 @@ type Lab interface {
 const availabilityLabel = "coinbench.availability"
 
 // nodeNamed finds a node by its name.
-func (c *Cluster) nodeNamed(name string) (id string, is node, err error) {
+func (c *Cluster) nodeNamed(name string) (id string, is observe.Node, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.services == nil {
-		return "", node{}, errors.New("no app is deployed")
+		return "", is, errors.New("no app is deployed")
 	}
-	var names []string
-	for i, n := range c.nodes {
-		if n.name == name {
-			return i, n, nil
-		}
-		names = append(names, n.name)
-	}
-	slices.Sort(names)
-	return "", node{}, fmt.Errorf("the Swarm has no node %q; accepted: %s", name, strings.Join(names, ", "))
+	id, err = c.seen.Node(name)
+	return id, c.seen.Nodes[id], err
 }
 
 // Drain moves every task away from a node, which takes none until Activate or Remove. It returns when all of the app's tasks run
@@ -52,14 +45,14 @@ func (c *Cluster) Drain(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if is.drained {
+	if is.Drained {
 		c.warn("the node %s took no tasks already: draining it changed nothing", name)
 		return nil
 	}
 	c.mu.Lock()
 	others := 0
-	for i, n := range c.nodes {
-		if i != id && !n.drained && !n.down {
+	for i, n := range c.seen.Nodes {
+		if i != id && !n.Drained && !n.Down {
 			others++
 		}
 	}
@@ -69,7 +62,7 @@ func (c *Cluster) Drain(ctx context.Context, name string) error {
 	if others == 0 {
 		return errors.New("no other node takes tasks; activate one, or join one")
 	}
-	defer c.hurry()()
+	defer c.pollFast()()
 	err = c.changeNode(ctx, id, func(spec *swarm.NodeSpec) {
 		if spec.Labels == nil {
 			spec.Labels = map[string]string{}
@@ -82,7 +75,7 @@ func (c *Cluster) Drain(ctx context.Context, name string) error {
 		return err
 	}
 	c.mu.Lock()
-	c.emit(history.NodeDrained, "", "", "node", name)
+	c.advance(c.seen.Drain(name))
 	c.mu.Unlock()
 	if err := c.vacated(ctx, id, services); err != nil {
 		return err
@@ -103,26 +96,15 @@ func (c *Cluster) vacated(ctx context.Context, id string, services []*service) e
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, allowance, fmt.Errorf("its tasks did not end within %s", allowance))
 	defer cancel()
-	for {
-		c.mu.Lock()
-		var left []string
-		for _, t := range c.tasks {
-			if t.node == id && !t.gone {
-				left = append(left, t.name)
-			}
-		}
-		news := c.news
-		c.mu.Unlock()
-		if len(left) == 0 {
-			return nil
-		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			slices.Sort(left)
-			return fmt.Errorf("%w: %s", context.Cause(ctx), strings.Join(left, ", "))
-		}
+	var left []observe.Task
+	err := c.until(ctx, func(seen observe.State) bool {
+		left = seen.Present(func(t observe.Task) bool { return t.Node == id })
+		return len(left) == 0
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, observe.Names(left))
 	}
+	return nil
 }
 
 // Activate lets a node that Drain had emptied take tasks again; those that run elsewhere stay there.
@@ -131,7 +113,7 @@ func (c *Cluster) Activate(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if !is.drained {
+	if !is.Drained {
 		return nil
 	}
 	return c.activate(ctx, id, name)
@@ -148,7 +130,7 @@ func (c *Cluster) activate(ctx context.Context, id, name string) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.emit(history.NodeActivated, "", "", "node", name)
+	c.advance(c.seen.Activate(name))
 	return nil
 }
 
@@ -214,10 +196,7 @@ func (c *Cluster) Partition(ctx context.Context, name string, d time.Duration) e
 	}
 	c.cutting.Lock()
 	defer c.cutting.Unlock()
-	c.mu.Lock()
-	_, already := c.cut[name]
-	c.mu.Unlock()
-	if already {
+	if slices.Contains(c.state().IsCut(), name) {
 		return errors.New("it is cut off already")
 	}
 	if err := c.config.Lab.CutOff(ctx, name, d); err != nil {
@@ -225,17 +204,7 @@ func (c *Cluster) Partition(ctx context.Context, name string, d time.Duration) e
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.emit(history.NodeCut, "", "", "node", name, "for", d.String())
-	var victims []*task
-	for _, s := range c.services {
-		for _, t := range c.live(s) {
-			if t.node == id && t.started {
-				victims = append(victims, t)
-				c.emit(history.TaskCut, s.name, t.name, "for", d.String(), "node", name)
-			}
-		}
-	}
-	c.cut[name] = victims
+	c.advance(c.seen.Cut(id, d))
 	if life := c.life; life != nil {
 		c.watching.Go(func() {
 			if c.Sleep(life, d) == nil {
@@ -250,26 +219,13 @@ func (c *Cluster) Partition(ctx context.Context, name string, d time.Duration) e
 func (c *Cluster) mended(name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	victims, cut := c.cut[name]
-	if !cut {
-		return
-	}
-	delete(c.cut, name)
-	c.emit(history.NodeMended, "", "", "node", name)
-	for _, t := range victims {
-		if !t.gone {
-			c.emit(history.TaskRecovered, t.s.name, t.name)
-		}
-	}
+	c.advance(c.seen.Mend(name))
 }
 
 // mendNodes undoes what was done to nodes, before the app is taken down: one that is cut off could not be cleaned.
 func (c *Cluster) mendNodes(ctx context.Context) error {
 	var faults []error
-	c.mu.Lock()
-	cut := slices.Sorted(maps.Keys(c.cut))
-	c.mu.Unlock()
-	for _, name := range cut {
+	for _, name := range c.state().IsCut() {
 		c.cutting.Lock()
 		err := c.config.Lab.Heal(ctx, name)
 		c.cutting.Unlock()

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"io"
 	"maps"
 	"testing"
 	"time"
@@ -51,11 +52,11 @@ func TestLost(t *testing.T) {
 	if c.Lost() != nil {
 		t.Error("lost before anybody asked")
 	}
-	c.silent = time.Now().Add(-time.Minute)
+	c.seen, _ = c.seen.Heard(io.EOF, time.Now().Add(-time.Minute))
 	if c.Lost() != nil {
 		t.Error("lost after a minute of an hour")
 	}
-	c.silent = time.Now().Add(-2 * time.Hour)
+	c.seen, _ = c.seen.Forget().Heard(io.EOF, time.Now().Add(-2*time.Hour))
 	if c.Lost() == nil {
 		t.Error("not lost after two hours")
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
-	"coinbench/history"
+	"coinbench/cluster/swarm/observe"
 )
 
 // PausedWord is what a job says when the container is frozen.
@@ -27,7 +27,7 @@ const thawMargin = 15 * time.Second
 // its checks allow is replaced.
 func (c *Cluster) Pause(ctx context.Context, service string, slot int, d time.Duration) error {
 	failed := func(err error) error { return fmt.Errorf("pause %s: %w", nth(service, slot), err) }
-	victim, at, err := c.victim(service, slot, func(*task) {})
+	at, err := c.victim(service, slot)
 	if err != nil {
 		return failed(err)
 	}
@@ -43,7 +43,7 @@ func (c *Cluster) Pause(ctx context.Context, service string, slot int, d time.Du
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.emit(history.TaskPaused, service, at.name, "for", d.String())
+	c.advance(c.seen.Pause(at.id, d))
 	if c.life == nil {
 		return failed(errRemoved)
 	}
@@ -54,7 +54,7 @@ func (c *Cluster) Pause(ctx context.Context, service string, slot int, d time.Du
 		}
 		c.discard(life, job)
 		for { // its last act is to thaw the replica
-			if t, err := c.jobTask(life, job); err == nil && (t == nil || ended(t.Status.State)) {
+			if t, err := c.jobTask(life, job); err == nil && (t == nil || observe.Ended(t.Status.State)) {
 				break
 			}
 			if c.Sleep(life, quickPoll) != nil {
@@ -63,9 +63,7 @@ func (c *Cluster) Pause(ctx context.Context, service string, slot int, d time.Du
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if !victim.gone {
-			c.emit(history.TaskRecovered, service, at.name)
-		}
+		c.advance(c.seen.Recover(at.id))
 	})
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster/swarm/images"
+	"coinbench/cluster/swarm/observe"
 )
 
 const (
@@ -138,7 +139,7 @@ func (c *Cluster) pullEverywhere(ctx context.Context, app, image string) ([]pull
 			case t.Status.State == swarm.TaskStateRunning, t.Status.State == swarm.TaskStateComplete: // that it ran is enough
 				results = append(results, pulled{node: name})
 				delete(waiting, t.NodeID)
-			case ended(t.Status.State):
+			case observe.Ended(t.Status.State):
 				results = append(results, pulled{name, last[t.NodeID]})
 				delete(waiting, t.NodeID)
 			}

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
 
@@ -72,21 +73,15 @@ type Cluster struct {
 	services []*service  // in the app's order; nil: nothing is deployed
 	network  string      // its ID
 	vip      bool        // virtual addresses work, or are asked for
-	tasks    map[string]*task
-	fetched  map[string]bool // tasks to come whose image every node has already
-	numbers  map[string]int  // tasks so far of every slot, so that names are unique within a run
-	nodes    map[string]node
+	seen     observe.State
 	jobs     int           // so far
 	spared   []string      // nodes that no job runs on
-	busy     int           // changes that are going on
-	wake     chan struct{} // holds something when the watcher shall look at once
-	news     chan struct{} // closed and replaced whenever something was seen
-	looked   int           // how often the watcher has looked
-	silent   time.Time     // since when the engine does not answer; zero: it does
+	busy     int           // changes in progress, during which the engine is asked often
+	poll     chan struct{} // holds something when the engine shall be asked at once
+	changed  chan struct{} // closed and replaced whenever something was seen
 	stop     context.CancelFunc
-	life     context.Context    // from the deployment to the removal; nil: outside of it
-	watching sync.WaitGroup     // all that goes on during life
-	cut      map[string][]*task // nodes that are cut off, and the tasks there
+	life     context.Context // from the deployment to the removal; nil: outside of it
+	watching sync.WaitGroup  // all that goes on during life
 
 	cutting sync.Mutex // held while a node is cut off or mended
 }
@@ -134,7 +129,7 @@ func New(config Config) (*Cluster, error) {
 	config.Socket = cmp.Or(config.Socket, "/var/run/docker.sock")
 	config.Deadline = cmp.Or(config.Deadline, defaultDeadline)
 	config.Registry = strings.TrimSuffix(config.Registry, "/")
-	c := &Cluster{config: config, engine: config.Client, news: make(chan struct{}), wake: make(chan struct{}, 1)}
+	c := &Cluster{config: config, engine: config.Client, changed: make(chan struct{}), poll: make(chan struct{}, 1)}
 	c.tunnel.c = c
 	c.forget()
 	return c, nil
@@ -143,11 +138,7 @@ func New(config Config) (*Cluster, error) {
 // forget is the state without an app. Task numbers stay: names are unique within a run.
 func (c *Cluster) forget() {
 	c.app, c.services, c.network = cluster.App{}, nil, ""
-	c.tasks, c.nodes, c.cut = map[string]*task{}, map[string]node{}, map[string][]*task{}
-	c.fetched = map[string]bool{}
-	if c.numbers == nil {
-		c.numbers = map[string]int{}
-	}
+	c.seen = c.seen.Forget()
 }
 
 // Name is swarm.
@@ -192,16 +183,16 @@ func (c *Cluster) begin(ctx context.Context, name string) (*service, func(), err
 	case <-ctx.Done():
 		return nil, nil, context.Cause(ctx)
 	}
-	hurry := c.hurry()
-	return s, func() { hurry(); <-s.turn }, nil
+	slow := c.pollFast()
+	return s, func() { slow(); <-s.turn }, nil
 }
 
-// hurry makes the watcher look often until the returned function is called.
-func (c *Cluster) hurry() func() {
+// pollFast makes the watcher ask often until the returned function is called.
+func (c *Cluster) pollFast() func() {
 	c.mu.Lock()
 	c.busy++
 	c.mu.Unlock()
-	c.look()
+	c.pollNow()
 	return func() {
 		c.mu.Lock()
 		c.busy--
@@ -209,20 +200,24 @@ func (c *Cluster) hurry() func() {
 	}
 }
 
-// look makes the watcher look at once.
-func (c *Cluster) look() {
+// pollNow makes the watcher ask at once.
+func (c *Cluster) pollNow() {
 	select {
-	case c.wake <- struct{}{}:
+	case c.poll <- struct{}{}:
 	default:
 	}
 }
 
-// emit sends an event. The caller holds mu, so that events come in the order of what happened.
-func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
-	if c.config.Sink == nil {
-		return
+// send sends an event. The caller holds mu, so that events come in the order of what happened.
+func (c *Cluster) send(e history.Event) {
+	if c.config.Sink != nil {
+		c.config.Sink(e)
 	}
-	c.config.Sink(cluster.Event(kind, service, task, detail...))
+}
+
+// emit sends an event that is made of keys and values. The caller holds mu.
+func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
+	c.send(cluster.Event(kind, service, task, detail...))
 }
 
 func (c *Cluster) warn(format string, args ...any) {
@@ -231,8 +226,8 @@ func (c *Cluster) warn(format string, args ...any) {
 	c.emit(history.Warning, "", "", "message", fmt.Sprintf(format, args...))
 }
 
-// changed wakes all who wait for something. The caller holds mu.
-func (c *Cluster) changed() {
-	close(c.news)
-	c.news = make(chan struct{})
+// broadcast wakes all who wait for something. The caller holds mu.
+func (c *Cluster) broadcast() {
+	close(c.changed)
+	c.changed = make(chan struct{})
 }

@@ -16,57 +16,55 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/observe"
 )
 
-var errRemoved = errors.New("the app was removed meanwhile")
+var (
+	errRemoved      = errors.New("the app was removed meanwhile")
+	errNotConverged = errors.New("not converged in time")
+)
 
-// Texts of engines that waiting does not help against, and what to do.
-var hopeless = []struct{ text, advice string }{
-	{"No such image", "push the image where every node can pull it: coinbench images push --registry HOST:PORT, then --registry HOST:PORT"},
-	{"manifest unknown", "push the image: coinbench images push --registry HOST:PORT"},
-	{"pull access denied", "push the image to a registry that every node may pull from: coinbench images push --registry HOST:PORT"},
-	{"no matching manifest", "the image is made for another machine"},
-	{"invalid mount", "correct the mount"},
-	{"executable file not found", "correct the command"},
-	{"no space left on device", "make room on the node"},
-}
-
-// await waits until a service is as wished: every slot in rotation, nothing else left.
+// await waits until a service is as desired: every slot in rotation, nothing else left. What was seen before says nothing of a change.
 func (c *Cluster) await(ctx context.Context, s *service, what string) error {
 	allowance := c.allowance(s)
-	deadline := time.NewTimer(allowance)
-	defer deadline.Stop()
-	since := c.looks()
-	for {
-		c.mu.Lock()
-		advice, missing := c.missing(s, since)
-		removed, news := s.removed, c.news
-		c.mu.Unlock()
-		switch {
-		case removed:
-			return fmt.Errorf("%s %s: %w", what, s.name, errRemoved)
-		case missing == nil:
-			return nil
-		case advice != "":
-			return fmt.Errorf("%s %s: %w; %s", what, s.name, missing, advice)
+	deadline, cancel := context.WithTimeoutCause(ctx, allowance, errNotConverged)
+	defer cancel()
+	since := c.state().Looks
+	var advice string
+	var missing error
+	err := c.until(deadline, func(seen observe.State) bool {
+		if missing = c.askedSince(since); missing != nil {
+			return s.removed
 		}
-		select {
-		case <-news:
-		case <-ctx.Done():
-			return fmt.Errorf("%s %s: %w: %w", what, s.name, context.Cause(ctx), missing)
-		case <-deadline.C:
-			return fmt.Errorf("%s %s: not converged within %s: %w; see what the tasks printed with: docker service logs %s; or check the "+
-				"service's environment and health check",
-				what, s.name, allowance, missing, engineName(c.app.Name, s.name))
-		}
+		advice, missing = seen.Missing(s.observed(), time.Now())
+		return s.removed || missing == nil || advice != ""
+	})
+	c.mu.Lock()
+	removed := s.removed
+	c.mu.Unlock()
+	fault := func(err error) error { return fmt.Errorf("%s %s: %w", what, s.name, err) }
+	switch {
+	case removed:
+		return fault(errRemoved)
+	case errors.Is(err, errNotConverged):
+		return fault(fmt.Errorf("not converged within %s: %w; see what the tasks printed with: docker service logs %s; or check the service's "+
+			"environment and health check", allowance, missing, engineName(c.app.Name, s.name)))
+	case err != nil:
+		return fault(fmt.Errorf("%w: %w", err, missing))
+	case missing != nil:
+		return fault(fmt.Errorf("%w; %s", missing, advice))
 	}
+	return nil
 }
 
-// looks is how often the watcher has looked: what it saw before a change says nothing of it.
-func (c *Cluster) looks() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.looked
+// askedSince says whether the engine was asked anew since a look: the one in progress then may have begun before a change. The caller
+// holds mu.
+func (c *Cluster) askedSince(since int) error {
+	if c.seen.Looks >= since+2 {
+		return nil
+	}
+	c.pollNow()
+	return errors.New("the engine was not asked yet")
 }
 
 // allowance is the deadline of one change: the cluster's, and what the app itself asks for.
@@ -81,71 +79,6 @@ func (c *Cluster) allowance(s *service) time.Duration {
 		d += h.StartPeriod + time.Duration(h.Retries)*(h.Interval+h.Timeout)
 	}
 	return d
-}
-
-// missing says which tasks are not as wished, judged by looks after since; nil: all are. advice is not empty when waiting
-// does not help. The caller holds mu.
-func (c *Cluster) missing(s *service, since int) (advice string, err error) {
-	if c.looked < since+2 { // the look that was going on may have begun before the change
-		c.look()
-		return "", errors.New("the engine was not asked yet")
-	}
-	var faults []error
-	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	filled := map[int]bool{}
-	for _, t := range c.live(s) {
-		switch {
-		case leaving(t) || t.engine != s.id:
-			fault("%s has not ended yet", t.name)
-			continue
-		case t.joined && !filled[t.slot]:
-			filled[t.slot] = true
-			continue
-		}
-		filled[t.slot] = true
-		text := fmt.Sprintf("%s is %s", t.name, t.state)
-		if n := c.nodes[t.node].name; n != "" {
-			text += " on " + n
-		}
-		if t.pending != "" {
-			text += ": " + t.pending
-			if strings.Contains(t.pending, "no suitable node") && time.Since(t.created) > 5*time.Second {
-				advice = "make room, or change deploy.placement.constraints or the published port"
-			}
-		}
-		if last := c.lastFault(s, t.slot); last != "" {
-			text += "; before, " + last
-			advice = advise(last, advice)
-		}
-		fault("%s", text)
-	}
-	// Which slots stay when a service is made smaller is the engine's choice.
-	switch n := len(filled); {
-	case s.spec.Global && n == 0:
-		fault("%s has no task on any node", s.name)
-	case !s.spec.Global && n > s.spec.Replicas:
-		fault("%d of %d tasks of %s are not told to stop yet", n-s.spec.Replicas, n, s.name)
-	case !s.spec.Global && n < s.spec.Replicas:
-		text := fmt.Sprintf("%d of %d tasks of %s are not there", s.spec.Replicas-n, s.spec.Replicas, s.name)
-		if last := c.lastFault(s, 0); last != "" {
-			text += "; last, " + last
-			advice = advise(last, advice)
-		}
-		fault("%s", text)
-	}
-	if len(faults) > 5 {
-		faults = append(faults[:5:5], fmt.Errorf("and %d more", len(faults)-5))
-	}
-	return advice, errors.Join(faults...)
-}
-
-func advise(fault, advice string) string {
-	for _, h := range hopeless {
-		if strings.Contains(fault, h.text) {
-			return h.advice
-		}
-	}
-	return advice
 }
 
 // retried calls the engine until it answers: a manager that restarts, or has no leader for a moment, is waited for.
@@ -218,50 +151,18 @@ func (c *Cluster) Status(ctx context.Context) ([]cluster.ServiceStatus, error) {
 	var list []cluster.ServiceStatus
 	for _, s := range c.services {
 		st := cluster.ServiceStatus{Service: s.spec, Published: s.published, Note: s.note}
-		present := map[int]bool{}
-		add := func(t *task) {
-			x := cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: c.nodes[t.node].name, Image: t.image, State: t.taskState(),
-				Error: t.fault(), Address: t.reach()}
-			if x.Error == "" {
-				x.Error = t.pending
-			}
-			if x.Error == "" && x.State == cluster.Starting {
-				x.Error = c.lastFault(s, t.slot)
-			}
-			if x.State == cluster.Running {
+		var slots int
+		if st.Tasks, slots = c.seen.Tasks(s.observed()); s.spec.Global {
+			st.Replicas = slots
+		}
+		for _, t := range st.Tasks {
+			if t.State == cluster.Running {
 				st.Running++
 			}
-			st.Tasks = append(st.Tasks, x)
-		}
-		for _, t := range c.live(s) {
-			present[t.slot] = true
-			add(t)
-		}
-		if s.spec.Global {
-			st.Replicas = len(present)
 		}
 		list = append(list, st)
 	}
 	return list, nil
-}
-
-// publishedNow are the addresses at which the published ports are reached: by the routing mesh at any node, of which the manager's is
-// given; otherwise at the node of each task, which may have a port of its own. The caller holds mu.
-func (c *Cluster) publishedNow(s *service) []string {
-	var list []string
-	for _, port := range s.mesh {
-		if here := c.nodes[c.tunnel.node].address; here != "" {
-			list = append(list, net.JoinHostPort(here, strconv.Itoa(port)))
-		}
-	}
-	for _, t := range c.live(s) {
-		for _, port := range t.ports {
-			if at := c.nodes[t.node].address; t.joined && !leaving(t) && at != "" {
-				list = append(list, net.JoinHostPort(at, strconv.Itoa(port)))
-			}
-		}
-	}
-	return list
 }
 
 // Address is the service's name and port, as the app itself reaches it inside the overlay. Of an image that is not ours and publishes

@@ -1,0 +1,130 @@
+package observe
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/swarm"
+
+	"coinbench/history"
+)
+
+// Steady is for how long a task with a health check must be called running before it is taken to be in rotation: one that gets unhealthy
+// before it was ever healthy, and ends with status 0, is called so for a moment.
+const Steady = 50 * time.Millisecond
+
+// over says that a task has ended, or can be taken to have: the engine forgot it, or its node is lost.
+func (s State) over(t *Task) bool {
+	return Ended(t.State) || t.last < s.Looks || s.Nodes[t.Node].Down && t.StopRequested()
+}
+
+// deriveEvents turns what was seen into events. Within one look the order is that of a rolling update: with stop-first a task ends before
+// the next in its slot starts, and leaves after those before it have joined; with start-first the new one joins before the old one leaves.
+func (w *step) deriveEvents() {
+	startFirst := map[string]bool{}
+	for _, v := range w.app.Services {
+		startFirst[v.Spec.Name] = v.Spec.Update.Order == "start-first"
+	}
+	var changed []*Task
+	// Where the next is told to stop, the engine has taken those before it to be in rotation.
+	onward := map[string]bool{}
+	for _, t := range w.tasks {
+		if !t.Gone {
+			changed = append(changed, t)
+			onward[t.Service] = onward[t.Service] || t.InRotation() && t.StopRequested()
+		}
+	}
+	slices.SortFunc(changed, func(a, b *Task) int { return cmp.Or(cmp.Compare(a.Service, b.Service), inOrder(a, b)) })
+	arrive := func(t *Task) { w.arrive(t, onward[t.Service]) }
+	each := func(first bool, do func(*Task)) {
+		for _, t := range changed {
+			if startFirst[t.Service] == first {
+				do(t)
+			}
+		}
+	}
+	each(false, func(t *Task) {
+		if w.over(t) {
+			w.depart(t)
+		}
+	})
+	each(false, arrive)
+	each(false, w.depart)
+	each(true, arrive)
+	each(true, w.depart)
+}
+
+// inOrder compares tasks of a service: by slots, and the youngest of a slot last.
+func inOrder(a, b *Task) int {
+	return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.order, b.order))
+}
+
+// arrive tells of a task that has started or is in rotation now. The engine's word is taken for it where it acts on it.
+func (w *step) arrive(t *Task, trusted bool) {
+	if t.Gone || w.over(t) {
+		return
+	}
+	node := w.Nodes[t.Node].Name
+	if !t.pulled && (t.State == swarm.TaskStateReady || t.State == swarm.TaskStateStarting || t.State == swarm.TaskStateRunning) {
+		t.pulled = true
+		w.of(history.TaskPulled, t, "node", node)
+	}
+	if !t.Started && (t.State == swarm.TaskStateStarting || t.State == swarm.TaskStateRunning) {
+		t.Started = true
+		w.of(history.TaskStarted, t, "image", t.Image, "version", t.version, "node", node, "address", t.Address, "container", t.Container)
+	}
+	if t.State != swarm.TaskStateRunning || t.Joined || t.StopRequested() {
+		return
+	}
+	if t.running.IsZero() {
+		t.running = w.now
+	}
+	if t.checked && !trusted && w.now.Sub(t.running) < Steady {
+		return
+	}
+	if t.checked && !t.Ready {
+		w.of(history.TaskHealthy, t)
+	}
+	t.Ready = true
+	if !slices.ContainsFunc(w.app.Services, func(v Service) bool { return v.Standby == t.Set }) {
+		t.Joined = true
+		w.of(history.TaskJoined, t)
+	}
+}
+
+// depart tells of a task that leaves or has left.
+func (w *step) depart(t *Task) {
+	over := w.over(t)
+	if t.Gone || !over && !t.StopRequested() {
+		return
+	}
+	unhealthy := strings.Contains(t.Error, "unhealthy")
+	if t.InRotation() {
+		if unhealthy {
+			w.of(history.TaskUnhealthy, t, "error", t.Error)
+		}
+		w.of(history.TaskLeft, t)
+	}
+	if !t.stopped && (t.StopRequested() || t.last < w.Looks) && t.Started && !t.Killed && t.Fault() == "" {
+		w.of(history.TaskStopping, t)
+	}
+	t.Left, t.stopped = true, true
+	if !over {
+		return
+	}
+	t.Gone = true
+	node, fault := w.Nodes[t.Node], t.Fault()
+	if t.Error == "" && node.Down && !Ended(t.State) {
+		fault = fmt.Sprintf("its node %s is down", node.Name)
+	}
+	if t.Started || fault != "" {
+		if !t.Joined && unhealthy {
+			w.of(history.TaskUnhealthy, t, "error", t.Error)
+		}
+		w.of(history.TaskGone, t, "exit", strconv.Itoa(t.Exit), "error", fault, "node", node.Name)
+	}
+}
