@@ -1,10 +1,7 @@
 package rollout
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,9 +9,8 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/clustertest/trace"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the machine says into the traces of testdata")
 
 // TestTraces plays testdata/*.trace: each is what is said to a machine, and below ---- what it says. A line of an answer begins with the
 // time since the service was deployed. The verbs:
@@ -28,44 +24,14 @@ var rewrite = flag.Bool("rewrite", false, "write what the machine says into the 
 //	wait DURATION                 time passes
 //	abort                         the change ends early
 func TestTraces(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("testdata", "*.trace"))
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".trace"), func(t *testing.T) {
-			source, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var out strings.Builder
-			p := &player{now: time.Unix(0, 0)}
-			lines := strings.Split(string(source), "\n")
-			for i := 0; i < len(lines); i++ {
-				line := lines[i]
-				if line == "----" {
-					for i++; i < len(lines) && lines[i] != ""; i++ {
-					}
-					i--
-					continue
-				}
-				out.WriteString(line + "\n")
-				if line != "" && line[0] != '#' {
-					p.said = nil
-					p.say(t, fmt.Sprintf("%s:%d", file, i+1), line)
-					out.WriteString("----\n" + strings.Join(p.said, ""))
-				}
-			}
-			got := strings.TrimRight(out.String(), "\n") + "\n"
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			} else if got != string(source) {
-				t.Errorf("the trace is now:\n%s", got)
-			}
-		})
-	}
+	trace.Play(t, func(t *testing.T) func(where, line string) []string {
+		p := &player{now: time.Unix(0, 0)}
+		return func(where, line string) []string {
+			p.said = nil
+			p.say(t, where, line)
+			return p.said
+		}
+	})
 }
 
 // player is the world around a machine.
@@ -82,7 +48,7 @@ type player struct {
 
 func (p *player) print(format string, args ...any) {
 	at := strconv.FormatFloat(p.now.Sub(time.Unix(0, 0)).Seconds(), 'f', -1, 64)
-	p.said = append(p.said, fmt.Sprintf("%6ss  ", at)+fmt.Sprintf(format, args...)+"\n")
+	p.said = append(p.said, fmt.Sprintf("%6ss  ", at)+fmt.Sprintf(format, args...))
 }
 
 // say does what a line of a trace says.

@@ -192,6 +192,9 @@ func (c *Cluster) move(ctx context.Context, s *service, after cluster.Service, h
 			undo()
 			return fmt.Errorf("update %s: %w", s.name, err)
 		}
+		c.mu.Lock()
+		following = following.Told(c.seen)
+		c.mu.Unlock()
 		if dirty {
 			rolledOut := c.rollout(ctx, s, following, rules)
 			var refused *cluster.RolloutError

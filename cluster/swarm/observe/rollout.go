@@ -54,6 +54,12 @@ func stopping(tasks []Task) map[string]bool {
 	return m
 }
 
+// Told notes that the engine has been told, at a state: what was seen before says nothing of the update.
+func (r Rollout) Told(s State) Rollout {
+	r.since = s.Looks
+	return r
+}
+
 // Step takes a later state up.
 func (r Rollout) Step(s State, now time.Time) (Rollout, Progress, []history.Event) {
 	w := &step{}
