@@ -113,6 +113,18 @@ func (s Service) InForce() []string {
 	return detail
 }
 
+// ConvergeTime is how long a task may take to stop, and its successor to get healthy, by the service's own settings.
+func (s Service) ConvergeTime() time.Duration {
+	d := s.StopGrace
+	if boot, err := time.ParseDuration(s.Environment["COIN_BOOT_DELAY"]); err == nil {
+		d += boot
+	}
+	if h := s.Health; h != nil {
+		d += h.StartPeriod + time.Duration(h.Retries)*(h.Interval+h.Timeout)
+	}
+	return d
+}
+
 // Event is what a cluster tells its sink: details are keys and values, of which those without a value are left out.
 func Event(kind history.EventKind, service, task string, detail ...string) history.Event {
 	e := history.Event{Kind: kind, Service: service, Task: task}

@@ -50,14 +50,7 @@ func (s *service) Release() {
 func (s *service) Limit() time.Duration {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	d := s.c.config.Deadline + s.spec.StopGrace
-	if boot, err := time.ParseDuration(s.spec.Environment["COIN_BOOT_DELAY"]); err == nil {
-		d += boot
-	}
-	if h := s.spec.Health; h != nil {
-		d += h.StartPeriod + time.Duration(h.Retries)*(h.Interval+h.Timeout)
-	}
-	return d
+	return s.c.config.Deadline + s.spec.ConvergeTime()
 }
 
 // Check is control's.

@@ -78,9 +78,6 @@ func (m *Machine) move(slots []int) {
 		m.announce(n.tasks)
 		if m.Strategy() == cluster.Batched {
 			m.do(Fetch)
-			for _, slot := range slots {
-				m.out.Actions = append(m.out.Actions, Action{Pulled, slot})
-			}
 		}
 	}
 	m.do(Move)

@@ -13,6 +13,8 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/control"
+	"coinbench/cluster/rollout"
 	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
@@ -81,9 +83,8 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 		if err != nil {
 			return fault(fmt.Errorf("the label %s of %s: %w", serviceLabel, x.Spec.Name, err))
 		}
-		s := &service{name: spec.Name, id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate,
-			turn: make(chan struct{}, 1),
-			mesh: meshPorts(x), colour: labels[colourLabel], beside: others[x.ID].ID, partial: isPart(x)}
+		s := &service{id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate,
+			mesh: meshPorts(x), colour: labels[colourLabel], beside: others[x.ID].ID}
 		if r := x.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
 			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
 		}
@@ -110,7 +111,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	drift := map[string]string{}
 	for i, s := range services {
 		if differs := c.adopt(&s.spec, found.Items[i].Spec.TaskTemplate.ContainerSpec); len(differs) > 0 {
-			drift[s.name] = "changed by hand since it was deployed, and kept so: " + strings.Join(differs, ", ")
+			drift[s.spec.Name] = "changed by hand since it was deployed, and kept so: " + strings.Join(differs, ", ")
 		}
 	}
 	c.mu.Lock()
@@ -120,17 +121,20 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 		}
 	}
 	c.app, c.services = cluster.App{Name: app}, services
+	for i, s := range services {
+		c.newService(s, rollout.State{Spec: s.spec, Previous: s.previous, Partial: isPart(found.Items[i]) || isPaused(found.Items[i])})
+	}
 	c.mu.Unlock()
 	c.config.Keep = true
-	sink := c.config.Sink
-	c.config.Sink = nil // what is there already is no news
+	outbox := c.outbox
+	c.outbox = control.NewOutbox(nil, c.config.Start) // what is there already is no news
 	if err = c.observe(ctx); err == nil {
 		// A task with a health check is taken to be in rotation at the second look only.
 		if err = c.Sleep(ctx, 2*observe.Steady); err == nil {
 			err = c.observe(ctx)
 		}
 	}
-	c.config.Sink = sink
+	c.outbox = outbox
 	if err != nil {
 		return fault(err)
 	}

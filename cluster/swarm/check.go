@@ -44,12 +44,3 @@ func (c *Cluster) checkService(app cluster.App, s cluster.Service) []error {
 	}
 	return faults
 }
-
-// checkChange says whether a service can become what it shall be.
-func (c *Cluster) checkChange(before, after cluster.Service) error {
-	if cluster.ParseImage(before.Image).Kind != cluster.ParseImage(after.Image).Kind {
-		return fmt.Errorf("image %s is another service than %s", after.Image, before.Image)
-	}
-	after.Ports, after.Other = nil, nil // these were checked at the deployment
-	return errors.Join(c.checkService(cluster.App{}, after)...)
-}

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/rollout"
 	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
@@ -25,6 +26,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 	if err := c.Check(app); err != nil {
 		return fault(err)
 	}
+	defer c.outbox.Flush()
 	app.Services = withGateways(app.Services, c.config.Tag)
 	if err := c.setUp(ctx, app); err != nil {
 		return fault(err)
@@ -37,13 +39,9 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 			}
 		}
 		for _, s := range level {
-			if err := c.await(ctx, s, "deploy"); err != nil {
-				return err
+			if err := s.Deployed(ctx); err != nil {
+				return fmt.Errorf("deploy %s: %w", s.name, err)
 			}
-			detail := c.names(ctx, s)
-			c.mu.Lock()
-			c.emit(history.ServiceDeployed, s.name, "", append(s.inForce(), detail...)...)
-			c.mu.Unlock()
 		}
 	}
 	return nil
@@ -80,7 +78,7 @@ func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 	c.network = made.ID
 	c.services = []*service{}
 	for _, spec := range app.Services {
-		c.services = append(c.services, &service{name: spec.Name, spec: spec, colour: firstColour(spec), turn: make(chan struct{}, 1)})
+		c.services = append(c.services, c.newService(&service{spec: spec, colour: firstColour(spec)}, rollout.State{Spec: spec}))
 	}
 	c.mu.Unlock()
 	if err := c.tunnel.open(ctx); err != nil {
@@ -285,11 +283,7 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 	}
 	spec := c.describe(s, slices.Index(c.services, s))
 	c.mu.Unlock()
-	var made client.ServiceCreateResult
-	err := c.retried(ctx, func(ctx context.Context) (err error) {
-		made, err = c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec})
-		return err
-	})
+	id, err := c.createSet(ctx, spec)
 	switch {
 	case cerrdefs.IsAlreadyExists(err) || cerrdefs.IsConflict(err):
 		return fmt.Errorf("%w; somebody else made it meanwhile", err)
@@ -298,12 +292,12 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 	case err != nil:
 		return err
 	}
-	found, err := c.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
+	found, err := c.engine.ServiceInspect(ctx, id, client.ServiceInspectOptions{})
 	// The engine settles the published ports a moment later.
 	for end := time.Now().Add(askTimeout); err == nil && len(found.Service.Endpoint.Ports) < len(spec.EndpointSpec.Ports) &&
 		time.Now().Before(end); {
 		if err = c.Sleep(ctx, quickPoll); err == nil {
-			found, err = c.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
+			found, err = c.engine.ServiceInspect(ctx, id, client.ServiceInspectOptions{})
 		}
 	}
 	if err != nil {
@@ -311,10 +305,33 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.id = made.ID
+	settings := s.spec.Update
+	s.id, s.told, s.settings = id, c.seen.Looks, &settings
 	s.mesh = meshPorts(found.Service)
 	c.pollNow()
 	return nil
+}
+
+// createSet makes a service of the engine, which is all of one of ours, or a set of its tasks.
+func (c *Cluster) createSet(ctx context.Context, spec swarm.ServiceSpec) (id string, err error) {
+	err = c.retried(ctx, func(ctx context.Context) error {
+		made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: spec})
+		id = made.ID
+		return err
+	})
+	return id, err
+}
+
+// discardSet removes a service of the engine; that it is gone already is no error.
+func (c *Cluster) discardSet(ctx context.Context, id string) error {
+	err := c.retried(ctx, func(ctx context.Context) error {
+		_, err := c.engine.ServiceRemove(ctx, id, client.ServiceRemoveOptions{})
+		return err
+	})
+	if cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
 // meshPorts are the ports at which the routing mesh publishes a service.
@@ -329,6 +346,7 @@ func meshPorts(s swarm.Service) (ports []int) {
 
 // Remove takes down everything that this cluster made, whatever became of ctx: what is left half removed helps nobody.
 func (c *Cluster) Remove(ctx context.Context) error {
+	defer c.outbox.Flush()
 	c.removal.Lock()
 	defer c.removal.Unlock()
 	if c.deployed() == nil {

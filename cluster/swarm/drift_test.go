@@ -9,6 +9,7 @@ import (
 	api "github.com/moby/moby/api/types/swarm"
 
 	"coinbench/cluster"
+	"coinbench/cluster/rollout"
 )
 
 // A change applies to the service as the engine has it: what somebody changed by hand stays, unless it is what was asked for.
@@ -22,7 +23,7 @@ func TestAChangeKeepsWhatWasChangedByHand(t *testing.T) {
 	engine.TaskTemplate.ContainerSpec.Image = "10.77.0.254:5000/coinbench/rng:v2@sha256:0123"
 	engine.TaskTemplate.ContainerSpec.Env = []string{"COIN_DELAY=50ms", "COIN_REPLICA=x", "OTHER=y=z"}
 	engine.TaskTemplate.Resources = &api.ResourceRequirements{Limits: &api.Limit{MemoryBytes: 1 << 28}}
-	engine.UpdateConfig = &api.UpdateConfig{Delay: held}
+	engine.UpdateConfig = &api.UpdateConfig{Delay: rollout.Held}
 
 	differs := c.adopt(&s.spec, engine.TaskTemplate.ContainerSpec)
 	if want := []string{"image coinbench/rng:v2 instead of coinbench/rng:v0.1", "environment COIN_DELAY", "environment COIN_SEED",

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
+
+	"coinbench/cluster/rollout"
 )
 
 // pairs tells the sets in rotation from those beside them, which an update that was cut off has left: by the ID of the set in
@@ -39,8 +41,13 @@ func pairs(all []swarm.Service) (in []swarm.Service, beside map[string]swarm.Ser
 
 // isPart says that a service's update has replaced some tasks only and waits.
 func isPart(x swarm.Service) bool {
-	return x.Spec.UpdateConfig != nil && x.Spec.UpdateConfig.Delay >= held && x.UpdateStatus != nil &&
+	return x.Spec.UpdateConfig != nil && x.Spec.UpdateConfig.Delay >= rollout.Held && x.UpdateStatus != nil &&
 		x.UpdateStatus.State == swarm.UpdateStateUpdating
+}
+
+// isPaused says that a service's update, or the way back from one, was paused.
+func isPaused(x swarm.Service) bool {
+	return x.UpdateStatus != nil && (x.UpdateStatus.State == swarm.UpdateStatePaused || x.UpdateStatus.State == swarm.UpdateStateRollbackPaused)
 }
 
 // explain says what a person must know of a service whose update was cut off, or did not complete; "": nothing. The caller holds mu.
@@ -79,7 +86,7 @@ func (c *Cluster) explain(s *service, x, other swarm.Service) string {
 		return fmt.Sprintf("a rolling update is going on%s, which the engine carries on by itself: %s", since, progress)
 	case state == swarm.UpdateStateRollbackStarted:
 		return fmt.Sprintf("an update is being rolled back%s, which the engine carries on by itself: %s", since, progress)
-	case state == swarm.UpdateStatePaused, state == swarm.UpdateStateRollbackPaused:
+	case isPaused(x):
 		return fmt.Sprintf("an update was paused: %s (%s); %s%s%s%s", progress, cmp.Or(strings.TrimSpace(x.UpdateStatus.Message), string(state)),
 			on, s.name, back, s.name)
 	}

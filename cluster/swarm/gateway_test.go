@@ -9,6 +9,7 @@ import (
 	api "github.com/moby/moby/api/types/swarm"
 
 	"coinbench/cluster"
+	"coinbench/cluster/rollout"
 	"coinbench/cluster/swarm/observe"
 )
 
@@ -43,27 +44,6 @@ func TestWithGateways(t *testing.T) {
 	for _, s := range all {
 		if faults := c.checkService(cluster.App{}, s); len(faults) > 0 {
 			t.Errorf("%s: %v", s.Name, faults)
-		}
-	}
-}
-
-// The engine is told to wait after a part, and to pause where its own way back would lead to the new version.
-func TestLanes(t *testing.T) {
-	c := &Cluster{}
-	r := cluster.Rollout{Parallelism: 2, Delay: time.Second, MaxFailureRatio: 0.5, FailureAction: "rollback"}
-	if got := c.lanes(r, 0, 4, false); got != r {
-		t.Errorf("an update of all: %+v", got)
-	}
-	if got := c.lanes(r, 1, 4, false); got.Parallelism != 1 || got.Delay != held || got.MaxFailureRatio != 0 ||
-		got.FailureAction != "rollback" {
-		t.Errorf("an update of one of four: %+v", got)
-	}
-	if got := c.lanes(r, 0, 4, true); got.FailureAction != "pause" || got.Parallelism != 2 {
-		t.Errorf("an update that goes on: %+v", got)
-	}
-	for _, row := range []struct{ slots, replicas, want int }{{0, 4, 0}, {1, 4, 1}, {4, 4, 0}, {5, 4, 0}} {
-		if got := (movement{change: cluster.Change{Slots: make([]int, row.slots)}}).part(row.replicas); got != row.want {
-			t.Errorf("%d slots of %d replicas: %d, want %d", row.slots, row.replicas, got, row.want)
 		}
 	}
 }
@@ -124,7 +104,7 @@ func TestExplain(t *testing.T) {
 		says  []string
 	}{
 		{api.UpdateStateUpdating, time.Second, []string{"since 03:04:05", "by itself", "1 of 2 tasks are as wished (coinbench/hasher:v2)"}},
-		{api.UpdateStateUpdating, held, []string{"a part", "coinbench update hasher", "coinbench rollback hasher"}},
+		{api.UpdateStateUpdating, rollout.Held, []string{"a part", "coinbench update hasher", "coinbench rollback hasher"}},
 		{api.UpdateStatePaused, time.Second, []string{"paused", "sick", "coinbench rollback hasher"}},
 		{api.UpdateStateRollbackStarted, time.Second, []string{"rolled back", "by itself"}},
 		{api.UpdateStateCompleted, time.Second, nil},

@@ -24,6 +24,7 @@ const besideDeadline = 20 * time.Second // for a job on a replica's node to do i
 // replica's node that is given the engine's socket there. Its successor starts after the service's own restart delay; the
 // engine knows no other, and keeps no dead replica in rotation.
 func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault cluster.Fault) error {
+	defer c.outbox.Flush()
 	failed := func(err error) error { return fmt.Errorf("kill %s: %w", nth(service, slot), err) }
 	if fault.InRotation {
 		return failed(fmt.Errorf("a Swarm takes a dead replica out of rotation: %w", errors.ErrUnsupported))

@@ -41,6 +41,7 @@ func (c *Cluster) nodeNamed(name string) (id string, is observe.Node, err error)
 // Drain moves every task away from a node, which takes none until Activate or Remove. It returns when all of the app's tasks run
 // elsewhere. A node that takes no tasks already is left as it is.
 func (c *Cluster) Drain(ctx context.Context, name string) error {
+	defer c.outbox.Flush()
 	id, is, err := c.nodeNamed(name)
 	if err != nil {
 		return err
@@ -81,8 +82,9 @@ func (c *Cluster) Drain(ctx context.Context, name string) error {
 		return err
 	}
 	for _, s := range services {
-		if err := c.await(ctx, s, "drain"); err != nil {
-			return err
+		s.tell()
+		if err := s.Converge(ctx); err != nil {
+			return fmt.Errorf("drain %s: %w", s.name, err)
 		}
 	}
 	return nil
@@ -92,7 +94,7 @@ func (c *Cluster) Drain(ctx context.Context, name string) error {
 func (c *Cluster) vacated(ctx context.Context, id string, services []*service) error {
 	var allowance time.Duration
 	for _, s := range services {
-		allowance = max(allowance, c.allowance(s))
+		allowance = max(allowance, s.Limit())
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, allowance, fmt.Errorf("its tasks did not end within %s", allowance))
 	defer cancel()
@@ -109,6 +111,7 @@ func (c *Cluster) vacated(ctx context.Context, id string, services []*service) e
 
 // Activate lets a node that Drain had emptied take tasks again; those that run elsewhere stay there.
 func (c *Cluster) Activate(ctx context.Context, name string) error {
+	defer c.outbox.Flush()
 	id, is, err := c.nodeNamed(name)
 	if err != nil {
 		return err
@@ -187,6 +190,7 @@ func (c *Cluster) Partitions() error {
 
 // Partition pulls a node's network cable for a time.
 func (c *Cluster) Partition(ctx context.Context, name string, d time.Duration) error {
+	defer c.outbox.Flush()
 	if err := c.Partitions(); err != nil {
 		return err
 	}

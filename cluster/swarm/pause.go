@@ -26,6 +26,7 @@ const thawMargin = 15 * time.Second
 // it is told to stop, whoever tells it, or nobody does. A health check of a frozen replica fails: one that is frozen for longer than
 // its checks allow is replaced.
 func (c *Cluster) Pause(ctx context.Context, service string, slot int, d time.Duration) error {
+	defer c.outbox.Flush()
 	failed := func(err error) error { return fmt.Errorf("pause %s: %w", nth(service, slot), err) }
 	at, err := c.victim(service, slot)
 	if err != nil {

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
@@ -69,8 +68,8 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 			Networks:      []swarm.NetworkAttachmentConfig{{Target: c.network, Aliases: []string{alias(w, s.colour)}}},
 			ForceUpdate:   s.force,
 		},
-		UpdateConfig:   rollout(w.Update),
-		RollbackConfig: rollout(w.Rollback),
+		UpdateConfig:   updateConfig(w.Update),
+		RollbackConfig: updateConfig(w.Rollback),
 		EndpointSpec:   &swarm.EndpointSpec{Mode: swarm.ResolutionMode(s.mode)},
 	}
 	if !ownCommand(w) {
@@ -119,7 +118,7 @@ func restart(r cluster.Restart) *swarm.RestartPolicy {
 	return p
 }
 
-func rollout(r cluster.Rollout) *swarm.UpdateConfig {
+func updateConfig(r cluster.Rollout) *swarm.UpdateConfig {
 	return &swarm.UpdateConfig{
 		Parallelism: uint64(r.Parallelism), Delay: r.Delay, Order: swarm.UpdateOrder(r.Order), Monitor: r.Monitor,
 		MaxFailureRatio: float32(r.MaxFailureRatio), FailureAction: swarm.FailureAction(r.FailureAction),
@@ -145,11 +144,6 @@ func (c *Cluster) settle(s *service) {
 	if s.mode == DNSRR {
 		s.spec.Balance = cluster.Random
 	}
-}
-
-// inForce lists what holds for a service, as the details of an event. The caller holds mu.
-func (s *service) inForce() []string {
-	return append(s.spec.InForce(), "endpoint", string(s.mode), "published", strings.Join(s.published, " "))
 }
 
 func nth(service string, slot int) string { return fmt.Sprintf("%s.%d", service, slot) }

@@ -16,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/control"
 	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
@@ -60,9 +61,11 @@ type Config struct {
 // Cluster is a Swarm.
 type Cluster struct {
 	cluster.RealTime
+	control.Changes
 
 	config Config
 	engine *client.Client
+	outbox *control.Outbox
 
 	removal  sync.Mutex // held by Deploy's set-up and by Remove
 	tunnel   tunnel
@@ -88,13 +91,14 @@ type Cluster struct {
 
 // service is a deployed service. Fields below mu belong to the cluster's mutex.
 type service struct {
+	*control.Service
+	c    *Cluster
 	name string
-	id   string        // "": not created yet
-	turn chan struct{} // held by the one change that is going on
+	id   string // "": not created yet
 
 	// mu: the cluster's
 	spec      cluster.Service
-	previous  *cluster.Service // before the last update
+	previous  *cluster.Service // before the last update, as a label says
 	mode      EndpointMode     // VIP or DNSRR
 	force     uint64           // counts forced updates
 	mesh      []int            // ports published by the routing mesh, which any node answers
@@ -102,8 +106,12 @@ type service struct {
 	removed   bool
 	colour    string // of the set in rotation, behind a gateway: blue or green; "": there is none
 	beside    string // the other set's ID on the engine, while there is one
-	partial   bool   // an update has replaced some tasks only, as it was told
 	note      string // what a person must know
+
+	change   observe.Change   // in progress
+	told     int              // the look when the engine was told something last
+	settings *cluster.Rollout // as it was told last; nil: not known
+	retired  bool             // the other set was removed, and may not have ended yet
 
 	base *swarm.ServiceSpec // as we describe what an earlier process brought up; nil: nobody else can have changed it
 }
@@ -129,7 +137,8 @@ func New(config Config) (*Cluster, error) {
 	config.Socket = cmp.Or(config.Socket, "/var/run/docker.sock")
 	config.Deadline = cmp.Or(config.Deadline, defaultDeadline)
 	config.Registry = strings.TrimSuffix(config.Registry, "/")
-	c := &Cluster{config: config, engine: config.Client, changed: make(chan struct{}), poll: make(chan struct{}, 1)}
+	c := &Cluster{config: config, engine: config.Client, outbox: control.NewOutbox(config.Sink, config.Start), changed: make(chan struct{}), poll: make(chan struct{}, 1)}
+	c.Changes = control.Changes{Find: c.changing, Done: func() { c.pollSlow(); c.outbox.Flush() }}
 	c.tunnel.c = c
 	c.forget()
 	return c, nil
@@ -169,22 +178,14 @@ func (c *Cluster) find(name string) (*service, error) {
 	return nil, app.Unknown(name)
 }
 
-// begin waits for its turn to change a service.
-func (c *Cluster) begin(ctx context.Context, name string) (*service, func(), error) {
+// changing finds a service that is to be changed, during which the engine is asked often.
+func (c *Cluster) changing(name string) (*control.Service, error) {
+	c.pollFast()
 	s, err := c.find(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, nil, context.Cause(ctx)
-	}
-	select {
-	case s.turn <- struct{}{}:
-	case <-ctx.Done():
-		return nil, nil, context.Cause(ctx)
-	}
-	slow := c.pollFast()
-	return s, func() { slow(); <-s.turn }, nil
+	return s.Service, nil
 }
 
 // pollFast makes the watcher ask often until the returned function is called.
@@ -193,11 +194,13 @@ func (c *Cluster) pollFast() func() {
 	c.busy++
 	c.mu.Unlock()
 	c.pollNow()
-	return func() {
-		c.mu.Lock()
-		c.busy--
-		c.mu.Unlock()
-	}
+	return c.pollSlow
+}
+
+func (c *Cluster) pollSlow() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.busy--
 }
 
 // pollNow makes the watcher ask at once.
@@ -208,21 +211,15 @@ func (c *Cluster) pollNow() {
 	}
 }
 
-// send sends an event. The caller holds mu, so that events come in the order of what happened.
-func (c *Cluster) send(e history.Event) {
-	if c.config.Sink != nil {
-		c.config.Sink(e)
-	}
-}
+// send puts an event. Where the caller holds mu, events come in the order of what happened.
+func (c *Cluster) send(e history.Event) { c.outbox.Put(e) }
 
-// emit sends an event that is made of keys and values. The caller holds mu.
+// emit sends an event that is made of keys and values.
 func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
 	c.send(cluster.Event(kind, service, task, detail...))
 }
 
 func (c *Cluster) warn(format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.emit(history.Warning, "", "", "message", fmt.Sprintf(format, args...))
 }
 

@@ -16,46 +16,9 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
-	"coinbench/cluster/swarm/observe"
 )
 
-var (
-	errRemoved      = errors.New("the app was removed meanwhile")
-	errNotConverged = errors.New("not converged in time")
-)
-
-// await waits until a service is as desired: every slot in rotation, nothing else left. What was seen before says nothing of a change.
-func (c *Cluster) await(ctx context.Context, s *service, what string) error {
-	allowance := c.allowance(s)
-	deadline, cancel := context.WithTimeoutCause(ctx, allowance, errNotConverged)
-	defer cancel()
-	since := c.state().Looks
-	var advice string
-	var missing error
-	err := c.until(deadline, func(seen observe.State) bool {
-		if missing = c.askedSince(since); missing != nil {
-			return s.removed
-		}
-		advice, missing = seen.Missing(s.observed(), time.Now())
-		return s.removed || missing == nil || advice != ""
-	})
-	c.mu.Lock()
-	removed := s.removed
-	c.mu.Unlock()
-	fault := func(err error) error { return fmt.Errorf("%s %s: %w", what, s.name, err) }
-	switch {
-	case removed:
-		return fault(errRemoved)
-	case errors.Is(err, errNotConverged):
-		return fault(fmt.Errorf("not converged within %s: %w; see what the tasks printed with: docker service logs %s; or check the service's "+
-			"environment and health check", allowance, missing, engineName(c.app.Name, s.name)))
-	case err != nil:
-		return fault(fmt.Errorf("%w: %w", err, missing))
-	case missing != nil:
-		return fault(fmt.Errorf("%w; %s", missing, advice))
-	}
-	return nil
-}
+var errRemoved = errors.New("the app was removed meanwhile")
 
 // askedSince says whether the engine was asked anew since a look: the one in progress then may have begun before a change. The caller
 // holds mu.
@@ -65,20 +28,6 @@ func (c *Cluster) askedSince(since int) error {
 	}
 	c.pollNow()
 	return errors.New("the engine was not asked yet")
-}
-
-// allowance is the deadline of one change: the cluster's, and what the app itself asks for.
-func (c *Cluster) allowance(s *service) time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	d := c.config.Deadline + s.spec.StopGrace
-	if boot, err := time.ParseDuration(s.spec.Environment["COIN_BOOT_DELAY"]); err == nil {
-		d += boot
-	}
-	if h := s.spec.Health; h != nil {
-		d += h.StartPeriod + time.Duration(h.Retries)*(h.Interval+h.Timeout)
-	}
-	return d
 }
 
 // retried calls the engine until it answers: a manager that restarts, or has no leader for a moment, is waited for.

@@ -111,10 +111,9 @@ func (s State) Fetch(service string, slots int) (State, []history.Event) {
 	return w.end()
 }
 
-// Switch notes that the set ID of a service is in rotation from here, and the set Standby is not. to is the first one's colour.
-func (s State) Switch(v Service, to string) (State, []history.Event) {
+// Switch notes that the set ID of a service is in rotation from here, and the set Standby is not.
+func (s State) Switch(v Service) (State, []history.Event) {
 	w := s.begin()
-	w.event(history.RolloutSwitch, v.Spec.Name, "", "to", to)
 	for _, seen := range s.Live(v.Spec.Name) {
 		t := w.tasks[seen.ID]
 		switch {

@@ -5,7 +5,7 @@
 //
 //	engine: services, nodes, tasks  ->  Look  ->  task.pulled, task.started, task.joined, task.left, task.gone, node.down, ...
 //	what the harness does           ->  Kill, Cut, Switch, ...  ->  the same
-//	State                           ->  Missing, Victim, Tasks, Published; Rollout follows the engine's own update
+//	State                           ->  Missing, Victim, Tasks, Published; Change reports what becomes of one
 package observe
 
 import (

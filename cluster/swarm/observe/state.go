@@ -65,23 +65,6 @@ func (s State) Node(name string) (id string, err error) {
 	return "", fmt.Errorf("the Swarm has no node %q; accepted: %s", name, strings.Join(names, ", "))
 }
 
-// Set says how many tasks of one of a service's sets could be in rotation, how many have failed, and how the youngest of those did.
-func (s State) Set(id string) (ready, failed int, last string) {
-	youngest := 0
-	for _, t := range s.tasks {
-		switch {
-		case t.Set != id:
-		case t.Gone && t.Fault() != "":
-			if failed++; t.order > youngest {
-				youngest, last = t.order, t.Name+": "+t.Fault()
-			}
-		case t.Ready && !t.Gone && !t.StopRequested():
-			ready++
-		}
-	}
-	return ready, failed, last
-}
-
 // LastFault is what went wrong last with a slot (0: with any) of a service; "": nothing.
 func (s State) LastFault(service string, slot int) string {
 	var last *Task
