@@ -108,11 +108,12 @@ func (w *step) depart(t *Task) {
 			w.of(history.TaskUnhealthy, t, "error", t.Error)
 		}
 		w.of(history.TaskLeft, t)
+		t.Left = true
 	}
 	if !t.stopped && (t.StopRequested() || t.last < w.Looks) && t.Started && !t.Killed && t.Fault() == "" {
 		w.of(history.TaskStopping, t)
 	}
-	t.Left, t.stopped = true, true
+	t.stopped = true
 	if !over {
 		return
 	}

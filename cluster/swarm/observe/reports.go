@@ -100,7 +100,7 @@ func (c Change) Reports(s State) (Change, []rollout.Report) {
 		return c, reports
 	}
 	reason := strings.TrimSpace(status.Message)
-	if last := s.LastFault(c.service, 0); last != "" {
+	if last, _ := s.LastFault(c.service, 0); last != "" {
 		reason += "; last, " + last
 	}
 	if back := what == rollout.Returning || what == rollout.Returned || what == rollout.Stuck; back && !c.back {

@@ -65,8 +65,8 @@ func (s State) Node(name string) (id string, err error) {
 	return "", fmt.Errorf("the Swarm has no node %q; accepted: %s", name, strings.Join(names, ", "))
 }
 
-// LastFault is what went wrong last with a slot (0: with any) of a service; "": nothing.
-func (s State) LastFault(service string, slot int) string {
+// LastFault is what went wrong last with a slot (0: with any) of a service; "": nothing. image is that of the task.
+func (s State) LastFault(service string, slot int) (text, image string) {
 	var last *Task
 	for _, t := range s.tasks {
 		if t.Service == service && (slot == 0 || t.Slot == slot) && t.Gone && t.Fault() != "" && (last == nil || t.order > last.order) {
@@ -74,9 +74,9 @@ func (s State) LastFault(service string, slot int) string {
 		}
 	}
 	if last == nil {
-		return ""
+		return "", ""
 	}
-	return fmt.Sprintf("%s on %s: %s", last.Name, cmp.Or(s.Nodes[last.Node].Name, "no node"), last.Fault())
+	return fmt.Sprintf("%s on %s: %s", last.Name, cmp.Or(s.Nodes[last.Node].Name, "no node"), last.Fault()), last.Image
 }
 
 // hopeless are texts of engines that waiting does not help against, and what to do.
@@ -110,11 +110,13 @@ func (s State) Missing(v Service, now time.Time) (advice string, err error) {
 	var faults []error
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
 	before := func(text, when string, slot int) string {
-		last := s.LastFault(name, slot)
+		last, image := s.LastFault(name, slot)
 		if last == "" {
 			return text
 		}
-		advice = cmp.Or(Advice(last), advice)
+		if image == v.Spec.Image { // what another one did says nothing of this one
+			advice = cmp.Or(Advice(last), advice)
+		}
 		return text + when + last
 	}
 	filled := map[int]bool{}
@@ -188,7 +190,7 @@ func (s State) Tasks(v Service) (list []cluster.Task, slots int) {
 		x := cluster.Task{Name: t.Name, Service: t.Service, Slot: t.Slot, Node: s.Nodes[t.Node].Name, Image: t.Image, State: t.state(),
 			Error: cmp.Or(t.Fault(), t.Pending), Address: t.Address}
 		if x.Error == "" && x.State == cluster.Starting {
-			x.Error = s.LastFault(t.Service, t.Slot)
+			x.Error, _ = s.LastFault(t.Service, t.Slot)
 		}
 		list = append(list, x)
 	}
