@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long a test waits for what should take a moment: generous, for the machine may be busy.
-const patience = 60 * time.Second
+const patience = 4 * time.Minute
 
 // long is a scenario that goes on until something stops it. One worker ignores being told to stop.
 const long = `

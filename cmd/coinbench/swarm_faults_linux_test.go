@@ -71,22 +71,6 @@ func TestOutagesOnASwarm(t *testing.T) {
 	t.Run("pause, partition, drain", func(t *testing.T) { pausePartitionDrain(t, l) })
 }
 
-// faultPatience is how long a test waits for what a machine that does nothing else shows within seconds.
-const faultPatience = 4 * time.Minute
-
-func soon(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(faultPatience); !condition(); {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("waited %s in vain: %s", faultPatience, what)
-		}
-	}
-}
-
 // run runs coinbench on the lab.
 func (l *faultLab) run(args ...string) (string, error) {
 	c := exec.Command(l.program, args...)
@@ -130,7 +114,7 @@ func (l *faultLab) start(t *testing.T, app, steps string, args ...string) *sessi
 // records waits until the run has recorded what is asked for, and returns its events.
 func (s *session) records(t *testing.T, what string, found func([]history.Event) bool) (events []history.Event) {
 	t.Helper()
-	soon(t, what, func() bool {
+	until(t, what, func() bool {
 		select {
 		case <-s.ended:
 			t.Fatalf("%s: it ended before:\n%s%s", what, &s.stdout, &s.stderr)
@@ -175,7 +159,7 @@ func (s *session) analysis(t *testing.T, code int) *capacity.Analysis {
 // answered waits until requests of the run's one load were answered.
 func (s *session) answered(t *testing.T) {
 	t.Helper()
-	soon(t, "requests are answered", func() bool {
+	until(t, "requests are answered", func() bool {
 		run, err := history.Open(s.dir)
 		return err == nil && len(run.Loads) == 1 && run.Loads[0].Total().OK > 0
 	})
@@ -186,7 +170,7 @@ func (s *session) ends(t *testing.T, codes ...int) {
 	t.Helper()
 	select {
 	case <-s.ended:
-	case <-time.After(faultPatience):
+	case <-time.After(patience):
 		t.Fatal("it did not end")
 	}
 	if code := s.ProcessState.ExitCode(); !slices.Contains(codes, code) {
@@ -220,7 +204,7 @@ func (l *faultLab) generators(t *testing.T, app string, n int) map[string]string
 	t.Helper()
 	engine := l.engine(t, "")
 	found := map[string]string{}
-	soon(t, "the generators of "+app+" run", func() bool {
+	until(t, "the generators of "+app+" run", func() bool {
 		nodes, err := engine.NodeList(t.Context(), client.NodeListOptions{})
 		if err != nil {
 			return false
@@ -247,7 +231,7 @@ func (l *faultLab) generators(t *testing.T, app string, n int) map[string]string
 func (l *faultLab) nodesReady(t *testing.T) {
 	t.Helper()
 	engine := l.engine(t, "")
-	soon(t, "every node is ready", func() bool {
+	until(t, "every node is ready", func() bool {
 		nodes, err := engine.NodeList(context.Background(), client.NodeListOptions{})
 		return err == nil && !slices.ContainsFunc(nodes.Items, func(n swarm.Node) bool {
 			return n.Status.State != swarm.NodeStateReady || n.Spec.Availability != swarm.NodeAvailabilityActive || len(n.Spec.Labels) > 0
@@ -302,7 +286,7 @@ func (l *faultLab) nothingOf(t *testing.T, app string) {
 	}
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(faultPatience)
+	deadline := time.After(patience)
 	for {
 		list, err := left()
 		if err == nil && len(list) == 0 {
@@ -448,7 +432,7 @@ func coinbenchIsKilled(t *testing.T, l *faultLab) {
 		t.Fatal(err)
 	}
 	<-s.ended
-	soon(t, "ps says that the run was killed", func() bool {
+	until(t, "ps says that the run was killed", func() bool {
 		out, err = l.run("ps", "--app", "orphaned")
 		return err == nil && strings.Contains(out, "was killed and left")
 	})
@@ -479,7 +463,7 @@ func coinbenchIsKilledInMidRollout(t *testing.T, l *faultLab) {
 	}
 	<-s.ended
 	var out string
-	soon(t, "ps says that the run was killed", func() bool {
+	until(t, "ps says that the run was killed", func() bool {
 		var err error
 		out, err = l.run("ps", "--app", "halfway")
 		return err == nil && strings.Contains(out, "was killed and left")
