@@ -81,7 +81,5 @@ func (s *Sim) unhealthy(id int32, why string, stop Stop, restart time.Duration) 
 	t := &s.tasks[id]
 	s.emit(id, event.TaskUnhealthy{Error: why})
 	t.err, t.restart, t.down = "unhealthy: "+why, restart >= 0, restart
-	if err := s.StopTask(int(id), stop); err != nil { // the ID is one of ours
-		panic("des: " + err.Error())
-	}
+	s.stop(id, stop)
 }

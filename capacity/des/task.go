@@ -201,7 +201,7 @@ func (s *Sim) tell(id int32) {
 	}
 }
 
-// Current is the task that holds a slot: the latest that is not told to stop; false: there is none.
+// Current is the task that holds a slot: the latest that is neither told to stop nor held; false: there is none.
 func (s *Sim) Current(name string, slot int) (id int, ok bool) {
 	v, err := s.find(name)
 	if err != nil || slot < 1 || slot > len(v.slots) {
@@ -209,7 +209,7 @@ func (s *Sim) Current(name string, slot int) (id int, ok bool) {
 	}
 	of := v.slots[slot-1]
 	for i := len(of) - 1; i >= 0; i-- {
-		if state := s.tasks[of[i]].state; state == Starting || state == Running {
+		if t := &s.tasks[of[i]]; !t.held && (t.state == Starting || t.state == Running) {
 			return int(of[i]), true
 		}
 	}
@@ -354,9 +354,14 @@ func (s *Sim) StopTask(id int, how Stop) error {
 	if id < 0 || id >= len(s.tasks) {
 		return fmt.Errorf("stop task %d: accepted: what StartTask returned", id)
 	}
+	s.stop(int32(id), how)
+	return nil
+}
+
+func (s *Sim) stop(id int32, how Stop) {
 	t := &s.tasks[id]
 	if t.state == Gone || t.state == Stopping {
-		return nil
+		return
 	}
 	switch how.Deregister {
 	case AfterStop:
@@ -364,18 +369,17 @@ func (s *Sim) StopTask(id int, how Stop) error {
 	case NeverLeave:
 		t.never = true
 	default:
-		s.leaves(int32(id))
+		s.leaves(id)
 	}
-	s.become(int32(id), Stopping)
-	s.emit(int32(id), event.TaskStopping{})
+	s.become(id, Stopping)
+	s.emit(id, event.TaskStopping{})
 	if t.index < 0 { // no process yet, or Redis
-		s.taskGone(int32(id), "")
-		return nil
+		s.taskGone(id, "")
+		return
 	}
-	if s.frozen(t) || !s.obeys(int32(id)) { // a frozen one cannot obey before it is let go on
-		s.schedule(int64(how.Grace), taskGraceEnds, int32(id), t.gen)
+	if s.frozen(t) || !s.obeys(id) { // a frozen one cannot obey before it is let go on
+		s.schedule(int64(how.Grace), taskGraceEnds, id, t.gen)
 	}
-	return nil
 }
 
 // obeys is what SIGTERM does to a process; false: it has not ended yet.

@@ -33,6 +33,11 @@ type New func(t *testing.T, sink cluster.Sink) (cluster.Cluster, cluster.App)
 
 // Run runs the suite.
 func Run(t *testing.T, make New) {
+	RunIn(t, func(t *testing.T, test func(*testing.T)) { test(t) }, make)
+}
+
+// RunIn runs every test of the suite within another function, such as synctest.Test.
+func RunIn(t *testing.T, within func(*testing.T, func(*testing.T)), make New) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, f *fixture)
@@ -65,19 +70,21 @@ func Run(t *testing.T, make New) {
 		{"concurrent changes", concurrent},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			f := &fixture{}
-			f.Cluster, f.app = make(t, f.record)
-			t.Cleanup(func() {
-				if err := f.Remove(context.Background()); err != nil {
-					t.Errorf("remove: %v", err)
-				}
-				if t.Failed() {
-					for _, e := range f.all() {
-						t.Logf("%s %s %s %v", e.Kind, e.Service, e.Task, e.Detail)
+			within(t, func(t *testing.T) {
+				f := &fixture{}
+				f.Cluster, f.app = make(t, f.record)
+				t.Cleanup(func() {
+					if err := f.Remove(context.Background()); err != nil {
+						t.Errorf("remove: %v", err)
 					}
-				}
+					if t.Failed() {
+						for _, e := range f.all() {
+							t.Logf("%s %s %s %v", e.Kind, e.Service, e.Task, e.Detail)
+						}
+					}
+				})
+				test.run(t, f)
 			})
-			test.run(t, f)
 		})
 	}
 }
@@ -194,19 +201,27 @@ func (f *fixture) enough(t *testing.T, n int) int {
 	return 2 * n
 }
 
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, condition func() bool) {
+// eventually waits for a condition, by the cluster's clock.
+func (f *fixture) eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-deadline:
+	for deadline := f.Now().Add(patience); !condition(); {
+		if f.Now().After(deadline) {
 			t.Fatalf("%s: not within %s", what, patience)
-		case <-tick.C:
+		}
+		if err := f.Sleep(t.Context(), 10*time.Millisecond); err != nil {
+			t.Fatalf("%s: %v", what, err)
 		}
 	}
+}
+
+// spawn starts a goroutine that uses the cluster, too; wait waits for its end.
+func (f *fixture) spawn(do func()) (wait func()) {
+	if p, ok := f.Cluster.(cluster.Participants); ok {
+		return p.Go(do)
+	}
+	var wg sync.WaitGroup
+	wg.Go(do)
+	return wg.Wait
 }
 
 // kinds lists what happened to a task.
@@ -355,7 +370,7 @@ func turns(t *testing.T, f *fixture) {
 	if err := f.Deploy(t.Context(), app); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the workers at work", func() bool {
+	f.eventually(t, "the workers at work", func() bool {
 		readings, _ := f.Counters(t.Context())
 		asked := 0.0
 		for _, r := range readings {
@@ -526,7 +541,7 @@ func kill(t *testing.T, f *fixture) {
 	if err := killer.Kill(t.Context(), Service, 2, cluster.Fault{Down: 10 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a successor in rotation", func() bool {
+	f.eventually(t, "a successor in rotation", func() bool {
 		return index(f.all(), history.TaskJoined, Service+".2#2") >= 0
 	})
 	if k := kinds(f.all(), Service+".2#1"); !inOrder(k, history.TaskJoined, history.TaskKilled, history.TaskLeft, history.TaskGone) {
@@ -559,7 +574,7 @@ func killInRotation(t *testing.T, f *fixture) {
 	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: time.Hour, InRotation: true}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "its end", func() bool { return index(f.all(), history.TaskGone, Service+".1#1") >= 0 })
+	f.eventually(t, "its end", func() bool { return index(f.all(), history.TaskGone, Service+".1#1") >= 0 })
 	failures := 0
 	for range 6 {
 		if _, _, err := f.ask(t); err != nil {
@@ -582,7 +597,7 @@ func killInRotationEnds(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	old, young := Service+".1#1", Service+".1#2"
-	eventually(t, "a successor in rotation", func() bool { return index(f.all(), history.TaskJoined, young) >= 0 })
+	f.eventually(t, "a successor in rotation", func() bool { return index(f.all(), history.TaskJoined, young) >= 0 })
 	events := f.all()
 	gone, left := index(events, history.TaskGone, old), index(events, history.TaskLeft, old)
 	if started := index(events, history.TaskStarted, young); gone < 0 || left < gone || started < left {
@@ -631,7 +646,7 @@ func counters(t *testing.T, f *fixture) {
 // counters reads the counters until every task has answered: on a machine that others use, one may take longer than it is given.
 func (f *fixture) counters(t *testing.T) (readings []history.Reading) {
 	t.Helper()
-	eventually(t, "the counters of every task", func() bool {
+	f.eventually(t, "the counters of every task", func() bool {
 		var err error
 		begun := f.Now()
 		readings, err = f.Counters(t.Context())
@@ -733,14 +748,13 @@ func contextEnds(t *testing.T, f *fixture) {
 // concurrent lets many change and read at once; the race detector and the end state judge.
 func concurrent(t *testing.T, f *fixture) {
 	f.deploy(t, 1)
-	var wg sync.WaitGroup
+	var waits []func()
 	for n := 1; n <= 4; n++ {
-		wg.Go(func() {
+		waits = append(waits, f.spawn(func() {
 			if err := f.Scale(t.Context(), Service, n); err != nil {
 				t.Errorf("scale to %d: %v", n, err)
 			}
-		})
-		wg.Go(func() {
+		}), f.spawn(func() {
 			if _, err := f.Status(t.Context()); err != nil {
 				t.Errorf("status: %v", err)
 			}
@@ -748,9 +762,11 @@ func concurrent(t *testing.T, f *fixture) {
 			if _, err := f.Counters(t.Context()); err != nil && !(errors.As(err, &slow) && slow.Timeout()) {
 				t.Errorf("counters: %v", err)
 			}
-		})
+		}))
 	}
-	wg.Wait()
+	for _, wait := range waits {
+		wait()
+	}
 	if s := f.status(t); s.Running != s.Replicas || len(s.Tasks) != s.Replicas {
 		t.Errorf("%d running, %d tasks, %d replicas", s.Running, len(s.Tasks), s.Replicas)
 	}

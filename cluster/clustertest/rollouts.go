@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -117,15 +116,7 @@ func watchedForTheDelay(t *testing.T, f *fixture) {
 			t.Error(err)
 		}
 	}
-	spawn := func(do func()) (wait func()) {
-		var wg sync.WaitGroup
-		wg.Go(do)
-		return wg.Wait
-	}
-	if p, ok := f.Cluster.(cluster.Participants); ok {
-		spawn = p.Go
-	}
-	wait := spawn(kill)
+	wait := f.spawn(kill)
 	err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: r})
 	wait()
 	var failed *cluster.RolloutError
@@ -319,7 +310,7 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 		if longest < 100*time.Millisecond {
 			t.Errorf("a replica that is frozen for 500ms answers within %s", longest)
 		}
-		eventually(t, "its recovery", func() bool { return index(f.all(), history.TaskRecovered, name) >= 0 })
+		f.eventually(t, "its recovery", func() bool { return index(f.all(), history.TaskRecovered, name) >= 0 })
 	}
 	if c, ok := f.Cluster.(cluster.Slower); ok {
 		if err := c.Slow(t.Context(), Service, 1, 100*time.Millisecond, time.Minute); err != nil {

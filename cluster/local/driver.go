@@ -9,41 +9,17 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
 	"coinbench/history"
 )
 
 // service is control's driver of itself.
 
-// Now is control's.
-func (s *service) Now() time.Time { return time.Now() }
-
-// Watch is control's.
-func (s *service) Watch() func(context.Context, time.Time) error {
-	s.c.mu.Lock()
-	changed := s.c.replaced
-	s.c.mu.Unlock()
-	return func(ctx context.Context, until time.Time) error {
-		timer := time.NewTimer(time.Until(until))
-		defer timer.Stop()
-		select {
-		case <-changed:
-		case <-timer.C:
-		case <-s.life.Done():
-			return errRemoved
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		return nil
-	}
-}
-
 // Release is control's.
 func (s *service) Release() {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	s.olds, s.news, s.greens, s.blues = nil, nil, nil, nil
-	s.c.changed()
+	s.Reset()
+	s.c.bell.Ring(nil)
 }
 
 // Limit is control's: the cluster's deadline, and what the app itself asks for.
@@ -103,7 +79,7 @@ func (s *service) Scale(_ context.Context, replicas int) error {
 			}
 		}
 	}
-	s.c.changed()
+	s.c.bell.Ring(nil)
 	return nil
 }
 
@@ -118,20 +94,6 @@ func (s *service) Become(spec cluster.Service) error {
 	return nil
 }
 
-// Slots is control's.
-func (s *service) Slots() (all, dirty []int) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	s.olds, s.news = map[int]*task{}, map[int]*task{}
-	all = slices.Sorted(maps.Keys(s.slots))
-	for _, n := range all {
-		if t := s.slots[n].current; t == nil || t.wished || !t.spec.SameTasks(s.spec) {
-			dirty = append(dirty, n)
-		}
-	}
-	return all, dirty
-}
-
 // Successor is control's.
 func (s *service) Successor(n int) string {
 	s.c.mu.Lock()
@@ -140,95 +102,89 @@ func (s *service) Successor(n int) string {
 	return fmt.Sprintf("%s#%d", place, s.c.numbers[place]+1)
 }
 
-// Prepare is control's.
-func (s *service) Prepare(_ context.Context, spec cluster.Service) error {
+// Do is control's: connections that are on their way to replicas out of rotation reach them first.
+func (s *service) Do(ctx context.Context, a rollout.Action) error {
+	err := s.Sets.Do(ctx, a)
 	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	if s.life.Err() != nil {
-		return errRemoved
+	settled := s.settled
+	s.settled = nil
+	s.c.mu.Unlock()
+	if settled != nil {
+		select {
+		case <-settled:
+		case <-time.After(time.Second): // as in task.leave
+		}
 	}
-	s.greens = map[int]*task{}
-	for _, n := range slices.Sorted(maps.Keys(s.slots)) {
-		s.greens[n] = s.begin(s.slots[n], spec, true)
+	return err
+}
+
+// What follows is control.Hands'. The caller holds mu.
+
+// Spec is what the service shall be.
+func (s *service) Spec() cluster.Service { return s.spec }
+
+// Places are all slots.
+func (s *service) Places() []int { return slices.Sorted(maps.Keys(s.slots)) }
+
+// Current is the task that a slot has.
+func (s *service) Current(n int) *task { return s.slots[n].current }
+
+// Look looks at a task.
+func (s *service) Look(t *task) control.Sight {
+	if t == nil {
+		return control.Sight{Stopping: true, Gone: true}
+	}
+	sight := control.Sight{Spec: t.spec, Stopping: t.wished || t.over, Gone: !slices.Contains(s.tasks, t), Ready: t.ready, Up: t.joined}
+	if t.err != nil {
+		sight.Failure = t.epitaph()
+	}
+	return sight
+}
+
+// Begin starts a task.
+func (s *service) Begin(n int, spec cluster.Service, held bool) (*task, error) {
+	sl := s.slots[n]
+	switch {
+	case s.life.Err() != nil:
+		return nil, errRemoved
+	case held:
+		return s.begin(sl, spec, true), nil
+	}
+	sl.cancel()
+	sl.attempts, sl.givenUp, sl.failure = nil, nil, ""
+	return s.launch(sl, spec), nil
+}
+
+// Stop tells a task to stop.
+func (s *service) Stop(t *task) {
+	if t != nil {
+		t.askStop()
+	}
+}
+
+// Give gives a slot to a task.
+func (s *service) Give(n int, t *task) {
+	sl := s.slots[n]
+	sl.cancel()
+	sl.current, sl.givenUp = t, nil
+}
+
+// Fill starts what is missing.
+func (s *service) Fill() error {
+	for _, sl := range s.slots {
+		if sl.pending == nil && sl.givenUp == nil && (sl.current == nil || sl.current.wished) {
+			s.launch(sl, s.spec)
+		}
 	}
 	return nil
 }
 
-// Do is control's.
-func (s *service) Do(_ context.Context, a rollout.Action) error {
-	var settled <-chan struct{}
-	defer func() {
-		if settled != nil {
-			select {
-			case <-settled:
-			case <-time.After(time.Second): // as in task.leave
-			}
-		}
-	}()
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	if s.life.Err() != nil {
-		return errRemoved
-	}
-	sl := s.slots[a.Slot] // nil for what is done to the service
-	switch a.Verb {
-	case rollout.Stop:
-		old, known := s.olds[a.Slot]
-		if !known {
-			old = sl.current
-			s.olds[a.Slot] = old
-			sl.cancel()
-		}
-		if old != nil {
-			old.askStop()
-		}
-	case rollout.Start:
-		if _, known := s.olds[a.Slot]; !known {
-			s.olds[a.Slot] = sl.current
-		}
-		sl.cancel()
-		sl.attempts, sl.givenUp, sl.failure = nil, nil, ""
-		s.news[a.Slot] = s.launch(sl, s.spec)
-	case rollout.Keep:
-		if old := s.olds[a.Slot]; old != nil && !old.wished && !old.over {
-			sl.cancel()
-			sl.current, sl.givenUp = old, nil
-			s.news[a.Slot].askStop()
-		}
-	case rollout.Fill:
-		for _, sl := range s.slots {
-			if sl.pending == nil && sl.givenUp == nil && (sl.current == nil || sl.current.wished) {
-				s.launch(sl, s.spec)
-			}
-		}
-	case rollout.Open:
-	case rollout.TurnGreen:
-		s.blues = map[int]*task{}
-		for n, sl := range s.slots {
-			if sl.current != nil {
-				s.blues[n] = sl.current
-			}
-		}
-		settled = s.turn(s.greens)
-	case rollout.TurnBlue:
-		settled = s.turn(s.blues)
-	case rollout.RetireGreen, rollout.RetireBlue:
-		for _, t := range s.tasks {
-			if sl := s.slots[t.slot]; sl == nil || sl.current != t {
-				t.askStop()
-			}
-		}
-	default:
-		return fmt.Errorf("the local cluster cannot %s", a.Verb)
-	}
-	return nil
-}
-
-// turn makes a set the one that is in rotation, and the tasks of its slots. The switch is one change of the virtual address' rotation:
-// connections that were made stay where they are, and every later one goes to the set. settled is closed when none is on its way to
-// the other. The caller holds mu.
-func (s *service) turn(to map[int]*task) (settled chan struct{}) {
-	settled = make(chan struct{})
+// Turn makes a set the one that is in rotation, and the tasks of its slots. The switch is one change of the virtual address' rotation:
+// connections that were made stay where they are, and every later one goes to the set. s.settled is closed when none is on its way to
+// the other.
+func (s *service) Turn(to map[int]*task) {
+	settled := make(chan struct{})
+	s.settled = settled
 	var backends []*backend
 	for _, t := range to {
 		if t.backend != nil && !t.over {
@@ -240,49 +196,14 @@ func (s *service) turn(to map[int]*task) (settled chan struct{}) {
 	} else {
 		close(settled)
 	}
-	for _, n := range slices.Sorted(maps.Keys(s.slots)) {
-		sl := s.slots[n]
-		sl.cancel()
-		if from := sl.current; from != nil && from.inRotation {
+	for _, n := range s.Places() {
+		if from := s.slots[n].current; from != nil && from.inRotation {
 			from.inRotation = false
 			s.c.emit(history.TaskLeft, s.name, from.name)
 		}
-		sl.current, sl.givenUp = to[n], nil
+		s.Give(n, to[n])
 		if to[n] != nil && !to[n].over {
 			to[n].enter()
 		}
 	}
-	return settled
-}
-
-// Reports is control's.
-func (s *service) Reports() (reports []rollout.Report, wake time.Time) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	report := func(n int, what rollout.What, reason string) {
-		reports = append(reports, rollout.Report{Slot: n, What: what, Reason: reason})
-	}
-	for n, t := range s.greens {
-		switch {
-		case t.err != nil:
-			report(n, rollout.Failed, t.epitaph())
-		case t.ready:
-			report(n, rollout.Ready, "")
-		}
-	}
-	for n, old := range s.olds {
-		if s.news[n] == nil && (old == nil || !slices.Contains(s.tasks, old)) {
-			report(n, rollout.Gone, "")
-		}
-	}
-	for n, t := range s.news {
-		if t.joined {
-			report(n, rollout.Up, "")
-		}
-		if t.err != nil {
-			report(n, rollout.Failed, t.epitaph())
-		}
-	}
-	slices.SortStableFunc(reports, func(a, b rollout.Report) int { return a.Slot - b.Slot })
-	return reports, time.Time{}
 }

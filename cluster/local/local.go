@@ -55,7 +55,7 @@ type Cluster struct {
 	scrapes  *http.Client // for counters
 	redis    *redisServer
 	end      context.CancelFunc // of the life of what is deployed
-	replaced chan struct{}      // closed and replaced at every change
+	bell     *control.Bell      // rung at every change of it
 	wg       sync.WaitGroup
 }
 
@@ -77,8 +77,7 @@ func New(config Config) (*Cluster, error) {
 	if config.Deadline == 0 {
 		config.Deadline = defaultDeadline
 	}
-	c := &Cluster{config: config, outbox: control.NewOutbox(config.Sink, config.Start), numbers: map[string]int{},
-		replaced: make(chan struct{})}
+	c := &Cluster{config: config, outbox: control.NewOutbox(config.Sink, config.Start), numbers: map[string]int{}}
 	c.Changes = control.Changes{Done: c.outbox.Flush, Find: func(name string) (*control.Service, error) {
 		s, err := c.find(name)
 		if err != nil {
@@ -138,6 +137,7 @@ func (c *Cluster) setUp(app cluster.App) (err error) {
 		}
 	}
 	life, end := context.WithCancel(context.Background())
+	bell := control.NewBell()
 	services := []*service{}
 	var server *redisServer
 	defer func() {
@@ -153,7 +153,7 @@ func (c *Cluster) setUp(app cluster.App) (err error) {
 	}()
 	var hosts []string
 	for _, spec := range app.Services {
-		s := newService(c, life, spec)
+		s := newService(c, life, bell, spec)
 		services = append(services, s)
 		if s.port > 0 {
 			if err := s.listen(); err != nil {
@@ -169,7 +169,7 @@ func (c *Cluster) setUp(app cluster.App) (err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.app, c.services, c.redis, c.end = app, services, server, end
+	c.app, c.services, c.redis, c.end, c.bell = app, services, server, end, bell
 	c.hosts = strings.Join(hosts, ",")
 	c.spawner = newSpawner()
 	c.probes = &http.Client{
@@ -191,6 +191,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.end()
+	c.bell.Ring(errRemoved)
 	for _, s := range services {
 		for _, slot := range s.slots {
 			slot.cancel()
@@ -296,7 +297,7 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	if err := t.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill %s: %w", t.name, err)
 	}
-	c.changed()
+	c.bell.Ring(nil)
 	return nil
 }
 
@@ -336,9 +337,3 @@ func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...s
 }
 
 func (c *Cluster) warn(message string) { c.emit(history.Warning, "", "", "message", message) }
-
-// changed wakes all who wait for something. The caller holds mu.
-func (c *Cluster) changed() {
-	close(c.replaced)
-	c.replaced = make(chan struct{})
-}

@@ -75,7 +75,7 @@ func (r *redisServer) attach(s *service, replicas int) {
 		s.rotation.leave(b, func() {})
 		s.c.emit(history.TaskLeft, s.name, b.task)
 	}
-	s.c.changed()
+	s.c.bell.Ring(nil)
 }
 
 // tasks is what Status shows of it. The caller holds the cluster's mutex.

@@ -33,16 +33,15 @@ type service struct {
 	address   string // virtual
 	published []string
 	*control.Service
+	*control.Bell // the cluster's
+	*control.Sets[*task]
 
 	// mu: the cluster's
 	spec     cluster.Service
 	failures int // connections that failed and were written down
 	slots    map[int]*slot
-	tasks    []*task // that are not gone yet
-
-	// The rollout in progress, by slot.
-	olds, news    map[int]*task // olds are told to stop, or kept until the new one is up
-	greens, blues map[int]*task // the two sets
+	tasks    []*task       // that are not gone yet
+	settled  chan struct{} // of the last switch
 }
 
 // slot is the place of a replica.
@@ -66,9 +65,10 @@ func (s *slot) cancel() {
 	}
 }
 
-func newService(c *Cluster, life context.Context, spec cluster.Service) *service {
+func newService(c *Cluster, life context.Context, bell *control.Bell, spec cluster.Service) *service {
 	kind, _, _ := cluster.OwnImage(spec.Image)
 	s := &service{c: c, life: life, name: spec.Name, spec: spec, isRedis: kind == cluster.Redis, slots: map[int]*slot{}}
+	s.Bell, s.Sets = bell, &control.Sets[*task]{Hands: s, Lock: &c.mu}
 	s.Service = control.New(s, rollout.State{Spec: spec}, c.hint(), c.outbox.Put)
 	s.port, _ = spec.Listens()
 	if s.port > 0 {
@@ -165,7 +165,7 @@ func (s *service) begin(sl *slot, spec cluster.Service, held bool) *task {
 		if sl.current == t && s.slots[sl.n] == sl && !t.wished && s.life.Err() == nil {
 			s.replace(sl, t)
 		}
-		s.c.changed()
+		s.c.bell.Ring(nil)
 		s.c.mu.Unlock()
 		close(t.gone)
 	})

@@ -282,7 +282,7 @@ func (t *task) announce(p *process, a announcement) error {
 	t.process, t.listen, t.admin = p.cmd.Process, a.Listen, a.Admin
 	t.c.emit(history.TaskStarted, t.s.name, t.name, "version", t.spec.Effective()["COIN_VERSION"],
 		"image", t.spec.Image, "pid", strconv.Itoa(t.process.Pid), "address", t.listen)
-	t.c.changed()
+	t.c.bell.Ring(nil)
 	return nil
 }
 
@@ -313,7 +313,7 @@ func (t *task) join() {
 	}
 	if t.held {
 		t.ready = true
-		t.c.changed()
+		t.c.bell.Ring(nil)
 		return
 	}
 	if t.backend != nil {
@@ -326,7 +326,7 @@ func (t *task) join() {
 func (t *task) enter() {
 	t.state, t.inRotation, t.joined, t.held = cluster.Running, true, true, false
 	t.c.emit(history.TaskJoined, t.s.name, t.name)
-	t.c.changed()
+	t.c.bell.Ring(nil)
 }
 
 // leave takes the task out of rotation, if it is in it, and returns when every connection that was meant for it has reached it.
@@ -341,7 +341,7 @@ func (t *task) leave() {
 	if t.inRotation {
 		t.inRotation = false
 		t.c.emit(history.TaskLeft, t.s.name, t.name)
-		t.c.changed()
+		t.c.bell.Ring(nil)
 	}
 	t.c.mu.Unlock()
 	select {
@@ -369,7 +369,7 @@ func (t *task) finish(p *process, failure error) {
 			t.c.mu.Lock()
 			t.state = cluster.Stopping
 			t.c.emit(history.TaskStopping, t.s.name, t.name)
-			t.c.changed()
+			t.c.bell.Ring(nil)
 			t.c.mu.Unlock()
 			t.terminate(p)
 		}
@@ -423,7 +423,7 @@ func (t *task) ended(exit string, failure error) {
 		detail = append(detail, "error", failure.Error())
 	}
 	t.c.emit(history.TaskGone, t.s.name, t.name, detail...)
-	t.c.changed()
+	t.c.bell.Ring(nil)
 }
 
 func exitError(p *process) error {

@@ -1,11 +1,8 @@
 package sim
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"strings"
 	"time"
 
@@ -76,41 +73,10 @@ func met(constraint string) bool {
 	return strings.EqualFold(key, "node.platform.arch") || strings.EqualFold(has, value) == equal
 }
 
-// doomed says why the tasks of a service never get healthy, and how long after its start a task is given up.
-func doomed(s cluster.Service, set settings.Settings) (why string, after time.Duration) {
-	if s.Health == nil {
-		return "", 0
-	}
-	after = s.Health.StartPeriod + s.Health.Interval*time.Duration(max(s.Health.Retries, 1))
-	if u, own, admin := asked(s, set); u != nil && !own && !admin {
-		return fmt.Sprintf("health check %s: connection refused: the replica does not listen on that port", u), after
-	}
-	if set.BootDelay > after {
-		return fmt.Sprintf("health check failed for %s, and the boot takes %s", after, set.BootDelay), after
-	}
-	return "", 0
-}
-
-// asked is the URL that a service's health check asks for, nil where there is none, and whether it is at the port on which the service
-// works, or at its admin port.
-func asked(s cluster.Service, set settings.Settings) (u *url.URL, own, admin bool) {
-	if s.Health == nil || len(s.Health.Test) == 0 {
-		return nil, false, false
-	}
-	u, err := url.Parse(s.Health.Test[len(s.Health.Test)-1])
-	if err != nil || u.Host == "" {
-		return nil, false, false
-	}
-	port := cmp.Or(u.Port(), "80")
-	_, listen, _ := net.SplitHostPort(set.Listen)
-	_, other, _ := net.SplitHostPort(set.AdminListen)
-	return u, port == listen, port == other
-}
-
 // queueing is the health check of a service that waits behind the service's other requests; nil: it has none, or one of the admin port,
 // which no work delays.
-func queueing(s cluster.Service, set settings.Settings) *des.Check {
-	u, own, _ := asked(s, set)
+func queueing(s cluster.Service) *des.Check {
+	u, own, _ := s.Probed()
 	if !own {
 		return nil
 	}

@@ -20,7 +20,6 @@ type clock struct {
 	running int // participants that do not wait
 	waiting []*waiter
 	order   uint64
-	calls   uint64 // counts waits
 }
 
 // waiter is one participant that waits.
@@ -32,44 +31,27 @@ type waiter struct {
 	wake     chan struct{}
 }
 
-// quiet is how long, in real time, a waiter lets nothing happen before it looks whether a goroutine that is no participant has
-// ended without a word. It matters only to goroutines that were not started with Go.
-const quiet = 2 * time.Millisecond
-
 // wait waits until an instant, or a change. mu is held, before and after.
 func (c *clock) wait(ctx context.Context, until time.Duration, onChange bool) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	c.order++
-	c.calls++
 	w := &waiter{ctx: ctx, at: max(until, c.sim.Now()), order: c.order, onChange: onChange, wake: make(chan struct{})}
 	c.waiting = append(c.waiting, w)
 	c.running--
 	c.advance()
-	tick := time.NewTicker(quiet)
-	defer tick.Stop()
-	for {
-		calls := c.calls
-		c.mu.Unlock()
-		select {
-		case <-w.wake:
-			c.mu.Lock()
-			return context.Cause(ctx)
-		case <-ctx.Done():
-			c.mu.Lock()
-			if i := slices.Index(c.waiting, w); i >= 0 {
-				c.waiting = slices.Delete(c.waiting, i, i+1)
-				c.running++
-			}
-			return context.Cause(ctx)
-		case <-tick.C:
-			c.mu.Lock()
-			if calls == c.calls && c.running <= 0 {
-				c.drive()
-			}
-		}
+	c.mu.Unlock()
+	select {
+	case <-w.wake:
+	case <-ctx.Done():
 	}
+	c.mu.Lock()
+	if i := slices.Index(c.waiting, w); i >= 0 { // it was not woken
+		c.waiting = slices.Delete(c.waiting, i, i+1)
+		c.running++
+	}
+	return context.Cause(ctx)
 }
 
 // advance wakes the next participant if none runs.

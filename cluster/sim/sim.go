@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -63,7 +62,7 @@ func New(config Config) *Cluster {
 		c.emit(e)
 	}, Changed: func(id int) {
 		for _, s := range c.services {
-			if t := c.sim.Task(id); s.olds != nil && s.spec.Name == t.Service {
+			if t := c.sim.Task(id); s.spec.Name == t.Service {
 				s.touched = append(s.touched, t.Slot)
 			}
 		}
@@ -135,9 +134,7 @@ func (c *Cluster) setUp(app cluster.App) ([]*service, error) {
 		if spec.Global {
 			spec.Replicas = 1
 		}
-		s := &service{c: c, spec: spec, tasks: map[int]cluster.Service{}}
-		s.Service = control.New(s, rollout.State{Spec: spec}, "check its environment and health check", c.emit)
-		c.services = append(c.services, s)
+		c.services = append(c.services, newService(c, spec))
 		if err := c.tell(spec); err != nil {
 			return nil, err
 		}
@@ -157,8 +154,8 @@ func (c *Cluster) tell(spec cluster.Service) error {
 	v.Settings.Occupancy += k.Request
 	v.Settings.CallOverhead += k.Call
 	if spec.Health != nil {
-		v.Health, v.Check = spec.Health.Interval, queueing(spec, set)
-		if why, _ := doomed(spec, set); why != "" {
+		v.Health, v.Check = spec.Health.Interval, queueing(spec)
+		if why, _ := spec.NeverHealthy(); why != "" {
 			v.Health, v.Check = 100*365*24*time.Hour, nil // no check finds it ready
 		}
 	}
@@ -171,29 +168,25 @@ func (c *Cluster) tell(spec cluster.Service) error {
 	return c.sim.AddService(v)
 }
 
-// currents are the tasks that hold the slots: the latest of each that is neither told to stop nor of a second set.
-func (c *Cluster) currents(s *service) map[int]int {
-	list, _ := c.sim.Tasks(s.spec.Name)
-	current := map[int]int{}
-	for _, t := range list {
-		if !t.Held && (t.State == des.Starting || t.State == des.Running) {
-			current[t.Slot] = t.ID
+// running is the task of a slot that faults can befall. The caller holds mu.
+func (c *Cluster) running(verb, name string, slot int) (*service, int, error) {
+	s, err := c.find(name)
+	if err == nil {
+		if id, ok := c.sim.Current(name, slot); ok {
+			return s, id, nil
 		}
+		err = fmt.Errorf("no task of it runs now; the service has %d replicas", s.spec.Replicas)
 	}
-	return current
+	return nil, 0, fmt.Errorf("%s %s.%d: %w", verb, name, slot, err)
 }
 
 // Kill ends a replica as by SIGKILL.
 func (c *Cluster) Kill(_ context.Context, name string, slot int, fault cluster.Fault) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.find(name)
+	s, id, err := c.running("kill", name, slot)
 	if err != nil {
-		return fmt.Errorf("kill %s.%d: %w", name, slot, err)
-	}
-	id, ok := c.currents(s)[slot]
-	if !ok {
-		return fmt.Errorf("kill %s.%d: no task of it runs now; the service has %d replicas", name, slot, s.spec.Replicas)
+		return err
 	}
 	if fault.Down == 0 {
 		fault.Down = s.spec.Restart.Delay
@@ -206,16 +199,12 @@ func (c *Cluster) Kill(_ context.Context, name string, slot int, fault cluster.F
 func (c *Cluster) Pause(_ context.Context, name string, slot int, d time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.find(name)
+	s, id, err := c.running("pause", name, slot)
 	if err != nil {
-		return fmt.Errorf("pause %s.%d: %w", name, slot, err)
-	}
-	id, ok := c.currents(s)[slot]
-	if !ok {
-		return fmt.Errorf("pause %s.%d: no task of it runs now; the service has %d replicas", name, slot, s.spec.Replicas)
+		return err
 	}
 	freeze := des.Freeze{For: d, Stop: des.Stop{Grace: s.spec.StopGrace}, Restart: restart(s.spec)}
-	if set, err := parse(s.spec); err == nil && s.spec.Health != nil && queueing(s.spec, set) == nil {
+	if s.spec.Health != nil && queueing(s.spec) == nil {
 		h := s.spec.Health
 		freeze.Missed = time.Duration(max(h.Retries, 1)) * (h.Interval + h.Timeout)
 	}
@@ -240,7 +229,7 @@ func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 			if t.State == des.Running && t.Joined {
 				status.Running++
 			}
-			status.Tasks = append(status.Tasks, cluster.Task{Name: t.Name, Service: t.Service, Slot: t.Slot, Node: "sim", Image: s.as(t.ID).Image,
+			status.Tasks = append(status.Tasks, cluster.Task{Name: t.Name, Service: t.Service, Slot: t.Slot, Node: "sim", Image: s.as(task(t.ID + 1)).Image,
 				State: cluster.TaskState(t.State), Error: t.Error})
 		}
 		slices.SortStableFunc(status.Tasks, func(a, b cluster.Task) int { return a.Slot - b.Slot })
@@ -332,5 +321,3 @@ func (c *Cluster) Remove(context.Context) error {
 	c.app, c.services = cluster.App{}, nil
 	return nil
 }
-
-func sorted[V any](m map[int]V) []int { return slices.Sorted(maps.Keys(m)) }
