@@ -1,0 +1,206 @@
+// Package memory is a cluster in memory: its tasks are values and their lives are timers, so that in a bubble of testing/synctest minutes
+// pass at once. Tests play scenarios on it, and it is the least that a cluster with package control has to be.
+//
+// It has no queues, no processors and no network: Dial alone leads to its services, which answer a request after their COIN_DELAY, however
+// many there are; so a worker's loop takes its think time and the delays of what it calls.
+package memory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/cluster/control"
+	"coinbench/cluster/rollout"
+	"coinbench/history"
+)
+
+// Cluster is the cluster.
+type Cluster struct {
+	cluster.RealTime
+	control.Changes
+	start  time.Time
+	outbox *control.Outbox
+
+	mu       sync.Mutex
+	app      cluster.App
+	services []*service     // nil: nothing is deployed
+	numbers  map[string]int // tasks so far of each slot
+}
+
+// New returns a cluster with nothing deployed, whose events and readings count from now.
+func New(sink cluster.Sink) *Cluster {
+	c := &Cluster{start: time.Now(), outbox: control.NewOutbox(sink, time.Now()), numbers: map[string]int{}}
+	c.Changes = control.Changes{Done: c.outbox.Flush, Find: func(name string) (*control.Service, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		s, err := c.find(name)
+		if err != nil {
+			return nil, err
+		}
+		return s.Service, nil
+	}}
+	return c
+}
+
+// Name is memory.
+func (c *Cluster) Name() string { return "memory" }
+
+func (c *Cluster) find(name string) (*service, error) {
+	if i := slices.IndexFunc(c.services, func(s *service) bool { return s.spec.Name == name }); i >= 0 {
+		return c.services[i], nil
+	}
+	return nil, c.app.Unknown(name)
+}
+
+func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
+	c.outbox.Put(cluster.Event(kind, service, task, detail...))
+}
+
+// Check says whether the app can be played; all faults at once.
+func (c *Cluster) Check(app cluster.App) error {
+	var faults []error
+	for _, s := range app.Services {
+		faults = append(faults, app.CheckService(s, "the cluster in memory has no %s; leave the key out")...)
+		for key, wrong := range map[string]bool{"image": !cluster.ParseImage(s.Image).Own, "deploy.placement.constraints": len(s.Constraints) > 0} {
+			if wrong {
+				faults = append(faults, app.Fault([]string{"services", s.Name},
+					fmt.Sprintf("the cluster in memory runs no image and has one node: %s %s%q", key, s.Image, s.Constraints), cluster.OwnImages))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Deploy brings the app up.
+func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
+	defer c.outbox.Flush()
+	services, err := c.setUp(app)
+	for _, s := range services { // dependencies first
+		if err == nil {
+			err = s.Do(ctx, rollout.Action{Verb: rollout.Fill})
+		}
+		if err == nil {
+			err = s.Deployed(ctx)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("deploy %s: %w", app.Name, err)
+	}
+	return nil
+}
+
+func (c *Cluster) setUp(app cluster.App) ([]*service, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.services != nil {
+		return nil, fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
+	}
+	if err := c.Check(app); err != nil {
+		return nil, err
+	}
+	c.app, c.services = app, []*service{}
+	for _, spec := range app.Services {
+		c.services = append(c.services, newService(c, spec))
+	}
+	return c.services, nil
+}
+
+// Remove takes everything down, and leaves what ignores SIGTERM no grace.
+func (c *Cluster) Remove(context.Context) error {
+	defer c.outbox.Flush()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range slices.Backward(c.services) {
+		s.spec.Replicas = 0
+		_ = s.Fill()
+		for _, t := range slices.Clone(s.tasks) {
+			t.end("")
+		}
+		s.Ring(errors.New("the app was removed meanwhile"))
+		c.emit(history.ServiceRemoved, s.spec.Name, "")
+	}
+	c.app, c.services = cluster.App{}, nil
+	return nil
+}
+
+// Status lists the services as they are.
+func (c *Cluster) Status(context.Context) (list []cluster.ServiceStatus, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.services {
+		status := cluster.ServiceStatus{Service: s.spec}
+		for _, t := range s.tasks {
+			if t.state == cluster.Running {
+				status.Running++
+			}
+			status.Tasks = append(status.Tasks, cluster.Task{Name: t.name, Service: s.spec.Name, Slot: t.slot, Node: "memory", Image: t.spec.Image,
+				State: t.state, Address: t.address()})
+		}
+		slices.SortStableFunc(status.Tasks, func(a, b cluster.Task) int { return a.Slot - b.Slot })
+		list = append(list, status)
+	}
+	return list, nil
+}
+
+// Counters reads what every task has counted.
+func (c *Cluster) Counters(context.Context) (readings []history.Reading, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.services {
+		for _, t := range s.tasks {
+			readings = append(readings, history.Reading{At: time.Since(c.start), Service: s.spec.Name, Task: t.name, Values: map[string]float64{
+				t.counts(): t.counted, history.ProcessCPU: 0}})
+		}
+	}
+	return readings, nil
+}
+
+// befall does something to the task of a slot that is in rotation, and undoes it after a time; 0: never.
+func (c *Cluster) befall(verb, service string, slot int, kind history.EventKind, d time.Duration, do, undo func(t *task), detail ...string) error {
+	defer c.outbox.Flush()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.find(service)
+	if err != nil {
+		return fmt.Errorf("%s %s.%d: %w", verb, service, slot, err)
+	}
+	t := s.slots[slot]
+	if t == nil || t.state != cluster.Running {
+		return fmt.Errorf("%s %s.%d: no task of it runs now; the service has %d replicas", verb, service, slot, s.spec.Replicas)
+	}
+	c.emit(kind, service, t.name, detail...)
+	do(t)
+	t.after(d, func() {
+		if undo(t); t.state == cluster.Running {
+			c.emit(history.TaskRecovered, service, t.name)
+		}
+	})
+	return nil
+}
+
+// Kill ends a replica as by SIGKILL.
+func (c *Cluster) Kill(_ context.Context, service string, slot int, fault cluster.Fault) error {
+	do := func(t *task) {
+		t.fault = &fault
+		t.end("killed")
+	}
+	return c.befall("kill", service, slot, history.TaskKilled, 0, do, func(*task) {}, "down", fault.Down.String(), "in_rotation",
+		fmt.Sprint(fault.InRotation))
+}
+
+// Pause freezes a replica for a time.
+func (c *Cluster) Pause(_ context.Context, service string, slot int, d time.Duration) error {
+	do := func(t *task) { t.frozen = make(chan struct{}) }
+	return c.befall("pause", service, slot, history.TaskPaused, d, do, func(t *task) { close(t.frozen); t.frozen = nil }, "for", d.String())
+}
+
+// Slow delays what is asked of a replica for a time.
+func (c *Cluster) Slow(_ context.Context, service string, slot int, delay, d time.Duration) error {
+	return c.befall("slow", service, slot, history.TaskSlowed, d, func(t *task) { t.delay = delay }, func(t *task) { t.delay = 0 },
+		"for", d.String(), "delay", delay.String())
+}

@@ -1,0 +1,255 @@
+package memory
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/history"
+	"coinbench/services/settings"
+)
+
+// task is one replica's life. What is in it belongs to the cluster's mutex.
+type task struct {
+	s       *service
+	name    string
+	slot    int
+	spec    cluster.Service
+	set     settings.Settings
+	state   cluster.TaskState
+	held    bool // out of rotation until the switch
+	ready   bool
+	joined  bool
+	failure string         // how it ended unasked
+	fault   *cluster.Fault // that killed it
+	gone    chan struct{}
+	frozen  chan struct{} // closed when it goes on
+	delay   time.Duration // of what is asked of it
+	open    int           // connections
+	counted float64       // a worker's loops, or requests
+}
+
+// after does something later, with the cluster's mutex held; 0: never.
+func (t *task) after(d time.Duration, do func()) *time.Timer {
+	if d <= 0 {
+		return nil
+	}
+	return time.AfterFunc(d, func() {
+		t.s.c.mu.Lock()
+		defer t.s.c.mu.Unlock()
+		do()
+		t.s.Ring(nil)
+	})
+}
+
+func (t *task) emit(kind history.EventKind, detail ...string) {
+	t.s.c.emit(kind, t.s.spec.Name, t.name, detail...)
+	t.s.Ring(nil)
+}
+
+// start begins a task's life.
+func (t *task) start() {
+	t.emit(history.TaskStarted, "image", t.spec.Image, "version", t.spec.Effective()["COIN_VERSION"], "address", t.address())
+	boot := t.set.BootDelay
+	if h := t.spec.Health; h != nil { // checked one interval after the start, and after each check
+		boot = (boot/h.Interval + 1) * h.Interval
+	}
+	if why, failAt := t.spec.NeverHealthy(); why != "" {
+		t.after(failAt, func() {
+			if t.state == cluster.Starting {
+				t.emit(history.TaskUnhealthy, "error", why)
+				t.end(why)
+			}
+		})
+	} else if t.after(boot, t.join) == nil {
+		t.join()
+	}
+}
+
+// join is what a task does that is healthy.
+func (t *task) join() {
+	if t.state != cluster.Starting {
+		return
+	}
+	if t.spec.Health != nil {
+		t.emit(history.TaskHealthy)
+	}
+	if t.ready = true; !t.held {
+		t.enter()
+	}
+}
+
+func (t *task) enter() {
+	t.state, t.joined, t.held = cluster.Running, true, false
+	t.s.rotation = append(t.s.rotation, t)
+	slices.SortStableFunc(t.s.rotation, func(a, b *task) int { return a.slot - b.slot })
+	t.emit(history.TaskJoined)
+	if t.set.Service == settings.Worker {
+		t.work()
+	}
+}
+
+func (t *task) leave() {
+	if i := slices.Index(t.s.rotation, t); i >= 0 {
+		t.s.rotation = slices.Delete(t.s.rotation, i, i+1)
+		t.emit(history.TaskLeft)
+	}
+}
+
+// end is a task's; failure says why it ended unasked, after which it has a successor.
+func (t *task) end(failure string) {
+	if t.over() {
+		return
+	}
+	if t.fault == nil || !t.fault.InRotation {
+		t.leave()
+	}
+	close(t.gone)
+	t.s.tasks = slices.DeleteFunc(t.s.tasks, func(x *task) bool { return x == t })
+	if failure == "" {
+		t.state = cluster.Complete
+		t.emit(history.TaskGone, "exit", "exit status 0")
+		return
+	}
+	t.state, t.failure = cluster.Failed, t.name+": "+failure
+	t.emit(history.TaskGone, "exit", "signal: killed", "error", failure)
+	down := max(t.spec.Restart.Delay, 1)
+	if t.fault != nil && t.fault.Down > 0 {
+		down = t.fault.Down
+	}
+	if t.s.slots[t.slot] == t && (t.fault != nil || t.spec.Restart.Condition != "none") {
+		t.s.pending[t.slot] = t.after(down, func() {
+			if t.s.slots[t.slot] == t && t.s.pending[t.slot] != nil {
+				t.leave()
+				_, _ = t.s.Begin(t.slot, t.s.spec, false) // what was started before can be started again
+			}
+		})
+	}
+}
+
+func (t *task) over() bool { return t.state == cluster.Complete || t.state == cluster.Failed }
+
+// work is a loop of a worker.
+func (t *task) work() {
+	loop := t.set.Think
+	for _, name := range []string{settings.RNG, settings.Hasher} {
+		if s, err := t.s.c.find(name); err == nil {
+			if station := s.pick(t.name); station != nil {
+				station.counted++
+				loop += station.set.Delay
+			}
+		}
+	}
+	t.after(max(loop, time.Millisecond), func() {
+		if t.state == cluster.Running {
+			t.counted++
+			t.work()
+		}
+	})
+}
+
+func (t *task) counts() string {
+	switch t.set.Service {
+	case settings.Worker:
+		return history.Hashes
+	case "":
+		return history.RedisHashes
+	}
+	return history.Requests
+}
+
+// domain marks addresses that Dial alone knows.
+const domain = ".memory.invalid:80"
+
+func (t *task) address() string { return t.name + domain }
+
+// Address says which service is meant, to Dial.
+func (c *Cluster) Address(_ context.Context, service string) (string, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, err := c.find(service); err != nil {
+		return "", fmt.Errorf("address of %s: %w", service, err)
+	}
+	return service + domain, nil
+}
+
+// Dial connects to a replica of a service, for one request.
+func (c *Cluster) Dial(_ context.Context, _, address string) (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s, err := c.find(strings.TrimSuffix(address, domain))
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", address, err)
+	}
+	t := s.pick("")
+	if t == nil || t.over() {
+		return nil, fmt.Errorf("dial %s: %w", address, syscall.ECONNREFUSED)
+	}
+	client, server := net.Pipe()
+	t.open++
+	go t.serve(server)
+	return client, nil
+}
+
+// pick chooses the replica for a client's connection; nil: there is none.
+func (s *service) pick(client string) (t *task) {
+	n := len(s.rotation)
+	if n == 0 {
+		return nil
+	}
+	switch s.spec.Balance {
+	case cluster.Random:
+		return s.rotation[rand.IntN(n)]
+	case cluster.LeastConnections:
+		return slices.MinFunc(s.rotation, func(a, b *task) int { return a.open - b.open })
+	case cluster.RoundRobin:
+		client = ""
+	}
+	s.turns[client]++
+	return s.rotation[s.turns[client]%n]
+}
+
+// serve answers one request, the root without the service's delay.
+func (t *task) serve(conn net.Conn) {
+	defer conn.Close()
+	r, err := http.ReadRequest(bufio.NewReader(conn))
+	if err == nil {
+		_, err = io.Copy(io.Discard, r.Body)
+	}
+	t.s.c.mu.Lock()
+	frozen, delay := t.frozen, t.delay
+	t.s.c.mu.Unlock()
+	if err == nil && r.URL.Path != "/" {
+		delay += t.set.Delay
+	}
+	if frozen != nil {
+		select {
+		case <-frozen:
+		case <-t.gone:
+		}
+	}
+	select {
+	case <-time.After(delay):
+	case <-t.gone:
+	}
+	t.s.c.mu.Lock()
+	t.open--
+	t.counted++
+	over := t.over()
+	t.s.c.mu.Unlock()
+	if err == nil && !over {
+		replica, _, _ := strings.Cut(t.name, "#")
+		answer := http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Request: r, Close: true,
+			Header: http.Header{"X-Coinbench-Replica": {replica}, "X-Coinbench-Version": {t.set.Version}}}
+		_ = answer.Write(conn)
+	}
+}
