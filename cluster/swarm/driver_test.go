@@ -1,0 +1,99 @@
+package swarm
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"coinbench/cluster"
+	"coinbench/cluster/rollout"
+	"coinbench/history"
+)
+
+// The engine moves the tasks; what is told of it is what it does.
+func TestChangesByTheEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k := &told{}
+		c := attached(t, k.take)
+		settings := func(action string) *cluster.Rollout {
+			return &cluster.Rollout{Parallelism: 1, Order: "stop-first", Monitor: time.Second, FailureAction: action}
+		}
+		for _, row := range []struct {
+			what   string
+			change func() error
+			want   string // of what is told
+			ends   cluster.Outcome
+			image  string
+			tasks  int
+		}{
+			{"scale", func() error { return c.Scale(t.Context(), "rng", 4) }, "", "", "v1", 4},
+			{"update", func() error {
+				return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v2", Rollout: settings("rollback")})
+			}, "begin rolling 4, slot 1, slot 2, slot 3, slot 4, end completed, coinbench/rng:v2", "", "v2", 4},
+			{"restart", func() error { return c.Restart(t.Context(), "rng") },
+				"begin rolling 4, slot 1, slot 2, slot 3, slot 4, end completed, coinbench/rng:v2", "", "v2", 4},
+			{"of nothing", func() error { return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v2"}) }, "coinbench/rng:v2", "",
+				"v2", 4},
+			{"update that goes back by itself", func() error { return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:bad"}) },
+				"begin rolling 4, slot 1, begin rolling 1 back, slot 1, end rolled_back", cluster.RolledBack, "v2", 4},
+			{"canary", func() error {
+				return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v3", Strategy: cluster.Canary, Slots: []int{1}})
+			}, "begin canary 1, slot 1, end completed, coinbench/rng:v3", "", "v3", 4},
+			{"on", func() error { return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v3"}) },
+				"begin rolling 4, slot 2, slot 3, slot 4, end completed, coinbench/rng:v3", "", "v3", 4},
+			{"back before both", func() error { return c.Rollback(t.Context(), "rng") },
+				"begin rolling 4 back, slot 1, slot 2, slot 3, slot 4, end completed, coinbench/rng:v2", "", "v2", 4},
+			{"update that pauses", func() error {
+				return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:bad", Rollout: settings("pause")})
+			}, "begin rolling 4, slot 1, end paused", cluster.Paused, "bad", 3},
+			{"back from it", func() error { return c.Rollback(t.Context(), "rng") },
+				"begin rolling 4 back, slot 1, end completed, coinbench/rng:v2", "", "v2", 4},
+		} {
+			err := row.change()
+			outcome := cluster.Outcome("")
+			var failed *cluster.RolloutError
+			if errors.As(err, &failed) {
+				outcome = failed.Outcome
+			} else if err != nil {
+				t.Fatalf("%s: %v", row.what, err)
+			}
+			if got := strings.Join(k.rollouts(), ", "); got != row.want || outcome != row.ends {
+				t.Errorf("%s: %s, ends %q; want %s, %q", row.what, got, outcome, row.want, row.ends)
+			}
+			all, err := c.Status(t.Context())
+			if err != nil || len(all) != 1 || all[0].Running != row.tasks || all[0].Image != "coinbench/rng:"+row.image {
+				t.Errorf("%s: %+v, %v; want %d tasks of %s", row.what, all, err, row.tasks, row.image)
+			}
+		}
+		c.stopWatching()
+		time.Sleep(2 * rollout.Held) // for which the engine waits after a canary
+	})
+}
+
+// A sink that takes a second for each event, as on a slow disk, delays neither the watcher nor a change: all happens in the order and,
+// but for a few looks, at the instants in and at which it does without.
+func TestSlowSinkDelaysNobody(t *testing.T) {
+	record := func(t *testing.T, slow time.Duration) (list []history.Event) {
+		synctest.Test(t, func(t *testing.T) {
+			c := attached(t, func(e history.Event) {
+				time.Sleep(slow)
+				list = append(list, e)
+			})
+			if err := c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v2"}); err != nil {
+				t.Fatal(err)
+			}
+		})
+		return list
+	}
+	fast, slow := record(t, 0), record(t, time.Second)
+	if len(fast) < 20 || len(slow) != len(fast) {
+		t.Fatalf("%d events with a fast sink, %d with a slow one", len(fast), len(slow))
+	}
+	for i, e := range fast {
+		if x := slow[i]; x.Kind != e.Kind || x.Task != e.Task || (x.At-e.At).Abs() > 3*quickPoll {
+			t.Errorf("event %d: %s %s %s with a fast sink, %s %s %s with a slow one", i, e.At, e.Kind, e.Task, x.At, x.Kind, x.Task)
+		}
+	}
+}
