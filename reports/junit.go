@@ -79,6 +79,12 @@ func JUnit(w io.Writer, a *capacity.Analysis) error {
 		}
 		s.Cases = append(s.Cases, c)
 	}
+	s.Out = strings.Join(said, "\n")
+	return s.write(w)
+}
+
+// write counts the cases and writes the suite.
+func (s junitSuite) write(w io.Writer) error {
 	for _, c := range s.Cases {
 		s.Tests++
 		if c.Failure != nil {
@@ -88,7 +94,6 @@ func JUnit(w io.Writer, a *capacity.Analysis) error {
 			s.Errors++
 		}
 	}
-	s.Out = strings.Join(said, "\n")
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}

@@ -198,15 +198,21 @@ func measuredRow(a *capacity.Analysis, r *reports.ProofRow) error {
 	r.Measured, r.Margin, r.ProbeS, r.Doubt = w.HashRate.Value, w.HashRate.Margin(), l.Response.MeanS, ""
 	if h := w.Host; h != nil {
 		foreign := h.Busy - h.Own
-		r.Busy, r.Foreign = &h.Busy, &foreign
-		switch {
-		case h.Late != nil && *h.Late > lateness:
-			r.Doubt = fmt.Sprintf("the app's delays lasted %.1f %% longer than they were to", 100**h.Late)
-		case h.Late == nil && foreign > disturbance:
-			r.Doubt = fmt.Sprintf("other programs used %.0f %% of the processors", 100*foreign)
-		}
+		r.Busy, r.Foreign, r.Doubt = &h.Busy, &foreign, doubtful(h)
 	}
 	return nil
+}
+
+// doubtful says why a machine may have disturbed a window, or "".
+func doubtful(h *capacity.HostUse) string {
+	switch {
+	case h == nil:
+	case h.Late != nil && *h.Late > lateness:
+		return fmt.Sprintf("the app's delays lasted %.1f %% longer than they were to", 100**h.Late)
+	case h.Late == nil && h.Busy-h.Own > disturbance:
+		return fmt.Sprintf("other programs used %.0f %% of the processors", 100*(h.Busy-h.Own))
+	}
+	return ""
 }
 
 // finishProof sums a proof up and writes it into its folder.

@@ -134,6 +134,11 @@ func setFlag(c *cobra.Command, sets *[]string) {
 
 // loadScenario reads a scenario by the name of a shipped one or by the path of a file.
 func loadScenario(p process, name string, sets []string, attach *attachment) (scenarios.Scenario, error) {
+	return loadScenarioOf(p, name, sets, attach, "")
+}
+
+// loadScenarioOf is loadScenario with another Compose file than the scenario names; "" is its own.
+func loadScenarioOf(p process, name string, sets []string, attach *attachment, compose string) (scenarios.Scenario, error) {
 	set := map[string]string{}
 	for _, s := range sets {
 		key, value, ok := strings.Cut(s, "=")
@@ -147,13 +152,13 @@ func loadScenario(p process, name string, sets []string, attach *attachment) (sc
 		if err != nil {
 			return scenarios.Scenario{}, usage(fmt.Errorf("read scenario: %w", err))
 		}
-		return parseScenario(p, name, source, set, attach)
+		return parseScenarioOf(p, name, source, set, attach, compose)
 	}
 	source, err := scenarios.Load(name)
 	if err != nil {
 		return scenarios.Scenario{}, usage(err)
 	}
-	return parseScenario(p, name+".yaml", source, set, attach)
+	return parseScenarioOf(p, name+".yaml", source, set, attach, compose)
 }
 
 // isPath tells a file from the name of a shipped scenario.
@@ -163,9 +168,17 @@ func isPath(name string) bool {
 }
 
 func parseScenario(p process, file string, source []byte, set map[string]string, attach *attachment) (scenarios.Scenario, error) {
+	return parseScenarioOf(p, file, source, set, attach, "")
+}
+
+func parseScenarioOf(p process, file string, source []byte, set map[string]string, attach *attachment,
+	compose string) (scenarios.Scenario, error) {
 	p.secrets.AddText(string(source))
 	p.secrets.AddValues(set)
 	options := scenarios.Options{Set: set, App: func(path string) (cluster.App, error) {
+		if compose != "" {
+			return loadApp(p, "", compose)
+		}
 		return loadApp(p, filepath.Dir(file), path)
 	}}
 	if attach != nil {

@@ -3,6 +3,7 @@
 //
 //	go run ./internal/accuracy                          all tables, to standard output
 //	go run ./internal/accuracy -into docs/accuracy.md rate-bias rate-coverage    these alone, in the page as it is
+//	go run ./internal/accuracy -into docs/gate.md gate                           those that begin with gate-, in a page of their own
 //
 // A table is a file here with one line in tables.
 package main
@@ -12,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 )
 
@@ -47,6 +47,10 @@ func main() {
 }
 
 func run(w io.Writer, into string, names []string) error {
+	chosen, err := choose(names)
+	if err != nil {
+		return err
+	}
 	page := ""
 	if into != "" {
 		b, err := os.ReadFile(into)
@@ -54,33 +58,51 @@ func run(w io.Writer, into string, names []string) error {
 			return fmt.Errorf("read the page: %w", err)
 		}
 		page = string(b)
-	}
-	var known []string
-	var sections strings.Builder
-	for _, t := range tables() {
-		known = append(known, t.name)
-		if len(names) > 0 && !slices.Contains(names, t.name) {
-			if old := section(page, t.name); old != "" {
-				sections.WriteString(old)
+		for _, t := range chosen {
+			if section(page, t.name) == "" {
+				return fmt.Errorf("%s has no place for the table %s: write%s%sthere", into, t.name, begin(t.name), end(t.name))
 			}
-			continue
 		}
+	}
+	var sections strings.Builder
+	for _, t := range chosen {
 		rows, err := t.rows()
 		if err != nil {
 			return fmt.Errorf("table %s: %w", t.name, err)
 		}
-		sections.WriteString(begin(t.name) + "\n## " + t.title + "\n\n" + strings.TrimSpace(t.text) + "\n\n" + markdown(rows) + end(t.name))
-	}
-	for _, n := range names {
-		if !slices.Contains(known, n) {
-			return fmt.Errorf("unknown table %q; accepted: %s", n, strings.Join(known, ", "))
-		}
+		made := begin(t.name) + "\n## " + t.title + "\n\n" + strings.TrimSpace(t.text) + "\n\n" + markdown(rows) + end(t.name)
+		sections.WriteString(made)
+		page = strings.Replace(page, section(page, t.name), made, 1)
 	}
 	if into == "" {
 		_, err := io.WriteString(w, preface+sections.String())
 		return err
 	}
-	return os.WriteFile(into, []byte(preface+sections.String()), 0o644)
+	return os.WriteFile(into, []byte(page), 0o644)
+}
+
+// choose returns the tables of the given names, each its own or what several begin with; without names those of docs/accuracy.md.
+func choose(names []string) (chosen []table, err error) {
+	if len(names) == 0 {
+		return tables(), nil
+	}
+	all := append(tables(), gateTables()...)
+	var known []string
+	for _, t := range all {
+		known = append(known, t.name)
+	}
+	for _, n := range names {
+		before := len(chosen)
+		for _, t := range all {
+			if t.name == n || strings.HasPrefix(t.name, n+"-") {
+				chosen = append(chosen, t)
+			}
+		}
+		if len(chosen) == before {
+			return nil, fmt.Errorf("unknown table %q; accepted: %s", n, strings.Join(known, ", "))
+		}
+	}
+	return chosen, nil
 }
 
 func begin(name string) string { return "\n<!-- " + name + " -->\n" }

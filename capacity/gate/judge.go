@@ -1,0 +1,344 @@
+package gate
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"coinbench/capacity"
+)
+
+// Metric is a number of a block.
+type Metric struct {
+	Name  string `json:"name"` // e.g. hash_rate(steady)
+	Unit  string `json:"unit,omitempty"`
+	Lower bool   `json:"lower,omitempty"` // less is better, as of latencies
+}
+
+// Verdict is what a sequence's blocks show.
+type Verdict struct {
+	Outcome capacity.Outcome `json:"outcome,omitempty"` // "": nothing yet
+	Why     string           `json:"why"`
+	Pairs   int              `json:"pairs"`
+	Void    int              `json:"void_pairs"`
+	Metrics []Measured       `json:"metrics"` // the first is the one that the gate is about
+	Notes   []string         `json:"notes,omitempty"`
+	More    bool             `json:"more,omitempty"` // the blocks ask for half as many pairs more than others
+}
+
+// Measured is a metric's change, as a share of base's value: -.031 is 3.1 % less. A latency's is positive where head takes longer.
+type Measured struct {
+	Metric
+	Change *float64 `json:"change,omitempty"`
+	Low    *float64 `json:"low,omitempty"` // ends of the 95 % sequence; absent: too few pairs
+	High   *float64 `json:"high,omitempty"`
+	SD     float64  `json:"pair_sd"` // standard deviation of a pair's logarithm
+	P      float64  `json:"p"`       // of a loss no larger than the tolerated one, over all looks and metrics
+	Looks  []Look   `json:"looks"`
+
+	worse, better float64 // limits of the losses that the sequence has not excluded, as logarithms: at 98 and at 95 %
+	flip          float64 // the sign-flip check's p
+	drifts        bool    // quads depend on each other
+}
+
+// Look is the sequence after some pairs, as changes.
+type Look struct {
+	Pairs  int      `json:"pairs"`
+	Change float64  `json:"change"`
+	Low    *float64 `json:"low,omitempty"`
+	High   *float64 `json:"high,omitempty"`
+}
+
+// Judge says what blocks show, after each quad. over: no more will be measured.
+func Judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
+	v := Verdict{}
+	var sound []Pair
+	all := Pairs(blocks)
+	for _, p := range all {
+		if p.Void() {
+			v.Void++
+		} else {
+			sound = append(sound, p)
+		}
+	}
+	v.Pairs = len(sound)
+	for i, m := range metrics {
+		v.Metrics = append(v.Metrics, measure(r, m, i, sound))
+	}
+	v.holm()
+	v.note(sound)
+	if v.unusable(blocks, len(all)) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
+		return v
+	}
+	v.Outcome = capacity.OutcomeInconclusive
+	v.Why = v.undecided(r, sound)
+	return v
+}
+
+// measure is a metric's change over the pairs.
+func measure(r Rule, m Metric, index int, pairs []Pair) Measured {
+	x := Measured{Metric: m, P: 1, worse: math.Inf(1), better: math.Inf(-1), flip: 1}
+	var d, quads []float64
+	for i, p := range pairs {
+		d = append(d, p.difference(index, m.Lower))
+		if i > 0 && pairs[i-1].quad() == p.quad() {
+			quads = append(quads, (d[i]+d[i-1])/2)
+		}
+		if i == len(pairs)-1 || pairs[i+1].quad() != p.quad() {
+			x.look(NewSample(d))
+		}
+	}
+	if len(d) == 0 {
+		return x
+	}
+	tolerate, _ := r.limits()
+	s := NewSample(d)
+	x.SD = s.SD
+	x.Change = x.change(s.Mean)
+	low, high := s.Interval(passAlpha, mixture)
+	x.better = low
+	_, x.worse = s.Interval(failAlpha, mixture)
+	x.P = lossP(s, tolerate)
+	if correlated(d) { // what pairs show alone is not enough: quads, in which drift cancels, must show it, too
+		q := NewSample(quads)
+		lowQ, highQ := q.Interval(passAlpha, mixture)
+		_, worseQ := q.Interval(failAlpha, mixture)
+		low, high = min(low, lowQ), max(high, highQ)
+		x.better, x.worse = low, max(x.worse, worseQ)
+		x.P = max(x.P, lossP(q, tolerate))
+		x.drifts = correlated(quads)
+	}
+	x.Low, x.High = x.interval(low, high)
+	beyond := make([]float64, len(d))
+	for i := range d {
+		beyond[i] = d[i] - tolerate
+	}
+	x.flip = SignFlip(beyond)
+	return x
+}
+
+// lossP is the anytime-valid one-sided p of a loss no larger than the limit: half of 1/E, since either side is as likely to be crossed
+// first.
+func lossP(s Sample, limit float64) float64 {
+	if s.N < 2 || s.Mean >= limit {
+		return 1
+	}
+	return min(1, math.Exp(-s.LogE(limit, mixture))/2)
+}
+
+// change is a mean of logarithms as a share of base's value, in the metric's own direction.
+func (x *Measured) change(d float64) *float64 {
+	if x.Lower {
+		d = -d
+	}
+	c := math.Expm1(d)
+	return &c
+}
+
+func (x *Measured) interval(low, high float64) (from, to *float64) {
+	if math.IsInf(low, 0) || math.IsInf(high, 0) {
+		return nil, nil
+	}
+	if x.Lower {
+		low, high = high, low
+	}
+	return x.change(low), x.change(high)
+}
+
+func (x *Measured) look(s Sample) {
+	l := Look{Pairs: s.N, Change: *x.change(s.Mean)}
+	l.Low, l.High = x.interval(s.Interval(passAlpha, mixture))
+	x.Looks = append(x.Looks, l)
+}
+
+// holm makes the p-values hold for all metrics together.
+func (v *Verdict) holm() {
+	p := make([]float64, len(v.Metrics))
+	for i := range v.Metrics {
+		p[i] = v.Metrics[i].P
+	}
+	for i, q := range Holm(p) {
+		v.Metrics[i].P = q
+	}
+}
+
+// What makes a sequence INVALID: so many invalid blocks in a row, or such a share of the pairs, once there are enough of them to tell.
+const (
+	mostInRow    = 3
+	mostVoid     = .25
+	enoughToTell = 8
+)
+
+// unusable says whether too many blocks are invalid, or those of one side. It knows nothing of their values.
+func (v *Verdict) unusable(blocks []Block, pairs int) bool {
+	count := map[Side]int{}
+	invalid := map[Side]int{}
+	row, longest, why := 0, 0, ""
+	for _, b := range blocks {
+		count[b.Side]++
+		row++
+		if b.Invalid == "" {
+			row = 0
+			continue
+		}
+		invalid[b.Side]++
+		longest = max(longest, row)
+		why = b.Invalid
+	}
+	sides := fmt.Sprintf("%d of %d blocks of head and %d of %d of base are invalid", invalid[Head], count[Head], invalid[Base], count[Base])
+	for _, side := range []struct{ one, other Side }{{Head, Base}, {Base, Head}} {
+		if Fisher(invalid[side.one], count[side.one], invalid[side.other], count[side.other]) < .01 {
+			v.Outcome = capacity.OutcomeInconclusive
+			v.Why = fmt.Sprintf("%s makes itself unmeasurable: %s; the last: %s", side.one, sides, why)
+			return true
+		}
+	}
+	if longest >= mostInRow || pairs >= enoughToTell && float64(v.Void) > mostVoid*float64(pairs) {
+		v.Outcome = capacity.OutcomeInvalid
+		v.Why = fmt.Sprintf("%d of %d pairs are void: %s; the last: %s", v.Void, pairs, sides, why)
+		return true
+	}
+	return false
+}
+
+// broken says whether head has exceptions or loses hashes in more of its blocks than base. One such block may be bad luck, as it may be in
+// base, and is only no pass.
+func (v *Verdict) broken(pairs []Pair) bool {
+	head, base := failing(pairs)
+	if Fisher(head, len(pairs), base, len(pairs)) > .01 {
+		return false
+	}
+	v.Outcome = capacity.OutcomeFail
+	v.Why = fmt.Sprintf("%d of %d blocks of head have exceptions or lost hashes, and %d of base", head, len(pairs), base)
+	return true
+}
+
+// failing counts the blocks with exceptions or lost hashes.
+func failing(pairs []Pair) (head, base int) {
+	for _, p := range pairs {
+		if p.Head.Errors > 0 {
+			head++
+		}
+		if p.Base.Errors > 0 {
+			base++
+		}
+	}
+	return head, base
+}
+
+// onlyHead says whether head has exceptions or lost hashes and base has none.
+func onlyHead(pairs []Pair) bool {
+	head, base := failing(pairs)
+	return head > 0 && base == 0
+}
+
+// fails says whether a metric is shown to be worse by more than is tolerated.
+func (v *Verdict) fails(r Rule) bool {
+	if v.Pairs < leastFail {
+		return false
+	}
+	for i := range v.Metrics {
+		x := &v.Metrics[i]
+		if x.P <= failAlpha/2 && x.flip <= signAlpha && !x.drifts {
+			v.Outcome = capacity.OutcomeFail
+			v.Why = fmt.Sprintf("%s is worse by more than the %s that is tolerated: %s", x.Name, Percent(r.Tolerate), x.Text())
+			return true
+		}
+	}
+	return false
+}
+
+// passes says whether every metric is shown not to be worse by the loss to detect.
+func (v *Verdict) passes(r Rule, pairs []Pair) bool {
+	_, detect := r.limits()
+	if v.Pairs < leastPass || onlyHead(pairs) {
+		return false
+	}
+	for _, x := range v.Metrics {
+		if x.better <= detect || x.drifts {
+			return false
+		}
+	}
+	v.Outcome = capacity.OutcomePass
+	v.Why = fmt.Sprintf("%s has no loss of %s: %s", v.Metrics[0].Name, Percent(r.Detect), v.Metrics[0].Text())
+	return true
+}
+
+// undecided says why a sequence that has ended says nothing, and what would.
+func (v *Verdict) undecided(r Rule, pairs []Pair) string {
+	if v.Pairs == 0 {
+		return "no pair was measured"
+	}
+	_, detect := r.limits()
+	for i := range v.Metrics {
+		x := &v.Metrics[i]
+		switch {
+		case x.drifts:
+			return fmt.Sprintf("%s drifts: each quad depends on the one before, so that no interval holds", x.Name)
+		case x.better > detect:
+			continue
+		case x.SD == 0:
+			return fmt.Sprintf("%d pairs are too few for %s: a PASS takes %d, a FAIL %d", v.Pairs, x.Name, leastPass, leastFail)
+		}
+		why := fmt.Sprintf("%d pairs do not tell %s from a loss of %s: %s", v.Pairs, x.Name, Percent(r.Detect), x.Text())
+		if n := r.PairsToFail(x.SD); n > v.Pairs {
+			why += fmt.Sprintf("; with pairs that differ by %s it takes about %d", Percent(x.SD), n)
+		}
+		return why
+	}
+	if onlyHead(pairs) {
+		n, _ := failing(pairs)
+		return fmt.Sprintf("%d of %d blocks of head have exceptions or lost hashes, and none of base", n, len(pairs))
+	}
+	return fmt.Sprintf("%d pairs are too few: a PASS takes %d", v.Pairs, leastPass)
+}
+
+// note adds what is worth knowing and decides nothing.
+func (v *Verdict) note(pairs []Pair) {
+	for i := range v.Metrics {
+		var base, head []float64
+		for _, p := range pairs {
+			base, head = append(base, p.Base.Values[i]), append(head, p.Head.Values[i])
+		}
+		if text, more := modes(base, head, v.Metrics[i].Unit); more {
+			v.Notes, v.More = append(v.Notes, v.Metrics[i].Name+": "+text), true
+		}
+	}
+	if onlyHead(pairs) {
+		n, _ := failing(pairs)
+		v.Notes = append(v.Notes, fmt.Sprintf("%d of %d blocks of head have exceptions or lost hashes, and none of base", n, len(pairs)))
+	}
+}
+
+// Text is the change with its interval: -3.1 % [-3.9, -2.3].
+func (x *Measured) Text() string {
+	if x.Change == nil {
+		return "not measured"
+	}
+	change := signed(*x.Change) + " %"
+	if x.Low == nil {
+		return change + " [no interval yet]"
+	}
+	return fmt.Sprintf("%s [%s, %s]", change, signed(*x.Low), signed(*x.High))
+}
+
+// signed is a change in percent, with its sign, to about two digits.
+func signed(change float64) string {
+	digits := 1
+	if a := math.Abs(change); a < .00095 && a > 0 {
+		digits = 2
+	}
+	text := fmt.Sprintf("%+.*f", digits, 100*change)
+	if strings.Trim(text, "+-0.") == "" {
+		return strings.TrimLeft(text, "+-")
+	}
+	return text
+}
+
+// Percent is a share in percent, with three digits at most: 0.61 %.
+func Percent(share float64) string {
+	if share > 0 && share < 5e-5 {
+		return "less than 0.01 %"
+	}
+	return fmt.Sprintf("%.3g %%", 100*share)
+}

@@ -1,0 +1,514 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"coinbench/capacity"
+	"coinbench/capacity/gate"
+	"coinbench/reports"
+)
+
+// gateFlags are what a gate is asked for.
+type gateFlags struct {
+	scenario           string
+	sets               []string // of both sides
+	base, head         sideFlags
+	metrics            []string
+	tolerate, detect   string
+	budget             time.Duration
+	settle, block      time.Duration
+	store, out         string
+	more, plan, tested bool
+	alike              int
+	where              clusterFlags
+}
+
+func gateCommand(p process) *cobra.Command {
+	f := gateFlags{budget: 12 * time.Minute, settle: 2 * time.Second, block: 10 * time.Second, store: "coinbench-data"}
+	c := &cobra.Command{
+		Use:   "gate NAME|FILE",
+		Short: "Fail when a change loses hash rate, with stated error rates",
+		Long: `gate deploys base and head in turn, again and again, each time afresh and for one window of the scenario, and stops as soon as the
+pairs decide: FAIL, when head is shown to be worse by more than --tolerate, or PASS, when it is shown not to be worse by --detect. A loss
+of up to the one fails at most 1 % of gates, one from the other on passes at most 2.5 %; between them either answer is right.
+
+Every block is kept in the store. The same base and head again continue what is stored, so that neither looking twice nor starting again
+changes the error rates; what is decided is only shown. A series is green only once its --self-test has shown that it can fail.
+
+Exit codes: 0 PASS; 1 FAIL; 2 bad input; 3 it could not be told or measured.`,
+		Example: `  coinbench gate setting --base-set think=100ms --head-set think=110ms
+  coinbench gate bottleneck --base v0.1 --head v0.2 --self-test      # once: it shows that this gate can fail
+  coinbench gate bottleneck --base v0.1 --head v0.2                  # two tags of the app's images
+  coinbench gate setting --base-file a.yml --head-file b.yml         # two Compose files
+  coinbench gate setting --base-set think=100ms --head-set think=110ms --more --budget 20m`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			f.scenario = args[0]
+			return runGate(p, f)
+		},
+	}
+	f.base.add(c, "base")
+	f.head.add(c, "head")
+	setFlag(c, &f.sets)
+	c.Flags().StringArrayVar(&f.metrics, "metric", nil, "what is compared, as `hash_rate(WINDOW)`, or a latency such as p99(probe-WINDOW); "+
+		"the first is the one that the gate is about (default: the hash rate of the scenario's first window)")
+	c.Flags().StringVar(&f.tolerate, "tolerate", "1%", "a `loss` up to this fails at most 1 % of gates")
+	c.Flags().StringVar(&f.detect, "detect", "3%", "a `loss` from this on passes at most 2.5 % of gates")
+	c.Flags().DurationVar(&f.budget, "budget", f.budget, "how long to measure at most, by the cluster's clock")
+	c.Flags().DurationVar(&f.settle, "settle", f.settle, "time between a deployment and its window")
+	c.Flags().DurationVar(&f.block, "block", f.block, "length of the window")
+	c.Flags().StringVar(&f.store, "store", f.store, "`folder` in which every block is kept")
+	c.Flags().StringVar(&f.out, "out", "", "folder of the report and of the blocks' runs (default runs/gate/TIME)")
+	c.Flags().BoolVar(&f.more, "more", false, "add pairs to what is stored, though it was decided")
+	c.Flags().BoolVar(&f.plan, "plan", false, "measure nothing, and say how many pairs it will take")
+	c.Flags().BoolVar(&f.tested, "self-test", false, "compare base with itself made slower by what is to be detected: this must FAIL, and is "+
+		"then exit code 0")
+	c.Flags().IntVar(&f.alike, "aa", 0, "play `N` gates of base against itself, and count those that fail")
+	c.MarkFlagsMutuallyExclusive("self-test", "aa")
+	f.where.add(c)
+	return c
+}
+
+// gateRun is one call of the command.
+type gateRun struct {
+	p       process
+	f       gateFlags
+	design  gate.Design
+	kind    gate.Kind
+	base    side
+	head    side
+	series  string // name of the file in the store
+	host    string
+	store   *gateStore
+	out     runFolder
+	session gate.Session
+}
+
+func runGate(p process, f gateFlags) error {
+	g, err := newGateRun(p, f)
+	if err != nil {
+		return usage(err)
+	}
+	if f.plan {
+		return g.plan()
+	}
+	if g.out, err = folder(f.out, "gate"); err != nil {
+		return err
+	}
+	defer g.out.giveUp() // if nothing came of it
+	if f.alike > 0 {
+		return g.playAlike()
+	}
+	r, err := g.play(g.sequence(0))
+	if err != nil {
+		return err
+	}
+	return g.conclude(r)
+}
+
+// newGateRun checks everything that can be known before something is measured.
+func newGateRun(p process, f gateFlags) (*gateRun, error) {
+	g := &gateRun{p: p, f: f, kind: gate.Compare, host: hostClass(f.where)}
+	switch {
+	case f.tested:
+		g.kind = gate.SelfTest
+	case f.alike > 0:
+		g.kind = gate.Alike
+	}
+	rule, err := f.rule()
+	if err != nil {
+		return nil, err
+	}
+	metrics, window, err := f.metricList()
+	if err != nil {
+		return nil, err
+	}
+	if err := f.sides(g.kind); err != nil {
+		return nil, err
+	}
+	if g.base, err = f.base.read(p, f, window); err != nil {
+		return nil, err
+	}
+	if window == "" {
+		window = g.base.window
+		metrics = []gate.Metric{{Name: "hash_rate(" + window + ")", Unit: "hashes/s"}}
+	}
+	switch g.kind {
+	case gate.Alike:
+		g.head = g.base
+	case gate.SelfTest:
+		g.head, err = g.base.slower(rule.Detect)
+	default:
+		g.head, err = f.head.read(p, f, window)
+	}
+	if err != nil {
+		return nil, err
+	}
+	given := map[string]string{}
+	for _, s := range f.sets {
+		key, value, _ := strings.Cut(s, "=")
+		given[key] = value
+	}
+	g.design = gate.Design{Scenario: g.base.scenario.Name, Settings: given, Cluster: f.where.name, Metrics: metrics, Window: window,
+		SettleS: f.settle.Seconds(), BlockS: f.block.Seconds(), Rule: rule, Estimator: gate.Estimator}
+	g.series = fmt.Sprintf("%s-%s-%s", g.base.scenario.Name, window, digest(g.design, g.host, digestOf(g.base.scenario.Source))[:8])
+	g.store, err = openStore(f.store, g.series)
+	return g, err
+}
+
+func (f gateFlags) rule() (r gate.Rule, err error) {
+	if r.Tolerate, err = lossFlag("--tolerate", f.tolerate); err != nil {
+		return r, err
+	}
+	if r.Detect, err = lossFlag("--detect", f.detect); err != nil {
+		return r, err
+	}
+	switch {
+	case f.block < time.Second || f.settle < 0 || f.budget <= 0:
+		return r, fmt.Errorf("--block %s, --settle %s, --budget %s; accepted: a window of at least 1s, and times above 0", f.block, f.settle,
+			f.budget)
+	case f.alike < 0:
+		return r, fmt.Errorf("--aa %d; accepted: a number of gates", f.alike)
+	case f.alike > 0 && (f.more || f.plan):
+		return r, errors.New("--aa plays gates of its own; accepted: without --more and --plan")
+	}
+	return r, r.Check()
+}
+
+// lossFlag reads 1%, or 0.01.
+func lossFlag(flag, text string) (float64, error) {
+	number, isPercent := strings.CutSuffix(strings.TrimSpace(text), "%")
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0, fmt.Errorf("%s %s: accepted: a loss such as 1%% or 0.01", flag, text)
+	}
+	if isPercent {
+		v /= 100
+	}
+	return v, nil
+}
+
+// metricList reads the metrics, which are all of one window.
+func (f gateFlags) metricList() (all []gate.Metric, window string, err error) {
+	const accepted = "accepted: hash_rate(WINDOW), and mean, max or a percentile such as p99 of probe-WINDOW"
+	for _, text := range f.metrics {
+		o, err := capacity.ParseObjective(text + " >= 0")
+		if err != nil {
+			o, err = capacity.ParseObjective(text + " >= 0s")
+		}
+		if err != nil {
+			return nil, "", fmt.Errorf("--metric %s: %w", text, err)
+		}
+		m := gate.Metric{Name: o.Metric + "(" + strings.Join(o.Args, ", ") + ")"}
+		at := strings.Join(o.Args, "")
+		switch {
+		case o.Metric == "coin_rate":
+			return nil, "", errors.New("--metric " + text + ": coins are 1 hash in 16, so that a window of 10 s at 31 hashes/s has 20 of them, " +
+				"give or take " +
+				"22 %: to see a loss of 3 % would take about 1,800 pairs, 13 hours, where the hash rate takes 6 to 20. Coins/s are hashes/s / 16; " +
+				"accepted: hash_rate(WINDOW)")
+		case o.Metric == "hash_rate":
+			m.Unit = "hashes/s"
+		case strings.HasPrefix(at, "probe-") && (o.Metric == "mean" || o.Metric == "max" || strings.HasPrefix(o.Metric, "p")):
+			m.Unit, m.Lower = "s", true
+			at = strings.TrimPrefix(at, "probe-")
+		default:
+			return nil, "", fmt.Errorf("--metric %s: %s", text, accepted)
+		}
+		if window != "" && at != window {
+			return nil, "", fmt.Errorf("--metric %s: another window than %s, which a block has not; accepted: metrics of one window", text, window)
+		}
+		window = at
+		all = append(all, m)
+	}
+	return all, window, nil
+}
+
+// sequence is the name of what this call continues. Gates of base against itself are numbered.
+func (g *gateRun) sequence(n int) string {
+	name := fmt.Sprintf("%s-%s-%s", g.kind, g.base.digest[:12], g.head.digest[:12])
+	if g.kind == gate.Alike {
+		name = fmt.Sprintf("%s-%d", name, n)
+	}
+	return name
+}
+
+// begin makes the session of a sequence.
+func (g *gateRun) begin(sequence string) {
+	seed, _ := strconv.ParseUint(digest(g.series, sequence)[:15], 16, 64)
+	mask := g.p.secrets.Mask
+	command := []string{"coinbench"}
+	for _, a := range g.p.args {
+		command = append(command, mask(a))
+	}
+	g.session = gate.Session{ID: sessionID(), At: time.Now().UTC().Truncate(time.Second), Series: g.series, Sequence: sequence, Kind: g.kind,
+		Base: g.base.subject(mask), Head: g.head.subject(mask), Seed: seed, Design: g.design, Host: g.host, Version: version(),
+		Command: command}
+}
+
+// play continues a sequence until it is decided, or its session's pairs or time are used up. Each block is stored as soon as it is over.
+func (g *gateRun) play(sequence string) (gate.Report, error) {
+	g.begin(sequence)
+	stored, err := g.store.read()
+	if err != nil {
+		return gate.Report{}, err
+	}
+	known := stored.Sequence(sequence)
+	if i := slices.IndexFunc(stored.Sessions, func(s gate.Session) bool { return s.Sequence == sequence }); i >= 0 && len(known) > 0 {
+		if v := gate.Judge(g.design.Rule, g.design.Metrics, known, false); v.Outcome != "" && !g.f.more {
+			fmt.Fprintf(g.p.stderr, "these two were decided by the %d pairs that are stored; --more adds to them\n", v.Pairs)
+			first := stored.Sessions[i]
+			return stored.Report(first, true), nil
+		}
+	} else if g.f.more {
+		return gate.Report{}, usage(fmt.Errorf("--more: %s has no pair of these two with these limits; accepted: the same without --more",
+			g.f.store))
+	}
+	if err := g.store.append(gate.Line{Session: &g.session}); err != nil {
+		return gate.Report{}, err
+	}
+	stopped := g.measure(known)
+	if stored, err = g.store.read(); err != nil {
+		return gate.Report{}, err
+	}
+	r := stored.Report(g.session, true)
+	if stopped != nil && !errors.Is(stopped, context.Canceled) {
+		return r, stopped
+	}
+	if stopped != nil {
+		r.Verdict.Outcome = capacity.OutcomeInconclusive
+		r.Verdict.Why = "interrupted; the same command goes on. Until then: " + r.Verdict.Why
+	}
+	return r, g.store.append(gate.Line{End: &gate.End{Session: g.session.ID, Outcome: string(r.Verdict.Outcome), Why: r.Verdict.Why,
+		Pairs: r.Verdict.Pairs}})
+}
+
+// measure plays quads until the sequence is decided, and returns what stopped it before.
+func (g *gateRun) measure(blocks []gate.Block) error {
+	before, spent, quads := len(gate.Pairs(blocks)), 0.0, 0.0
+	for {
+		v := gate.Judge(g.design.Rule, g.design.Metrics, blocks, false)
+		most := gate.MostPairs
+		if v.More {
+			most += most / 2
+		}
+		measured := len(gate.Pairs(blocks)) - before
+		if v.Outcome != "" && (measured > 0 || !g.f.more) || measured >= most {
+			return nil
+		}
+		if quads > 0 && spent*(1+1/quads) > g.f.budget.Seconds() {
+			return nil
+		}
+		quads++
+		quad := gate.Next(g.session.Seed, g.session.ID, blocks).Quad
+		for b := gate.Next(g.session.Seed, g.session.ID, blocks); b.Quad == quad; b = gate.Next(g.session.Seed, g.session.ID, blocks) {
+			if err := g.playBlock(&b); err != nil {
+				return err
+			}
+			if err := g.store.append(gate.Line{Block: &b}); err != nil {
+				return err
+			}
+			spent += b.Seconds
+			blocks = append(blocks, b)
+			g.tell(b)
+		}
+	}
+}
+
+// tell prints a line for a block.
+func (g *gateRun) tell(b gate.Block) {
+	what := b.Invalid
+	if what == "" {
+		what = fmt.Sprintf("%.2f %s", b.Values[0], g.design.Metrics[0].Unit)
+	} else {
+		what = "void: " + what
+	}
+	fmt.Fprintf(g.p.stderr, "pair %d  %s  %s\n", 2*b.Quad+b.Place/2+1, b.Side, what)
+}
+
+// playBlock deploys one side afresh and measures its window. A block that could not be measured is invalid; an error is what must stop the
+// gate.
+func (g *gateRun) playBlock(b *gate.Block) error {
+	s := g.base
+	if b.Side == gate.Head {
+		s = g.head
+	}
+	scenario := s.scenario
+	scenario.Seed = b.Seed
+	dir := filepath.Join(g.out.dir, fmt.Sprintf("%s-%02d-%d-%s", g.session.ID[len(g.session.ID)-4:], b.Quad+1, b.Place+1, b.Side))
+	quiet := g.p
+	quiet.stderr = io.Discard
+	began := time.Now()
+	recorded, stopped := recordAlone(quiet, scenario, g.f.where, dir)
+	b.Seconds = time.Since(began).Seconds()
+	if !recorded || errors.Is(stopped, context.Canceled) {
+		return stopped
+	}
+	g.out.link()
+	run, err := openHistory(dir)
+	if err != nil {
+		return unmeasured(err)
+	}
+	if run.Manifest.Simulated {
+		b.Seconds = run.End.Seconds()
+	}
+	if stopped != nil {
+		b.Invalid = stopped.Error()
+		return nil
+	}
+	a := capacity.Measure(run)
+	g.take(b, &a)
+	return nil
+}
+
+// take judges a block's validity, and only then takes its values.
+func (g *gateRun) take(b *gate.Block, a *capacity.Analysis) {
+	w := a.Window(g.design.Window)
+	why := append(slices.Clone(a.Validity.Invalid), a.Validity.Doubts...)
+	if w == nil {
+		why = append(why, "the window is missing")
+	} else if doubt := doubtful(w.Host); doubt != "" {
+		why = append(why, doubt)
+	}
+	if len(why) > 0 {
+		b.Invalid = why[0]
+		return
+	}
+	b.Errors = w.Errors + w.Lost
+	if w.HashRate != nil && w.HashRate.StdErr != nil {
+		b.StdErr = *w.HashRate.StdErr
+	}
+	for _, m := range g.design.Metrics {
+		v, err := valueOf(a, m)
+		if err != nil {
+			b.Invalid, b.Values = m.Name+": "+err.Error(), nil
+			return
+		}
+		b.Values = append(b.Values, v)
+	}
+}
+
+// valueOf is a metric of an analysis, which must be above 0: the gate compares ratios.
+func valueOf(a *capacity.Analysis, m gate.Metric) (float64, error) {
+	limit := " >= 0"
+	if m.Unit == "s" {
+		limit = " >= 0s"
+	}
+	o, err := capacity.ParseObjective(m.Name + limit)
+	if err != nil {
+		return 0, err
+	}
+	v := o.Judge(a)
+	switch {
+	case v.Value == nil:
+		return 0, errors.New(v.Reason)
+	case *v.Value <= 0:
+		return 0, fmt.Errorf("it is %g, of which there is no ratio", *v.Value)
+	}
+	return *v.Value, nil
+}
+
+// conclude writes the report and ends with the verdict's exit code; a self-test that fails is the good news.
+func (g *gateRun) conclude(r gate.Report) error {
+	outputs, err := reports.WriteGate(g.out.dir, r)
+	g.out.link()
+	if text := unlessGone(reports.GateText(g.p.stdout, r, textOptions(g.p))); text != nil {
+		err = errors.Join(err, fmt.Errorf("print report: %w", text))
+	}
+	fmt.Fprintf(g.p.stdout, "\nStored in %s. Written to %s: %s\n", g.store.path, g.out.dir, strings.Join(outputs, ", "))
+	if err != nil {
+		return unmeasured(fmt.Errorf("%w: make room; the blocks are in %s", err, g.store.path))
+	}
+	code := r.Verdict.Outcome.ExitCode()
+	if g.kind == gate.SelfTest {
+		switch r.Verdict.Outcome {
+		case capacity.OutcomeFail:
+			fmt.Fprintf(g.p.stdout, "The self-test succeeded: the gate fails for a loss of %s.\n", gate.Percent(g.design.Rule.Detect))
+			code = exitPass
+		case capacity.OutcomePass:
+			fmt.Fprintf(g.p.stdout, "The self-test failed: the gate passed a loss of %s.\n", gate.Percent(g.design.Rule.Detect))
+			code = exitFail
+		}
+	}
+	return exit(code)
+}
+
+// plan says what a gate will take, from what is stored.
+func (g *gateRun) plan() error {
+	stored, err := g.store.read()
+	if err != nil {
+		return err
+	}
+	g.begin(g.sequence(0))
+	return reports.GatePlanText(g.p.stdout, stored.Report(g.session, false), textOptions(g.p))
+}
+
+// playAlike plays gates of base against itself.
+func (g *gateRun) playAlike() error {
+	stored, err := g.store.read()
+	if err != nil {
+		return err
+	}
+	done := len(stored.Sequences(gate.Alike))
+	var last gate.Report
+	for i := range g.f.alike {
+		if last, err = g.play(g.sequence(done + i)); err != nil {
+			return err
+		}
+		fmt.Fprintf(g.p.stdout, "%s  %s  %d pairs, %s\n", last.Verdict.Outcome, last.Verdict.Metrics[0].Text(), last.Verdict.Pairs,
+			capacity.FormatSeconds(last.Seconds))
+	}
+	a := last.Asked
+	fmt.Fprintf(g.p.stdout, "Gates of identical code failed %d of %d times, at most %s with a confidence of 95 %%. Stored in %s.\n",
+		a.Failed, a.Gates,
+		gate.Percent(a.Bound), g.store.path)
+	if gate.AtLeast(a.Failed, a.Gates, .95) > .01 {
+		return exit(exitFail)
+	}
+	return nil
+}
+
+// digest is that of values, in hexadecimal.
+func digest(values ...any) string {
+	h := sha256.New()
+	for _, v := range values {
+		b, err := json.Marshal(v) // of plain values, which do not fail
+		if err != nil {
+			b = []byte(err.Error())
+		}
+		h.Write(append(b, '\n'))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+func digestOf(b []byte) string { return digest(string(b)) }
+
+// hostClass is what must be alike for absolute numbers to be comparable.
+func hostClass(where clusterFlags) string {
+	if where.name == "sim" {
+		return "simulated"
+	}
+	h := host()
+	return fmt.Sprintf("%s/%s, %d x %s, %.0f GB", h.OS, h.Arch, h.CPUs, orUnknown(h.CPU), float64(h.MemoryBytes)/(1<<30))
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown processor"
+	}
+	return s
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/spf13/cobra"
+
+	"coinbench/capacity/gate"
+	"coinbench/cluster"
+	"coinbench/scenarios"
+	"coinbench/services/settings"
+)
+
+// sideFlags say what one side of a gate is.
+type sideFlags struct {
+	name string   // base or head
+	tag  string   // of the app's images
+	sets []string // parameters of the scenario
+	file string   // a Compose file
+}
+
+func (f *sideFlags) add(c *cobra.Command, name string) {
+	f.name = name
+	c.Flags().StringVar(&f.tag, name, "", name+": the `tag` of the app's images")
+	c.Flags().StringArrayVar(&f.sets, name+"-set", nil, name+": a parameter of the scenario, as `key=value`; may be repeated")
+	c.Flags().StringVar(&f.file, name+"-file", "", name+": a Compose `file`")
+}
+
+func (f sideFlags) empty() bool { return f.tag == "" && f.file == "" && len(f.sets) == 0 }
+
+// text names the side as it was asked for.
+func (f sideFlags) text() string {
+	parts := slices.Clone(f.sets)
+	for _, s := range []string{f.file, f.tag} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	if len(parts) == 0 {
+		return "as the scenario has it"
+	}
+	return strings.Join(parts, " ")
+}
+
+// sides says whether two sides are named that differ in one thing.
+func (f gateFlags) sides(kind gate.Kind) error {
+	const accepted = "accepted: --base TAG --head TAG, --base-set KEY=VALUE --head-set KEY=VALUE, or --base-file FILE --head-file FILE"
+	if kind != gate.Compare {
+		return nil // head is made of base
+	}
+	ways := 0
+	for _, asked := range []bool{f.base.tag != "" || f.head.tag != "", f.base.file != "" || f.head.file != "",
+		len(f.base.sets)+len(f.head.sets) > 0} {
+		if asked {
+			ways++
+		}
+	}
+	switch {
+	case f.head.empty():
+		return errors.New("nothing says what head is; " + accepted)
+	case ways > 1:
+		return errors.New("base and head differ in several things, and a loss could not be blamed on one; " + accepted)
+	case f.base.empty() && len(f.head.sets) == 0:
+		return fmt.Errorf("nothing says what base is; %s", accepted)
+	}
+	return nil
+}
+
+// side is one of the two, ready to be deployed.
+type side struct {
+	text     string
+	scenario scenarios.Scenario // a block
+	window   string
+	digest   string
+}
+
+// subject is the side as it is stored; mask takes secrets out of a text.
+func (s side) subject(mask func(string) string) gate.Subject {
+	return gate.Subject{Text: mask(s.text), Digest: s.digest}
+}
+
+// read makes the block of a side.
+func (f sideFlags) read(p process, g gateFlags, window string) (side, error) {
+	whole, err := loadScenarioOf(p, g.scenario, append(slices.Clone(g.sets), f.sets...), nil, f.file)
+	if err != nil {
+		return side{}, fmt.Errorf("%s: %w", f.name, err)
+	}
+	block, window, err := whole.Block(window, g.settle, g.block)
+	if err != nil {
+		return side{}, err
+	}
+	if f.tag != "" {
+		if err := tagged(&block.App, f.tag); err != nil {
+			return side{}, fmt.Errorf("--%s %s: %w", f.name, f.tag, err)
+		}
+	}
+	return newSide(f.text(), block, window)
+}
+
+func newSide(text string, block scenarios.Scenario, window string) (side, error) {
+	binary, err := binaryDigest()
+	return side{text: text, scenario: block, window: window, digest: digest(block.App.Services, binary)}, err
+}
+
+// binaryDigest is that of this binary, which the local and the simulated cluster play.
+func binaryDigest() (string, error) {
+	path, err := os.Executable()
+	if err != nil {
+		return "", unmeasured(fmt.Errorf("find coinbench's own binary: %w", err))
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return "", unmeasured(fmt.Errorf("read coinbench's own binary: %w", err))
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return "", unmeasured(fmt.Errorf("read coinbench's own binary: %w", err))
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// tagged gives the app's own images another tag.
+func tagged(app *cluster.App, tag string) error {
+	found := false
+	for i := range app.Services {
+		s := &app.Services[i]
+		image := cluster.ParseImage(s.Image)
+		if !image.Coinbench() {
+			continue
+		}
+		found = true
+		name := strings.TrimSuffix(s.Image, ":"+image.Tag) + ":" + tag
+		if err := cluster.CheckImage(name); err != nil {
+			return err
+		}
+		s.Image = name
+	}
+	if !found {
+		return errors.New("the app has no image of coinbench's own; accepted: --base-file and --head-file")
+	}
+	return nil
+}
+
+// slower is the side with a loss of hash rate injected: all times of its services' own work are longer.
+func (s side) slower(loss float64) (side, error) {
+	block := s.scenario
+	block.App.Services = slices.Clone(block.App.Services)
+	found := false
+	for i := range block.App.Services {
+		service := &block.App.Services[i]
+		image := cluster.ParseImage(service.Image)
+		if !image.Coinbench() {
+			continue
+		}
+		env, err := settings.Slower(image.Kind, service.Effective(), 1/(1-loss))
+		if err != nil {
+			return side{}, fmt.Errorf("slow %s down: %w", service.Name, err)
+		}
+		found = found || !maps.Equal(env, service.Effective())
+		service.Environment = env
+	}
+	if !found {
+		return side{}, errors.New("the app has no time of its own that could be made longer, so that no loss can be injected")
+	}
+	return newSide(fmt.Sprintf("%s, slower by %s", s.text, gate.Percent(loss)), block, s.window)
+}

@@ -1,0 +1,336 @@
+package reports
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"coinbench/capacity"
+	"coinbench/capacity/gate"
+)
+
+// gateOutputs are the files of a gate, in the order in which they are written. A new one is one line here.
+func gateOutputs() []struct {
+	name  string
+	write func(io.Writer, gate.Report) error
+} {
+	return []struct {
+		name  string
+		write func(io.Writer, gate.Report) error
+	}{
+		{"report.html", gateHTML},
+		{"report.md", GateMarkdown},
+		{"verdict.json", func(w io.Writer, r gate.Report) error { return ValueJSON(w, r) }},
+		{"junit.xml", gateJUnit},
+		{"sequence.svg", func(w io.Writer, r gate.Report) error { return gatePlot(w, "svg", r) }},
+		{"sequence.png", func(w io.Writer, r gate.Report) error { return gatePlot(w, "png", r) }},
+	}
+}
+
+// WriteGate writes every output of a gate into a folder, and returns their names.
+func WriteGate(dir string, r gate.Report) (names []string, err error) {
+	for _, o := range gateOutputs() {
+		var b bytes.Buffer
+		e := o.write(&b, r)
+		if e == nil {
+			e = os.MkdirAll(dir, 0o755)
+		}
+		if e == nil {
+			e = os.WriteFile(filepath.Join(dir, o.name), b.Bytes(), 0o644)
+		}
+		if e != nil {
+			err = errors.Join(err, fmt.Errorf("write %s: %w", o.name, e))
+			continue
+		}
+		names = append(names, o.name)
+	}
+	return names, err
+}
+
+// gateFacts are the sentences of every form of a gate's report, besides verdict, pairs and sequence.
+func gateFacts(r gate.Report) (facts []string) {
+	s, rule := r.Session, r.Session.Design.Rule
+	base, head, n := 0.0, 0.0, 0.0
+	for _, p := range r.Pairs {
+		if p.Void == "" {
+			base, head, n = base+p.Base, head+p.Head, n+1
+		}
+	}
+	if m := s.Design.Metrics[0]; n > 0 {
+		text := fmt.Sprintf("%s of base %s and of head %s %s, in the mean", m.Name, figures(base/n), figures(head/n), m.Unit)
+		if m.Unit == "hashes/s" {
+			text += fmt.Sprintf(" (%s and %s coins/s)", figures(base/n/16), figures(head/n/16))
+		}
+		facts = append(facts, text+".")
+	}
+	for _, m := range r.Verdict.Metrics[1:] {
+		facts = append(facts, fmt.Sprintf("%s: %s.", m.Name, m.Text()))
+	}
+	facts = append(facts, r.Verdict.Notes...)
+	if r.Verdict.Void > 0 {
+		facts = append(facts, fmt.Sprintf("%s of %d were void.", plural(r.Verdict.Void, "pair"), len(r.Pairs)))
+	}
+	facts = append(facts, fmt.Sprintf("A loss of up to %s fails at most 1 %% of gates, one from %s on passes at most 2.5 %%.",
+		gate.Percent(rule.Tolerate),
+		gate.Percent(rule.Detect)))
+	facts = append(facts, gatePlan(r)...)
+	facts = append(facts, fmt.Sprintf("Identical code failed %s among the base blocks of this series' gates, and %s by --aa.",
+		control(r.Free), control(r.Asked)))
+	switch t := r.SelfTest; {
+	case t == nil:
+		facts = append(facts, "Self-test: never played, so that this series cannot be green.")
+	case t.Outcome == capacity.OutcomeFail:
+		facts = append(facts, fmt.Sprintf("Self-test: an injected loss of %s failed after %s.", gate.Percent(t.Loss), plural(t.Pairs, "pair")))
+	default:
+		facts = append(facts, fmt.Sprintf("Self-test: an injected loss of %s was %s after %s, so that this series cannot be green.",
+			gate.Percent(t.Loss),
+			t.Outcome, plural(t.Pairs, "pair")))
+	}
+	if r.Tries > 0 {
+		facts = append(facts, fmt.Sprintf("This commit was built and gated %s before.", plural(r.Tries, "time")))
+	}
+	if r.Lost > 0 {
+		facts = append(facts, fmt.Sprintf("%s of the store could not be read.", plural(r.Lost, "line")))
+	}
+	return facts
+}
+
+func control(c gate.Control) string {
+	if c.Gates == 0 {
+		return "0 of 0 gates"
+	}
+	return fmt.Sprintf("%d of %s (at most %s)", c.Failed, plural(c.Gates, "gate"), gate.Percent(c.Bound))
+}
+
+// gatePlan says what a gate takes on this machine.
+func gatePlan(r gate.Report) []string {
+	if r.Plan == nil {
+		return []string{"How much pairs vary is not known yet: the first four say it."}
+	}
+	found := func(f gate.Found) string { return fmt.Sprintf("%s with %d pairs", gate.Percent(f.Loss), f.Pairs) }
+	text := fmt.Sprintf("Pairs of this series vary by %s (standard deviation); the smallest loss found in 95 %% of gates: %s, %s.",
+		gate.Percent(r.SD),
+		found(r.Found[0]), found(r.Found[1]))
+	takes := func(pairs int) string {
+		if pairs == 0 {
+			return fmt.Sprintf("more than %d pairs", r.Most)
+		}
+		return fmt.Sprintf("%d pairs, %s", pairs, capacity.FormatSeconds(float64(pairs)*r.Plan.PairS))
+	}
+	return []string{text, fmt.Sprintf("95 %% of gates take: of a head that is alike %s; of one that loses %s %s.", takes(r.Plan.Pass),
+		gate.Percent(r.Session.Design.Rule.Detect), takes(r.Plan.Fail))}
+}
+
+// gateHead is the verdict in a line.
+func gateHead(r gate.Report) string {
+	return fmt.Sprintf("%s · %s, %s", r.Verdict.Why, plural(r.Verdict.Pairs, "pair"), capacity.FormatSeconds(r.Seconds))
+}
+
+// gateWhat says what was compared.
+func gateWhat(r gate.Report) string {
+	s := r.Session
+	return fmt.Sprintf("%s on %s: base %s, head %s.", s.Design.Scenario, s.Design.Cluster, s.Base.Text, s.Head.Text)
+}
+
+// strip has a row of text for the pairs of one look: base and head on a common scale.
+func strip(r gate.Report) [][]string {
+	low, high := math.Inf(1), math.Inf(-1)
+	for _, p := range r.Pairs {
+		if p.Void == "" {
+			low, high = min(low, p.Base, p.Head), max(high, p.Base, p.Head)
+		}
+	}
+	const width = 40
+	at := func(v float64) int {
+		if high <= low {
+			return width / 2
+		}
+		return int(math.Round((v - low) / (high - low) * (width - 1)))
+	}
+	rows := [][]string{{"pair", "base", "head", "change", fmt.Sprintf("base o, head x, both *: %s to %s ", figures(low), figures(high))}}
+	if math.IsInf(low, 1) {
+		rows[0][4] = " "
+	}
+	for i, p := range r.Pairs {
+		if p.Void != "" {
+			rows = append(rows, []string{strconv.Itoa(i + 1), "–", "–", "–", "void: " + p.Void})
+			continue
+		}
+		line := []byte(strings.Repeat(".", width))
+		line[at(p.Base)] = 'o'
+		if line[at(p.Head)] == 'o' {
+			line[at(p.Head)] = '*'
+		} else {
+			line[at(p.Head)] = 'x'
+		}
+		rows = append(rows, []string{strconv.Itoa(i + 1), fmt.Sprintf("%.2f", p.Base), fmt.Sprintf("%.2f", p.Head), fmt.Sprintf("%+.2f %%",
+			100*p.Change),
+			string(line)})
+	}
+	return rows
+}
+
+// GateText writes a gate's report for a terminal.
+func GateText(w io.Writer, r gate.Report, o TextOptions) error {
+	t := newTextWriter(o)
+	t.line("%s  %s", t.style(outcomeColor(r.Verdict.Outcome), string(r.Verdict.Outcome)), gateHead(r))
+	t.line("%s", gateWhat(r))
+	t.heading("Pairs")
+	t.table(strip(r), "  ")
+	t.heading("What this is worth")
+	for _, f := range gateFacts(r) {
+		t.line("  %s", f)
+	}
+	return t.flush(w)
+}
+
+// GatePlanText writes what a gate will take.
+func GatePlanText(w io.Writer, r gate.Report, o TextOptions) error {
+	t := newTextWriter(o)
+	t.line("%s", gateWhat(r))
+	for _, f := range gatePlan(r) {
+		t.line("%s", f)
+	}
+	return t.flush(w)
+}
+
+// GateMarkdown writes a gate's report for a pull request or a job's summary, in less than 60 kB: a comment takes 64.
+func GateMarkdown(w io.Writer, r gate.Report) error {
+	var b strings.Builder
+	mark := map[capacity.Outcome]string{capacity.OutcomePass: "✅", capacity.OutcomeFail: "❌", capacity.OutcomeInvalid: "⛔",
+		capacity.OutcomeInconclusive: "⚠️"}[r.Verdict.Outcome]
+	fmt.Fprintf(&b, "## %s %s: %s\n\n%s\n\n%s\n\n", mark, r.Verdict.Outcome, markdownText(r.Session.Design.Scenario),
+		markdownText(gateHead(r)),
+		markdownText(gateWhat(r)))
+	rows := strip(r)
+	for i := range rows[1:] {
+		rows[i+1][4] = "`" + strings.ReplaceAll(rows[i+1][4], "`", "'") + "`"
+	}
+	const most = 200 // rows
+	if len(rows) > most {
+		rows = append(rows[:1], rows[len(rows)-most:]...)
+	}
+	b.WriteString(markdownTable(rows) + "\n")
+	for _, f := range gateFacts(r) {
+		b.WriteString("- " + markdownText(f) + "\n")
+	}
+	fmt.Fprintf(&b, "\n%s, on %s. Repeat it with\n\n    %s\n", r.Session.At.UTC().Format("2006-01-02 15:04:05 UTC"),
+		markdownText(r.Session.Host),
+		repeatable(r.Session.Command))
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// gateJUnit writes a gate as test cases: that it could fail, that its pairs are sound, and each metric.
+func gateJUnit(w io.Writer, r gate.Report) error {
+	s := junitSuite{Name: "coinbench gate " + r.Session.Design.Scenario, Host: "localhost", Time: seconds(r.Seconds),
+		Started: r.Session.At.UTC().Format("2006-01-02T15:04:05"), Out: string(r.Verdict.Outcome) + ": " + r.Verdict.Why}
+	class := "coinbench.gate." + r.Session.Design.Scenario
+	could := junitCase{Class: class, Name: "the gate could fail"}
+	if r.Session.Kind == gate.Compare && (r.SelfTest == nil || r.SelfTest.Outcome != capacity.OutcomeFail) {
+		could.Error = &junitText{"no self-test of this series has failed", "self-test", "play the same with --self-test once"}
+	}
+	sound := junitCase{Class: class, Name: "the pairs are sound", Time: s.Time}
+	if o := r.Verdict.Outcome; o == capacity.OutcomeInvalid || o == capacity.OutcomeInconclusive && r.Verdict.Pairs == 0 {
+		sound.Error = &junitText{r.Verdict.Why, "validity", r.Verdict.Why}
+	}
+	s.Cases = append(s.Cases, could, sound)
+	for i, m := range r.Verdict.Metrics {
+		c := junitCase{Class: class, Name: m.Name}
+		switch {
+		case r.Verdict.Outcome == capacity.OutcomeFail && (i == 0 || m.P <= .01):
+			c.Failure = &junitText{m.Text(), "loss", r.Verdict.Why}
+		case r.Verdict.Outcome != capacity.OutcomePass && r.Verdict.Outcome != capacity.OutcomeFail:
+			c.Error = &junitText{m.Text(), "undecided", r.Verdict.Why}
+		}
+		s.Cases = append(s.Cases, c)
+	}
+	return s.write(w)
+}
+
+// sequenceChart is the sequence as it narrows towards the two limits.
+func sequenceChart(r gate.Report) chart {
+	m, rule := r.Verdict.Metrics[0], r.Session.Design.Rule
+	c := chart{id: "sequence", title: "Head against base, after each look", x: axis{label: "pairs"},
+		y: axis{label: "change of " + m.Name + " (%)"},
+		desc: fmt.Sprintf("Each bar is the interval that holds at every look, after so many pairs. A gate fails when it lies below the loss of "+
+			"%s that is "+
+			"tolerated, and passes when it lies above the loss of %s that is to be detected.", gate.Percent(rule.Tolerate),
+			gate.Percent(rule.Detect))}
+	bars := series{name: "95 % interval", kind: span, color: blue}
+	dots := series{name: "change", kind: points, color: blue}
+	sign := 1.0
+	if m.Lower {
+		sign = -1
+	}
+	low, high := -100*rule.Detect, 100*rule.Tolerate
+	for _, l := range m.Looks {
+		text := fmt.Sprintf("%d pairs: %+.2f %%", l.Pairs, 100*l.Change)
+		low, high = min(low, sign*100*l.Change), max(high, sign*100*l.Change)
+		if l.Low != nil {
+			text += fmt.Sprintf(" [%+.2f, %+.2f]", 100**l.Low, 100**l.High)
+			bars.xy = append(bars.xy, xy{x: float64(l.Pairs), y: 100 * *l.Low, y2: 100 * *l.High, text: text})
+		}
+		dots.xy = append(dots.xy, xy{x: float64(l.Pairs), y: 100 * l.Change, text: text})
+		c.x.max = max(c.x.max, float64(l.Pairs))
+	}
+	c.x.max = max(c.x.max, 4) + 1
+	room := 3 * max(high-low, 100*(rule.Detect-rule.Tolerate)) // what is wider is cut off: little is known there
+	c.y.min, c.y.max = low-room/2, high+room/2
+	if m.Lower {
+		c.y.min, c.y.max = -c.y.max, -c.y.min
+	}
+	for i := range bars.xy {
+		bars.xy[i].y, bars.xy[i].y2 = max(c.y.min, bars.xy[i].y), min(c.y.max, bars.xy[i].y2)
+	}
+	limit := func(name string, loss float64, color shade) {
+		y := -sign * 100 * loss
+		c.series = append(c.series, series{name: name, kind: dashed, color: color, xy: []xy{{y: y}, {x: c.x.max, y: y}}})
+	}
+	limit("tolerated", rule.Tolerate, green)
+	limit("to be detected", rule.Detect, vermilion)
+	if len(bars.xy) > 0 {
+		c.series = append(c.series, bars)
+	}
+	if len(dots.xy) > 0 {
+		c.series = append(c.series, dots)
+	}
+	c.table = [][]string{{"pairs", "change", "from", "to"}}
+	for _, l := range m.Looks {
+		percents := func(v float64) string { return fmt.Sprintf("%+.2f %%", 100*v) }
+		c.table = append(c.table, []string{strconv.Itoa(l.Pairs), percents(l.Change), optional(l.Low, percents), optional(l.High, percents)})
+	}
+	return c
+}
+
+func gatePlot(w io.Writer, format string, r gate.Report) error {
+	return writePlot(w, format, sequenceChart(r), gateWhat(r)+" "+string(r.Verdict.Outcome))
+}
+
+func gateHTML(w io.Writer, r gate.Report) error {
+	var b strings.Builder
+	title := string(r.Verdict.Outcome) + ": " + r.Session.Design.Scenario
+	b.WriteString(pageHead("Gate: " + title))
+	b.WriteString(`<main><header class="top"><p class="eyebrow">coinbench · gate</p><h1>` + esc(title) + `</h1></header><section><p>` +
+		html.EscapeString(gateHead(r)) + "</p><p>" + html.EscapeString(gateWhat(r)) + "</p></section>")
+	c := sequenceChart(r)
+	b.WriteString(`<section><h2>` + esc(c.title) + `</h2><figure><p class="cap">` + esc(c.desc) + `</p><ul class="legend">`)
+	for _, s := range c.legend() {
+		b.WriteString("<li>" + legendKey(s) + esc(s.name) + "</li>")
+	}
+	b.WriteString("</ul>" + c.onPage() + `<p class="tip" aria-live="polite"></p></figure>` + htmlTable(c.table, nil) + "</section>")
+	b.WriteString("<section><h2>Pairs</h2>" + htmlTable(strip(r), nil) + "</section><section><h2>What this is worth</h2><ul>")
+	for _, f := range gateFacts(r) {
+		b.WriteString("<li>" + html.EscapeString(f) + "</li>")
+	}
+	b.WriteString("</ul></section></main><script>" + pageScript + "</script></body></html>\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
