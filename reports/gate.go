@@ -29,6 +29,12 @@ func gateOutputs() []struct {
 		{"report.md", GateMarkdown},
 		{"verdict.json", func(w io.Writer, r gate.Report) error { return ValueJSON(w, r) }},
 		{"junit.xml", gateJUnit},
+		{"gate.txt", gateBench},
+		{"bmf.json", gateBMF},
+		{"benchmark.json", gateAction},
+		{"metrics.txt", gateMetrics},
+		{"badge.json", gateBadge},
+		{"badge.svg", gateBadgeSVG},
 		{"sequence.svg", func(w io.Writer, r gate.Report) error { return gatePlot(w, "svg", r) }},
 		{"sequence.png", func(w io.Writer, r gate.Report) error { return gatePlot(w, "png", r) }},
 	}
@@ -57,16 +63,11 @@ func WriteGate(dir string, r gate.Report) (names []string, err error) {
 // gateFacts are the sentences of every form of a gate's report, besides verdict, pairs and sequence.
 func gateFacts(r gate.Report) (facts []string) {
 	s, rule := r.Session, r.Session.Design.Rule
-	base, head, n := 0.0, 0.0, 0.0
-	for _, p := range r.Pairs {
-		if p.Void == "" {
-			base, head, n = base+p.Base, head+p.Head, n+1
-		}
-	}
-	if m := s.Design.Metrics[0]; n > 0 {
-		text := fmt.Sprintf("%s of base %s and of head %s %s, in the mean", m.Name, figures(base/n), figures(head/n), m.Unit)
+	if base, head, _, _, ok := means(r); ok {
+		m := s.Design.Metrics[0]
+		text := fmt.Sprintf("%s of base %s and of head %s %s, in the mean", m.Name, figures(base), figures(head), m.Unit)
 		if m.Unit == "hashes/s" {
-			text += fmt.Sprintf(" (%s and %s coins/s)", figures(base/n/16), figures(head/n/16))
+			text += fmt.Sprintf(" (%s and %s coins/s)", figures(base/16), figures(head/16))
 		}
 		facts = append(facts, text+".")
 	}

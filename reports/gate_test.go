@@ -2,6 +2,7 @@ package reports
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"math"
@@ -9,6 +10,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"golang.org/x/perf/benchfmt"
 
 	"coinbench/capacity"
 	"coinbench/capacity/gate"
@@ -88,5 +93,49 @@ func TestSequenceChartShowsWhyTheGateStopped(t *testing.T) {
 		if bars.xy[i].y2-bars.xy[i].y > bars.xy[i-1].y2-bars.xy[i-1].y {
 			t.Errorf("the interval after %g pairs is wider than the one before", bars.xy[i].x)
 		}
+	}
+}
+
+// The parsers of others read what is written for them.
+func TestGateExports(t *testing.T) {
+	r := gateReport(24, -.05, .01)
+	var bench, bmf, action, metrics, shields bytes.Buffer
+	for _, err := range []error{gateBench(&bench, r), gateBMF(&bmf, r), gateAction(&action, r), gateMetrics(&metrics, r), gateBadge(&shields, r)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := map[string]int{}
+	reader := benchfmt.NewReader(&bench, "gate.txt")
+	for reader.Scan() {
+		switch line := reader.Result().(type) {
+		case *benchfmt.Result:
+			if v, ok := line.Value("hashes/s"); !ok || v < 20 || v > 40 {
+				t.Errorf("%s: %v", line.Name, line.Values)
+			}
+			lines[line.Name.String()]++
+		case *benchfmt.SyntaxError:
+			t.Error(line)
+		}
+	}
+	if fmt.Sprint(lines) != "map[HashRate/scenario=setting/window=/side=base:24 HashRate/scenario=setting/window=/side=head:24]" {
+		t.Errorf("benchmarks: %v", lines)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(bytes.NewReader(metrics.Bytes()))
+	if err != nil || len(families) != 7 || !strings.HasSuffix(metrics.String(), "\n# EOF\n") {
+		t.Errorf("%d families, %v:\n%s", len(families), err, &metrics)
+	}
+	if v := families["coinbench_gate_ratio"].GetMetric()[0].GetGauge().GetValue(); math.Abs(v-math.Exp(-.05)) > .01 {
+		t.Errorf("ratio %g", v)
+	}
+	for name, text := range map[string]*bytes.Buffer{"bmf": &bmf, "action": &action, "badge": &shields} {
+		var v any
+		if err := json.Unmarshal(text.Bytes(), &v); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !strings.Contains(shields.String(), `"color": "red"`) {
+		t.Errorf("badge: %s", &shields)
 	}
 }

@@ -433,6 +433,9 @@ func (g *gateRun) conclude(r gate.Report) error {
 	if err != nil {
 		return unmeasured(fmt.Errorf("%w: make room; the blocks are in %s", err, g.store.path))
 	}
+	if err := tellCI(g.p, g.out.dir, r); err != nil {
+		return err
+	}
 	code := r.Verdict.Outcome.ExitCode()
 	if g.kind == gate.SelfTest {
 		switch r.Verdict.Outcome {
