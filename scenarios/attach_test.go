@@ -3,6 +3,7 @@ package scenarios
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,7 +13,7 @@ import (
 )
 
 // attached plays a scenario on an app that is up, whose rng has two replicas and an environment of its own.
-func attached(t *testing.T, yaml string, flag bool, changes ...func(*fake)) performance {
+func attached(t *testing.T, yaml string, flag bool, changes ...func(*witness)) performance {
 	t.Helper()
 	up, _ := dockercoins("")
 	two := 2
@@ -28,24 +29,26 @@ func attached(t *testing.T, yaml string, flag bool, changes ...func(*fake)) perf
 		t.Fatalf("parse:\n%v", err)
 	}
 	var sink Sink
-	p := performance{fake: newFake(sink.Event)}
-	p.fake.app = copied(up)
+	p := performance{cluster: newWitness(sink.Event)}
+	if err := p.cluster.Cluster.Deploy(t.Context(), up); err != nil {
+		t.Fatal(err)
+	}
 	for _, change := range changes {
-		change(p.fake)
+		change(p.cluster)
 	}
 	dir := t.TempDir()
-	w, err := history.Create(dir, history.Manifest{Scenario: s.Name, Start: p.fake.start}, s.Source, s.App.Source)
+	w, err := history.Create(dir, history.Manifest{Scenario: s.Name, Start: p.cluster.start}, s.Source, s.App.Source)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.err = Run(t.Context(), s, Config{Cluster: mortal{p.fake}, Sink: &sink, Writer: w, Start: p.fake.start, Play: instant(&p.loads)})
+	p.err = Run(t.Context(), s, Config{Cluster: p.cluster, Sink: &sink, Writer: w, Start: p.cluster.start, Play: instant(&p.loads)})
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if p.run, err = history.Open(dir); err != nil {
 		t.Fatal(err)
 	}
-	if p.fake.removed > 0 {
+	if p.cluster.removed() > 0 {
 		t.Error("the app was taken down")
 	}
 	return p
@@ -79,15 +82,17 @@ func TestAttach(t *testing.T) {
 					t.Fatal(p.err)
 				}
 				var calls []string
-				for _, call := range p.fake.calls {
+				for _, call := range p.cluster.calls {
 					words := strings.Fields(call)
 					calls = append(calls, words[0]+" "+words[1])
 				}
 				if got := strings.Join(calls, ", "); got != c.calls {
 					t.Errorf("calls are %q; want %q", got, c.calls)
 				}
-				if env := p.fake.service("rng").Environment; env["COIN_DELAY"] != "50ms" {
-					t.Errorf("the environment of rng became %v", env)
+				all, _ := p.cluster.Status(t.Context())
+				rng := all[slices.IndexFunc(all, func(s cluster.ServiceStatus) bool { return s.Name == "rng" })]
+				if rng.Environment["COIN_DELAY"] != "50ms" {
+					t.Errorf("the environment of rng became %v", rng.Environment)
 				}
 			})
 		})
@@ -98,7 +103,7 @@ func TestAttachFailsAndLeavesTheApp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broken := errors.New("broken")
 		p := attached(t, "name: x\nsteps:\n  - deploy: {attach: true}\n  - scale: {rng: 1}\n", false,
-			func(f *fake) { f.fail["Scale rng"] = broken })
+			func(f *witness) { f.fail["Scale rng"] = broken })
 		if !errors.Is(p.err, broken) || p.run.Status != history.RunFailed {
 			t.Errorf("the run ended with %v, status %s", p.err, p.run.Status)
 		}
@@ -133,9 +138,9 @@ func TestAttachIsOnRecord(t *testing.T) {
 		log := p.log()
 		begun := strings.Index(log, string(history.StepBegin))
 		for _, want := range []string{
-			`service.deployed rng balance="" env.COIN_DELAY="50ms" image="coinbench/rng:v0.1" replicas="2"`,
-			`task.started rng address="127.0.0.1:1" image="coinbench/rng:v0.1" version="v0.1"`,
-			`task.joined rng`,
+			`service.deployed rng balance="round-robin" env.COIN_DELAY="50ms" image="coinbench/rng:v0.1" replicas="2"`,
+			`task.started rng.2#1 address="rng.2#1.memory.invalid:80" image="coinbench/rng:v0.1" version="v0.1"`,
+			`task.joined rng.2#1`,
 		} {
 			if i := strings.Index(log, want); i < 0 || i > begun {
 				t.Errorf("before the first step there is no %s in\n%s", want, log)

@@ -53,7 +53,7 @@ steps:
 func TestRolledBackGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n",
-			func(f *fake) {
+			func(f *witness) {
 				f.fail["Update rng"] = &cluster.RolloutError{Service: "rng", Outcome: cluster.RolledBack, Reason: "sick"}
 			})
 		if p.err != nil || p.took < 2*time.Second {
@@ -62,7 +62,7 @@ func TestRolledBackGoesOn(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n",
-			func(f *fake) {
+			func(f *witness) {
 				f.fail["Update rng"] = errors.New("no engine")
 			})
 		if p.err == nil || p.run.Status != history.RunFailed {
@@ -78,7 +78,7 @@ func TestAnObserverDoesNotJudgeACanary(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer writer.Close()
-	st := newStage(Scenario{}, Config{Cluster: newFake(func(history.Event) {}), Writer: writer})
+	st := newStage(Scenario{}, Config{Cluster: newWitness(func(history.Event) {}), Writer: writer})
 	for observer, want := range map[bool]int{true: 0, false: 1} {
 		w := newWatch("rng", []string{"rng.1", "rng.2"}, 0, time.Second)
 		st.watched(w)
@@ -157,12 +157,12 @@ func TestRolloutFaults(t *testing.T) {
 // A strategy that the cluster has not is found before anything starts.
 func TestStrategiesAreChecked(t *testing.T) {
 	for strategy, fine := range map[string]bool{"rolling": true, "serial": true, "all-at-once": true, "batched": false, "blue-green": false} {
-		s, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, {update: {service: rng, image: x, strategy: %s}}]\n", strategy),
+		s, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\", strategy: %s}}]\n", strategy),
 			Options{App: dockercoins})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := Check(s, mortal{newFake(nil)}); (err == nil) != fine {
+		if err := Check(s, struct{ cluster.Cluster }{newWitness(nil)}); (err == nil) != fine {
 			t.Errorf("%s: %v", strategy, err)
 		}
 	}

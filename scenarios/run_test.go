@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"coinbench/cluster"
 	"coinbench/history"
 )
 
@@ -69,14 +70,16 @@ func TestEveryStep(t *testing.T) {
 			t.Fatal(p.err)
 		}
 		golden(t, "every-step.log", p.log())
-		golden(t, "every-step.calls", strings.Join(p.fake.calls, "\n")+"\n")
-		for name, want := range map[string]float64{"up/1": 10, "up/10": 30, "saturated": 100, "fast": 5 * 10 / 0.21} {
-			if n, length := p.hashes(name); math.Abs(n-want) > 1e-6 {
-				t.Errorf("%s: %.3f hashes in %s, want %.3f: the readings do not lie at the window's edges", name, n, length, want)
+		golden(t, "every-step.calls", strings.Join(p.cluster.calls, "\n")+"\n")
+		// A loop takes 0.3 s, and 0.21 s at last; at each edge every worker is within one.
+		for name, of := range map[string]struct{ workers, want float64 }{"up/1": {1, 10}, "up/10": {10, 100}, "saturated": {10, 10 * 100 / 3.},
+			"fast": {10, 5 * 10 / 0.21}} {
+			if n, length := p.hashes(name); math.Abs(n-of.want) > of.workers {
+				t.Errorf("%s: %.3f hashes in %s, want %.3f: the readings do not lie at the window's edges", name, n, length, of.want)
 			}
 		}
-		if p.run.Status != history.Finished || p.fake.removed == 0 {
-			t.Errorf("status %v, removed %d times", p.run.Status, p.fake.removed)
+		if p.run.Status != history.Finished || p.cluster.removed() == 0 {
+			t.Errorf("status %v, removed %d times", p.run.Status, p.cluster.removed())
 		}
 		if n := len(p.run.Loads); n != 4 {
 			t.Errorf("%d loads, want the probe, two benches and the attack", n)
@@ -92,7 +95,7 @@ func TestLoads(t *testing.T) {
 		}
 		probe, one, many := p.loads[0], p.loads[1], p.loads[2]
 		if probe.Name != "probe-saturated" || probe.Schedule != "2/s" || probe.Requests != 20 || probe.Clients != 0 ||
-			probe.Targets[0].URL != "http://rng.test:80/" {
+			probe.Targets[0].URL != "http://rng.memory.invalid:80/" {
 			t.Errorf("probe: %+v", probe)
 		}
 		if one.Name != "b/c1" || one.Clients != 1 || many.Name != "b/c50" || many.Clients != 50 || many.Requests != 50 || !many.Reuse.PerRequest {
@@ -129,7 +132,7 @@ func TestProgress(t *testing.T) {
 			if now.Fraction < before.Fraction || now.Fraction > 1 || now.Left < 0 {
 				t.Errorf("from %+v to %+v", before, now)
 			}
-			if now.Doing == "measuring saturated" && now.Rated && math.Abs(now.HashRate-10) < 0.01 {
+			if now.Doing == "measuring saturated" && now.Rated && math.Abs(now.HashRate-100/3.) < 1 {
 				rated = true
 			}
 			before = now
@@ -138,7 +141,7 @@ func TestProgress(t *testing.T) {
 			t.Errorf("the last is %+v", before)
 		}
 		if !rated {
-			t.Error("the hash rate of 10/s was never shown")
+			t.Error("the hash rate of 33.3/s was never shown")
 		}
 	})
 }
@@ -161,8 +164,8 @@ func TestInterruption(t *testing.T) {
 		if last := p.run.Readings[len(p.run.Readings)-1]; last.At != 5500*time.Millisecond {
 			t.Errorf("the last reading is of %s: what was counted since is lost", last.At)
 		}
-		if p.fake.removed != 1 {
-			t.Errorf("removed %d times", p.fake.removed)
+		if p.cluster.removed() != 1 {
+			t.Errorf("removed %d times", p.cluster.removed())
 		}
 		for _, e := range p.run.Events {
 			if e.Kind == history.WindowEnd || e.Step == 3 {
@@ -173,14 +176,14 @@ func TestInterruption(t *testing.T) {
 }
 
 func TestStepFails(t *testing.T) {
-	faults := map[string]func(*fake){
-		"Deploy":               func(f *fake) { f.fail["Deploy"] = errors.New("broken") },
-		"Scale":                func(f *fake) { f.fail["Scale worker"] = errors.New("broken") },
-		"Address":              func(f *fake) { f.fail["Address rng"] = errors.New("broken") },
-		"Kill":                 func(f *fake) { f.fail["Kill rng.1 {Down:0s InRotation:false}"] = errors.New("broken") },
-		"Update":               func(f *fake) { f.fail["Update rng"] = errors.New("broken") },
-		"a fault in coinbench": func(f *fake) { f.panicking = true },
-		"take the app down":    func(f *fake) { f.fail["Remove"] = errors.New("broken") },
+	faults := map[string]func(*witness){
+		"Deploy":               func(f *witness) { f.fail["Deploy"] = errors.New("broken") },
+		"Scale":                func(f *witness) { f.fail["Scale worker"] = errors.New("broken") },
+		"Address":              func(f *witness) { f.fail["Address rng"] = errors.New("broken") },
+		"Kill":                 func(f *witness) { f.fail["Kill rng.1 {Down:0s InRotation:false}"] = errors.New("broken") },
+		"Update":               func(f *witness) { f.fail["Update rng"] = errors.New("broken") },
+		"a fault in coinbench": func(f *witness) { f.fail["Deploy"] = errPanics },
+		"take the app down":    func(f *witness) { f.fail["Remove"] = errors.New("broken") },
 	}
 	const yaml = `
 name: x
@@ -199,8 +202,8 @@ steps:
 				if p.err == nil || end.Detail["status"] != string(history.RunFailed) || end.Detail["error"] != p.err.Error() {
 					t.Errorf("error %v, recorded %v", p.err, end.Detail)
 				}
-				if p.fake.removed != 1 {
-					t.Errorf("removed %d times", p.fake.removed)
+				if p.cluster.removed() != 1 {
+					t.Errorf("removed %d times", p.cluster.removed())
 				}
 			})
 		})
@@ -210,7 +213,7 @@ steps:
 func TestCountersThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {measure: {name: a, for: 3s}}, {measure: {name: b, for: 3s}}]\n",
-			func(f *fake) { f.mute = true })
+			func(f *witness) { f.fail["Counters"] = errors.New("worker.1#1 does not answer") })
 		if p.err != nil {
 			t.Fatalf("a task that does not answer ended the run: %v", p.err)
 		}
@@ -234,7 +237,7 @@ func TestWriterFails(t *testing.T) {
 			t.Fatal(err)
 		}
 		var sink Sink
-		f := newFake(sink.Event)
+		f := newWitness(sink.Event)
 		w, err := history.Create(t.TempDir(), history.Manifest{}, nil, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -242,8 +245,8 @@ func TestWriterFails(t *testing.T) {
 		time.AfterFunc(10*time.Second, func() { w.Close() })
 		begun := time.Now()
 		err = Run(t.Context(), s, Config{Cluster: f, Sink: &sink, Writer: w})
-		if err == nil || !strings.Contains(err.Error(), "write the history") || time.Since(begun) > time.Minute || f.removed != 1 {
-			t.Errorf("after %s: %v, removed %d times", time.Since(begun), err, f.removed)
+		if err == nil || !strings.Contains(err.Error(), "write the history") || time.Since(begun) > time.Minute || f.removed() != 1 {
+			t.Errorf("after %s: %v, removed %d times", time.Since(begun), err, f.removed())
 		}
 	})
 }
@@ -253,14 +256,14 @@ func TestCheckAsksTheCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFake(func(history.Event) {})
-	f.unhappy = errors.New("cannot run this app")
-	err = Check(s, f)
+	f := newWitness(func(history.Event) {})
+	f.fail["Check"] = errors.New("cannot run this app")
+	err = Check(s, struct{ cluster.Cluster }{f})
 	if err == nil || !strings.Contains(err.Error(), "test.yaml:2:") || !strings.Contains(err.Error(), "cannot run this app") {
 		t.Errorf("want both faults, got %v", err)
 	}
-	f.unhappy = nil
-	if err := Check(s, mortal{f}); err != nil {
+	f.fail["Check"] = nil
+	if err := Check(s, f); err != nil {
 		t.Error(err)
 	}
 }
@@ -268,7 +271,7 @@ func TestCheckAsksTheCluster(t *testing.T) {
 // A cluster that is lost for good ends the run with what it says, and not at the end of a long step.
 func TestTheClusterIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {measure: {name: a, for: 1h}}]\n", func(f *fake) {
+		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {measure: {name: a, for: 1h}}]\n", func(f *witness) {
 			time.AfterFunc(10*time.Second, func() {
 				f.mu.Lock()
 				defer f.mu.Unlock()
@@ -278,8 +281,8 @@ func TestTheClusterIsLost(t *testing.T) {
 		if p.err == nil || !strings.Contains(p.err.Error(), "has not answered") || p.took > 12*time.Second {
 			t.Errorf("after %s: %v", p.took, p.err)
 		}
-		if p.run.Status != history.RunFailed || p.fake.removed != 1 {
-			t.Errorf("status %s, removed %d times", p.run.Status, p.fake.removed)
+		if p.run.Status != history.RunFailed || p.cluster.removed() != 1 {
+			t.Errorf("status %s, removed %d times", p.run.Status, p.cluster.removed())
 		}
 	})
 }

@@ -58,7 +58,7 @@ func playSearch(t *testing.T, step string, nobody bool) (*history.Run, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	played := Run(t.Context(), s, Config{Cluster: newFake(sink.Event), Sink: &sink, Writer: w, Start: time.Now(), Play: threeSlots(nobody)})
+	played := Run(t.Context(), s, Config{Cluster: newWitness(sink.Event), Sink: &sink, Writer: w, Start: time.Now(), Play: threeSlots(nobody)})
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"coinbench/cluster"
@@ -166,9 +167,9 @@ func (s *service) Turn(to map[int]*task) {
 }
 
 func (s *service) Fill() error {
-	for slot, t := range s.slots {
-		if slot > s.spec.Replicas {
-			s.Give(slot, nil)
+	for _, t := range slices.Clone(s.tasks) {
+		if t.slot > s.spec.Replicas {
+			delete(s.slots, t.slot)
 			s.Stop(t)
 		}
 	}

@@ -128,7 +128,7 @@ func (t *task) end(failure string) {
 	}
 	if t.s.slots[t.slot] == t && (t.fault != nil || t.spec.Restart.Condition != "none") {
 		t.s.pending[t.slot] = t.after(down, func() {
-			if t.s.slots[t.slot] == t && t.s.pending[t.slot] != nil {
+			if t.s.slots[t.slot] == t && t.s.pending[t.slot] != nil && t.slot <= t.s.spec.Replicas {
 				t.leave()
 				_, _ = t.s.Begin(t.slot, t.s.spec, false) // what was started before can be started again
 			}
