@@ -51,6 +51,7 @@ func RunIn(t *testing.T, within func(*testing.T, func(*testing.T)), make New) {
 		{"start-first that fails leaves the old", keepsOld},
 		{"rollback twice returns", rollbackTwice},
 		{"scale, then rollback", scaledThenBack},
+		{"image that is nowhere", missingImage},
 		{"delay longer than monitor", watchedForTheDelay},
 		{"global", globalHasNoNumber},
 		{"restart", restart},

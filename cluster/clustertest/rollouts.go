@@ -94,6 +94,28 @@ func scaledThenBack(t *testing.T, f *fixture) {
 	}
 }
 
+// An image that no node can have is refused, or its update fails; what serves goes on.
+func missingImage(t *testing.T, f *fixture) {
+	f.deploy(t, 2)
+	before := f.status(t)
+	r := quick(1)
+	r.FailureAction, r.Monitor = "rollback", time.Second
+	err := f.Update(t.Context(), Service, cluster.Change{Image: "127.0.0.1:1/coinbench/" + Service + ":nowhere", Rollout: r})
+	var failed *cluster.RolloutError
+	switch {
+	case err == nil:
+		t.Error("an image that is nowhere runs")
+	case errors.As(err, &failed) && (failed.Outcome != cluster.RolledBack || !strings.Contains(failed.Reason, ":nowhere")):
+		t.Errorf("the error is %v; want it rolled back, with the image's name", err)
+	}
+	if err := f.Update(t.Context(), Service, cluster.Change{Image: "coinbench/nowhere:v1"}); err == nil || errors.As(err, &failed) {
+		t.Errorf("an image of another kind: %v; want it refused", err)
+	}
+	if s := f.status(t); s.Image != before.Image || s.Running != 2 || len(s.Tasks) != 2 {
+		t.Errorf("afterwards: %+v", s)
+	}
+}
+
 // A new task that dies after its monitor, and before its delay is over, has failed.
 func watchedForTheDelay(t *testing.T, f *fixture) {
 	killer, ok := f.Cluster.(cluster.Killer)

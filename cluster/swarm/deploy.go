@@ -365,6 +365,7 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 	defer cancel()
 	defer c.pollFast()()
 	services := c.deployed()
+	c.bell.Ring(errRemoved)
 	faults := []error{c.retried(ctx, c.mendNodes)}
 	if ctx.Err() != nil {
 		_ = c.tunnel.close(ctx)

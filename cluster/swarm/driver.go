@@ -19,7 +19,7 @@ import (
 
 // newService puts a service under control.
 func (c *Cluster) newService(s *service, state rollout.State) *service {
-	s.c, s.name = c, s.spec.Name
+	s.c, s.name, s.Bell = c, s.spec.Name, c.bell
 	hint := "see what the tasks printed with: docker service logs " + engineName(c.app.Name, s.name) +
 		"; or check the service's environment and health check"
 	s.Service = control.New(s, state, hint, c.send)
@@ -29,33 +29,7 @@ func (c *Cluster) newService(s *service, state rollout.State) *service {
 // NeedsGateway says that blue-green needs cluster.Service.Gateway here.
 func (c *Cluster) NeedsGateway() bool { return true }
 
-// service is control's driver of itself.
-
-// Now is control's.
-func (s *service) Now() time.Time { return time.Now() }
-
-// Watch is control's: for a look of the watcher is waited.
-func (s *service) Watch() func(context.Context, time.Time) error {
-	s.c.mu.Lock()
-	changed := s.c.changed
-	s.c.mu.Unlock()
-	return func(ctx context.Context, until time.Time) error {
-		timer := time.NewTimer(min(time.Until(until), slowPoll))
-		defer timer.Stop()
-		select {
-		case <-changed:
-		case <-timer.C:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		s.c.mu.Lock()
-		defer s.c.mu.Unlock()
-		if s.removed {
-			return errRemoved
-		}
-		return nil
-	}
-}
+// service is control's driver of itself, but for what the bell does.
 
 // tell notes that the engine was told something: what was seen before says nothing of what follows.
 func (s *service) tell() {
@@ -302,9 +276,6 @@ func (s *service) Reports() (reports []rollout.Report, wake time.Time) {
 func (s *service) Missing() (missing error, hopeless bool) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if s.removed {
-		return errRemoved, true
-	}
 	if err := s.c.askedSince(s.told); err != nil {
 		return err, false
 	}

@@ -81,7 +81,8 @@ type Cluster struct {
 	spared   []string      // nodes that no job runs on
 	busy     int           // changes in progress, during which the engine is asked often
 	poll     chan struct{} // holds something when the engine shall be asked at once
-	changed  chan struct{} // closed and replaced whenever something was seen
+	changed  chan struct{} // closed and replaced whenever something was seen, at which the bell rings, too
+	bell     *control.Bell
 	stop     context.CancelFunc
 	life     context.Context // from the deployment to the removal; nil: outside of it
 	watching sync.WaitGroup  // all that goes on during life
@@ -92,6 +93,7 @@ type Cluster struct {
 // service is a deployed service. Fields below mu belong to the cluster's mutex.
 type service struct {
 	*control.Service
+	*control.Bell
 	c    *Cluster
 	name string
 	id   string // "": not created yet
@@ -146,7 +148,7 @@ func New(config Config) (*Cluster, error) {
 
 // forget is the state without an app. Task numbers stay: names are unique within a run.
 func (c *Cluster) forget() {
-	c.app, c.services, c.network = cluster.App{}, nil, ""
+	c.app, c.services, c.network, c.bell = cluster.App{}, nil, "", control.NewBell()
 	c.seen = c.seen.Forget()
 }
 
@@ -227,4 +229,5 @@ func (c *Cluster) warn(format string, args ...any) {
 func (c *Cluster) broadcast() {
 	close(c.changed)
 	c.changed = make(chan struct{})
+	c.bell.Ring(nil)
 }
