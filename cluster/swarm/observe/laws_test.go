@@ -14,8 +14,8 @@ import (
 	"coinbench/history"
 )
 
-var states = []swarm.TaskState{"new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running", "complete", "shutdown",
-	"failed", "rejected", "remove", "orphaned"}
+var states = []swarm.TaskState{"new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running", "complete",
+	"shutdown", "failed", "rejected", "remove", "orphaned"}
 
 // Whatever an engine lists, in whatever order: a task starts, joins, leaves and is gone at most once, in this order and with nothing after
 // it; those in rotation by the events are those that run by the state; and the same answer to the same state says the same, and changes

@@ -2,7 +2,9 @@ package observe_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"reflect"
 	"slices"
@@ -20,9 +22,10 @@ import (
 // as merge patches (RFC 7386) of the engine's own objects by their ID; null: the engine lists it no more. Those of 20.10 are recorded by
 // TestRecordOnASwarm. Those of current engines say in their first line that they are written by hand.
 type frame struct {
-	At       string         `json:"at"`             // since the recording began
-	Note     string         `json:"note,omitempty"` // on what this is
-	Mark     string         `json:"mark,omitempty"` // what is done now
+	At       string         `json:"at"`               // since the recording began
+	Note     string         `json:"note,omitempty"`   // on what this is
+	Mark     string         `json:"mark,omitempty"`   // what is done now
+	Silent   string         `json:"silent,omitempty"` // the engine did not answer
 	Services map[string]any `json:"services,omitempty"`
 	Nodes    map[string]any `json:"nodes,omitempty"`
 	Tasks    map[string]any `json:"tasks,omitempty"`
@@ -100,7 +103,9 @@ func decode[T swarm.Service | swarm.Node | swarm.Task](t testing.TB, objects map
 		data, err := json.Marshal(o)
 		var x T
 		if err == nil {
-			err = json.Unmarshal(data, &x)
+			strict := json.NewDecoder(bytes.NewReader(data)) // a name that the types do not have is a slip of the pen
+			strict.DisallowUnknownFields()
+			err = strict.Decode(&x)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -171,22 +176,23 @@ func (p *player) play(path string) {
 	var version uint64
 	for _, f := range readRecording(p.t, path) {
 		p.pass(begun.Add(f.at(p.t)))
-		verb, service := markOf(f.Mark)
-		switch verb {
-		case "update", "rollback", "restart":
+		if f.Mark != "" {
 			p.print("-- %s", f.Mark)
-			p.follow(service, "")
-			changing = service
-			version = versionOf(p.answer.Services, service)
-		case "kill":
-			p.print("-- %s", f.Mark)
-			v, _ := p.service(service)
-			victim, err := p.state.Victim(v, 1)
-			p.fatal(err)
-			p.take(p.state.Kill(victim.ID, v.Spec.Restart.Delay))
-		case "":
-		default:
-			p.print("-- %s", f.Mark)
+			switch verb, service := markOf(f.Mark); verb {
+			case "update", "rollback", "restart":
+				p.follow(service, "")
+				changing, version = service, versionOf(p.answer.Services, service)
+			case "kill":
+				v, _ := p.service(service)
+				victim, err := p.state.Victim(v, 1)
+				p.fatal(err)
+				p.take(p.state.Kill(victim.ID, v.Spec.Restart.Delay))
+			}
+			continue
+		}
+		if p.silent = f.Silent != ""; p.silent {
+			p.take(p.state.Heard(errors.New(f.Silent), p.now))
+			continue
 		}
 		listed.take(f)
 		p.answer = listed.answer(p.t)
