@@ -15,7 +15,6 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
-	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
 
@@ -128,12 +127,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	c.config.Keep = true
 	outbox := c.outbox
 	c.outbox = control.NewOutbox(nil, c.config.Start) // what is there already is no news
-	if err = c.observe(ctx); err == nil {
-		// A task with a health check is taken to be in rotation at the second look only.
-		if err = c.Sleep(ctx, 2*observe.Steady); err == nil {
-			err = c.observe(ctx)
-		}
-	}
+	err = c.observe(ctx)
 	c.outbox = outbox
 	if err != nil {
 		return fault(err)

@@ -13,9 +13,9 @@ import (
 	"coinbench/history"
 )
 
-// Steady is for how long a task with a health check must be called running before it is taken to be in rotation: one that gets unhealthy
-// before it was ever healthy, and ends with status 0, is called so for a moment.
-const Steady = 50 * time.Millisecond
+// doubt is for how long a task with a health check that has no process must be called running to be taken at its word: one that gets
+// unhealthy before it was ever healthy, and ends with status 0, is called so for a moment, when its process has ended already.
+const doubt = 2 * time.Second
 
 // over says that a task has ended, or can be taken to have: the engine forgot it, or its node is lost.
 func (s State) over(t *Task) bool {
@@ -30,16 +30,12 @@ func (w *step) deriveEvents() {
 		startFirst[v.Spec.Name] = v.Spec.Update.Order == "start-first"
 	}
 	var changed []*Task
-	// Where the next is told to stop, the engine has taken those before it to be in rotation.
-	onward := map[string]bool{}
 	for _, t := range w.tasks {
 		if !t.Gone {
 			changed = append(changed, t)
-			onward[t.Service] = onward[t.Service] || t.InRotation() && t.StopRequested()
 		}
 	}
 	slices.SortFunc(changed, func(a, b *Task) int { return cmp.Or(cmp.Compare(a.Service, b.Service), inOrder(a, b)) })
-	arrive := func(t *Task) { w.arrive(t, onward[t.Service]) }
 	each := func(first bool, do func(*Task)) {
 		for _, t := range changed {
 			if startFirst[t.Service] == first {
@@ -52,9 +48,9 @@ func (w *step) deriveEvents() {
 			w.depart(t)
 		}
 	})
-	each(false, arrive)
+	each(false, w.arrive)
 	each(false, w.depart)
-	each(true, arrive)
+	each(true, w.arrive)
 	each(true, w.depart)
 }
 
@@ -63,8 +59,8 @@ func inOrder(a, b *Task) int {
 	return cmp.Or(cmp.Compare(a.Slot, b.Slot), cmp.Compare(a.order, b.order))
 }
 
-// arrive tells of a task that has started or is in rotation now. The engine's word is taken for it where it acts on it.
-func (w *step) arrive(t *Task, trusted bool) {
+// arrive tells of a task that has started or is in rotation now.
+func (w *step) arrive(t *Task) {
 	if t.Gone || w.over(t) {
 		return
 	}
@@ -83,7 +79,7 @@ func (w *step) arrive(t *Task, trusted bool) {
 	if t.running.IsZero() {
 		t.running = w.now
 	}
-	if t.checked && !trusted && w.now.Sub(t.running) < Steady {
+	if t.checked && t.process == 0 && w.now.Sub(t.running) < doubt {
 		return
 	}
 	if t.checked && !t.Ready {

@@ -71,6 +71,7 @@ type Task struct {
 
 	version string    // of what it runs
 	checked bool      // it has a health check
+	process int       // of its container
 	pulled  bool      // its image is there
 	stopped bool      // told to stop, or gone: it is on record
 	order   int       // in which tasks were seen first, whatever the engine's clock says
@@ -262,7 +263,7 @@ func (w *step) task(v Service, x swarm.Task) {
 		t.Node = x.NodeID
 	}
 	if status := x.Status.ContainerStatus; status != nil {
-		t.Container, t.Exit = status.ContainerID, status.ExitCode
+		t.Container, t.Exit, t.process = status.ContainerID, status.ExitCode, status.PID
 	}
 	t.Ports = nil
 	for _, p := range x.Status.PortStatus.Ports {

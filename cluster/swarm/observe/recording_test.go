@@ -168,8 +168,9 @@ func appOf(t testing.TB, services []swarm.Service) (app observe.App) {
 	return app
 }
 
-// play plays a recording, and at the end says what is missing.
+// play plays a recording from its start, and at each mark, and at the end, says what is missing.
 func (p *player) play(path string) {
+	*p = player{t: p.t, where: p.where, now: start, step: p.step}
 	listed := newListing()
 	begun := p.now
 	var changing string // service that the engine is to be told of, and the version that it had before
@@ -177,6 +178,7 @@ func (p *player) play(path string) {
 	for _, f := range readRecording(p.t, path) {
 		p.pass(begun.Add(f.at(p.t)))
 		if f.Mark != "" {
+			p.missingNow()
 			p.print("-- %s", f.Mark)
 			switch verb, service := markOf(f.Mark); verb {
 			case "update", "rollback", "restart":
@@ -196,7 +198,13 @@ func (p *player) play(path string) {
 		}
 		listed.take(f)
 		p.answer = listed.answer(p.t)
-		p.app = appOf(p.t, p.answer.Services)
+		app := appOf(p.t, p.answer.Services)
+		for _, v := range p.app.Services { // one that is removed is still what was deployed
+			if !slices.ContainsFunc(app.Services, func(x observe.Service) bool { return x.ID == v.ID }) {
+				app.Network, app.Registry, app.Services = p.app.Network, p.app.Registry, append(app.Services, v)
+			}
+		}
+		p.app = app
 		if changing != "" && versionOf(p.answer.Services, changing) != version {
 			changing = ""
 			p.told()
@@ -204,6 +212,10 @@ func (p *player) play(path string) {
 		p.look()
 	}
 	p.pass(p.now.Add(10 * p.step))
+	p.missingNow()
+}
+
+func (p *player) missingNow() {
 	for _, v := range p.app.Services {
 		p.missing(v)
 	}

@@ -27,7 +27,7 @@ import (
 //	service NAME KEY=VALUE...    a service is deployed, or becomes something else: image, replicas, order, checked, global, id, standby
 //	see ITEM; ITEM; ...          an answer of the engine, of which these have changed:
 //	                               NAME ready|down|drain                        a node
-//	                               ID SERVICE.SLOT NODE STATE[/DESIRED] KEY=VALUE... [: ERROR]     a task: exit, image, created, ip, port
+//	                               ID SERVICE.SLOT NODE STATE[/DESIRED] KEY=VALUE... [: ERROR]     a task: exit, pid, image, created, set, port
 //	                               ID gone                                      a task that is listed no more
 //	                               update SERVICE STATE [: MESSAGE]             of the engine's own update
 //	silent ERROR                 the engine does not answer
@@ -365,7 +365,7 @@ func (p *player) task(words []string, fault string) {
 	}
 	switch x.Status.State {
 	case swarm.TaskStateStarting, swarm.TaskStateRunning:
-		x.Status.ContainerStatus = &swarm.ContainerStatus{ContainerID: "c-" + words[0]}
+		x.Status.ContainerStatus = &swarm.ContainerStatus{ContainerID: "c-" + words[0], PID: 1}
 	}
 	for _, arg := range words[4:] {
 		key, value, _ := strings.Cut(arg, "=")
@@ -374,6 +374,10 @@ func (p *player) task(words []string, fault string) {
 			code, err := strconv.Atoi(value)
 			p.fatal(err)
 			x.Status.ContainerStatus = &swarm.ContainerStatus{ContainerID: "c-" + words[0], ExitCode: code}
+		case "pid":
+			pid, err := strconv.Atoi(value)
+			p.fatal(err)
+			x.Status.ContainerStatus.PID = pid
 		case "image":
 			x.Spec.ContainerSpec.Image = value
 		case "set":
