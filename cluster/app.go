@@ -14,6 +14,8 @@ type App struct {
 	Services []Service // dependencies first; order is otherwise that of names
 	Source   []byte    // the Compose file as it was read
 
+	Roles history.Roles // of the services, by their labels
+
 	// Apart is what the file says of networks beyond one that all services share; on one machine it means nothing.
 	Apart []*ComposeError
 }

@@ -15,7 +15,7 @@ import (
 var reserved = []string{"COIN_REPLICA", "COIN_HOSTS", "COIN_SUPERVISED"}
 
 // Compose keys that mean nothing on any cluster, or what coinbench decides itself, and that do no harm.
-var harmless = []string{"restart", "labels", "logging", "build", "init", "pull_policy", "platform", "container_name", "hostname"}
+var harmless = []string{"restart", "logging", "build", "init", "pull_policy", "platform", "container_name", "hostname"}
 
 // CheckService lists what every cluster finds wrong with a service: Compose keys that it does not carry, for which problem has %s for the
 // key, variables that it sets itself, settings, and published ports on which nothing listens. Keys in also are harmless, too.

@@ -75,6 +75,13 @@ func LoadApp(ctx context.Context, file string, source []byte, env map[string]str
 	if len(faults) > 0 {
 		return App{}, errors.Join(faults...)
 	}
+	labels := map[string]map[string]string{}
+	for name, s := range project.Services {
+		labels[name] = s.Labels
+	}
+	if app.Roles, err = roles(app, labels); err != nil {
+		return App{}, err
+	}
 	app.Apart = apart(app, project)
 	return app, nil
 }

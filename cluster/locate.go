@@ -249,7 +249,7 @@ func (d *document) collect(node ast.Node, keys *[]string) {
 var (
 	serviceKeys = []string{"image", "command", "entrypoint", "environment", "ports", "healthcheck", "stop_grace_period", "scale", "deploy",
 		"depends_on",
-		"expose", "extends", "networks", "profiles"}
+		"expose", "extends", "labels", "networks", "profiles"}
 	deployKeys = []string{"mode", "replicas", "labels", "update_config", "rollback_config", "restart_policy", "endpoint_mode"}
 )
 

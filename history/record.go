@@ -21,6 +21,7 @@ type Manifest struct {
 	Settings  map[string]string `json:"settings,omitempty"` // --set key=value, and the defaults that were in force
 	Coinbench string            `json:"coinbench"`          // version of the binary
 	Host      Host              `json:"host"`               // where the harness ran
+	Roles     Roles             `json:"roles,omitzero"`     // of the app's services
 
 	Secrets Secrets `json:"-"` // which no text of the record may repeat, besides those that Create finds by their names
 }

@@ -1,0 +1,19 @@
+// Package dockercoins is what the analysis knows of DockerCoins alone: the parts of its services, what its originals cost, and what the
+// workshop and the articles state. All of it is data; what is said of every app is in capacity.
+package dockercoins
+
+import "coinbench/history"
+
+// Roles are those of the app's services as the workshop names them. A run that was recorded without roles has these.
+func Roles() history.Roles {
+	part := func(service, plural string) history.Role {
+		return history.Role{Service: service, Program: service, Plural: plural}
+	}
+	return history.Roles{
+		Driver:   part("worker", "workers"),
+		Stations: []history.Role{part("rng", "rng"), part("hasher", "hashers")},
+		Store:    part("redis", "redis"),
+		Unit:     history.Word{One: "hash", Many: "hashes"},
+		Share:    history.Share{Word: history.Word{One: "coin", Many: "coins"}, In: 16},
+	}
+}
