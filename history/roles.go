@@ -5,10 +5,10 @@ import "strconv"
 // Roles say what part each service of an app plays in a unit of work. The analysis of a run speaks of them, and of no service by its name.
 // The zero value is that of a run whose app has no roles, or was recorded before there were any.
 type Roles struct {
-	Driver   Role   `json:"driver"`          // its replicas loop: each loop is a unit of work
-	Stations []Role `json:"stations"`        // that a loop visits, in their order; the answer of the last completes the unit
-	Store    Role   `json:"store,omitzero"`  // where units are counted; without a service there is none
-	Unit     Word   `json:"unit"`            // of work
+	Driver   Role   `json:"driver"`         // its replicas loop: each loop is a unit of work
+	Stations []Role `json:"stations"`       // that a loop visits, in their order; the answer of the last completes the unit
+	Store    Role   `json:"store,omitzero"` // where units are counted; without a service there is none
+	Unit     Word   `json:"unit"`           // of work
 	Share    Share  `json:"share,omitzero"` // what some units are besides
 }
 

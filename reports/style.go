@@ -91,14 +91,9 @@ type paint struct {
 	bold         bool
 }
 
-var (
-	ink  = color.NRGBA{0x1c, 0x21, 0x28, 255}
-	soft = color.NRGBA{0x5b, 0x63, 0x6e, 255}
-	rule = color.NRGBA{0xe3, 0xe6, 0xea, 255}
-)
-
 // paints are the styles of pictures in files. The page has its own, in page.css, for each theme.
 func paints() map[string]paint {
+	ink, soft, rule := color.NRGBA{0x1c, 0x21, 0x28, 255}, color.NRGBA{0x5b, 0x63, 0x6e, 255}, color.NRGBA{0xe3, 0xe6, 0xea, 255}
 	white, faint, band := color.NRGBA{255, 255, 255, 255}, color.NRGBA{0x8a, 0x92, 0x9c, 255}, color.NRGBA{0xf1, 0xf4, 0xf8, 255}
 	bad, red := color.NRGBA{0xfb, 0xe9, 0xe7, 255}, shade(vermilion).rgb()
 	return map[string]paint{

@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -13,7 +14,7 @@ import (
 	"testing"
 )
 
-// may says which of the project's folders each folder may import, beside its own subfolders; a subfolder has a line of its own
+// may says which of the project's folders each folder may import, besides its own subfolders; a subfolder has a line of its own
 // where it differs. The reason for the order is
 // in docs/design.md: everything before the history has effects, everything after it is a pure function.
 var may = map[string][]string{
@@ -81,24 +82,81 @@ func TestImportsRunDownwardsOnly(t *testing.T) {
 	}
 }
 
-// Goroutines in pure packages would be effects; so would init functions and variables that change, anywhere.
-func TestNoGoroutinesInPurePackagesAndNoInit(t *testing.T) {
+// TestTypes holds the rules for which the packages' types must be known.
+func TestTypes(t *testing.T) {
+	all := load(t, filepath.Join("..", ".."))
+	if len(all) < 30 {
+		t.Fatalf("only %d packages were read", len(all))
+	}
+	t.Run("no variables that change", func(t *testing.T) { noVariablesThatChange(t, all) })
+	t.Run("pure packages reach no effects", func(t *testing.T) { pureReachesNoEffects(t, all) })
+}
+
+// What capacity, history and reports reach, by whatever way, is as pure as they are: no network and no other process, in the libraries
+// either; no log, no clock and no goroutine in what is ours. (A library that is reached, gonum's plot, can log what it cannot draw.)
+func pureReachesNoEffects(t *testing.T, all []pack) {
+	reached := map[string]bool{}
+	for _, p := range all {
+		top, _, _ := strings.Cut(strings.TrimPrefix(p.path, "coinbench/"), "/")
+		if pure[top] == nil {
+			continue
+		}
+		reached[p.path] = true
+		for _, d := range p.deps {
+			reached[d] = true
+			if slices.Contains([]string{"net", "net/http", "os/exec", "plugin"}, d) {
+				t.Errorf("%s reaches %s", p.path, d)
+			}
+		}
+	}
+	seen := 0
+	for _, p := range all {
+		if !reached[p.path] {
+			continue
+		}
+		seen++
+		for _, d := range p.own {
+			if d == "log" || d == "log/slog" {
+				t.Errorf("%s imports %s, and pure packages reach it", p.path, d)
+			}
+		}
+		for _, f := range effects(p) {
+			t.Errorf("%s: %s in what pure packages reach", f.at, f.text)
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d packages were seen", seen)
+	}
+}
+
+// effects finds goroutines, and what reads the clock or waits for it.
+func effects(p pack) (all []fault) {
+	for _, file := range p.files {
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				all = append(all, fault{p.fset.Position(n.Pos()), "a goroutine"})
+			case *ast.Ident:
+				f, ok := p.info.Uses[n].(*types.Func)
+				if ok && f.Pkg() != nil && f.Pkg().Path() == "time" && f.Signature().Recv() == nil && slices.Contains(
+					[]string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker"}, f.Name()) {
+					all = append(all, fault{p.fset.Position(n.Pos()), "time." + f.Name()})
+				}
+			}
+			return true
+		})
+	}
+	return all
+}
+
+// An init function is wiring that no reader of main sees.
+func TestNoInit(t *testing.T) {
 	eachFile(t, func(path string, file *ast.File) {
-		top, _, _ := strings.Cut(filepath.ToSlash(path), "/")
 		for _, decl := range file.Decls {
 			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && f.Name.Name == "init" {
 				t.Errorf("%s: func init: wire it where it is used", path)
 			}
 		}
-		if pure[top] == nil {
-			return
-		}
-		ast.Inspect(file, func(n ast.Node) bool {
-			if _, ok := n.(*ast.GoStmt); ok {
-				t.Errorf("%s: a goroutine in a pure package", path)
-			}
-			return true
-		})
 	})
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"math"
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -315,8 +314,14 @@ func addresses(f field[[]string]) parser {
 }
 
 func splitAddress(text string, leastPort int) (host string, port int, err error) {
-	host, portText, err := net.SplitHostPort(text)
-	if err != nil {
+	colon := strings.LastIndexByte(text, ':')
+	if colon < 0 {
+		return "", 0, errors.New("not an address")
+	}
+	host, portText := text[:colon], text[colon+1:]
+	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") { // IPv6
+		host = strings.TrimSuffix(inner, "]")
+	} else if strings.ContainsAny(host, ":[]") {
 		return "", 0, errors.New("not an address")
 	}
 	port, err = strconv.Atoi(portText)
