@@ -12,12 +12,13 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"coinbench/capacity/des"
+	"coinbench/history"
 	"coinbench/services/settings"
 )
 
 // Advice is a change that was played, and what it makes of the hash rate.
 type Advice struct {
-	Set       map[string]any `json:"set"` // what is other than now: replicas of worker, rng, hasher; think; balance; SERVICE.COIN_NAME; probe
+	Set       map[string]any `json:"set"` // what is other than now: replicas by service; think; balance; SERVICE.COIN_NAME; probe
 	Played                   // with the change
 	Gain      float64        `json:"gain"` // predicted/present - 1
 	Text      string         `json:"text"` // the change in words
@@ -70,7 +71,7 @@ const (
 func (e explainer) play(w *Window, found []finding) plays {
 	p := plays{advice: []Advice{}, cured: map[Cause]bool{}}
 	if w.HashRate == nil || w.HashRate.Value <= 0 || w.Bounds == nil && w.SilentS == 0 {
-		p.reason = "no hash was made in the window: there is nothing to play forward from"
+		p.reason = "no " + w.Config.roles.Unit.One + " was made in the window: there is nothing to play forward from"
 		return p
 	}
 	t, why := e.newTwin(w)
@@ -81,7 +82,7 @@ func (e explainer) play(w *Window, found []finding) plays {
 	t.last(w)
 	now := t.runs()
 	if len(now) < 2 {
-		p.reason = "the simulator makes no hash with these settings"
+		p.reason = "the simulator makes no " + w.Config.roles.Unit.One + " with these settings"
 		return p
 	}
 	present := w.HashRate.Value
@@ -108,7 +109,7 @@ func (e explainer) play(w *Window, found []finding) plays {
 		if len(rates) > 1 {
 			a.Played = interval(rates, fit, w.LengthS/t.length.Seconds())
 			// no ratio makes more than loops without a wait
-			if most := float64(changed.replicas[settings.Worker]) * changed.alone(); fit > 1 && a.PerS > most {
+			if most := float64(changed.replicas[t.roles.Driver.Service]) * changed.alone(); fit > 1 && a.PerS > most {
 				a.Played = interval(rates, max(1, most/stat.Mean(rates, nil)), w.LengthS/t.length.Seconds())
 			}
 			mean := stat.Mean(rates, nil)
@@ -129,7 +130,7 @@ func (e explainer) play(w *Window, found []finding) plays {
 		}
 		all = append(all, a)
 	}
-	causes := ordered(gains)
+	causes := ordered(gains, t.roles)
 	if best := gains[causes[0]]; best >= worthGain && len(causes) > 1 && gains[causes[1]] > best-closeCall && spread > 0 {
 		// Chance must not decide: those that are close are played again, longer.
 		longer := t
@@ -145,7 +146,7 @@ func (e explainer) play(w *Window, found []finding) plays {
 			again[c.cause] = max(again[c.cause], stat.Mean(changed.runs(), nil)/present-1)
 		}
 		maps.Copy(gains, again)
-		causes = ordered(gains)
+		causes = ordered(gains, t.roles)
 	}
 	best := gains[causes[0]]
 	switch {
@@ -220,9 +221,9 @@ func distinct(all []Advice) []Advice {
 	})
 }
 
-func ordered(gains map[Cause]float64) []Cause {
+func ordered(gains map[Cause]float64, roles history.Roles) []Cause {
 	var all []Cause
-	for _, c := range Causes() {
+	for _, c := range Causes(roles) {
 		if _, ok := gains[c]; ok {
 			all = append(all, c)
 		}
@@ -276,23 +277,25 @@ func (t *twin) last(w *Window) {
 // steps are the changes of one step each.
 func (e explainer) steps(w *Window, t twin, found []finding) []change {
 	var all []change
-	for _, name := range []string{settings.RNG, settings.Hasher, settings.Worker} {
-		from := t.replicas[name]
-		all = append(all, scaled(name, from, from+max(1, from/20)))
+	driver, stations := t.roles.Driver.Service, t.roles.Stations
+	for _, r := range append(slices.Clone(stations), t.roles.Driver) {
+		from := t.replicas[r.Service]
+		all = append(all, t.scaled(r, from, from+max(1, from/20)))
 	}
-	if think := t.told[settings.Worker].Think; w.Config.ThinkS >= .001 {
+	if think := t.told[driver].Think; w.Config.ThinkS >= .001 {
 		half := nanos(w.Config.ThinkS / 2)
-		all = append(all, change{cause: CauseLoop, set: map[string]any{"think": half.String()},
+		all = append(all, change{cause: Cause(driver), set: map[string]any{"think": half.String()},
 			text: fmt.Sprintf("Halve the think time (%s → %s)", setting(w.Config.ThinkS), setting(half.Seconds())),
-			make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Think = think - half }) }})
+			make: func(t *twin) { t.tell(driver, func(s *settings.Settings) { s.Think = think - half }) }})
 	}
-	for _, name := range []string{settings.RNG, settings.Hasher} {
+	for _, r := range stations {
+		name := r.Service
 		if t.replicas[name] < 2 || w.Config.KeepAlive {
 			continue
 		}
 		for _, to := range []des.Balance{des.RoundRobin, des.LeastConnections} {
 			if from := t.balances[name]; from != string(to) {
-				c := balanced(name, to)
+				c := t.balanced(name, to)
 				if !atRandom(from) {
 					c.cause, c.more = Cause(name), true // nothing is wrong with the way to balance, and there is a better one
 				}
@@ -300,8 +303,9 @@ func (e explainer) steps(w *Window, t twin, found []finding) []change {
 			}
 		}
 	}
-	if t.redis > 0 {
-		all = append(all, change{cause: CauseRedis, text: "Make Redis as fast as it is elsewhere", make: func(t *twin) { t.redis = 0 }})
+	if t.store > 0 {
+		all = append(all, change{cause: Cause(t.roles.Store.Service), text: "Make " + t.roles.Store.Service + " as fast as it is elsewhere",
+			make: func(t *twin) { t.store = 0 }})
 	}
 	for i, v := range t.loads {
 		if v.probe {
@@ -312,21 +316,21 @@ func (e explainer) steps(w *Window, t twin, found []finding) []change {
 	for _, f := range found {
 		switch f.cause {
 		case CausePinned:
-			all = append(all, change{cause: CausePinned, set: map[string]any{"worker.COIN_KEEP_ALIVE": "false"},
+			all = append(all, change{cause: CausePinned, set: map[string]any{driver + ".COIN_KEEP_ALIVE": "false"},
 				text: "Open a new connection for each call (COIN_KEEP_ALIVE=false)",
-				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.KeepAlive = false }) }})
+				make: func(t *twin) { t.tell(driver, func(s *settings.Settings) { s.KeepAlive = false }) }})
 		case CauseBackoff:
 			all = append(all, change{cause: CauseBackoff, text: "No silence after errors", make: func(t *twin) {
-				t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = min(s.Backoff, 100*time.Millisecond) })
+				t.tell(driver, func(s *settings.Settings) { s.Backoff = min(s.Backoff, 100*time.Millisecond) })
 			}})
 			half := nanos(w.Config.BackoffS / 2)
-			all = append(all, change{cause: CauseBackoff, set: map[string]any{"worker.COIN_BACKOFF": half.String()},
+			all = append(all, change{cause: CauseBackoff, set: map[string]any{driver + ".COIN_BACKOFF": half.String()},
 				text: fmt.Sprintf("Halve the back-off (COIN_BACKOFF, %s → %s)", setting(w.Config.BackoffS), setting(half.Seconds())),
-				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = half }) }})
+				make: func(t *twin) { t.tell(driver, func(s *settings.Settings) { s.Backoff = half }) }})
 		case CauseQueueLimit:
-			for _, name := range []string{settings.RNG, settings.Hasher} {
-				if limit := t.told[name].QueueLimit; limit > 0 && limit < 2*t.replicas[settings.Worker] {
-					to := 2 * t.replicas[settings.Worker]
+			for _, r := range stations {
+				name, to := r.Service, 2*t.replicas[driver]
+				if limit := t.told[name].QueueLimit; limit > 0 && limit < to {
 					all = append(all, change{cause: CauseQueueLimit, set: map[string]any{name + ".COIN_QUEUE_LIMIT": fmt.Sprint(to)},
 						text: fmt.Sprintf("Raise the limit of the queue of %s (COIN_QUEUE_LIMIT, %d → %d)", name, limit, to),
 						make: func(t *twin) { t.tell(name, func(s *settings.Settings) { s.QueueLimit = to }) }})
@@ -346,19 +350,19 @@ func (e explainer) steps(w *Window, t twin, found []finding) []change {
 }
 
 // scaled is another number of replicas.
-func scaled(name string, from, to int) change {
-	text := fmt.Sprintf("Scale %s %d → %d", name, from, to)
-	if name == settings.Worker {
-		text = fmt.Sprintf("Add workers (%d → %d)", from, to)
+func (t twin) scaled(r history.Role, from, to int) change {
+	text := fmt.Sprintf("Scale %s %d → %d", r.Service, from, to)
+	if r == t.roles.Driver {
+		text = fmt.Sprintf("Add %s (%d → %d)", r.Plural, from, to)
 	}
-	return change{cause: Cause(name), set: map[string]any{name: to}, text: text, make: func(t *twin) {
-		t.replicas[name] = to
+	return change{cause: Cause(r.Service), set: map[string]any{r.Service: to}, text: text, make: func(t *twin) {
+		t.replicas[r.Service] = to
 	}}
 }
 
-func balanced(name string, to des.Balance) change {
+func (t twin) balanced(name string, to des.Balance) change {
 	key, how := "balance", "round robin"
-	if name != settings.RNG {
+	if name != t.roles.Stations[0].Service {
 		key = name + ".balance"
 	}
 	if to == des.LeastConnections {
@@ -374,20 +378,22 @@ func (e explainer) strides(w *Window, t twin, limits []Cause) []change {
 	if w.Bounds == nil {
 		return nil
 	}
+	driver := t.roles.Driver.Service
 	for _, c := range limits {
-		switch c {
-		case CauseRNG, CauseHasher:
+		station, visited := t.roles.Station(string(c))
+		switch {
+		case visited:
 			if from, to := w.Bounds.needed(string(c)); from > 0 && to > from+1 && to <= mostPlayed {
-				all = append(all, more(scaled(string(c), t.replicas[string(c)], to)))
+				all = append(all, more(t.scaled(station, t.replicas[string(c)], to)))
 			}
-		case CauseLoop:
-			if to := w.Bounds.knee(); to > t.replicas[settings.Worker]+1 && to <= 4*t.replicas[settings.Worker]+4 {
-				all = append(all, more(scaled(settings.Worker, t.replicas[settings.Worker], to)))
+		case string(c) == driver:
+			if to := w.Bounds.knee(); to > t.replicas[driver]+1 && to <= 4*t.replicas[driver]+4 {
+				all = append(all, more(t.scaled(t.roles.Driver, t.replicas[driver], to)))
 			}
-		case CauseBackoff:
-			all = append(all, change{cause: CauseBackoff, more: true, set: map[string]any{"worker.COIN_BACKOFF": "1s"},
+		case c == CauseBackoff:
+			all = append(all, change{cause: CauseBackoff, more: true, set: map[string]any{driver + ".COIN_BACKOFF": "1s"},
 				text: "Shorten the back-off to a second (COIN_BACKOFF)",
-				make: func(t *twin) { t.tell(settings.Worker, func(s *settings.Settings) { s.Backoff = time.Second }) }})
+				make: func(t *twin) { t.tell(driver, func(s *settings.Settings) { s.Backoff = time.Second }) }})
 		}
 	}
 	return all

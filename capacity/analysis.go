@@ -19,6 +19,7 @@ type Analysis struct {
 	Objectives     []Verdict      `json:"objectives"`
 	Validity       Validity       `json:"validity"`
 	Run            RunInfo        `json:"run"`
+	Roles          history.Roles  `json:"roles"`
 	Windows        []Window       `json:"windows"` // in the order of time
 	Sweeps         []Sweep        `json:"sweeps"`  //
 	Loads          []LoadResult   `json:"loads"`   // in the order of time
@@ -67,6 +68,7 @@ func analyse(run *history.Run, play bool, objectives []Objective) Analysis {
 		},
 	}
 	s := newSeries(run)
+	a.Roles = s.roles
 	settings := configurations(run)
 	a.Run.Profile = settings.first().Profile
 	a.Windows = windows(run, s, settings)

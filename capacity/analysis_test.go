@@ -48,11 +48,11 @@ func TestBottleneckRun(t *testing.T) {
 	within(t, "rng's demand", *rng.DemandS, .1, .01)
 	within(t, "rng's bound", *rng.BoundPerS, 10, .01)
 	within(t, "wait for rng", *rng.WaitS, .7, .02)
-	if len(w.Bottleneck.Next) == 0 || w.Bottleneck.Next[0].Limit != capacity.WorkerLimit || w.Bottleneck.Next[0].Change != "rng 1 → 4" {
+	if len(w.Bottleneck.Next) == 0 || w.Bottleneck.Next[0].Limit != "worker" || w.Bottleneck.Next[0].Change != "rng 1 → 4" {
 		t.Errorf("next limit: %+v, want the workers' loop after rng 1 → 4", w.Bottleneck.Next)
 	}
 	within(t, "next bound", w.Bottleneck.Next[0].BoundPerS, 33.3, .01)
-	if l := a.Window("scaled").Bottleneck.Limit; l != capacity.WorkerLimit {
+	if l := a.Window("scaled").Bottleneck.Limit; l != "worker" {
 		t.Errorf("scaled: limit %q, want worker", l)
 	}
 
@@ -429,14 +429,14 @@ func TestImageTag(t *testing.T) {
 
 // A load of somebody else is no part of the workers' loop, and what it occupies is not there for them.
 func TestForeignLoadIsNotTheWorkers(t *testing.T) {
-	b := capacity.NewBounds("measured", 10, .1, 0, []capacity.Demand{
+	b := capacity.NewBounds("measured", "worker", 10, .1, 0, []capacity.Demand{
 		{Service: "rng", DemandS: .1, Replicas: 5, Slots: 5, ForeignS: 2},
 		{Service: "hasher", DemandS: .1, Replicas: 1, Slots: 20, IntakeS: .04},
 	})
 	if b.Limit != "hasher" || b.UpperPerS != 25 {
 		t.Errorf("limit %s at %v, want hasher at 25: it takes 40 ms to take a request in", b.Limit, b.UpperPerS)
 	}
-	if b = b.With("hasher", 2); b.Limit != capacity.WorkerLimit && b.Limit != "rng" || *b.Demands[0].BoundPerS != 30 {
+	if b = b.With("hasher", 2); b.Limit != "worker" && b.Limit != "rng" || *b.Demands[0].BoundPerS != 30 {
 		t.Errorf("limit %s, rng %v, want 30: two of its slots are taken", b.Limit, *b.Demands[0].BoundPerS)
 	}
 }

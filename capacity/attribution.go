@@ -7,32 +7,31 @@ import (
 	"strings"
 
 	"coinbench/history"
-	"coinbench/services/settings"
 )
 
 // Cause is what limits, by name.
 type Cause string
 
-// The causes that are told apart.
+// The causes that are told apart besides the services: a station (its slots are full), the driver (its own loop: its work and the delays
+// without a queue) and the store (it is slow) have their names.
 const (
-	CauseRNG        Cause = settings.RNG
-	CauseHasher     Cause = settings.Hasher
-	CauseLoop       Cause = WorkerLimit          // the workers' own loop: their work and the delays that nobody queues for
 	CausePinned     Cause = "pinned connections" // kept connections stay with the replicas that they met first
 	CauseBackoff    Cause = "back-off storm"     // the workers are silent after errors
 	CauseBalancing  Cause = "random balancing"   // a queue at one replica while another is free
 	CauseGenerator  Cause = "generator CPU"      // the load generator measured itself
 	CauseHost       Cause = "host CPU"           // processes wait for a processor
 	CauseQueueLimit Cause = "queue limit"        // a full queue turns connections away
-	CauseRedis      Cause = "redis"              // the store is slow
 	CauseReplica    Cause = "unhealthy replica"  // one replica is slow, fails, or is away
 	CauseNone       Cause = "none"               // what was asked for was served
 )
 
 // Causes lists the causes, in the order of the documentation.
-func Causes() []Cause {
-	return []Cause{CauseRNG, CauseHasher, CauseLoop, CausePinned, CauseBackoff, CauseBalancing, CauseGenerator, CauseHost, CauseQueueLimit,
-		CauseRedis, CauseReplica, CauseNone}
+func Causes(roles history.Roles) (all []Cause) {
+	for _, r := range roles.Stations {
+		all = append(all, Cause(r.Service))
+	}
+	return append(all, Cause(roles.Driver.Service), CausePinned, CauseBackoff, CauseBalancing, CauseGenerator, CauseHost, CauseQueueLimit,
+		Cause(roles.Store.Service), CauseReplica, CauseNone)
 }
 
 // Bottleneck says what limits the hash rate of a window, on what evidence, and what to change. The report, explain and the objectives have
@@ -156,7 +155,7 @@ func (e explainer) attribute(w *Window, play bool) {
 	k.Advice, k.Reason = p.advice, p.reason
 	k.Also = e.also(w, d, k, found, p)
 	k.Evidence = strings.Join(k.because, "; ")
-	if w.Bounds != nil && len(limits) == 1 && slices.Contains([]string{WorkerLimit, settings.RNG, settings.Hasher}, k.Limit) {
+	if _, station := d.roles.Station(k.Limit); w.Bounds != nil && len(limits) == 1 && (station || k.Limit == d.roles.Driver.Service) {
 		k.Next = w.next(*w.Bounds, k.Limit)
 	}
 	k.Try = trying(limits, k, p)
@@ -166,14 +165,14 @@ func (e explainer) attribute(w *Window, play bool) {
 // byWaits is what the loop says alone: the service that the workers wait for most, where they wait for more than a twentieth of it, and
 // otherwise the loop itself.
 func (e explainer) byWaits(w *Window, d decomposition) finding {
-	cause, most := CauseLoop, mostWait*d.total
-	for _, name := range []string{settings.RNG, settings.Hasher} {
-		if c := d.calls[name]; c.queue > most {
-			cause, most = Cause(name), c.queue
+	cause, most := Cause(d.roles.Driver.Service), mostWait*d.total
+	for _, r := range d.roles.Stations {
+		if c := d.calls[r.Service]; c.queue > most {
+			cause, most = Cause(r.Service), c.queue
 		}
 	}
-	if d.redis > most && d.redis > mostWait*d.total {
-		cause = CauseRedis
+	if d.store > most && d.store > mostWait*d.total {
+		cause = Cause(d.roles.Store.Service)
 	}
 	if u := w.Service(string(cause)); u != nil && atRandom(w.Config.balances[string(cause)]) && u.Replicas > 1 && u.Utilisation != nil &&
 		*u.Utilisation < saturated {
@@ -190,8 +189,10 @@ func atRandom(balance string) bool {
 // evidence is what the numbers say for a cause.
 func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 	f := finding{cause: cause}
-	switch cause {
-	case CauseRNG, CauseHasher:
+	driver, store := d.roles.Driver.Service, d.roles.Store.Service
+	_, station := d.roles.Station(string(cause))
+	switch {
+	case station:
 		u, c := w.Service(string(cause)), d.calls[string(cause)]
 		text := string(cause)
 		if u != nil && u.Utilisation != nil {
@@ -202,8 +203,8 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 		}
 		f.evidence = append(f.evidence, text)
 		if c.queue > .001 {
-			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, %s of it", FormatSeconds(c.queue),
-				percent(c.queue/d.total)))
+			f.evidence = append(f.evidence, fmt.Sprintf("a %s waits %s for it in each loop, %s of it", driver,
+				FormatSeconds(c.queue), percent(c.queue/d.total)))
 		}
 		if u != nil && u.ForeignBusy > .005*float64(max(1, u.Slots)) {
 			f.evidence = append(f.evidence, fmt.Sprintf("requests of others occupy %s of its %s", significant(u.ForeignBusy),
@@ -213,19 +214,21 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 			f.evidence = append(f.evidence, fmt.Sprintf("it takes requests in one after the other, %s each, and begins none meanwhile",
 				FormatSeconds(in)))
 		}
-	case CauseRedis:
-		f.evidence = []string{fmt.Sprintf("a worker spends %s of each loop in Redis, %s of it", FormatSeconds(d.redis), percent(d.redis/d.total)),
-			fmt.Sprintf("without it the loop would be %s", FormatSeconds(d.total-d.redis))}
-		f.try = "Look at Redis and the way to it: INCRBY and HSET take microseconds there. Flushing less often hides it only."
-	case CauseBalancing:
-		for _, name := range []string{settings.RNG, settings.Hasher} {
+	case string(cause) == store:
+		f.evidence = []string{fmt.Sprintf("a %s spends %s of each loop in %s, %s of it", driver, FormatSeconds(d.store), store,
+			percent(d.store/d.total)),
+			fmt.Sprintf("without it the loop would be %s", FormatSeconds(d.total-d.store))}
+		f.try = fmt.Sprintf("Look at %s and the way to it: its commands take microseconds there. Flushing less often hides it only.", store)
+	case cause == CauseBalancing:
+		for _, r := range d.roles.Stations {
+			name := r.Service
 			u, c := w.Service(name), d.calls[name]
 			if u == nil || !atRandom(w.Config.balances[name]) || u.Replicas < 2 || u.Utilisation == nil {
 				continue
 			}
-			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for %s in each loop although it is busy only %s of the time: a queue "+
+			f.evidence = append(f.evidence, fmt.Sprintf("a %s waits %s for %s in each loop although it is busy only %s of the time: a queue "+
 				"at one replica while another is free",
-				FormatSeconds(c.queue), name, percent(*u.Utilisation)))
+				driver, FormatSeconds(c.queue), name, percent(*u.Utilisation)))
 			if w.Bounds != nil {
 				f.evidence = append(f.evidence, fmt.Sprintf("%s balancing reaches %s of the bound of %s", w.Config.balances[name],
 					percent(w.HashRate.Value/w.Bounds.UpperPerS), perSecond(w.Bounds.UpperPerS)))
@@ -240,13 +243,16 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 // loopEvidence says why the workers' own loop is the limit.
 func (e explainer) loopEvidence(w *Window, d decomposition) string {
 	if w.Bounds == nil {
-		return "no hash was made, and no counter says why: look at the workers' logs in the run's folder"
+		return fmt.Sprintf("no %s was made, and no counter says why: look at the %s' logs in the run's folder", d.roles.Unit.One, d.roles.Driver.Plural)
 	}
 	u, name := busiest(w.Services)
 	b := *w.Bounds
 	s := fmt.Sprintf("the busiest server, %s, is busy %s of the time; %s of %s each make at most %s", name, percent(u),
 		count(b.Workers, "loop"), FormatSeconds(b.LoopS), perSecond(b.WorkerPerS))
-	queued := d.calls[settings.RNG].queue + d.calls[settings.Hasher].queue
+	queued := 0.0
+	for _, r := range d.roles.Stations {
+		queued += d.calls[r.Service].queue
+	}
 	if queued > worthTelling*d.total {
 		s += fmt.Sprintf("; %s of each loop is spent in queues", FormatSeconds(queued))
 	}
@@ -270,10 +276,12 @@ func (e explainer) also(w *Window, d decomposition, k *Bottleneck, found []findi
 			all = append(all, fmt.Sprintf("%s: %s", f.cause, f.evidence[0]))
 		}
 	}
-	for _, name := range []string{settings.RNG, settings.Hasher} {
+	driver, store := d.roles.Driver.Service, d.roles.Store.Service
+	for _, r := range d.roles.Stations {
+		name := r.Service
 		if c := d.calls[name]; c.queue > mostWait*d.total && !k.Limits(name) && !(k.Limits(string(CauseBalancing)) &&
 			atRandom(w.Config.balances[name])) {
-			all = append(all, fmt.Sprintf("%s: a worker waits %s for it in each loop, %s of it", name, FormatSeconds(c.queue),
+			all = append(all, fmt.Sprintf("%s: a %s waits %s for it in each loop, %s of it", name, driver, FormatSeconds(c.queue),
 				percent(c.queue/d.total)))
 		}
 		if in := intake(w.Config.told[name]); d.total > 0 && in > worthTelling*d.total && !k.Limits(name) {
@@ -284,8 +292,9 @@ func (e explainer) also(w *Window, d decomposition, k *Bottleneck, found []findi
 				name))
 		}
 	}
-	if d.redis > worthTelling*d.total && !k.Limits(string(CauseRedis)) {
-		all = append(all, fmt.Sprintf("redis: a worker spends %s of each loop there, %s of it", FormatSeconds(d.redis), percent(d.redis/d.total)))
+	if d.store > worthTelling*d.total && !k.Limits(store) {
+		all = append(all, fmt.Sprintf("%s: a %s spends %s of each loop there, %s of it", store, driver, FormatSeconds(d.store),
+			percent(d.store/d.total)))
 	}
 	ways := 0.0
 	for _, c := range d.calls {
@@ -312,13 +321,13 @@ func (w *Window) next(b Bounds, limit string) []Next {
 	var all []Next
 	for len(all) < 3 {
 		var change string
-		if limit == WorkerLimit {
+		if limit == b.Driver {
 			n := b.knee()
 			if n == 0 {
 				break
 			}
 			_, service := b.Saturation()
-			change = fmt.Sprintf("workers %d → %d", b.Workers, n)
+			change = fmt.Sprintf("%s %d → %d", w.Config.roles.Driver.Plural, b.Workers, n)
 			b, limit = b.At(n), service
 		} else {
 			from, to := b.needed(limit)
@@ -330,7 +339,7 @@ func (w *Window) next(b Bounds, limit string) []Next {
 			if s, service := b.Saturation(); s < b.WorkerPerS*.98 {
 				limit = service
 			} else {
-				limit = WorkerLimit
+				limit = b.Driver
 			}
 		}
 		all = append(all, Next{Change: change, Limit: limit, BoundPerS: b.UpperPerS})

@@ -3,11 +3,12 @@ package capacity
 import (
 	"fmt"
 	"math"
+	"slices"
 
-	"coinbench/services/settings"
+	"coinbench/history"
 )
 
-// Bounds are the asymptotic bounds of a closed system of N workers that each think, ask rng, ask hasher and begin again
+// Bounds are the asymptotic bounds of a closed system of N workers, the driver's replicas, that each think, visit the stations and begin again
 // (Lazowska et al. 1984, section 5.2, with centres of several slots):
 //
 //	X(N) <= min( N/D, slots_k/D_k for every service k )     D = Z + the sum of D_k
@@ -18,6 +19,7 @@ import (
 // bounds meet: below it the workers limit, above it a service does.
 type Bounds struct {
 	Source      string   `json:"source"` // measured or configured
+	Driver      string   `json:"driver"` // the service that the workers are replicas of
 	Workers     int      `json:"workers"`
 	ThinkS      float64  `json:"think_s"`    // the worker's own work
 	OverheadS   float64  `json:"overhead_s"` // client overheads and Redis, for each loop
@@ -26,7 +28,7 @@ type Bounds struct {
 	WorkerPerS  float64  `json:"worker_per_s"` // N/D
 	UpperPerS   float64  `json:"upper_per_s"`
 	LowerPerS   float64  `json:"lower_per_s"`
-	Limit       string   `json:"limit"`                  // worker or the service whose bound is lowest
+	Limit       string   `json:"limit"`                  // the driver or the station whose bound is lowest
 	KneeWorkers *float64 `json:"knee_workers,omitempty"` // N*; absent: no service limits
 }
 
@@ -55,12 +57,9 @@ func (d Demand) bound() *float64 {
 	return ptr(bound)
 }
 
-// WorkerLimit is the name of the limit N/D: the workers' own loop.
-const WorkerLimit = "worker"
-
-// NewBounds computes the bounds for n workers.
-func NewBounds(source string, n int, thinkS, overheadS float64, demands []Demand) Bounds {
-	b := Bounds{Source: source, ThinkS: thinkS, OverheadS: overheadS, Demands: demands, LoopS: thinkS + overheadS}
+// NewBounds computes the bounds for n replicas of the driver. The limit N/D, the driver's own loop, has the driver's name.
+func NewBounds(source, driver string, n int, thinkS, overheadS float64, demands []Demand) Bounds {
+	b := Bounds{Source: source, Driver: driver, ThinkS: thinkS, OverheadS: overheadS, Demands: demands, LoopS: thinkS + overheadS}
 	for i, d := range demands {
 		b.LoopS += d.DemandS + d.IntakeS
 		demands[i].BoundPerS = d.bound()
@@ -84,7 +83,7 @@ func (b Bounds) At(n int) Bounds {
 	if b.LoopS > 0 {
 		b.WorkerPerS = float64(n) / b.LoopS
 	}
-	b.UpperPerS, b.Limit = b.WorkerPerS, WorkerLimit
+	b.UpperPerS, b.Limit = b.WorkerPerS, b.Driver
 	if saturation < b.WorkerPerS {
 		b.UpperPerS, b.Limit = saturation, service
 	}
@@ -125,32 +124,33 @@ func (b Bounds) With(service string, replicas int) Bounds {
 
 // Bounds are the bounds that the settings alone give.
 func (c Config) Bounds() Bounds {
-	return NewBounds("configured", c.Replicas[settings.Worker], c.ThinkS, 2*c.CallOverheadS, []Demand{
-		{Service: settings.RNG, DemandS: c.RNGServiceS * (1 - c.RNGErrorRate), Replicas: c.Replicas[settings.RNG],
-			Slots: c.RNGConcurrency * c.Replicas[settings.RNG], IntakeS: intake(c.told[settings.RNG])},
-		{Service: settings.Hasher, DemandS: c.HasherServiceS - c.told[settings.Hasher].Delay.Seconds()*c.told[settings.Hasher].ErrorRate,
-			Replicas: c.Replicas[settings.Hasher], Slots: c.HasherConcurrency * c.Replicas[settings.Hasher], IntakeS: intake(c.told[settings.Hasher])},
-	})
+	var demands []Demand
+	for _, s := range c.Stations {
+		told, n := c.told[s.Service], c.Replicas[s.Service]
+		demands = append(demands, Demand{Service: s.Service, DemandS: meanService(told), Replicas: n, Slots: s.Concurrency * n,
+			IntakeS: intake(told)})
+	}
+	return NewBounds("configured", c.roles.Driver.Service, c.Drivers(), c.ThinkS, float64(len(c.Stations))*c.CallOverheadS, demands)
 }
 
 func (w *Window) findBounds() {
 	n := w.workers()
-	if w.Config.Replicas[settings.RNG] > 0 && w.Config.Replicas[settings.Hasher] > 0 {
-		w.Config.Replicas[settings.Worker] = n
+	roles := w.Config.roles
+	if !slices.ContainsFunc(roles.Stations, func(r history.Role) bool { return w.Config.Replicas[r.Service] == 0 }) {
+		w.Config.Replicas[roles.Driver.Service] = n
 		w.Configured = ptr(w.Config.Bounds())
 	}
 	if n == 0 || w.Hashes == 0 || w.Loop == nil {
 		return
 	}
-	think, overhead := w.Config.ThinkS, 2*w.Config.CallOverheadS
+	calls := float64(len(roles.Stations))
+	think, overhead := w.Config.ThinkS, calls*w.Config.CallOverheadS
 	if len(w.Loop.Stages) > 0 {
 		think, overhead = 0, 0
 		for _, s := range w.Loop.Stages {
-			switch s.Name {
-			case "think":
+			if _, visit := roles.Station(s.Name); s.Name == stageThink {
 				think = s.PerLoopS
-			case settings.RNG, settings.Hasher:
-			default:
+			} else if !visit {
 				overhead += s.PerLoopS
 			}
 		}
@@ -162,9 +162,9 @@ func (w *Window) findBounds() {
 				IntakeS: intake(w.Config.told[u.Service])})
 		}
 	}
-	overhead += 2 * w.decompose().network
+	overhead += calls * w.decompose().network
 	if len(demands) > 0 {
-		w.Bounds = ptr(NewBounds("measured", n, think, overhead, demands))
+		w.Bounds = ptr(NewBounds("measured", roles.Driver.Service, n, think, overhead, demands))
 	}
 }
 

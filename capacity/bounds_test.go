@@ -10,7 +10,7 @@ import (
 )
 
 func dockercoins(think, overhead, rng, hasher float64, n, r int) capacity.Bounds {
-	return capacity.NewBounds("configured", n, think, overhead, []capacity.Demand{
+	return capacity.NewBounds("configured", "worker", n, think, overhead, []capacity.Demand{
 		{Service: "rng", DemandS: rng, Replicas: r, Slots: r},
 		{Service: "hasher", DemandS: hasher, Replicas: 1, Slots: 20},
 	})
@@ -57,7 +57,7 @@ func TestBoundsLaws(t *testing.T) {
 		if more.UpperPerS*eps < b.UpperPerS {
 			t.Fatalf("a worker more lowers the bound: %v to %v", b.UpperPerS, more.UpperPerS)
 		}
-		if s, _ := b.Saturation(); b.UpperPerS > s*eps || (float64(b.Workers) > *b.KneeWorkers*eps) != (b.Limit != capacity.WorkerLimit) &&
+		if s, _ := b.Saturation(); b.UpperPerS > s*eps || (float64(b.Workers) > *b.KneeWorkers*eps) != (b.Limit != "worker") &&
 			math.Abs(float64(b.Workers)-*b.KneeWorkers) > 1e-6 {
 			t.Fatalf("N=%d, N*=%v, limit %s", b.Workers, *b.KneeWorkers, b.Limit)
 		}
@@ -68,8 +68,8 @@ func TestBoundsLaws(t *testing.T) {
 }
 
 func TestUnlimitedServiceDoesNotLimit(t *testing.T) {
-	b := capacity.NewBounds("configured", 10, .1, 0, []capacity.Demand{{Service: "rng", DemandS: .1, Replicas: 1}})
-	if b.Limit != capacity.WorkerLimit || b.KneeWorkers != nil || math.Abs(b.UpperPerS-50) > 1e-9 {
+	b := capacity.NewBounds("configured", "worker", 10, .1, 0, []capacity.Demand{{Service: "rng", DemandS: .1, Replicas: 1}})
+	if b.Limit != "worker" || b.KneeWorkers != nil || math.Abs(b.UpperPerS-50) > 1e-9 {
 		t.Errorf("%+v", b)
 	}
 }

@@ -10,27 +10,25 @@ import (
 	"strings"
 	"time"
 
+	"coinbench/capacity/dockercoins"
 	"coinbench/history"
 	"coinbench/services/settings"
 )
 
 // Config is what was in force at an instant, as far as the hash rate depends on it.
 type Config struct {
-	Replicas          map[string]int `json:"replicas"`
-	ThinkS            float64        `json:"think_s"`            // the worker's own work in each loop
-	CallOverheadS     float64        `json:"call_overhead_s"`    // the worker's, for each of its two calls
-	RNGServiceS       float64        `json:"rng_service_s"`      // delay and occupancy of a request for bytes
-	HasherServiceS    float64        `json:"hasher_service_s"`   // delay and occupancy of a request for a hash
-	RNGConcurrency    int            `json:"rng_concurrency"`    // 0: unlimited
-	HasherConcurrency int            `json:"hasher_concurrency"` // 0: unlimited
-	BackoffS          float64        `json:"backoff_s"`          // the worker's silence after an exception
-	KeepAlive         bool           `json:"keep_alive"`         // the worker keeps its connections
-	Balance           string         `json:"balance"`            // of rng, one of the cluster's policies
-	Profile           string         `json:"profile"`            // bare: no overheads; workshop: those of the originals; custom
-	RNGErrorRate      float64        `json:"rng_error_rate"`     //
-	ConstantDelays    bool           `json:"constant_delays"`    // rng's and hasher's delays do not vary
-	Updating          bool           `json:"updating"`           // an update was under way
+	Replicas       map[string]int `json:"replicas"`
+	ThinkS         float64        `json:"think_s"`         // the driver's own work in each loop
+	CallOverheadS  float64        `json:"call_overhead_s"` // the driver's, for each of its calls
+	Stations       []Station      `json:"stations"`        // in the order in which the driver visits them
+	BackoffS       float64        `json:"backoff_s"`       // the driver's silence after an exception
+	KeepAlive      bool           `json:"keep_alive"`      // the driver keeps its connections
+	Balance        string         `json:"balance"`         // of the first station, one of the cluster's policies
+	Profile        string         `json:"profile"`         // bare: no overheads; workshop: those of the originals; custom
+	ConstantDelays bool           `json:"constant_delays"` // the stations' delays do not vary
+	Updating       bool           `json:"updating"`        // an update was under way
 
+	roles    history.Roles
 	told     map[string]settings.Settings // by service: all that is in force, whatever it came from
 	balances map[string]string            // by service
 }
@@ -40,9 +38,11 @@ func (c Config) Told(service string) settings.Settings { return c.told[service] 
 
 // String is the configuration in one line: "10 workers, 1 rng, think 100 ms".
 func (c Config) String() string {
-	s := fmt.Sprintf("%s, %d rng", count(c.Replicas[settings.Worker], "worker"), c.Replicas[settings.RNG])
-	if h := c.Replicas[settings.Hasher]; h > 1 {
-		s += fmt.Sprintf(", %d hashers", h)
+	s := c.roles.Driver.Count(c.Drivers())
+	for i, r := range c.roles.Stations {
+		if n := c.Replicas[r.Service]; i == 0 || n > 1 {
+			s += ", " + r.Count(n)
+		}
 	}
 	s += ", think " + setting(c.ThinkS)
 	if c.Balance != "" && c.Balance != "round-robin" {
@@ -51,13 +51,15 @@ func (c Config) String() string {
 	if c.KeepAlive {
 		s += ", keep-alive"
 	}
-	if c.RNGErrorRate > 0 {
-		s += fmt.Sprintf(", rng errors %.3g %%", 100*c.RNGErrorRate)
+	for _, v := range c.Stations {
+		if v.ErrorRate > 0 {
+			s += fmt.Sprintf(", %s errors %.3g %%", v.Service, 100*v.ErrorRate)
+		}
 	}
 	return s
 }
 
-// inTurn says whether each replica of rng gets a connection in turn.
+// inTurn says whether each replica of the first station gets a connection in turn.
 func (c Config) inTurn() bool { return strings.HasPrefix(c.Balance, "round-robin") }
 
 func count(n int, word string) string {
@@ -80,6 +82,7 @@ type configLog struct {
 	at      []time.Duration
 	configs []Config
 	profile string
+	roles   history.Roles
 }
 
 // deployed is what the history says of one service.
@@ -88,17 +91,17 @@ type deployed struct {
 	env            map[string]string
 }
 
-// told are the settings of a service: those that its image's tag carries below those of its environment. What the service does not know or
+// told are the settings of a service that runs a program: those that its image's tag carries below those of its environment. What the service does not know or
 // cannot read has no say: with it no task would have started.
-func (d deployed) told(service string) settings.Settings {
+func (d deployed) told(program string) settings.Settings {
 	name := d.image[strings.LastIndex(d.image, "/")+1:]
 	name, _, _ = strings.Cut(name, "@")
 	_, tag, _ := strings.Cut(name, ":")
 	env := map[string]string{}
-	maps.Copy(env, settings.TagDefaults(service, tag))
+	maps.Copy(env, settings.TagDefaults(program, tag))
 	maps.Copy(env, d.env)
 	for {
-		s, err := settings.Parse(service, env)
+		s, err := settings.Parse(program, env)
 		faults, joined := err.(interface{ Unwrap() []error })
 		if !joined {
 			return s
@@ -115,7 +118,7 @@ func (d deployed) told(service string) settings.Settings {
 // configurations follows the events that deploy, scale, update and remove services. The history carries images and whole environments where
 // a service is deployed, and changes where it is updated; what it does not carry has the service's default.
 func configurations(run *history.Run) configLog {
-	l := configLog{profile: run.Manifest.Settings["profile"]}
+	l := configLog{profile: run.Manifest.Settings["profile"], roles: RolesOf(run)}
 	services := map[string]*deployed{}
 	replicas := map[string]int{}
 	updating := map[string]bool{}
@@ -165,32 +168,40 @@ func configurations(run *history.Run) configLog {
 }
 
 func (l *configLog) add(at time.Duration, services map[string]*deployed, replicas map[string]int, updating bool) {
-	c := Config{Replicas: maps.Clone(replicas), Updating: updating, told: map[string]settings.Settings{}, balances: map[string]string{}}
-	for _, service := range []string{settings.RNG, settings.Hasher, settings.Worker} {
-		d := services[service]
+	c := Config{Replicas: maps.Clone(replicas), Updating: updating, roles: l.roles, told: map[string]settings.Settings{},
+		balances: map[string]string{}, ConstantDelays: true}
+	tell := func(r history.Role) settings.Settings {
+		d := services[r.Service]
 		if d == nil {
 			d = &deployed{}
 		}
-		c.told[service] = d.told(service)
-		c.balances[service] = cmp.Or(d.balance, "round-robin")
+		c.told[r.Service] = d.told(r.Program)
+		c.balances[r.Service] = cmp.Or(d.balance, "round-robin")
+		return c.told[r.Service]
 	}
-	rng, hasher, worker := c.told[settings.RNG], c.told[settings.Hasher], c.told[settings.Worker]
-	c.Balance = c.balances[settings.RNG]
-	c.ThinkS = worker.Think.Seconds()
-	c.CallOverheadS = worker.CallOverhead.Seconds()
-	c.BackoffS = worker.Backoff.Seconds()
-	c.KeepAlive = worker.KeepAlive
-	c.RNGServiceS = (rng.Delay + rng.Occupancy).Seconds()
-	c.HasherServiceS = (hasher.Delay + hasher.Occupancy).Seconds()
-	c.RNGConcurrency, c.HasherConcurrency = rng.Concurrency, hasher.Concurrency
-	c.RNGErrorRate = rng.ErrorRate
-	c.ConstantDelays = rng.Distribution == settings.Constant && hasher.Distribution == settings.Constant
+	driver := tell(l.roles.Driver)
+	c.ThinkS = driver.Think.Seconds()
+	c.CallOverheadS = driver.CallOverhead.Seconds()
+	c.BackoffS = driver.Backoff.Seconds()
+	c.KeepAlive = driver.KeepAlive
+	bare, workshop := c.CallOverheadS == 0, near(c.CallOverheadS, dockercoins.CallOverheadS)
+	for i, r := range l.roles.Stations {
+		told := tell(r)
+		c.Stations = append(c.Stations, Station{Service: r.Service, ServiceS: (told.Delay + told.Occupancy).Seconds(),
+			Concurrency: told.Concurrency, ErrorRate: told.ErrorRate})
+		c.ConstantDelays = c.ConstantDelays && told.Distribution == settings.Constant
+		if i == 0 {
+			c.Balance = c.balances[r.Service]
+		}
+		bare = bare && told.Occupancy == 0
+		workshop = workshop && near((told.Occupancy+told.Intake).Seconds(), dockercoins.OverheadS(r.Program))
+	}
 	switch {
 	case l.profile != "" && l.profile != "none" && l.profile != "default":
 		c.Profile = l.profile
-	case rng.Occupancy == 0 && hasher.Occupancy == 0 && c.CallOverheadS == 0:
+	case bare:
 		c.Profile = "bare"
-	case near(rng.Occupancy.Seconds(), .007) && near((hasher.Occupancy+hasher.Intake).Seconds(), .005) && near(c.CallOverheadS, .003):
+	case workshop:
 		c.Profile = "workshop"
 	default:
 		c.Profile = "custom"
@@ -217,7 +228,7 @@ func (l configLog) in(t time.Duration) Config {
 // first returns the first configuration in which every part of the app was deployed, or else the last one.
 func (l configLog) first() Config {
 	for _, c := range l.configs {
-		if _, ok := c.Replicas[settings.Worker]; ok && len(c.Replicas) > 2 {
+		if _, ok := c.Replicas[l.roles.Driver.Service]; ok && len(c.Replicas) > 2 {
 			return c
 		}
 	}

@@ -5,15 +5,15 @@ import (
 	"net/url"
 
 	"coinbench/history"
-	"coinbench/services/settings"
 )
 
 // decomposition is where an average loop of a worker spent its time, in seconds.
 type decomposition struct {
+	roles           history.Roles
 	total           float64
 	think, overhead float64
-	redis           float64
-	network         float64 // of each connection: what both services' calls have in common
+	store           float64
+	network         float64 // of each connection: what the calls of all stations have in common
 	silent          float64 // after errors
 	calls           map[string]callTime
 }
@@ -29,7 +29,7 @@ type callTime struct {
 // call the service time is the service's own word, and so is the time in its queue. What is left is the way between the two. Where others
 // ask the service, too, the queue that it reports is not only the workers': then the way is that to the other service.
 func (w *Window) decompose() decomposition {
-	d := decomposition{calls: map[string]callTime{}}
+	d := decomposition{roles: w.Config.roles, calls: map[string]callTime{}}
 	if w.Loop == nil || w.Hashes == 0 {
 		if w.SilentS > 0 {
 			d.silent, d.total = w.SilentS, w.workerS
@@ -52,12 +52,13 @@ func (w *Window) decompose() decomposition {
 	ways := math.Inf(1)
 	for _, s := range w.Loop.Stages {
 		v := s.PerLoopS * scale
-		switch s.Name {
-		case "think":
+		_, visit := d.roles.Station(s.Name)
+		switch {
+		case s.Name == stageThink:
 			d.think = v
-		case "redis":
-			d.redis = v
-		case settings.RNG, settings.Hasher:
+		case s.Name == d.roles.Store.Service:
+			d.store = v
+		case visit:
 			u := w.Service(s.Name)
 			if u == nil || u.DemandS == nil {
 				d.calls[s.Name] = callTime{own: v}
@@ -90,8 +91,8 @@ func (w *Window) decompose() decomposition {
 	return d
 }
 
-// shares are the parts of the loop, 0 to 1; they add up to 1. Each call has three: rng is its service, rng.queue the wait for a slot,
-// rng.network connection and transfer.
+// shares are the parts of the loop, 0 to 1; they add up to 1. Each call has three: the service's name is its service, with
+// .queue behind it the wait for a slot, with .network connection and transfer.
 func (d decomposition) shares() map[string]float64 {
 	all := map[string]float64{}
 	if d.total <= 0 {
@@ -104,11 +105,11 @@ func (d decomposition) shares() map[string]float64 {
 	}
 	add("think", d.think)
 	add("overhead", d.overhead)
-	add("redis", d.redis)
+	add(d.roles.Store.Service, d.store)
 	add("back-off", d.silent)
-	rest := d.total - d.think - d.overhead - d.redis - d.silent
-	for _, name := range []string{settings.RNG, settings.Hasher} {
-		c := d.calls[name]
+	rest := d.total - d.think - d.overhead - d.store - d.silent
+	for _, r := range d.roles.Stations {
+		name, c := r.Service, d.calls[r.Service]
 		add(name, c.own)
 		add(name+".queue", c.queue)
 		add(name+".network", c.network)
@@ -138,7 +139,7 @@ func visitorsOf(run *history.Run, beginS, endS float64) map[string]visits {
 	return all
 }
 
-// isRoot says whether a load asks GET /, for which rng and hasher do no work.
+// isRoot says whether a load asks GET /, for which stations do no work.
 func isRoot(l history.LoadSpec) bool {
 	if l.Method != "GET" {
 		return false

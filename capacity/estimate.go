@@ -40,7 +40,7 @@ func (e *Estimate) withoutRhythm() {
 		return
 	}
 	e.StdErr, e.DF, e.Low, e.High = nil, nil, nil, nil
-	e.NoInterval = "nothing is left to chance here, and the window is too short for an interval: the workers' rhythm is longer"
+	e.NoInterval = "nothing is left to chance here, and the window is too short for an interval: the loops' rhythm is longer"
 }
 
 // Margin is half the width of the interval, which is what ± means in every report; nil where there is no interval.

@@ -10,14 +10,14 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"coinbench/history"
-	"coinbench/services/settings"
 )
 
 // Explanation says for each window, and each load without workers, what limited it and why.
 type Explanation struct {
-	Version int         `json:"version"`
-	Run     RunInfo     `json:"run"`
-	Parts   []Explained `json:"parts"` // in the order of time
+	Version int           `json:"version"`
+	Run     RunInfo       `json:"run"`
+	Roles   history.Roles `json:"roles"`
+	Parts   []Explained   `json:"parts"` // in the order of time
 }
 
 // Explained is one window or load.
@@ -66,7 +66,7 @@ type Interval struct {
 
 // Explain attributes what a run shows. a is the run's own analysis.
 func Explain(run *history.Run, a *Analysis) Explanation {
-	x := Explanation{Version: Version, Run: a.Run}
+	x := Explanation{Version: Version, Run: a.Run, Roles: a.Roles}
 	e := explainer{run: run, s: newSeries(run), a: a}
 	type part struct {
 		at float64
@@ -75,14 +75,14 @@ func Explain(run *history.Run, a *Analysis) Explanation {
 	var all []part
 	for i := range a.Windows {
 		w := &a.Windows[i]
-		if w.Config.Replicas[settings.Worker] == 0 && len(w.Workers) == 0 {
+		if w.Config.Drivers() == 0 && len(w.Workers) == 0 {
 			continue // its loads speak
 		}
 		all = append(all, part{w.BeginS, e.window(w)})
 	}
 	for i := range a.Loads {
 		l := &a.Loads[i]
-		if l.Config.Replicas[settings.Worker] > 0 && e.within(l) && !e.starved(l) {
+		if l.Config.Drivers() > 0 && e.within(l) && !e.starved(l) {
 			continue // a probe of the app at work: the window speaks
 		}
 		all = append(all, part{l.BeginS, e.load(l)})
@@ -136,8 +136,9 @@ func (e explainer) window(w *Window) Explained {
 	}
 	k := w.Bottleneck
 	if k == nil {
-		x.Limit, x.Evidence = CauseLoop, []string{"the workers' counters were not read, and nothing says what limits"}
-		x.Reason, x.Try = "nothing was measured that could be played forward", "Look at the workers' logs in the run's folder."
+		driver := w.Config.roles.Driver
+		x.Limit, x.Evidence = Cause(driver.Service), []string{"the " + driver.Plural + "' counters were not read, and nothing says what limits"}
+		x.Reason, x.Try = "nothing was measured that could be played forward", "Look at the "+driver.Plural+"' logs in the run's folder."
 		return x
 	}
 	x.Limit, x.Tied, x.Task, x.Evidence, x.Also = Cause(k.Limit), k.Tied, k.Task, k.because, k.Also
@@ -163,7 +164,7 @@ func (e explainer) starvedIn(w *Window) bool {
 // load explains a load from outside.
 func (e explainer) load(l *LoadResult) Explained {
 	x := Explained{Name: l.Name, Load: true, Config: l.Config.String(), PerS: l.PerS, Advice: []Advice{},
-		Reason: "no worker was there: a load from outside is not played"}
+		Reason: "no " + l.Config.roles.Driver.Service + " was there: a load from outside is not played"}
 	begin, end := l.BeginS, l.BeginS+l.LengthS
 	w := &Window{Name: l.Name, BeginS: begin, EndS: end, LengthS: l.LengthS, Config: l.Config}
 	u, seen := w.measureService(e.s, l.Service, duration(begin), duration(end))

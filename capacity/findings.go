@@ -20,9 +20,9 @@ func (e explainer) hostCPU(w *Window) *finding {
 	}
 	if w.Loop != nil && w.Backoffs == 0 {
 		for _, s := range w.Loop.Stages {
-			if late := s.PerLoopS - w.Config.ThinkS; s.Name == "think" && late > .002 {
-				f.evidence = append(f.evidence, fmt.Sprintf("a worker's think time of %s took %s: it was ready and had to wait for a processor",
-					setting(w.Config.ThinkS), FormatSeconds(s.PerLoopS)))
+			if late := s.PerLoopS - w.Config.ThinkS; s.Name == stageThink && late > .002 {
+				f.evidence = append(f.evidence, fmt.Sprintf("a %s's think time of %s took %s: it was ready and had to wait for a "+
+					"processor", w.Config.roles.Driver.Service, setting(w.Config.ThinkS), FormatSeconds(s.PerLoopS)))
 			}
 		}
 	}
@@ -68,15 +68,16 @@ func (e explainer) backoff(w *Window) *finding {
 	if silent < mostSilent {
 		return nil
 	}
-	f := &finding{cause: CauseBackoff, evidence: []string{fmt.Sprintf("the workers were silent after errors for %s of their time: %.0f of "+
-		"%.0f worker-seconds", percent(silent), w.SilentS, w.workerS)}}
+	driver := w.Config.roles.Driver
+	f := &finding{cause: CauseBackoff, evidence: []string{fmt.Sprintf("the %s were silent after errors for %s of their time: %.0f of "+
+		"%.0f %s-seconds", driver.Plural, percent(silent), w.SilentS, w.workerS, driver.Service)}}
 	if w.Backoffs > 0 {
-		f.evidence = append(f.evidence, fmt.Sprintf("%s a worker went silent for %s", times(w.Backoffs), setting(w.Config.BackoffS)))
+		f.evidence = append(f.evidence, fmt.Sprintf("%s a %s went silent for %s", times(w.Backoffs), driver.Service, setting(w.Config.BackoffS)))
 	} else {
 		f.evidence = append(f.evidence, "what made them silent happened before the window began")
 	}
 	if w.HashesLost != nil && *w.HashesLost > 0 {
-		f.evidence = append(f.evidence, fmt.Sprintf("%.0f hashes are missing against window %s", *w.HashesLost, w.Baseline))
+		f.evidence = append(f.evidence, fmt.Sprintf("%.0f %s are missing against window %s", *w.HashesLost, w.Config.roles.Unit.Many, w.Baseline))
 	}
 	if text := classes(w.ByClass); text != "" {
 		f.evidence = append(f.evidence, "the errors were: "+text)
@@ -99,12 +100,12 @@ func classes(by map[string]float64) string {
 	return strings.Join(parts, ", ")
 }
 
-// trouble is the last fault of a replica of rng or hasher that began before the window's end and was not over before its begin.
+// trouble is the last fault of a replica of a station that began before the window's end and was not over before its begin.
 func (e explainer) trouble(w *Window) (task, text string) {
 	open := map[string]string{}
 	var order []string
 	for _, ev := range e.run.Events {
-		if ev.Service != settings.RNG && ev.Service != settings.Hasher || ev.At.Seconds() > w.EndS {
+		if _, visited := e.s.roles.Station(ev.Service); !visited || ev.At.Seconds() > w.EndS {
 			continue
 		}
 		within := ev.At.Seconds() >= w.BeginS
@@ -166,9 +167,9 @@ func (e explainer) queueLimit(w *Window) *finding {
 		f.evidence = append(f.evidence, fmt.Sprintf("the queue of %s was full (%.0f of %d) in %s of the readings", u.Service, longest, limit,
 			percent(full)))
 		if outside {
-			f.evidence = append(f.evidence, fmt.Sprintf("a worker waits %s for it in each loop, and only %s of that in the queue: its "+
+			f.evidence = append(f.evidence, fmt.Sprintf("a %s waits %s for it in each loop, and only %s of that in the queue: its "+
 				"connections are turned away and tried again after 1, 2, 4 s",
-				FormatSeconds(*u.WaitS), FormatSeconds(*u.QueueS)))
+				w.Config.roles.Driver.Service, FormatSeconds(*u.WaitS), FormatSeconds(*u.QueueS)))
 		}
 		if u.Utilisation != nil {
 			f.evidence = append(f.evidence, fmt.Sprintf("%s is busy %s of the time", u.Service, percent(*u.Utilisation)))
@@ -208,6 +209,7 @@ func (e explainer) queue(service string, w *Window) (limit int, full, longest fl
 }
 
 func (e explainer) queueLimitOf(service string, atS float64) int {
+	role, _ := e.s.roles.Of(service)
 	env := map[string]string{}
 	for _, ev := range e.run.Events {
 		if ev.Service != service || ev.At.Seconds() > atS+1e-9 {
@@ -219,7 +221,7 @@ func (e explainer) queueLimitOf(service string, atS float64) int {
 			}
 		}
 	}
-	c, err := settings.Parse(service, env)
+	c, err := settings.Parse(role.Program, env)
 	if err != nil {
 		return 0
 	}
@@ -315,7 +317,8 @@ func (e explainer) replica(w *Window) *finding {
 	case sick == nil && (text == "" || w.Errors == 0 && w.Backoffs == 0):
 		return nil
 	case sick == nil:
-		sick = &finding{task: task, evidence: []string{fmt.Sprintf("%.0f of the workers' calls failed: %s", w.Errors, classes(w.ByClass)), text}}
+		sick = &finding{task: task, evidence: []string{fmt.Sprintf("%.0f of the %s' calls failed: %s", w.Errors,
+			w.Config.roles.Driver.Plural, classes(w.ByClass)), text}}
 	case text != "" && (sick.task == "" || sick.task == task):
 		sick.task = task
 		sick.evidence = append(sick.evidence, text)
@@ -377,8 +380,8 @@ func (e explainer) slowWay(w *Window, u ServiceUse, replicas []replicaUse) *find
 	for name, c := range d.calls {
 		if name == u.Service && c.network > d.network+.01 && c.network > 3*d.network && c.network > mostWait*d.total {
 			task, _ := e.trouble(w)
-			return &finding{task: task, evidence: []string{fmt.Sprintf("the way to %s and back takes a worker %s in the mean, that to the other "+
-				"service %s", name, FormatSeconds(c.network), FormatSeconds(d.network))}}
+			return &finding{task: task, evidence: []string{fmt.Sprintf("the way to %s and back takes a %s %s in the mean, that to the other "+
+				"service %s", name, d.roles.Driver.Service, FormatSeconds(c.network), FormatSeconds(d.network))}}
 		}
 	}
 	return nil
@@ -406,7 +409,7 @@ func (e explainer) pinned(w *Window) *finding {
 		f := &finding{cause: CausePinned, task: u.HottestTask, evidence: []string{
 			fmt.Sprintf("%s is busy %s of the time while %s as a whole is busy %s", u.HottestTask, percent(*u.Hottest), u.Service,
 				percent(*u.Utilisation)),
-			"the workers keep their connections, and a balancer spreads connections, not requests"}}
+			"the " + w.Config.roles.Driver.Plural + " keep their connections, and a balancer spreads connections, not requests"}}
 		if idle := e.idle(w, u.Service); idle > 0 {
 			f.evidence = append(f.evidence, fmt.Sprintf("%d of %d replicas had no request at all", idle, u.Replicas))
 		}

@@ -26,7 +26,7 @@ import (
 // pace that an edge's own loops make shifts the rate by up to a hundredth in windows of one loop, and by less than .3 % from two on.
 
 const hashRateMethod = "loops completed, those under way at the window's edges by their part, over the time between two readings, " +
-	"summed over the workers; " +
+	"summed over the driver's replicas; " +
 	"the interval is Student's, from the rate's slow cosines"
 
 // progress is how far a worker was at a reading: the loops that it had completed and how long ago it completed the latest, in seconds;

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"coinbench/capacity/dockercoins"
 	"coinbench/history"
 )
 
@@ -163,7 +164,7 @@ func metrics() []metric {
 				if e := get(win); e != nil {
 					return e.Value, nil
 				}
-				return 0, fmt.Errorf("no %s was measured in the window: the workers' counters were not read", what)
+				return 0, fmt.Errorf("no %s was measured in the window: the driver's counters were not read", what)
 			}),
 			estimate: func(a *Analysis, args []string) *Estimate { return get(a.Window(args[0])) }}
 	}
@@ -181,7 +182,7 @@ func metrics() []metric {
 			}}
 	}
 	return []metric{
-		rate("hash_rate", "hash rate", "Hashes per second in a window, from the workers' own counters.",
+		rate("hash_rate", "hash rate", "Hashes (loops of the driver) per second in a window, from the driver's own counters.",
 			func(w *Window) *Estimate { return w.HashRate }),
 		rate("coin_rate", "coin rate", "Coins (hashes that begin with 0, one in sixteen) per second in a window.",
 			func(w *Window) *Estimate { return w.CoinRate }),
@@ -201,9 +202,9 @@ func metrics() []metric {
 				return *u.Utilisation, nil
 			},
 			estimate: func(a *Analysis, args []string) *Estimate { return a.Window(args[0]).Service(args[1]).Use }},
-		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: limits(),
-			doc: "What limits the hash rate in a window: worker (the workers' own loop), rng, hasher, or what else was found, its blanks written " +
-				"as dashes. In a tie it is each of its causes.",
+		{name: "bottleneck", args: []argument{windowArg}, unit: "word", words: limits(dockercoins.Roles()),
+			doc: "What limits the hash rate in a window: the driver (its own loop) or a station, by name, or what else was found, its blanks " +
+				"written as dashes. In a tie it is each of its causes.",
 			word: func(a *Analysis, args []string) (string, error) {
 				win, err := a.window(args[0])
 				if err != nil {
@@ -214,7 +215,7 @@ func metrics() []metric {
 				}
 				return win.Bottleneck.Limit, nil
 			}},
-		{name: "errors", whole: true, count: true, doc: "The workers' exceptions and the failed requests of all loads, in the whole run.",
+		{name: "errors", whole: true, count: true, doc: "The driver's exceptions and the failed requests of all loads, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if a.Validity.Readings == 0 && a.Validity.Requests == 0 {
 					return 0, errors.New("nothing was measured")
@@ -225,7 +226,7 @@ func metrics() []metric {
 				}
 				return n, nil
 			}},
-		{name: "errors", args: []argument{eitherArg}, count: true, doc: "The workers' exceptions in a window, or the failed requests of a load.",
+		{name: "errors", args: []argument{eitherArg}, count: true, doc: "The driver's exceptions in a window, or the failed requests of a load.",
 			value: func(a *Analysis, args []string) (float64, error) {
 				if a.Window(args[0]) != nil {
 					win, err := a.window(args[0])
@@ -233,7 +234,7 @@ func metrics() []metric {
 						return 0, err
 					}
 					if win.HashRate == nil {
-						return 0, errors.New("the workers' counters were not read in the window")
+						return 0, errors.New("the driver's counters were not read in the window")
 					}
 					return win.Errors, nil
 				}
@@ -262,14 +263,14 @@ func metrics() []metric {
 		{name: "lost", whole: true, count: true, doc: "Hashes that an exception took before they were counted, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if !a.Reconciliation.Possible {
-					return 0, errors.New("the counters of the workers and of hasher were not read")
+					return 0, errors.New(a.Reconciliation.Why)
 				}
 				return a.Reconciliation.Rows[0].Lost, nil
 			}},
 		lost("hashes_lost", "The hash rate of the window before x this window's length - the hashes done in it, those under way at its edges "+
 			"by their part.",
 			func(w *Window) *float64 { return w.HashesLost }, func(w, _ *Window) float64 { return w.LengthS }),
-		lost("lost_to_backoff", "The hashes that workers would have made, at the hash rate of the window before, in the time for which they "+
+		lost("lost_to_backoff", "The hashes that the driver would have made, at the hash rate of the window before, in the time for which they "+
 			"waited after errors: what the back-off costs.",
 			func(w *Window) *float64 { return w.LostToBackoff }, func(w, before *Window) float64 {
 				return w.SilentS / float64(max(1,
@@ -347,8 +348,12 @@ func metrics() []metric {
 }
 
 // limits are the causes that an objective can expect, as one word each.
-func limits() (words []string) {
-	for _, c := range []Cause{CauseLoop, CauseRNG, CauseHasher, CauseBalancing, CausePinned, CauseReplica, CauseBackoff, CauseQueueLimit} {
+func limits(roles history.Roles) (words []string) {
+	words = append(words, roles.Driver.Service)
+	for _, r := range roles.Stations {
+		words = append(words, r.Service)
+	}
+	for _, c := range []Cause{CauseBalancing, CausePinned, CauseReplica, CauseBackoff, CauseQueueLimit} {
 		words = append(words, strings.ReplaceAll(string(c), " ", "-"))
 	}
 	return words
@@ -482,9 +487,14 @@ func known(lead string, names []string) string {
 	return lead + strings.Join(names, ", ")
 }
 
-// ParseObjective reads an objective. A fault is a *ParseError.
+// ParseObjective reads an objective of a run of DockerCoins. A fault is a *ParseError.
 func ParseObjective(text string) (Objective, error) {
-	p := &parser{text: []rune(text)}
+	return ParseObjectiveOf(dockercoins.Roles(), text)
+}
+
+// ParseObjectiveOf reads an objective of a run of an app whose services have these parts. A fault is a *ParseError.
+func ParseObjectiveOf(roles history.Roles, text string) (Objective, error) {
+	p := &parser{text: []rune(text), roles: dockercoins.Default(roles)}
 	o := Objective{Text: strings.TrimSpace(text)}
 	if err := p.objective(&o); err != nil {
 		return Objective{}, err
@@ -493,8 +503,9 @@ func ParseObjective(text string) (Objective, error) {
 }
 
 type parser struct {
-	text []rune
-	pos  int
+	text  []rune
+	pos   int
+	roles history.Roles
 }
 
 func (p *parser) fail(at int, format string, args ...any) error {
@@ -596,12 +607,12 @@ func (p *parser) objective(o *Objective) error {
 		p.space()
 		at := p.pos
 		o.Word = p.run(inName)
-		if !slices.Contains(m.words, o.Word) {
-			what := "is no value of " + m.name
-			if m.name == "bottleneck" {
-				what = "limits no hash rate"
-			}
-			return p.fail(at, "%q %s; accepted: %s", o.Word, what, strings.Join(m.words, ", "))
+		what, words := "is no value of "+m.name, m.words
+		if m.name == "bottleneck" {
+			what, words = "limits no hash rate", limits(p.roles)
+		}
+		if !slices.Contains(words, o.Word) {
+			return p.fail(at, "%q %s; accepted: %s", o.Word, what, strings.Join(words, ", "))
 		}
 		return p.end()
 	}

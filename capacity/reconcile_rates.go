@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"coinbench/history"
-	"coinbench/services/settings"
 )
 
 // BookRate is the hash rate of a window as one side saw it.
@@ -19,8 +18,8 @@ type BookRate struct {
 // contrary is by how many standard errors of their difference two rates may differ.
 const contrary = 3
 
-// bookRates are the hash rate of a window by the workers' completions, by hasher's posts less those of loads, and by the counter in
-// Redis with what was lost before it got there. There are none where a task came or went, whose last doings were not read.
+// bookRates are the hash rate of a window by the workers' completions, by the last station's posts less those of loads, and by the counter in
+// the store with what was lost before it got there. There are none where a task came or went, whose last doings were not read.
 //
 // All three count the same hashes, so that their errors are those of the edges. An edge finds a count of whole lumps anywhere between
 // two of them: an error that is uniform over a lump, of variance lump^2/12 (that of a quantiser: Bennett, "Spectra of quantized
@@ -35,7 +34,7 @@ func (w *Window) bookRates(run *history.Run, s series) []BookRate {
 	if w.HashRate == nil || w.Config.Updating || n == 0 || len(w.Workers) != w.workers() || w.LengthS <= 0 {
 		return nil
 	}
-	rates := []BookRate{{"the workers' completions", w.HashRate.Value, math.Sqrt(n*twoParts*twoParts/6) / w.LengthS}}
+	rates := []BookRate{{"the " + s.roles.Driver.Plural + "' completions", w.HashRate.Value, math.Sqrt(n*twoParts*twoParts/6) / w.LengthS}}
 	spans := func(service string) (all []span, ok bool) {
 		for _, t := range s.of(service) {
 			sp, there := t.between(duration(w.BeginS), duration(w.EndS))
@@ -50,40 +49,42 @@ func (w *Window) bookRates(run *history.Run, s series) []BookRate {
 		}
 		return all, len(all) > 0
 	}
-	if _, ok := spans(settings.Worker); !ok {
+	if _, ok := spans(s.roles.Driver.Service); !ok {
 		return nil
 	}
-	// An exception leaves open whether hasher answered the post that it took, and whether the loop was over.
+	// An exception leaves open whether the last station answered the post that it took, and whether the loop was over.
 	doubtful := w.Errors
-	if hashers, ok := spans(settings.Hasher); ok {
-		posts, seconds := 0.0, 0.0
-		for _, sp := range hashers {
-			posts += sp.deltaOf(history.Requests, `method="POST"`)
-			seconds += sp.seconds() / float64(len(hashers))
+	last := s.roles.Last()
+	if answering, ok := spans(last.Service); ok {
+		made, seconds := 0.0, 0.0
+		label, method := posts(last)
+		for _, sp := range answering {
+			made += sp.deltaOf(history.Requests, label)
+			seconds += sp.seconds() / float64(len(answering))
 		}
 		variance := n*n/6 + doubtful*doubtful
 		for _, l := range run.Loads {
-			if l.Service == settings.Hasher && strings.EqualFold(l.Method, "POST") {
-				of, error := postsIn(l, hashers[0].first.At.Seconds(), hashers[0].last.At.Seconds())
-				posts -= of
+			if l.Service == last.Service && strings.EqualFold(l.Method, method) {
+				of, error := postsIn(l, answering[0].first.At.Seconds(), answering[0].last.At.Seconds())
+				made -= of
 				variance += error
 			}
 		}
-		rates = append(rates, BookRate{"hasher's posts", posts / seconds, math.Sqrt(variance) / seconds})
+		rates = append(rates, BookRate{last.Service + "'s posts", made / seconds, math.Sqrt(variance) / seconds})
 	}
-	if redis, ok := spans("redis"); ok && len(redis) == 1 {
-		seconds := redis[0].seconds()
+	if store, ok := spans(s.roles.Store.Service); ok && len(store) == 1 {
+		seconds := store[0].seconds()
 		lump := flushS*w.HashRate.Value + n
-		added := redis[0].delta(history.RedisHashes) + w.Lost
-		rates = append(rates, BookRate{"the counter in Redis", added / seconds, math.Sqrt(lump*lump/6+doubtful*doubtful) / seconds})
+		added := store[0].delta(history.RedisHashes) + w.Lost
+		rates = append(rates, BookRate{"the counter in " + s.roles.Store.Service, added / seconds, math.Sqrt(lump*lump/6+doubtful*doubtful) / seconds})
 	}
 	return rates
 }
 
-// flushS is how long a worker keeps its hashes at least before it adds them to Redis, in seconds.
+// flushS is how long a worker keeps its hashes at least before it adds them to the store, in seconds.
 const flushS = 1.0
 
-// postsIn is how many requests of a load hasher answered between two instants, and the variance of that: requests that the load gave
+// postsIn is how many requests of a load were answered between two instants, and the variance of that: requests that the load gave
 // up may have been answered, and intervals that an edge cuts are a lump at each.
 func postsIn(l history.Load, beginS, endS float64) (n, variance float64) {
 	n = answeredIn(l, beginS, endS)

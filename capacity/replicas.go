@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 
+	"coinbench/capacity/dockercoins"
 	"coinbench/history"
-	"coinbench/services/settings"
 )
 
 // ReplicaUse is how one replica was used between two readings of the counters.
@@ -16,13 +16,14 @@ type ReplicaUse struct {
 	Task        string
 	Utilisation *float64 // occupied share of its slots, 0..1; nil: it has no limit, or serves nothing
 	Queue       *float64 // requests that waited for a slot at the second reading; nil as above
-	PerS        float64  // requests a second; of a worker loops, and of Redis hashes that were added
+	PerS        float64  // requests a second; of the driver loops, and of the store units that were counted
 	Share       float64  // of what the service's replicas did together, 0..1
 }
 
 // Replicas compares two readings of every task's counters. A task that is not in both is left out, as is the host; services are in the
 // order of their names, tasks in that of theirs, 2 before 10.
-func Replicas(first, second []history.Reading) []ReplicaUse {
+func Replicas(roles history.Roles, first, second []history.Reading) []ReplicaUse {
+	roles = dockercoins.Default(roles)
 	var all []ReplicaUse
 	totals := map[string]float64{}
 	for _, last := range second {
@@ -34,9 +35,9 @@ func Replicas(first, second []history.Reading) []ReplicaUse {
 		u := ReplicaUse{Service: last.Service, Task: last.Task}
 		counter := history.Requests
 		switch last.Service {
-		case settings.Worker:
+		case roles.Driver.Service:
 			counter = history.Hashes
-		case "redis":
+		case roles.Store.Service:
 			counter = history.RedisHashes
 		}
 		u.PerS = sp.delta(counter) / sp.seconds()

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"coinbench/capacity/dockercoins"
 	"coinbench/history"
 )
 
@@ -23,7 +24,7 @@ func TestReplicasComparesTwoReadings(t *testing.T) {
 	second := []history.Reading{worker(3*s, 120), server("rng.10#1", 3*s, 65, 6.5, 4), server("rng.2#1", 3*s, 5, .5, 0),
 		server("rng.1#2", 3*s, 9, 9, 9), host}
 
-	got := Replicas(first, second)
+	got := Replicas(dockercoins.Roles(), first, second)
 	want := []struct {
 		task                     string
 		perS, share, busy, queue float64
@@ -45,7 +46,7 @@ func TestReplicasComparesTwoReadings(t *testing.T) {
 			t.Errorf("%s: utilisation %v, queue %v; want %v and %v", g.Task, g.Utilisation, g.Queue, w.busy, w.queue)
 		}
 	}
-	if rows := Replicas(first, first); len(rows) != 0 {
+	if rows := Replicas(dockercoins.Roles(), first, first); len(rows) != 0 {
 		t.Errorf("no time passed, and %d rows", len(rows))
 	}
 }

@@ -25,10 +25,11 @@ type series struct {
 	start   time.Time
 	cluster string
 	virtual bool // it was simulated: no machine adds its noise
+	roles   history.Roles
 }
 
 func newSeries(run *history.Run) series {
-	s := series{start: run.Manifest.Start, cluster: run.Manifest.Cluster, virtual: run.Manifest.Simulated}
+	s := series{start: run.Manifest.Start, cluster: run.Manifest.Cluster, virtual: run.Manifest.Simulated, roles: RolesOf(run)}
 	byName := map[string]*task{}
 	for _, r := range run.Readings {
 		key := r.Service + "\x00" + r.Task
@@ -50,6 +51,9 @@ func newSeries(run *history.Run) series {
 	}
 	return s
 }
+
+// drivers are the driver's replicas.
+func (s series) drivers() []*task { return s.of(s.roles.Driver.Service) }
 
 func (s series) of(service string) []*task {
 	var found []*task

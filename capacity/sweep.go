@@ -62,10 +62,10 @@ func sweeps(windows []Window) []Sweep {
 	return all
 }
 
-// Curve is the bounds of a sweep of workers, from the demands that were measured at its points, each weighed by its hashes; nil
+// Curve is the bounds of a sweep of the driver, from the demands that were measured at its points, each weighed by its hashes; nil
 // for a sweep of another service. At gives the curve's points.
 func (a *Analysis) Curve(s Sweep) *Bounds {
-	if s.Service != WorkerLimit {
+	if s.Service != a.Roles.Driver.Service {
 		return nil
 	}
 	var total, think, overhead float64
@@ -96,5 +96,5 @@ func (a *Analysis) Curve(s Sweep) *Bounds {
 	for i := range demands {
 		demands[i].DemandS /= total
 	}
-	return ptr(NewBounds("measured", n, think/total, overhead/total, demands))
+	return ptr(NewBounds("measured", s.Service, n, think/total, overhead/total, demands))
 }

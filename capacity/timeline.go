@@ -6,18 +6,17 @@ import (
 	"strings"
 
 	"coinbench/history"
-	"coinbench/services/settings"
 )
 
 // Timeline is the run over time: the hash rate, the steps that were in force and what happened.
 type Timeline struct {
 	BinS   float64   `json:"bin_s"`
-	Rate   []Point   `json:"hash_rate"`       // each worker's hashes spread evenly over the time between its completed loops
-	Redis  []Point   `json:"redis_hash_rate"` // the slope of the counter in Redis from reading to reading: what the web page shows
-	Steps  []Band    `json:"steps"`           //
-	Bands  []Band    `json:"windows"`         //
-	Marks  []Mark    `json:"events"`          // what was done to the cluster and what it did
-	Counts []Replica `json:"replicas"`        // replicas as asked for, over time
+	Rate   []Point   `json:"hash_rate"`   // the hashes of each replica of the driver spread evenly over the time between its completed loops
+	Stored []Point   `json:"stored_rate"` // slope of the counter in the store from reading to reading: what the web page shows
+	Steps  []Band    `json:"steps"`       //
+	Bands  []Band    `json:"windows"`     //
+	Marks  []Mark    `json:"events"`      // what was done to the cluster and what it did
+	Counts []Replica `json:"replicas"`    // replicas as asked for, over time
 }
 
 // Point is a value at an instant.
@@ -71,7 +70,7 @@ func timeline(run *history.Run, s series) Timeline {
 	}
 	wall := float64(run.Manifest.Start.UnixNano()) / 1e9
 	known := math.Inf(1) // until here it is known of every worker that is there at the end what it did
-	for _, w := range s.of(settings.Worker) {
+	for _, w := range s.drivers() {
 		last, read := 0.0, 0.0 // the last completed loop and the last reading
 		for i := 1; i < len(w.readings); i++ {
 			a, b := w.readings[i-1], w.readings[i]
@@ -92,7 +91,7 @@ func timeline(run *history.Run, s series) Timeline {
 			known = min(known, last)
 		}
 	}
-	if len(s.of(settings.Worker)) > 0 {
+	if len(s.drivers()) > 0 {
 		for i := range n {
 			// Loops that were under way at the end are in no reading: a bin that they reach into would be too low.
 			width := min(t.BinS, end-float64(i)*t.BinS)
@@ -102,7 +101,7 @@ func timeline(run *history.Run, s series) Timeline {
 			t.Rate = append(t.Rate, Point{AtS: float64(i)*t.BinS + width/2, Value: bins[i] / width})
 		}
 	}
-	for _, r := range s.of("redis") {
+	for _, r := range s.of(s.roles.Store.Service) {
 		last := -1.0
 		for i := 1; i < len(r.readings); i++ {
 			a, b := r.readings[i-1], r.readings[i]
@@ -111,7 +110,7 @@ func timeline(run *history.Run, s series) Timeline {
 				continue // two readings in quick succession, at a window's edge
 			}
 			last = b.At.Seconds()
-			t.Redis = append(t.Redis, Point{AtS: last, Value: max(0, b.Values[history.RedisHashes]-a.Values[history.RedisHashes]) / dt})
+			t.Stored = append(t.Stored, Point{AtS: last, Value: max(0, b.Values[history.RedisHashes]-a.Values[history.RedisHashes]) / dt})
 		}
 	}
 	steps, open := map[int]int{}, map[string]int{}

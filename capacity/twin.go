@@ -17,6 +17,7 @@ import (
 
 // twin is the app of one window as the simulator plays it: what was in force, and what was measured of what the settings do not say.
 type twin struct {
+	roles    history.Roles
 	told     map[string]settings.Settings // with the machine's costs
 	replicas map[string]int
 	balances map[string]string
@@ -25,7 +26,7 @@ type twin struct {
 	idle     map[string]int                 // replicas that came after the workers had connected, of those who keep their connections
 
 	network time.Duration // of each new connection
-	redis   time.Duration // of a command
+	store   time.Duration // of a command
 	spread  time.Duration // of the starts of a service's tasks
 	loads   []visitor
 	kills   []kill
@@ -76,14 +77,21 @@ func (t *twin) tell(service string, change func(*settings.Settings)) {
 // play is the hash rate of one run, estimated as that of a window is; false where no hash was made.
 func (t twin) play(seed uint64) (float64, bool) {
 	sim := des.New(des.Config{Seed: seed, Start: time.Unix(0, 0)})
-	services := []string{settings.RNG, settings.Hasher, settings.Worker}
+	driver, stations := t.roles.Driver.Service, t.roles.Stations
+	var visits []string
+	for _, r := range stations {
+		visits = append(visits, r.Service)
+	}
 	add := func(s des.Service) bool { return sim.AddService(s) == nil }
-	if !add(des.Service{Name: des.Redis, Delay: t.redis}) || sim.Scale(des.Redis, 1, des.Stop{}) != nil {
+	if store := "the store"; !add(des.Service{Name: store, Stores: true, Delay: t.store}) || sim.Scale(store, 1, des.Stop{}) != nil {
 		return 0, false
 	}
-	for _, name := range services {
+	for _, name := range append(slices.Clone(visits), driver) {
 		spec := des.Service{Name: name, Settings: t.told[name], Balance: des.Balance(t.balances[name]), Network: t.network, StartSpread: t.spread}
-		if len(t.kills) > 0 && name != settings.Worker {
+		if name == driver {
+			spec.Visits = visits
+		}
+		if len(t.kills) > 0 && name != driver {
 			spec.Health = time.Second // a successor is not in rotation at once
 		}
 		if !add(spec) {
@@ -104,7 +112,7 @@ func (t twin) play(seed uint64) (float64, bool) {
 		if sim.ChangeService(spec) != nil {
 			return 0, false
 		}
-		if name == settings.Hasher { // a worker that finds nobody is silent for long
+		if name == t.roles.Last().Service { // a client that finds no server is silent for long
 			sim.RunUntil(t.spread + spec.Health + time.Millisecond)
 		}
 	}
@@ -129,7 +137,7 @@ func (t twin) play(seed uint64) (float64, bool) {
 	workers := map[string][]progress{}
 	read := func() {
 		for _, r := range sim.Readings() {
-			if r.Service != settings.Worker {
+			if r.Service != driver {
 				continue
 			}
 			if workers[r.Task] == nil {
@@ -178,10 +186,10 @@ func (t twin) play(seed uint64) (float64, bool) {
 
 // alone is the pace of a worker that never waits, in loops per second.
 func (t twin) alone() float64 {
-	w := t.told[settings.Worker]
-	loop := (w.Think + 2*w.CallOverhead + 2*t.network).Seconds()
-	for _, name := range []string{settings.RNG, settings.Hasher} {
-		loop += meanService(t.told[name]) + intake(t.told[name])
+	w, calls := t.told[t.roles.Driver.Service], time.Duration(len(t.roles.Stations))
+	loop := (w.Think + calls*(w.CallOverhead+t.network)).Seconds()
+	for _, r := range t.roles.Stations {
+		loop += meanService(t.told[r.Service]) + intake(t.told[r.Service])
 	}
 	return 1 / max(loop, 1e-6)
 }
@@ -210,10 +218,12 @@ func (v visitor) load(length time.Duration, seed uint64) des.Load {
 // newTwin makes the twin of a window, or says why there is none.
 func (e explainer) newTwin(w *Window) (twin, string) {
 	c := w.Config
-	t := twin{told: maps.Clone(c.told), replicas: map[string]int{}, balances: maps.Clone(c.balances), apart: map[string][]settings.Settings{},
+	t := twin{roles: c.roles, told: maps.Clone(c.told), replicas: map[string]int{}, balances: maps.Clone(c.balances), apart: map[string][]settings.Settings{},
 		idle: map[string]int{}, absent: map[string]int{},
 		spread: 20 * time.Millisecond}
-	for _, name := range []string{settings.RNG, settings.Hasher} {
+	driver := c.roles.Driver.Service
+	for _, r := range c.roles.Stations {
+		name := r.Service
 		u := w.Service(name)
 		if u == nil || u.ServiceS == nil || u.Replicas == 0 {
 			return t, "no counters of " + name + " were read"
@@ -231,10 +241,10 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 		}
 	}
 	n := w.workers()
-	if t.replicas[settings.Worker] = n; n > mostPlayed {
+	if t.replicas[driver] = n; n > mostPlayed {
 		return t, "the app is too large to be played beside a report"
 	}
-	t.tell(settings.Worker, func(s *settings.Settings) { s.OnSIGTERM, s.BootDelay = settings.Exit, 0 })
+	t.tell(driver, func(s *settings.Settings) { s.OnSIGTERM, s.BootDelay = settings.Exit, 0 })
 	if !e.a.Run.Simulated {
 		t.spread = max(t.spread, time.Duration(n)*3500*time.Microsecond) // processes start one after the other
 	}
@@ -249,19 +259,23 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 			}
 			return extra > least
 		}
-		if beyond(d.network, d.network+max(d.calls[settings.RNG].own, d.calls[settings.Hasher].own)) {
+		longest := 0.0
+		for _, call := range d.calls {
+			longest = max(longest, call.own)
+		}
+		if beyond(d.network, d.network+longest) {
 			t.network = nanos(d.network)
 		}
-		if d.redis > 0 {
-			// A coin in sixteen hashes, and a flush when a second has passed.
-			t.redis = nanos(d.redis / (1./16 + 1/math.Max(1, math.Ceil(1/w.Loop.TotalS))))
+		if d.store > 0 {
+			t.store = nanos(d.store / Commands(c.roles, w.Loop.TotalS))
 		}
 		// What a call costs its client beside its settings.
-		if own := (d.overhead - 2*c.CallOverheadS) / 2; beyond(2*own, d.overhead) {
-			t.tell(settings.Worker, func(s *settings.Settings) { s.CallOverhead += nanos(own) })
+		calls := float64(len(c.Stations))
+		if own := (d.overhead - calls*c.CallOverheadS) / calls; beyond(calls*own, d.overhead) {
+			t.tell(driver, func(s *settings.Settings) { s.CallOverhead += nanos(own) })
 		}
 		if late := d.think - c.ThinkS; beyond(late, d.think) && w.SilentS == 0 {
-			t.tell(settings.Worker, func(s *settings.Settings) { s.Think += nanos(late) })
+			t.tell(driver, func(s *settings.Settings) { s.Think += nanos(late) })
 		}
 	}
 	e.visitors(w, &t)
@@ -277,6 +291,16 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 
 // mostPlayed are the replicas of a service that are played: beyond, a report would have to wait for its advice.
 const mostPlayed = 5000
+
+// Commands is how often a loop of a length turns to the store: where one unit in so many is more than a unit, and to flush its count when a
+// second has passed.
+func Commands(roles history.Roles, loopS float64) float64 {
+	n := 1 / math.Max(1, math.Ceil(1/loopS))
+	if roles.Share.In > 0 {
+		n += 1 / float64(roles.Share.In)
+	}
+	return n
+}
 
 func nanos(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
 
@@ -362,7 +386,7 @@ func uneven(replicas []replicaUse, told settings.Settings) bool {
 func (e explainer) visitors(w *Window, t *twin) {
 	known := map[string]float64{}
 	for _, l := range e.run.Loads {
-		if l.Service != settings.RNG && l.Service != settings.Hasher {
+		if _, visited := t.roles.Station(l.Service); !visited {
 			continue
 		}
 		n := answeredIn(l, w.BeginS, w.EndS)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"coinbench/history"
-	"coinbench/services/settings"
 )
 
 // Outcome is the verdict on a run, best first: the worst one wins.
@@ -101,10 +100,10 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 				"its rates are lower by about as much",
 				w.Name, percent(*w.Host.Late)))
 		}
-		if w.Config.Replicas[settings.Worker] > 0 && w.HashRate == nil {
-			v.Doubts = append(v.Doubts, "window "+w.Name+": the workers' counters were not read")
-		} else if n := w.Config.Replicas[settings.Worker]; len(w.Workers) < n {
-			v.Doubts = append(v.Doubts, fmt.Sprintf("window %s: the counters of %d of %d workers were read", w.Name, len(w.Workers), n))
+		if w.Config.Drivers() > 0 && w.HashRate == nil {
+			v.Doubts = append(v.Doubts, "window "+w.Name+": the "+a.Roles.Driver.Plural+"' counters were not read")
+		} else if n := w.Config.Drivers(); len(w.Workers) < n {
+			v.Doubts = append(v.Doubts, fmt.Sprintf("window %s: the counters of %d of %s were read", w.Name, len(w.Workers), a.Roles.Driver.Count(n)))
 		}
 		if w.HashRate != nil && w.Bounds != nil {
 			bound := w.Bounds.UpperPerS
@@ -147,7 +146,7 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 		}
 	}
 	stepped := false
-	for _, t := range s.of(settings.Worker) {
+	for _, t := range s.drivers() {
 		for i, r := range t.readings {
 			last := r.Values[history.LastHash]
 			if last <= 0 {
@@ -164,8 +163,8 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 		v.ClockS = 0
 	}
 	if stepped || v.ClockS > .5 {
-		v.Doubts = append(v.Doubts, fmt.Sprintf("the workers' wall clock does not run with the run's own (%.3g s ahead): it was set, or the "+
-			"hosts differ", math.Round(v.ClockS*1000)/1000))
+		v.Doubts = append(v.Doubts, fmt.Sprintf("the %s' wall clock does not run with the run's own (%.3g s ahead): it was set, or the "+
+			"hosts differ", a.Roles.Driver.Plural, math.Round(v.ClockS*1000)/1000))
 	}
 	if a.Reconciliation.Possible && !a.Reconciliation.Balanced {
 		v.Warnings = append(v.Warnings, "the books do not balance: "+a.Reconciliation.Why)
@@ -295,7 +294,7 @@ func headline(a *Analysis) string {
 		if len(parts) == len(a.Searches)+3 {
 			break
 		}
-		verb, limit := "limits", strings.ReplaceAll(strings.ReplaceAll(w.Bottleneck.Limit, WorkerLimit, "the workers' own loop"), "+", " and ")
+		verb, limit := "limits", strings.ReplaceAll(strings.ReplaceAll(w.Bottleneck.Limit, a.Roles.Driver.Service, "the "+a.Roles.Driver.Plural+"' own loop"), "+", " and ")
 		if len(w.Bottleneck.Tied) > 0 {
 			verb = "limit"
 		}

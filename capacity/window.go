@@ -24,19 +24,19 @@ type Window struct {
 	Config   Config   `json:"config"`   // in force when the window began
 	Notes    []string `json:"notes,omitempty"`
 
-	HashRate  *Estimate          `json:"hash_rate_per_s,omitempty"`       // from the workers' own counters
-	CoinRate  *Estimate          `json:"coin_rate_per_s,omitempty"`       // hashes that begin with 0
-	RedisRate *float64           `json:"redis_hash_rate_per_s,omitempty"` // slope of the counter in Redis, which the web page plots
-	Hashes    float64            `json:"hashes"`                          // completed within the window, by the workers' counters
-	Coins     float64            `json:"coins"`
-	Lost      float64            `json:"lost"`   // hashes that an exception took before they were counted
-	Errors    float64            `json:"errors"` // the workers' exceptions
-	ByClass   map[string]float64 `json:"errors_by_class,omitempty"`
-	Backoffs  float64            `json:"backoffs"`
-	Workers   []WorkerRate       `json:"workers,omitempty"`
-	Loop      *Loop              `json:"loop,omitempty"`
-	Services  []ServiceUse       `json:"services,omitempty"`
-	Host      *HostUse           `json:"host,omitempty"`
+	HashRate   *Estimate          `json:"hash_rate_per_s,omitempty"`   // from the workers' own counters
+	CoinRate   *Estimate          `json:"coin_rate_per_s,omitempty"`   // hashes that begin with 0
+	StoredRate *float64           `json:"stored_rate_per_s,omitempty"` // slope of the counter in the store, which the web page plots
+	Hashes     float64            `json:"hashes"`                      // completed within the window, by the workers' counters
+	Coins      float64            `json:"coins"`
+	Lost       float64            `json:"lost"`   // hashes that an exception took before they were counted
+	Errors     float64            `json:"errors"` // the workers' exceptions
+	ByClass    map[string]float64 `json:"errors_by_class,omitempty"`
+	Backoffs   float64            `json:"backoffs"`
+	Workers    []WorkerRate       `json:"workers,omitempty"`
+	Loop       *Loop              `json:"loop,omitempty"`
+	Services   []ServiceUse       `json:"services,omitempty"`
+	Host       *HostUse           `json:"host,omitempty"`
 
 	// the hash rate that the window would have had without its probe, where that costs more than 1 %
 	WithoutProbe *Played `json:"without_probe,omitempty"`
@@ -190,15 +190,15 @@ func (w *Window) measure(s series) {
 	if !w.Complete {
 		w.Notes = append(w.Notes, "The run ended within this window: it is shorter than was asked for.")
 	}
-	for _, t := range s.of("redis") {
+	for _, t := range s.of(s.roles.Store.Service) {
 		if sp, ok := t.between(begin, end); ok && sp.seconds() > 0 {
-			w.RedisRate = ptr(sp.delta(history.RedisHashes) / sp.seconds())
+			w.StoredRate = ptr(sp.delta(history.RedisHashes) / sp.seconds())
 		}
 	}
 	w.Host = host(s, begin, end)
 	w.measureWorkers(s, begin, end)
-	for _, service := range []string{settings.RNG, settings.Hasher} {
-		if u, ok := w.measureService(s, service, begin, end); ok {
+	for _, r := range s.roles.Stations {
+		if u, ok := w.measureService(s, r.Service, begin, end); ok {
 			w.Services = append(w.Services, u)
 		}
 	}
@@ -217,7 +217,7 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	stages, times := map[string]float64{}, map[string]float64{}
 	sampled := 0.0
 	start := float64(s.start.UnixNano()) / 1e9
-	for _, t := range s.of(settings.Worker) {
+	for _, t := range s.drivers() {
 		sp, ok := t.between(begin, end)
 		if !ok || sp.seconds() <= 0 {
 			continue
@@ -243,11 +243,11 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 		}
 		early := byLabel(sp.first.Values, history.StageSum, "stage")
 		for stage, sum := range byLabel(sp.last.Values, history.StageSum, "stage") {
-			stages[stage] += sum - early[stage]
+			stages[s.stage(stage)] += sum - early[stage]
 		}
 		early = byLabel(sp.first.Values, history.StageCount, "stage")
 		for stage, n := range byLabel(sp.last.Values, history.StageCount, "stage") {
-			times[stage] += n - early[stage]
+			times[s.stage(stage)] += n - early[stage]
 		}
 	}
 	if len(spans) == 0 {
@@ -256,22 +256,31 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 	// A stage is counted when it is over, so that a window's edges cut one of each worker. The mean over those that ended within the
 	// window is exact where they are equally long; a share of the time, or the sum over the hashes, is off by up to a stage of each.
 	perLoop := map[string]float64{}
-	for stage, n := range map[string]float64{"think": 1, settings.RNG: 1, settings.Hasher: 1, "overhead": 2} {
+	perStage := map[string]float64{stageThink: 1, stageOverhead: float64(len(s.roles.Stations))}
+	for _, r := range s.roles.Stations {
+		perStage[r.Service] = 1
+	}
+	loop, all := 0.0, true
+	for _, stage := range slices.Sorted(maps.Keys(perStage)) {
 		if times[stage] > 0 && w.Backoffs == 0 {
-			perLoop[stage] = stages[stage] / times[stage] * n
+			perLoop[stage] = stages[stage] / times[stage] * perStage[stage]
 		}
+		loop += perLoop[stage]
+		all = all && (perLoop[stage] > 0 || stage == stageOverhead)
 	}
 	alone := 0.0
 	if c := w.Config.Bounds(); len(w.Config.Replicas) > 0 && c.LoopS > 0 {
 		alone = 1 / c.LoopS
 	}
-	if w.Config.ConstantDelays && len(w.visitors) == 0 && perLoop["think"] > 0 && perLoop[settings.RNG] > 0 && perLoop[settings.Hasher] > 0 {
+	if w.Config.ConstantDelays && len(w.visitors) == 0 && all {
 		// Connections take their time, too, which no setting tells.
-		alone = 1 / (perLoop["think"] + perLoop[settings.RNG] + perLoop[settings.Hasher] + perLoop["overhead"])
+		alone = 1 / loop
 	}
-	e, rates := w.estimateRate(s, spans, alone, func(rate float64) float64 {
-		return max(w.Config.queueMemory(settings.RNG, rate, perLoop[settings.RNG]), w.Config.queueMemory(settings.Hasher, rate,
-			perLoop[settings.Hasher]))
+	e, rates := w.estimateRate(s, spans, alone, func(rate float64) (longest float64) {
+		for _, r := range s.roles.Stations {
+			longest = max(longest, w.Config.queueMemory(r.Service, rate, perLoop[r.Service]))
+		}
+		return longest
 	})
 	if s.virtual && w.certain() {
 		e.withoutRhythm()
@@ -302,7 +311,11 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 			}
 			w.Loop.Stages = append(w.Loop.Stages, Stage{Name: name, PerLoopS: v})
 		}
-		order := map[string]int{"think": 1, "rng": 2, "hasher": 3, "redis": 4, "overhead": 5}
+		n := len(s.roles.Stations)
+		order := map[string]int{stageThink: 1, s.roles.Store.Service: n + 2, stageOverhead: n + 3}
+		for i, r := range s.roles.Stations {
+			order[r.Service] = i + 2
+		}
 		sort.Slice(w.Loop.Stages, func(i, j int) bool {
 			a, b := w.Loop.Stages[i].Name, w.Loop.Stages[j].Name
 			if oa, ob := order[a], order[b]; oa != ob {
@@ -315,7 +328,7 @@ func (w *Window) measureWorkers(s series, begin, end time.Duration) {
 
 // workers is the number of workers in the window: what was asked for, or else what was seen.
 func (w *Window) workers() int {
-	if n := w.Config.Replicas[settings.Worker]; n > 0 {
+	if n := w.Config.Drivers(); n > 0 {
 		return n
 	}
 	return len(w.Workers)
@@ -467,6 +480,22 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 		}
 	}
 	return u, true
+}
+
+// The driver's own stages; the others are those of its visits, and of the store.
+const (
+	stageThink    = "think"
+	stageOverhead = "overhead"
+)
+
+// stage is the name of a stage of the driver's loop: the service that it visits, or the driver's own word.
+func (s series) stage(name string) string {
+	for _, r := range append(slices.Clone(s.roles.Stations), s.roles.Store) {
+		if r.Program == name && r.Service != "" {
+			return r.Service
+		}
+	}
+	return name
 }
 
 // leastVisit is what a request costs a server that has no work with it, in seconds.

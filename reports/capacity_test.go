@@ -38,11 +38,11 @@ func TestExplainText(t *testing.T) {
 }
 
 func whatIf() WhatIf {
-	return WhatIf{Grid: model.Grid{Base: model.Setting{Hasher: 1, Think: 100 * time.Millisecond, Balance: "round-robin"},
-		Workers: []int{1, 2, 3}, RNG: []int{1, 2},
+	return WhatIf{Grid: model.Grid{Base: model.Setting{Last: 1, Think: 100 * time.Millisecond, Balance: "round-robin"},
+		Drivers: []int{1, 2, 3}, First: []int{1, 2},
 		PerS: [][]float64{{3.3, 6.6, 9.9}, {3.3, 6.6, 9.9}}}, Goal: model.Goal{PerS: 6, Cost: map[string]float64{"worker": 1, "rng": 1,
 		"hasher": 1}},
-		Plan: &model.Setting{Workers: 2, RNG: 1, Hasher: 1}, Measured: []MeasuredPoint{{Workers: 3, RNG: 1, Hasher: 1, PerS: 9.81}}}
+		Plan: &model.Setting{Drivers: 2, First: 1, Last: 1}, Measured: []MeasuredPoint{{Drivers: 3, First: 1, Last: 1, PerS: 9.81}}}
 }
 
 // The plots are well formed, hold their numbers, and are the same twice.

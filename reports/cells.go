@@ -168,10 +168,11 @@ func host(h history.Host) string {
 
 // missing says what errors cost a window.
 func missing(w *capacity.Window) string {
-	s := fmt.Sprintf("%s of the workers failed and %s hashes are missing against the hash rate of window %s", plural(int(w.Errors), "call"),
+	driver := w.Config.Roles().Driver.Plural
+	s := fmt.Sprintf("%s of the %s failed and %s hashes are missing against the hash rate of window %s", plural(int(w.Errors), "call"), driver,
 		whole(*w.HashesLost), w.Baseline)
 	if w.LostToBackoff != nil && w.SilentS > 0 {
-		s += fmt.Sprintf(", %s of them for the %s that the workers waited after errors", whole(*w.LostToBackoff), figures(w.SilentS)+" s")
+		s += fmt.Sprintf(", %s of them for the %s that the %s waited after errors", whole(*w.LostToBackoff), figures(w.SilentS)+" s", driver)
 	}
 	return s + "."
 }

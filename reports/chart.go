@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"coinbench/capacity"
+	"coinbench/capacity/dockercoins"
+	"coinbench/history"
 )
 
 // chart is a picture as data. draw.go lays it out, and the pens of svg.go and png.go draw it, into the page and into files.
@@ -97,7 +99,7 @@ type picture struct {
 // pictures lists every chart, in the order of the page. A new one is one line here.
 func pictures() []picture {
 	return []picture{
-		{"workers", "hash rate against workers, with the bounds and what was published", workersChart},
+		{"workers", "hash rate against the driver's replicas, with the bounds and what was published", workersChart},
 		{"timeline", "hash rate over time, with the steps", timelineChart},
 		{"rollouts", "requests over time, by version and failure, with rollouts and faults", rolloutChart},
 		{"latency", "latency percentiles against concurrency", latencyChart},
@@ -150,10 +152,11 @@ func writePlot(w io.Writer, format string, c chart, subtitle string) error {
 	return fmt.Errorf("plot format %q; accepted: svg, png", format)
 }
 
-// workersChart is the hash rate against the workers, with the bounds and what was published.
+// workersChart is the hash rate against the driver's replicas, with the bounds and what was published.
 func workersChart(a *capacity.Analysis) (chart, bool) {
-	c := chart{title: "Hash rate against workers",
-		x: axis{label: "workers"}, y: axis{label: "hash rate (hashes/s)"}}
+	driver := a.Roles.Driver
+	c := chart{title: "Hash rate against " + driver.Plural,
+		x: axis{label: driver.Plural}, y: axis{label: "hash rate (hashes/s)"}}
 	var sweep *capacity.Sweep
 	var base *capacity.Bounds
 	for i := range a.Sweeps {
@@ -166,17 +169,18 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		return c, false
 	}
 	first := a.Window(sweep.Points[0].Window)
-	rngs := first.Config.Replicas["rng"]
+	station := a.Roles.Stations[0]
+	few := first.Config.Replicas[station.Service]
 	// Other windows of the same think time belong into the picture, each with the bound of its replicas.
-	colors := map[int]shade{rngs: blue}
-	replicas := []int{rngs}
+	colors := map[int]shade{few: blue}
+	replicas := []int{few}
 	type measured struct {
-		rngs int
-		at   xy
+		replicas int
+		at       xy
 	}
 	var all []measured
 	add := func(w *capacity.Window) {
-		n, r := w.Config.Replicas["worker"], w.Config.Replicas["rng"]
+		n, r := w.Config.Drivers(), w.Config.Replicas[station.Service]
 		p := xy{x: float64(n), y: w.HashRate.Value, text: fmt.Sprintf("%s: %s hashes/s with %s", w.Name, estimate(w.HashRate), w.Config)}
 		if w.HashRate.Low != nil {
 			p.low, p.high = *w.HashRate.Low, *w.HashRate.High
@@ -195,24 +199,24 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	}
 	for i := range a.Windows {
 		w := &a.Windows[i]
-		if !seen[w.Name] && w.HashRate != nil && w.Config.Replicas["worker"] > 0 && math.Abs(w.Config.ThinkS-first.Config.ThinkS) < 1e-4 &&
+		if !seen[w.Name] && w.HashRate != nil && w.Config.Drivers() > 0 && math.Abs(w.Config.ThinkS-first.Config.ThinkS) < 1e-4 &&
 			w.Config.KeepAlive == first.Config.KeepAlive && w.Errors == 0 && !w.Config.Updating {
 			add(w)
 		}
 	}
 	c.x.max = math.Ceil(c.x.max*1.08 + .5)
 	c.x.min = 0
-	// Where the workers' own bound would go on.
+	// Where the driver's own bound would go on.
 	knee := c.x.max
 	if base.KneeWorkers != nil {
 		knee = min(knee, *base.KneeWorkers)
 	}
 	end := max(knee, min(c.x.max, max(c.y.max*1.1, 1)*base.LoopS))
-	c.series = append(c.series, series{name: "N/D, the workers' own loop", kind: dashed, color: grey,
+	c.series = append(c.series, series{name: "N/D, the " + driver.Plural + "' own loop", kind: dashed, color: grey,
 		xy: []xy{{x: knee, y: knee / base.LoopS}, {x: end, y: end / base.LoopS}}})
 	for r := range replicas {
-		b := base.With("rng", replicas[r])
-		s := series{name: fmt.Sprintf("bound, %d rng", replicas[r]), kind: curve, color: colors[replicas[r]]}
+		b := base.With(station.Service, replicas[r])
+		s := series{name: "bound, " + station.Count(replicas[r]), kind: curve, color: colors[replicas[r]]}
 		own := math.Inf(1)
 		if b.KneeWorkers != nil {
 			own = *b.KneeWorkers
@@ -220,11 +224,11 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		saturation, service := b.Saturation()
 		s.xy = append(s.xy, xy{text: "bound"})
 		if own < c.x.max {
-			s.xy = append(s.xy, xy{x: own, y: saturation, text: fmt.Sprintf("knee of %d rng: %s workers, %s hashes/s", replicas[r], figures(own),
-				figures(saturation))},
+			s.xy = append(s.xy, xy{x: own, y: saturation, text: fmt.Sprintf("knee of %s: %s %s, %s hashes/s",
+				station.Count(replicas[r]), figures(own), driver.Plural, figures(saturation))},
 				xy{x: c.x.max, y: saturation, text: fmt.Sprintf("%s allows %s hashes/s", service, figures(saturation))})
 		} else {
-			s.xy = append(s.xy, xy{x: c.x.max, y: c.x.max / b.LoopS, text: "N/D: workers over the shortest loop, " +
+			s.xy = append(s.xy, xy{x: c.x.max, y: c.x.max / b.LoopS, text: "N/D: " + driver.Plural + " over the shortest loop, " +
 				capacity.FormatSeconds(b.LoopS)})
 		}
 		c.series = append(c.series, s)
@@ -234,16 +238,16 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	wrong := series{name: "published, cannot be", kind: cross, color: vermilion}
 	bars := series{kind: span, color: orange}
 	known := map[string]bool{}
-	for _, p := range capacity.PublishedRates() {
-		if _, ok := colors[p.RNG]; !ok || math.Abs(p.ThinkS-first.Config.ThinkS) > 1e-4 || float64(p.Workers) > c.x.max {
+	for _, p := range dockercoins.Rates() {
+		if _, ok := colors[p.First]; !ok || math.Abs(p.ThinkS-first.Config.ThinkS) > 1e-4 || float64(p.Drivers) > c.x.max {
 			continue
 		}
-		text := fmt.Sprintf("published for %d workers and %d rng: %s (%s)", p.Workers, p.RNG, p.Text, p.Source)
+		text := fmt.Sprintf("published for %d %s and %d %s: %s (%s)", p.Drivers, driver.Plural, p.First, station.Plural, p.Text, p.Source)
 		if known[text] {
 			continue
 		}
 		known[text] = true
-		at := xy{x: float64(p.Workers), y: (p.Low + p.High) / 2, text: text}
+		at := xy{x: float64(p.Drivers), y: (p.Low + p.High) / 2, text: text}
 		switch {
 		case p.Wrong != "":
 			at.text += ": cannot be, " + p.Wrong
@@ -265,9 +269,9 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		}
 	}
 	for _, r := range replicas {
-		s := series{name: fmt.Sprintf("measured, %d rng", r), kind: points, color: colors[r]}
+		s := series{name: "measured, " + station.Count(r), kind: points, color: colors[r]}
 		for _, m := range all {
-			if m.rngs == r {
+			if m.replicas == r {
 				s.xy = append(s.xy, m.at)
 			}
 		}
@@ -284,19 +288,19 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 	c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s",
 		capacity.FormatSeconds(base.LoopS))
 	if service != "" {
-		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s workers reach", rngs, service, figures(sat),
-			strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
-		if rngs == 1 {
+		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s %s reach", few, service, figures(sat),
+			strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64), driver.Plural)
+		if few == 1 {
 			c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s, and one %s allows %s "+
-				"hashes/s, which %s workers reach",
-				capacity.FormatSeconds(base.LoopS), service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64))
+				"hashes/s, which %s %s reach",
+				capacity.FormatSeconds(base.LoopS), service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64), driver.Plural)
 		}
 	}
 	c.desc += "."
-	c.table = [][]string{{"workers", "rng", "measured (h/s)", "bound (h/s)"}}
+	c.table = [][]string{{driver.Plural, station.Plural, "measured (h/s)", "bound (h/s)"}}
 	for _, m := range all {
-		c.table = append(c.table, []string{figuresInt(m.at.x), strconv.Itoa(m.rngs), figures(m.at.y),
-			figures(base.With("rng", m.rngs).At(int(m.at.x)).UpperPerS)})
+		c.table = append(c.table, []string{figuresInt(m.at.x), strconv.Itoa(m.replicas), figures(m.at.y),
+			figures(base.With(station.Service, m.replicas).At(int(m.at.x)).UpperPerS)})
 	}
 	return c, true
 }
@@ -308,14 +312,14 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 	t := a.Timeline
 	c := chart{title: "Hash rate over time", x: axis{label: "time since the start of the run (s)", max: max(a.Run.LengthS, 1)},
 		y: axis{label: "hash rate (hashes/s)"}, bands: t.Steps,
-		desc: "The workers' own counters over time; behind them what the web page shows, the slope of the counter in Redis, which the workers " +
-			"fill about once a second. Bands are the steps."}
+		desc: fmt.Sprintf("The %[1]s' own counters over time; behind them what the web page shows, the slope of the counter in %[2]s, which "+
+			"the %[1]s fill about once a second. Bands are the steps.", a.Roles.Driver.Plural, a.Roles.Store.Service)}
 	if len(t.Rate) < 2 {
 		return c, false
 	}
-	redis := series{name: "as the web page shows it", kind: slopes, color: grey}
-	for _, p := range t.Redis {
-		redis.xy = append(redis.xy, xy{x: p.AtS, y: p.Value, text: fmt.Sprintf("%.1f s: %s hashes/s on the web page", p.AtS, figures(p.Value))})
+	stored := series{name: "as the web page shows it", kind: slopes, color: grey}
+	for _, p := range t.Stored {
+		stored.xy = append(stored.xy, xy{x: p.AtS, y: p.Value, text: fmt.Sprintf("%.1f s: %s hashes/s on the web page", p.AtS, figures(p.Value))})
 		c.y.max = max(c.y.max, p.Value)
 	}
 	rate := series{name: "hash rate", kind: curve, color: blue}
@@ -323,8 +327,8 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 		rate.xy = append(rate.xy, xy{x: p.AtS, y: p.Value, text: fmt.Sprintf("%.1f s: %s hashes/s", p.AtS, figures(p.Value))})
 		c.y.max = max(c.y.max, p.Value)
 	}
-	if len(redis.xy) > 1 {
-		c.series = append(c.series, redis)
+	if len(stored.xy) > 1 {
+		c.series = append(c.series, stored)
 	}
 	c.series = append(c.series, rate)
 	c.y.max = max(c.y.max*1.15, 1)
@@ -337,10 +341,10 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 			c.marks = append(c.marks, mark{m.AtS, text})
 		}
 	}
-	for _, service := range []string{"worker", "rng"} {
-		l := lane{name: map[string]string{"worker": "workers", "rng": "rng"}[service]}
+	for _, role := range []history.Role{a.Roles.Driver, a.Roles.Stations[0]} {
+		l := lane{name: role.Plural}
 		for _, r := range t.Counts {
-			if r.Service != service {
+			if r.Service != role.Service {
 				continue
 			}
 			if n := len(l.parts); n > 0 {
@@ -433,7 +437,7 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 func shareChart(a *capacity.Analysis) (chart, bool) {
 	c := chart{title: "Answers over time, from the first request of a load", y: axis{label: "requests answered", min: 0},
 		desc: "Clients that begin together are answered in waves as large as the pool that serves them: a serial server gives one at a time, " +
-			"hasher twenty."}
+			"a pool as many as it has slots."}
 	longest := 0.0
 	for _, l := range a.Loads {
 		if n := len(l.Waves); n > 1 {

@@ -19,7 +19,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 		t.line("This is a prediction: the run was simulated, nothing was measured.")
 	}
 	if len(x.Parts) == 0 {
-		t.line("The run has no window with workers and no load: there is nothing to explain.")
+		t.line("The run has no window with %s and no load: there is nothing to explain.", x.Roles.Driver.Plural)
 	}
 	for _, p := range x.Parts {
 		unit := "hashes/s"
@@ -31,7 +31,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 			rate = interval(p.Rate, figures)
 		}
 		t.line("%s  %s; %s %s", t.style("1", p.Name), p.Config, rate, unit)
-		limit := limitName(string(p.Limit))
+		limit := limitName(string(p.Limit), x.Roles.Driver)
 		if p.Task != "" {
 			limit += " (" + p.Task + ")"
 		}
@@ -50,7 +50,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 			if i == 0 {
 				word = "next"
 			}
-			t.line("    %s    %s, after %s: at most %s hashes/s", word, limitName(n.Limit), n.Change, figures(n.BoundPerS))
+			t.line("    %s    %s, after %s: at most %s hashes/s", word, limitName(n.Limit, x.Roles.Driver), n.Change, figures(n.BoundPerS))
 		}
 		if p.Try != "" {
 			t.line("    Try: %s", p.Try)

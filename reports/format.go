@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"coinbench/capacity"
+	"coinbench/history"
 )
 
 // figures writes a number with about three significant digits and no exponent.
@@ -79,11 +80,11 @@ func plural(n int, word string) string {
 }
 
 // limitName is a limit in words; a tie is its causes.
-func limitName(limit string) string {
+func limitName(limit string, driver history.Role) string {
 	causes := strings.Split(limit, "+")
 	for i, c := range causes {
-		if c == capacity.WorkerLimit {
-			causes[i] = "the workers' own loop"
+		if c == driver.Service {
+			causes[i] = "the " + driver.Plural + "' own loop"
 		}
 	}
 	return strings.Join(causes, " and ")
@@ -91,7 +92,7 @@ func limitName(limit string) string {
 
 // windowLimit is what limits a window, in words, with the replica that is to blame.
 func windowLimit(w *capacity.Window) string {
-	name := limitName(w.Bottleneck.Limit)
+	name := limitName(w.Bottleneck.Limit, w.Config.Roles().Driver)
 	if task := w.Bottleneck.Task; task != "" {
 		name += " (" + task + ")"
 	}

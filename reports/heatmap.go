@@ -11,7 +11,7 @@ import (
 	"coinbench/capacity/model"
 )
 
-// WhatIf is what the plots of a plan show: predictions over workers and rng, the plan, and what was measured.
+// WhatIf is what the plots of a plan show: predictions over replicas of the driver and of the first station, the plan, and what was measured.
 type WhatIf struct {
 	Grid     model.Grid
 	Goal     model.Goal
@@ -21,26 +21,25 @@ type WhatIf struct {
 
 // MeasuredPoint is a measured state of the app.
 type MeasuredPoint struct {
-	Workers int
-	RNG     int
-	Hasher  int
-	PerS    float64
-	Name    string
+	Drivers, First, Last int // replicas
+	PerS                 float64
+	Name                 string
 }
 
 // MeasuredPoints are the windows of a run that lie on a grid: the same think time and balancing, no errors.
 func MeasuredPoints(a *capacity.Analysis, base model.Setting) []MeasuredPoint {
 	var all []MeasuredPoint
+	_, first, last := base.Parts()
 	for i := range a.Windows {
 		w := &a.Windows[i]
 		c := w.Config
 		if w.HashRate == nil || w.Errors > 0 || c.Updating || c.KeepAlive || c.Balance != base.Balance || !near(c.ThinkS, base.Think.Seconds()) ||
-			c.Replicas["worker"] == 0 {
+			c.Drivers() == 0 {
 			continue
 		}
-		p := MeasuredPoint{Workers: c.Replicas["worker"], RNG: c.Replicas["rng"], Hasher: c.Replicas["hasher"], PerS: w.HashRate.Value,
+		p := MeasuredPoint{Drivers: c.Drivers(), First: c.Replicas[first.Service], Last: c.Replicas[last.Service], PerS: w.HashRate.Value,
 			Name: w.Name}
-		all = slices.DeleteFunc(all, func(o MeasuredPoint) bool { return o.Workers == p.Workers && o.RNG == p.RNG }) // the later is the longer
+		all = slices.DeleteFunc(all, func(o MeasuredPoint) bool { return o.Drivers == p.Drivers && o.First == p.First }) // the later is the longer
 		all = append(all, p)
 	}
 	return all
@@ -48,32 +47,34 @@ func MeasuredPoints(a *capacity.Analysis, base model.Setting) []MeasuredPoint {
 
 func near(a, b float64) bool { return a-b < 1e-4 && b-a < 1e-4 }
 
-// Heatmap draws the hash rate over workers and rng, as svg or png: numbers in the cells, the line on which the target is met, the
+// Heatmap draws the hash rate over replicas of the driver and of the first station, as svg or png: numbers in the cells, the line on which the target is met, the
 // plan, and measured points below the predicted ones.
 func Heatmap(w io.Writer, format string, x WhatIf) error {
+	_, _, last := x.Grid.Base.Parts()
 	return writePlot(w, format, heatmapChart(x), fmt.Sprintf("hashes/s; %s, think %s, %s; below a prediction what was measured, and how "+
 		"far the prediction is off",
-		plural(x.Grid.Base.Hasher, "hasher"), x.Grid.Base.Think, x.Grid.Base.Balance))
+		last.Count(x.Grid.Base.Last), x.Grid.Base.Think, x.Grid.Base.Balance))
 }
 
 func heatmapChart(x WhatIf) chart {
 	g := x.Grid
-	c := chart{title: "Predicted hash rate over workers and rng",
-		x: axis{label: "workers", min: float64(g.Workers[0]) - .5, max: float64(g.Workers[len(g.Workers)-1]) + .5, ticks: counts(g.Workers)},
-		y: axis{label: "rng replicas", min: float64(g.RNG[0]) - .5, max: float64(g.RNG[len(g.RNG)-1]) + .5, ticks: counts(g.RNG)}}
+	driver, first, _ := g.Base.Parts()
+	c := chart{title: "Predicted hash rate over " + driver.Plural + " and " + first.Plural,
+		x: axis{label: driver.Plural, min: float64(g.Drivers[0]) - .5, max: float64(g.Drivers[len(g.Drivers)-1]) + .5, ticks: counts(g.Drivers)},
+		y: axis{label: first.Service + " replicas", min: float64(g.First[0]) - .5, max: float64(g.First[len(g.First)-1]) + .5, ticks: counts(g.First)}}
 	highest := 0.0
 	for _, row := range g.PerS {
 		highest = max(highest, slices.Max(row))
 	}
 	measured := map[[2]int]MeasuredPoint{}
 	for _, v := range x.Measured {
-		measured[[2]int{v.Workers, v.RNG}] = v
+		measured[[2]int{v.Drivers, v.First}] = v
 	}
 	need := x.Goal.Required()
 	cells := series{kind: cell}
 	met := series{name: "target of " + figures(need) + " met to the right of and above this line", kind: edge, color: green}
-	for i, r := range g.RNG {
-		for j, n := range g.Workers {
+	for i, r := range g.First {
+		for j, n := range g.Drivers {
 			v := g.PerS[i][j]
 			at := xy{x: float64(n), y: float64(r), label: cellNumber(v), color: heat(v / max(highest, 1e-9))}
 			if got, ok := measured[[2]int{n, r}]; ok && got.PerS > 0 {
@@ -94,9 +95,9 @@ func heatmapChart(x WhatIf) chart {
 	if len(met.xy) > 0 {
 		c.series = append(c.series, met)
 	}
-	if s := x.Plan; s != nil && slices.Contains(g.Workers, s.Workers) && slices.Contains(g.RNG, s.RNG) {
-		c.series = append(c.series, series{name: "the plan", kind: outline, color: vermilion, xy: []xy{{x: float64(s.Workers),
-			y: float64(s.RNG)}}})
+	if s := x.Plan; s != nil && slices.Contains(g.Drivers, s.Drivers) && slices.Contains(g.First, s.First) {
+		c.series = append(c.series, series{name: "the plan", kind: outline, color: vermilion, xy: []xy{{x: float64(s.Drivers),
+			y: float64(s.First)}}})
 	}
 	return c
 }
@@ -104,19 +105,20 @@ func heatmapChart(x WhatIf) chart {
 // CostPlot draws cost against throughput: every combination of the grid, the best for each cost joined, the target, the plan and measured
 // points.
 func CostPlot(w io.Writer, format string, x WhatIf) error {
-	return writePlot(w, format, costChart(x), fmt.Sprintf("each point is a number of workers and rng; worker %s, rng %s, hasher %s",
-		price(x.Goal.Cost["worker"]), price(x.Goal.Cost["rng"]), price(x.Goal.Cost["hasher"])))
+	driver, first, _ := x.Grid.Base.Parts()
+	return writePlot(w, format, costChart(x), fmt.Sprintf("each point is a number of %s and %s; %s", driver.Plural, first.Plural,
+		prices(x.Goal, x.Grid.Base)))
 }
 
 func costChart(x WhatIf) chart {
 	c := chart{title: "Cost against throughput", x: axis{label: "cost"}, y: axis{label: "hash rate (hashes/s)"}}
-	costOf := func(workers, rng, hasher int) float64 {
-		return float64(workers)*x.Goal.Cost["worker"] + float64(rng)*x.Goal.Cost["rng"] + float64(hasher)*x.Goal.Cost["hasher"]
+	costOf := func(drivers, first, last int) float64 {
+		return x.Goal.Price(model.Setting{Drivers: drivers, First: first, Last: last, Roles: x.Grid.Base.Roles})
 	}
 	predicted := series{name: "predicted", kind: points, color: grey}
-	for i, r := range x.Grid.RNG {
-		for j, n := range x.Grid.Workers {
-			predicted.xy = append(predicted.xy, xy{x: costOf(n, r, x.Grid.Base.Hasher), y: x.Grid.PerS[i][j]})
+	for i, r := range x.Grid.First {
+		for j, n := range x.Grid.Drivers {
+			predicted.xy = append(predicted.xy, xy{x: costOf(n, r, x.Grid.Base.Last), y: x.Grid.PerS[i][j]})
 		}
 	}
 	sorted := slices.Clone(predicted.xy)
@@ -136,7 +138,7 @@ func costChart(x WhatIf) chart {
 	best.xy = append(best.xy, xy{x: c.x.max, y: best.xy[len(best.xy)-1].y})
 	measured := series{name: "measured", kind: diamond, color: purple}
 	for _, v := range x.Measured {
-		measured.xy = append(measured.xy, xy{x: costOf(v.Workers, v.RNG, v.Hasher), y: v.PerS})
+		measured.xy = append(measured.xy, xy{x: costOf(v.Drivers, v.First, v.Last), y: v.PerS})
 		c.y.max = max(c.y.max, v.PerS)
 	}
 	need := x.Goal.Required()
@@ -146,9 +148,9 @@ func costChart(x WhatIf) chart {
 	}
 	c.series = append(c.series, predicted, best, measured)
 	if s := x.Plan; s != nil {
-		i, j := slices.Index(x.Grid.RNG, s.RNG), slices.Index(x.Grid.Workers, s.Workers)
+		i, j := slices.Index(x.Grid.First, s.First), slices.Index(x.Grid.Drivers, s.Drivers)
 		if i >= 0 && j >= 0 {
-			c.series = append(c.series, series{name: "the plan", kind: diamond, color: vermilion, xy: []xy{{x: costOf(s.Workers, s.RNG, s.Hasher),
+			c.series = append(c.series, series{name: "the plan", kind: diamond, color: vermilion, xy: []xy{{x: costOf(s.Drivers, s.First, s.Last),
 				y: x.Grid.PerS[i][j]}}})
 		}
 	}

@@ -176,11 +176,12 @@ func newPage(a *capacity.Analysis) page {
 	}
 	p.Rollouts = template.HTML(htmlRollouts(a))
 	if a.Reconciliation.Possible {
-		rows := [][]string{{"", "hasher posts", "benches", "counted", "lost", "in flight", "residual", "Redis", "Redis − counted"}}
+		last, store := a.Roles.Last().Service, a.Roles.Store.Service
+		rows := [][]string{{"", last + " posts", "benches", "counted", "lost", "in flight", "residual", store, store + " − counted"}}
 		rows[0][0] = "window "
 		for _, e := range a.Reconciliation.Rows {
-			rows = append(rows, []string{e.Name, whole(e.HasherPosts), whole(e.BenchPosts), whole(e.Counted), whole(e.Lost), whole(e.InFlight),
-				whole(e.Residual), whole(e.RedisHashes), whole(e.RedisResidual)})
+			rows = append(rows, []string{e.Name, whole(e.Posts), whole(e.BenchPosts), whole(e.Counted), whole(e.Lost), whole(e.InFlight),
+				whole(e.Residual), whole(e.Stored), whole(e.StoreResidual)})
 		}
 		p.Books = template.HTML(htmlTable(rows, nil))
 	}
@@ -230,7 +231,7 @@ func newPageWindow(w *capacity.Window) pageWindow {
 		p.Lost = missing(w)
 	}
 	for _, n := range k.Next {
-		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit)), "at most " + figures(n.BoundPerS) + " hashes/s"})
+		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit, w.Config.Roles().Driver)), "at most " + figures(n.BoundPerS) + " hashes/s"})
 	}
 	if w.Loop != nil {
 		p.LoopText = fmt.Sprintf("%s from hash to hash", capacity.FormatSeconds(w.Loop.TotalS))
@@ -316,8 +317,8 @@ func useTable(w *capacity.Window) string {
 	}
 	if x := w.Bounds; x != nil && x.WorkerPerS > 0 {
 		share := w.HashRate.Value / x.WorkerPerS
-		fmt.Fprintf(&b, `<tr><td>workers’ own loop</td><td class="n">%d</td><td>%s</td><td class="n">–</td><td class="n">%s</td><td class="n">–</td><td class="n">%s</td><td class="n">%s</td></tr>`,
-			x.Workers, bar(share, ""), capacity.FormatSeconds(x.LoopS), figures(x.WorkerPerS), percent(1-share))
+		fmt.Fprintf(&b, `<tr><td>%s’ own loop</td><td class="n">%d</td><td>%s</td><td class="n">–</td><td class="n">%s</td><td class="n">–</td><td class="n">%s</td><td class="n">%s</td></tr>`,
+			esc(w.Config.Roles().Driver.Plural), x.Workers, bar(share, ""), capacity.FormatSeconds(x.LoopS), figures(x.WorkerPerS), percent(1-share))
 	}
 	b.WriteString("</tbody></table>")
 	return b.String()

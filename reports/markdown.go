@@ -46,7 +46,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		k := w.Bottleneck
 		next := "–"
 		if len(k.Next) > 0 {
-			next = fmt.Sprintf("%s, after %s: at most %s", limitName(k.Next[0].Limit), k.Next[0].Change, figures(k.Next[0].BoundPerS))
+			next = fmt.Sprintf("%s, after %s: at most %s", limitName(k.Next[0].Limit, a.Roles.Driver), k.Next[0].Change, figures(k.Next[0].BoundPerS))
 		}
 		rows = append(rows, []string{w.Name, w.Config.String(), estimate(w.HashRate), figures(k.BoundPerS), "**" + windowLimit(w) + "**: " +
 			k.Evidence, next, k.Try})
@@ -54,7 +54,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 	if len(rows) > 1 {
 		b.WriteString(markdownTable(rows) + "\n" + marginNote + "\n")
 	} else {
-		b.WriteString("No window measured the workers.\n")
+		fmt.Fprintf(&b, "No window measured the %s.\n", a.Roles.Driver.Plural)
 	}
 
 	if len(a.Objectives) > 0 {

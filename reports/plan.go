@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 	"time"
 
 	"coinbench/capacity"
 	"coinbench/capacity/model"
+	"coinbench/history"
 )
 
 // PlanText writes a plan for a terminal: the answer, the runner-up and why it is second, what one dead replica costs, and Theodolite's
@@ -15,18 +17,19 @@ import (
 func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 	t := newTextWriter(o)
 	best := p.Best
+	driver, first, last := best.Setting.Parts()
 	goal := fmt.Sprintf("%s hashes/s", figures(p.Goal.PerS))
 	if p.Goal.Headroom > 0 {
 		goal += fmt.Sprintf(" and %s headroom (%s hashes/s)", percent(p.Goal.Headroom), figures(p.Goal.Required()))
 	}
 	if p.Goal.SLO != nil {
-		goal += fmt.Sprintf(", a visitor of rng: %s", p.Goal.SLO)
+		goal += fmt.Sprintf(", a visitor of %s: %s", first.Service, p.Goal.SLO)
 	}
 	t.line("Target: %s", goal)
 	t.line("Plan:   %s, cost %s", t.style("1", best.Setting.String()), price(best.Cost))
-	t.line("        predicted %s hashes/s (± is half the width of the 95 %% interval of a run of 20 s); %s; rng is busy %s, hasher %s%s",
+	t.line("        predicted %s hashes/s (± is half the width of the 95 %% interval of a run of 20 s); %s; %s is busy %s, %s %s%s",
 		plusMinus(best.Prediction.HashRate, capacity.Margin(best.Prediction.Spread, best.Prediction.Runs)), limiting(best.Prediction),
-		percent(best.Prediction.Use["rng"]), percent(best.Prediction.Use["hasher"]), visitor(best.Prediction))
+		first.Service, percent(best.Prediction.Use[first.Service]), last.Service, percent(best.Prediction.Use[last.Service]), visitor(best.Prediction))
 	if s := best.Prediction.Extrapolated(); s != "" {
 		t.line("        %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
 	}
@@ -34,23 +37,23 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 		t.line("Second: %s, cost %s, predicted %s hashes/s%s: %s", r.Setting, price(r.Cost), figures(r.Prediction.HashRate),
 			visitor(r.Prediction), p.Why)
 	}
-	t.line("        %d predictions were made; costs a replica: worker %s, rng %s, hasher %s", p.Tried, price(p.Goal.Cost["worker"]),
-		price(p.Goal.Cost["rng"]), price(p.Goal.Cost["hasher"]))
+	t.line("        %d predictions were made; costs a replica: %s", p.Tried, prices(p.Goal, best.Setting))
 	t.heading("If one replica dies")
 	for _, r := range p.Risks {
 		t.line("  %s", r.Text)
 	}
 	t.heading("demand(load): the least that carries it")
-	rows := [][]string{{"hashes/s", "workers", "rng", "hashers", "cost"}}
+	rows := [][]string{{"hashes/s", driver.Plural, first.Plural, last.Plural, "cost"}}
 	for _, d := range p.Demand {
-		rows = append(rows, []string{figures(d.PerS), whole(float64(d.Setting.Workers)), whole(float64(d.Setting.RNG)),
-			whole(float64(d.Setting.Hasher)), price(d.Cost)})
+		rows = append(rows, []string{figures(d.PerS), whole(float64(d.Setting.Drivers)), whole(float64(d.Setting.First)),
+			whole(float64(d.Setting.Last)), price(d.Cost)})
 	}
 	t.table(rows, "  ")
-	t.heading("capacity(replicas): the most that so many rng carry, with up to twice the workers of the knee")
-	rows = [][]string{{"rng", "hashes/s", "from workers"}}
+	t.heading(fmt.Sprintf("capacity(replicas): the most that each number of %s carries, with up to twice the %s of the knee", first.Plural,
+		driver.Plural))
+	rows = [][]string{{first.Plural, "hashes/s", "from " + driver.Plural}}
 	for _, c := range p.Capacity {
-		rows = append(rows, []string{whole(float64(c.RNG)), figures(c.PerS), whole(float64(c.Workers))})
+		rows = append(rows, []string{whole(float64(c.First)), figures(c.PerS), whole(float64(c.Drivers))})
 	}
 	t.table(rows, "  ")
 	return t.flush(w)
@@ -60,7 +63,18 @@ func visitor(p model.Prediction) string {
 	if p.Probe == nil {
 		return ""
 	}
-	return fmt.Sprintf("; a visitor of rng waits %s, p99 %s", capacity.FormatSeconds(p.Probe.MeanS), capacity.FormatSeconds(p.Probe.P99S))
+	_, first, _ := p.Setting.Parts()
+	return fmt.Sprintf("; a visitor of %s waits %s, p99 %s", first.Service, capacity.FormatSeconds(p.Probe.MeanS), capacity.FormatSeconds(p.Probe.P99S))
+}
+
+// prices are the costs of one replica of each.
+func prices(g model.Goal, s model.Setting) string {
+	driver, first, last := s.Parts()
+	var all []string
+	for _, r := range []history.Role{driver, first, last} {
+		all = append(all, r.Service+" "+price(g.Cost[r.Service]))
+	}
+	return strings.Join(all, ", ")
 }
 
 // price writes a cost.
@@ -136,8 +150,8 @@ func VerifiedText(w io.Writer, v Verified, cluster string, o TextOptions) error 
 	r := v.Row
 	t.line("  predicted %s hashes/s, measured %s: error %s", figures(r.Predicted), t.style("1", plusMinus(r.Measured, r.Margin)),
 		t.style("1", signed(r.Error)))
-	if r.ProbeS > 0 {
-		t.line("  a visitor of rng: predicted %s in the mean, measured %s: error %s", capacity.FormatSeconds(r.ProbedS),
+	if _, first, _ := r.Setting.Parts(); r.ProbeS > 0 {
+		t.line("  a visitor of %s: predicted %s in the mean, measured %s: error %s", first.Service, capacity.FormatSeconds(r.ProbedS),
 			capacity.FormatSeconds(r.ProbeS), signed(r.ProbeErr))
 	}
 	if v.SLO != "" {

@@ -15,21 +15,24 @@ import (
 func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 	t := newTextWriter(o)
 	t.line("Model of %s on %s, %s", m.Scenario, m.Cluster, m.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
+	driver, first, last := m.Base.Parts()
 	rows := [][]string{{"cost beside the settings ", "at 0 h/s", "at 10 h/s", "at 40 h/s", "residual", "windows"}}
 	for _, c := range []struct {
 		name string
 		cost model.Cost
-	}{{"rng, each request", m.RNG}, {"hasher, each request", m.Hasher}, {"worker, each loop", m.Client}} {
+	}{{first.Service + ", each request", m.First}, {last.Service + ", each request", m.Last}, {driver.Service + ", each loop", m.Client}} {
 		rows = append(rows, []string{c.name, capacity.FormatSeconds(c.cost.At(0)), capacity.FormatSeconds(c.cost.At(10)),
 			capacity.FormatSeconds(c.cost.At(40)), capacity.FormatSeconds(c.cost.StdErrS), whole(float64(c.cost.Points))})
 	}
 	t.table(rows, "  ")
-	t.line("  a visitor's connection %s; Redis %s a command; service times vary by %s; workers start %s apart",
-		capacity.FormatSeconds(m.VisitS), capacity.FormatSeconds(m.RedisS), capacity.FormatSeconds(m.JitterS), capacity.FormatSeconds(m.StartS))
+	t.line("  a visitor's connection %s; %s %s a command; service times vary by %s; %s start %s apart",
+		capacity.FormatSeconds(m.VisitS), m.Roles.Store.Service, capacity.FormatSeconds(m.StoreS), capacity.FormatSeconds(m.JitterS),
+		driver.Plural, capacity.FormatSeconds(m.StartS))
 	for _, f := range m.Found {
 		t.line("  %s serves %d at once: %s", f.Service, f.Concurrency, f.How)
 	}
-	t.line("  measured with %d to %d workers, up to %d rng and %s hashes/s", m.Range.MinWorkers, m.Range.MaxWorkers, m.Range.MaxRNG,
+	t.line("  measured with %d to %d %s, up to %d %s and %s hashes/s", m.Range.MinDrivers, m.Range.MaxDrivers, driver.Plural, m.Range.MaxFirst,
+		first.Plural,
 		figures(m.Range.MaxPerS))
 	t.heading("Residuals on the run itself")
 	rows = [][]string{{"window ", "setting ", "measured", "predicted", "error"}}
@@ -72,10 +75,11 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	for _, s := range p.Why {
 		t.line("  %s", s)
 	}
-	t.line("  %s; rng is busy %s, hasher %s; a loop without waiting takes %s", t.style("1", limiting(p)), percent(p.Use["rng"]),
-		percent(p.Use["hasher"]), capacity.FormatSeconds(p.Bounds.LoopS))
+	_, first, last := p.Setting.Parts()
+	t.line("  %s; %s is busy %s, %s %s; a loop without waiting takes %s", t.style("1", limiting(p)), first.Service,
+		percent(p.Use[first.Service]), last.Service, percent(p.Use[last.Service]), capacity.FormatSeconds(p.Bounds.LoopS))
 	if l := p.Probe; l != nil {
-		t.line("  a visitor of rng's / waits %s in the mean, p50 %s, p90 %s, p99 %s", capacity.FormatSeconds(l.MeanS),
+		t.line("  a visitor of %s's / waits %s in the mean, p50 %s, p90 %s, p99 %s", first.Service, capacity.FormatSeconds(l.MeanS),
 			capacity.FormatSeconds(l.P50S), capacity.FormatSeconds(l.P90S), capacity.FormatSeconds(l.P99S))
 	}
 	if s := p.Extrapolated(); s != "" {
@@ -87,8 +91,9 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 // limiting names what limits a prediction: on a knee more than one thing does.
 func limiting(p model.Prediction) string {
 	const full = .995
-	names := []string{limitName(p.Limit)}
-	for _, service := range []string{"rng", "hasher"} {
+	driver, first, last := p.Setting.Parts()
+	names := []string{limitName(p.Limit, driver)}
+	for _, service := range []string{first.Service, last.Service} {
 		if service != p.Limit && p.Use[service] >= full {
 			names = append(names, service)
 		}
@@ -198,12 +203,17 @@ func (p *Proof) Sum() {
 }
 
 func (p Proof) cells() [][]string {
-	rows := [][]string{{"#", "workers", "rng", "hashers", "think", "balancing ", "limit ", "bound", "MVA", "predicted", "measured", "error",
+	var drawn model.Setting
+	if len(p.Rows) > 0 {
+		drawn = p.Rows[0].Setting
+	}
+	driver, first, last := drawn.Parts()
+	rows := [][]string{{"#", driver.Plural, first.Plural, last.Plural, "think", "balancing ", "limit ", "bound", "MVA", "predicted", "measured", "error",
 		"probe predicted", "measured ", "error ", "note "}}
 	rows[0][13], rows[0][14] = "probe measured", "probe error"
 	for i, r := range p.Rows {
-		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Workers)), whole(float64(r.Setting.RNG)),
-			whole(float64(r.Setting.Hasher)), r.Setting.Think.String(), r.Setting.Balance,
+		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Drivers)), whole(float64(r.Setting.First)),
+			whole(float64(r.Setting.Last)), r.Setting.Think.String(), r.Setting.Balance,
 			r.Limit, figures(r.Bound), theory(r.MVA), plusMinus(r.Predicted, capacity.Margin(r.Spread, r.Runs)), plusMinus(r.Measured,
 				r.Margin), signed(r.Error), plusMinus(1000*r.ProbedS, capacity.Margin(1000*r.ProbeSD, r.Runs)) +
 				" ms", capacity.FormatSeconds(r.ProbeS), signed(r.ProbeErr), r.Doubt})

@@ -93,7 +93,7 @@ func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 	case len(a.Key()) > 0:
 		t.line("  %s", marginNote)
 	case len(a.Windows) > 0:
-		t.line("  no window measured the workers")
+		t.line("  no window measured the %s", a.Roles.Driver.Plural)
 	}
 	if !o.Brief {
 		t.rest(a)
@@ -144,7 +144,7 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 		if i == 0 {
 			word = "next limit"
 		}
-		t.line("    %s: %s, after %s: at most %s hashes/s", word, limitName(n.Limit), n.Change, figures(n.BoundPerS))
+		t.line("    %s: %s, after %s: at most %s hashes/s", word, limitName(n.Limit, w.Config.Roles().Driver), n.Change, figures(n.BoundPerS))
 	}
 	if b.Try != "" {
 		t.line("    Try: %s", b.Try)
@@ -160,7 +160,7 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 				figures), optional(s.Headroom, percent)})
 	}
 	if w.Bounds != nil {
-		rows = append(rows, []string{"worker", whole(float64(w.Bounds.Workers)), "", "", "", capacity.FormatSeconds(w.Bounds.LoopS), "",
+		rows = append(rows, []string{w.Bounds.Driver, whole(float64(w.Bounds.Workers)), "", "", "", capacity.FormatSeconds(w.Bounds.LoopS), "",
 			figures(w.Bounds.WorkerPerS),
 			percent(1 - w.HashRate.Value/w.Bounds.WorkerPerS)})
 	}

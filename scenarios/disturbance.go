@@ -6,6 +6,7 @@ import (
 	"net"
 	"strconv"
 
+	coins "coinbench/capacity/dockercoins"
 	"coinbench/cluster"
 	"coinbench/services/settings"
 )
@@ -69,12 +70,13 @@ func (p *plan) portOf(service string, port *int) {
 
 // port reports a service that nobody can connect to, or not by HTTP.
 func (p *plan) port(service string, pointer any) {
+	roles := coins.Default(p.app.Roles)
 	for _, s := range p.app.Services {
-		if kind, _, ok := cluster.OwnImage(s.Image); s.Name == service && (ok && kind == cluster.Redis || s.Name == cluster.Redis) {
+		if kind, _, ok := cluster.OwnImage(s.Image); s.Name == service && (ok && kind == cluster.Redis || service == roles.Store.Service) {
 			p.wrong(pointer, "%s does not speak HTTP; accepted: a service that does", service)
 		}
 	}
-	if service == settings.Worker {
+	if service == roles.Driver.Service {
 		p.wrong(pointer, "nobody connects to %s; accepted: a service with a port", service)
 	}
 }

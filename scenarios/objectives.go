@@ -23,7 +23,7 @@ func (p *plan) objectives(doc *document) []string {
 			continue
 		}
 		texts = append(texts, string(*text))
-		o, err := capacity.ParseObjective(string(*text))
+		o, err := capacity.ParseObjectiveOf(p.app.Roles, string(*text))
 		var e *capacity.ParseError
 		switch {
 		case errors.As(err, &e):

@@ -15,6 +15,7 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
+	coins "coinbench/capacity/dockercoins"
 	"coinbench/cluster"
 )
 
@@ -225,7 +226,7 @@ func (o Options) app(path string, attach bool) (cluster.App, error) {
 		return o.App(path)
 	}
 	app := cluster.App{Name: "dockercoins"}
-	for _, name := range []string{"redis", "hasher", "rng", "webui", "worker"} {
+	for _, name := range coins.Services() {
 		app.Services = append(app.Services, cluster.Service{Name: name, Replicas: 1})
 	}
 	return app, nil

@@ -21,7 +21,7 @@ type Attack struct {
 	Timeout     time.Duration `json:"timeout" jsonschema:"default=30s" jsonschema_description:"Longest time for a connection, for an answer's header, and for its body, each."`
 	Patience    time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
 	Engine      string        `json:"engine" jsonschema:"enum=coinbench,enum=vegeta" jsonschema_description:"What plays the load. Default: coinbench. Of vegeta's loads response time and lag are not known."`
-	Connections int           `json:"connections" jsonschema_description:"Most connections at once, or with vegeta workers. Default: 10000."`
+	Connections int           `json:"connections" jsonschema_description:"Most connections at once, or of vegeta's attackers. Default: 10000."`
 	ObserveOnly bool          `json:"observe_only" jsonschema:"default=false" jsonschema_description:"Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in lost_requests."`
 	Reuse       bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, and is balanced on its own."`
 }

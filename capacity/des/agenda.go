@@ -16,8 +16,8 @@ type kind uint8
 const (
 	_ kind = iota
 	workerBegins
-	workerCallsRNG
-	workerCallsHasher
+	workerCallsFirst
+	workerCallsNext
 	workerFlushed
 	workerStored
 	workerBackoffEnds

@@ -64,7 +64,7 @@ func (s *Sim) Totals(name string) Totals {
 			}
 		}
 	}
-	t.RedisHashes, t.RedisCoins = s.redis.hashes, s.redis.coins
+	t.RedisHashes, t.RedisCoins = s.store.hashes, s.store.coins
 	return t
 }
 
@@ -85,7 +85,7 @@ func (s *Sim) Readings() []history.Reading {
 		r := history.Reading{At: time.Duration(s.now), Service: v.Name, Task: t.name}
 		switch {
 		case v.role == stores:
-			r.Values = map[string]float64{history.RedisHashes: float64(s.redis.hashes), history.RedisCoins: float64(s.redis.coins)}
+			r.Values = map[string]float64{history.RedisHashes: float64(s.store.hashes), history.RedisCoins: float64(s.store.coins)}
 		case t.index < 0:
 			continue
 		case v.role == works:
@@ -124,10 +124,7 @@ func (s *Sim) serverReading(v *server, t *task) map[string]float64 {
 		history.ServiceSum:   seconds(v.serviceSum),
 		history.ServiceCount: float64(v.served),
 	}
-	work := "GET"
-	if t.settings.Service == settings.Hasher {
-		work = "POST"
-	}
+	work := settings.Method(t.settings.Service)
 	for _, c := range []struct {
 		code   int
 		method string
@@ -160,7 +157,7 @@ func (s *Sim) workerReading(w *worker) map[string]float64 {
 		at := s.config.Start.Add(time.Duration(w.lastHash))
 		m[history.LastHash] = float64(at.UnixMicro()) / 1e6
 	}
-	for i, name := range stageNames() {
+	for i, name := range settings.Stages() {
 		m[history.StageSum+`{stage="`+name+`"}`] = seconds(w.stages[i])
 		m[history.StageCount+`{stage="`+name+`"}`] = float64(w.times[i])
 	}

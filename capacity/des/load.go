@@ -11,6 +11,7 @@ import (
 
 	"coinbench/history"
 	"coinbench/internal/seeded"
+	"coinbench/services/settings"
 )
 
 // Load is requests from outside the app: closed (Clients) or open (Due).
@@ -271,10 +272,10 @@ func (s *Sim) clientFailed(id int32, q *call) {
 	s.finished(id, q, classes()[q.failure], 0)
 }
 
-// classes are the history's words for failures; a worker's exceptions have the same, and redis.
+// classes are the history's words for failures; a worker's exceptions have the same, and one of the store.
 func classes() [failures]history.Class {
 	return [failures]history.Class{history.OK, history.Refused, history.ResetBeforeByte, history.ConnectTimeout, history.HeaderTimeout,
-		"redis"}
+		settings.Redis}
 }
 
 // finished records a request that was sent, and lets its client go on.

@@ -254,7 +254,7 @@ func TestWorkerStops(t *testing.T) {
 func TestRedis(t *testing.T) {
 	a := app{workers: 10, rng: 5, spread: settle}
 	s := a.start(t)
-	if err := s.AddService(Service{Name: Redis}); err != nil {
+	if err := s.AddService(Service{Name: "redis", Stores: true}); err != nil {
 		t.Fatal(err)
 	}
 	// Workers that find no Redis back off; then they count.
@@ -262,7 +262,7 @@ func TestRedis(t *testing.T) {
 	if got := s.Totals("").Errors["redis"]; got != 10 {
 		t.Errorf("%d workers met no redis, want 10", got)
 	}
-	if _, err := s.StartTask(Redis, 1); err != nil {
+	if _, err := s.StartTask("redis", 1); err != nil {
 		t.Fatal(err)
 	}
 	near(t, "hashes/s with redis back", rate(s, 20*time.Second, 50*time.Second), 33.3, .4)
@@ -275,7 +275,7 @@ func TestRedis(t *testing.T) {
 		t.Errorf("after redis was replaced: %+v", w)
 	}
 	// A slow Redis is a part of the loop.
-	if err := s.ChangeService(Service{Name: Redis, Delay: 100 * time.Millisecond}); err != nil {
+	if err := s.ChangeService(Service{Name: "redis", Stores: true, Delay: 100 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	x := rate(s, 80*time.Second, 180*time.Second)

@@ -12,9 +12,6 @@ import (
 	"coinbench/services/settings"
 )
 
-// Redis is the name of the service that counts. It has no settings, and one task.
-const Redis = "redis"
-
 // Config is what a simulation is made of before there is any service.
 type Config struct {
 	Seed      uint64
@@ -43,7 +40,7 @@ const (
 // Service is one service of the app.
 type Service struct {
 	Name     string            // "": Settings.Service
-	Settings settings.Settings // Redis has none
+	Settings settings.Settings // the store has none
 	Balance  Balance           // "": RoundRobin
 
 	StartDelay  time.Duration // from the start of a task to its process; the boot delay follows
@@ -51,7 +48,10 @@ type Service struct {
 	Health      time.Duration // interval of the health check: a task joins the rotation at its first success; 0: as soon as its process runs
 	Check       *Check        // a health check that queues, instead of Health; nil: there is none
 	Network     time.Duration // from the client's call until the request is at the server, of each new connection
-	Delay       time.Duration // Redis only: time of a command
+
+	Stores bool          // it is the store, in which units of work are counted; it has one task
+	Delay  time.Duration // of the store: time of a command
+	Visits []string      // of the driver: the services that its loop visits, in their order; nil: those that its settings name
 }
 
 // Sim is a simulation. Its methods may not be called at the same time.
@@ -72,10 +72,10 @@ type Sim struct {
 	loads    []*load
 	clients  []client
 
-	redis store
+	store store
 }
 
-// store is Redis.
+// store is where units of work are counted.
 type store struct {
 	up             bool
 	epoch          uint32 // counts its lives: a connection to an earlier one is dead
@@ -110,12 +110,12 @@ const (
 
 // New returns an empty simulation at instant 0.
 func New(c Config) *Sim {
-	return &Sim{config: c, agenda: agenda{wheel: newWheel()}, freeCall: none, redis: store{up: true, service: none}}
+	return &Sim{config: c, agenda: agenda{wheel: newWheel()}, freeCall: none, store: store{up: true, service: none}}
 }
 
 const none = int32(-1)
 
-// AddService adds a service without tasks. Workers need services that are called rng and hasher before they start.
+// AddService adds a service without tasks. Those that a driver visits must be there before it starts.
 func (s *Sim) AddService(spec Service) error {
 	if spec.Name == "" {
 		spec.Name = spec.Settings.Service
@@ -125,9 +125,9 @@ func (s *Sim) AddService(spec Service) error {
 	}
 	v := service{balancer: seeded.NewBalancer(cmp.Or(s.config.Balancers, s.config.Seed), spec.Name)}
 	switch {
-	case spec.Name == Redis:
+	case spec.Stores:
 		v.role = stores
-	case spec.Settings.Service == settings.Worker:
+	case spec.Settings.Drives():
 		v.role = works
 	case !slices.Contains(settings.Services(), spec.Settings.Service):
 		return fmt.Errorf("add service %s: settings of service %q; accepted: those of %s", spec.Name, spec.Settings.Service,
@@ -139,7 +139,7 @@ func (s *Sim) AddService(spec Service) error {
 		return fmt.Errorf("add service %s: %w", spec.Name, err)
 	}
 	if v.role == stores {
-		s.redis.up, s.redis.service = false, int32(len(s.services)-1)
+		s.store.up, s.store.service = false, int32(len(s.services)-1)
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func (s *Sim) configure(v *service, spec Service) error {
 	v.Service, v.policy = spec, p
 	v.network, v.lane = int64(spec.Network), s.lane(int64(spec.Network))
 	if v.role == stores {
-		s.redis.delay = int64(spec.Delay)
+		s.store.delay = int64(spec.Delay)
 	}
 	if p == leastConnections && before != p {
 		v.byConns.rebuild(s.servers, v.rotation)
@@ -239,10 +239,10 @@ func (s *Sim) run(until int64) bool {
 		switch kind(e.key) {
 		case workerBegins:
 			s.workerBegins(e.id, e.gen)
-		case workerCallsRNG:
-			s.workerCallsRNG(e.id, e.gen)
-		case workerCallsHasher:
-			s.workerCallsHasher(e.id, e.gen)
+		case workerCallsFirst:
+			s.workerCallsFirst(e.id, e.gen)
+		case workerCallsNext:
+			s.workerCallsNext(e.id, e.gen)
 		case callEnds:
 			s.callEnds(e.id, e.gen)
 		case callArrives:

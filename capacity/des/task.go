@@ -122,8 +122,8 @@ func (s *Sim) StartTask(name string, slot int) (int, error) {
 	if slot < 1 {
 		return 0, fmt.Errorf("start task of %s: slot %d; accepted: at least 1", name, slot)
 	}
-	if v.role == works && (s.index(settings.RNG) < 0 || s.index(settings.Hasher) < 0) {
-		return 0, fmt.Errorf("start task of %s: it calls rng and hasher; accepted: both added before", name)
+	if at := s.visits(v); v.role == works && min(at[0], at[1]) < 0 {
+		return 0, fmt.Errorf("start task of %s: it calls two services; accepted: both added before", name)
 	}
 	return s.start(s.index(name), slot), nil
 }
@@ -294,9 +294,9 @@ func (s *Sim) taskReady(id int32, gen uint32) {
 	case works:
 		s.workerBegins(t.index, s.workers[t.index].gen)
 	case stores:
-		s.redis.up = true
-		s.redis.epoch++
-		s.redis.tasks = id
+		s.store.up = true
+		s.store.epoch++
+		s.store.tasks = id
 	}
 	if t.health > 0 && t.check == nil {
 		// Checks come one interval after the start and then every interval; the first that finds it ready lets it join.
@@ -373,7 +373,7 @@ func (s *Sim) stop(id int32, how Stop) {
 	}
 	s.become(id, Stopping)
 	s.emit(id, event.TaskStopping{})
-	if t.index < 0 { // no process yet, or Redis
+	if t.index < 0 { // no process yet, or the store
 		s.taskGone(id, "")
 		return
 	}
@@ -478,8 +478,8 @@ func (s *Sim) taskGone(id int32, why string) {
 	s.become(id, Gone)
 	switch s.services[t.service].role {
 	case stores:
-		if s.redis.up && s.redis.tasks == id {
-			s.redis.up, s.redis.hashes, s.redis.coins = false, 0, 0
+		if s.store.up && s.store.tasks == id {
+			s.store.up, s.store.hashes, s.store.coins = false, 0, 0
 		}
 	case works:
 		if t.index >= 0 {

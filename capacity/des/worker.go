@@ -14,7 +14,7 @@ type worker struct {
 	paused          bool
 	draining        bool
 	keeps           bool
-	asked           uint8 // 0: rng, 1: hasher
+	asked           uint8 // which of its visits
 	laneLoop        int8  // of think + overhead
 	laneCall        int8  // of overhead
 	targets         [2]int32
@@ -29,7 +29,7 @@ type worker struct {
 
 	unflushed, hashes, posted, lastHash int64
 	counted, coins                      int64
-	epoch                               uint32 // the life of Redis that its connection belongs to; 0: none yet
+	epoch                               uint32 // the life of the store that its connection belongs to; 0: none yet
 
 	task, service     int32
 	alive, backingOff bool
@@ -41,12 +41,12 @@ type worker struct {
 	errors            [failures]int64
 }
 
-// The stages of a loop, in the order of StageNames.
+// The stages of a loop, in the order of settings.Stages.
 const (
 	stageThink = iota
-	stageRNG
-	stageHasher
-	stageRedis
+	stageFirst
+	stageNext
+	stageStore
 	stageOverhead
 	stages
 )
@@ -56,20 +56,30 @@ func (w *worker) spent(stage int, ns int64) {
 	w.times[stage]++
 }
 
-func stageNames() [stages]string {
-	return [stages]string{"think", "rng", "hasher", "redis", "overhead"}
-}
-
 const flushInterval = int64(time.Second)
 
 func (s *Sim) newWorker(task, service int32, c settings.Settings, p rand.PCG) worker {
 	s.keeping = s.keeping || c.KeepAlive
 	return worker{task: task, service: service, alive: true, call: none, keeps: c.KeepAlive, random: p,
-		targets: [2]int32{s.index(settings.RNG), s.index(settings.Hasher)},
+		targets: s.visits(&s.services[service]),
 		callers: [2]caller{newCaller(), newCaller()},
 		think:   int64(c.Think), overhead: int64(c.CallOverhead), backoff: int64(c.Backoff), deadline: -1,
 		laneLoop: s.lane(int64(c.Think + c.CallOverhead)), laneCall: s.lane(int64(c.CallOverhead)),
 		timeouts: timeouts{int64(c.ConnectTimeout), int64(c.ResponseTimeout), s.lane(int64(c.ResponseTimeout))}}
+}
+
+// visits are the services that a driver's loop visits; none where one is missing.
+func (s *Sim) visits(v *service) [2]int32 {
+	names, at := v.Visits, [2]int32{none, none}
+	if names == nil {
+		names = v.Settings.Visits()
+	}
+	if len(names) == len(at) {
+		for i, name := range names {
+			at[i] = s.index(name)
+		}
+	}
+	return at
 }
 
 // mine returns the worker that an event was meant for; nil: it is gone, or paused and will do it when it goes on.
@@ -100,14 +110,14 @@ func (s *Sim) loop(id int32) {
 			return
 		}
 		w.stage = s.now
-		if s.redis.delay > 0 {
-			s.after(s.now, s.redis.delay, s.lane(s.redis.delay), workerFlushed, id, w.gen)
+		if s.store.delay > 0 {
+			s.after(s.now, s.store.delay, s.lane(s.store.delay), workerFlushed, id, w.gen)
 			return
 		}
 		s.flush(id)
 		return
 	}
-	s.after(s.now, w.think+w.overhead, w.laneLoop, workerCallsRNG, id, w.gen)
+	s.after(s.now, w.think+w.overhead, w.laneLoop, workerCallsFirst, id, w.gen)
 }
 
 func (s *Sim) workerFlushed(id int32, gen uint32) {
@@ -118,28 +128,28 @@ func (s *Sim) workerFlushed(id int32, gen uint32) {
 
 func (s *Sim) flush(id int32) {
 	w := &s.workers[id]
-	w.spent(stageRedis, s.now-w.stage)
+	w.spent(stageStore, s.now-w.stage)
 	w.counted += w.unflushed
-	s.redis.hashes += w.unflushed
+	s.store.hashes += w.unflushed
 	w.unflushed = 0
 	w.deadline = s.now + flushInterval
 	if w.draining {
 		s.taskGone(w.task, "")
 		return
 	}
-	s.after(s.now, w.think+w.overhead, w.laneLoop, workerCallsRNG, id, w.gen)
+	s.after(s.now, w.think+w.overhead, w.laneLoop, workerCallsFirst, id, w.gen)
 }
 
-// stored says whether Redis answers the worker's connection, which is kept from its first command on.
+// stored says whether the store answers the worker's connection, which is kept from its first command on.
 func (s *Sim) stored(w *worker) bool {
 	if w.epoch == 0 {
-		w.epoch = s.redis.epoch + 1
+		w.epoch = s.store.epoch + 1
 	}
-	return s.redis.up && w.epoch == s.redis.epoch+1
+	return s.store.up && w.epoch == s.store.epoch+1
 }
 
-func (s *Sim) workerCallsRNG(id int32, gen uint32) {
-	w := s.mine(id, gen, workerCallsRNG)
+func (s *Sim) workerCallsFirst(id int32, gen uint32) {
+	w := s.mine(id, gen, workerCallsFirst)
 	if w == nil {
 		return
 	}
@@ -148,8 +158,8 @@ func (s *Sim) workerCallsRNG(id int32, gen uint32) {
 	s.ask(w, id, 0)
 }
 
-func (s *Sim) workerCallsHasher(id int32, gen uint32) {
-	if w := s.mine(id, gen, workerCallsHasher); w != nil {
+func (s *Sim) workerCallsNext(id int32, gen uint32) {
+	if w := s.mine(id, gen, workerCallsNext); w != nil {
 		w.spent(stageOverhead, w.overhead)
 		s.ask(w, id, 1)
 	}
@@ -168,15 +178,15 @@ func (s *Sim) workerAnswered(id int32, status int16) {
 		return
 	}
 	if w.asked == 0 {
-		w.spent(stageRNG, s.now-w.stage)
+		w.spent(stageFirst, s.now-w.stage)
 		if w.overhead > 0 {
-			s.after(s.now, w.overhead, w.laneCall, workerCallsHasher, id, w.gen)
+			s.after(s.now, w.overhead, w.laneCall, workerCallsNext, id, w.gen)
 		} else {
 			s.ask(w, id, 1)
 		}
 		return
 	}
-	w.spent(stageHasher, s.now-w.stage)
+	w.spent(stageNext, s.now-w.stage)
 	w.posted++
 	if status < 400 && w.random.Uint64()&15 == 0 { // a hash that begins with 0
 		if !s.stored(w) {
@@ -184,8 +194,8 @@ func (s *Sim) workerAnswered(id int32, status int16) {
 			return
 		}
 		w.stage = s.now
-		if s.redis.delay > 0 {
-			s.after(s.now, s.redis.delay, s.lane(s.redis.delay), workerStored, id, w.gen)
+		if s.store.delay > 0 {
+			s.after(s.now, s.store.delay, s.lane(s.store.delay), workerStored, id, w.gen)
 			return
 		}
 		s.coin(w)
@@ -195,7 +205,7 @@ func (s *Sim) workerAnswered(id int32, status int16) {
 
 func (s *Sim) workerStored(id int32, gen uint32) {
 	if w := s.mine(id, gen, workerStored); w != nil {
-		w.spent(stageRedis, s.now-w.stage)
+		w.spent(stageStore, s.now-w.stage)
 		s.coin(w)
 		s.completed(id)
 	}
@@ -203,7 +213,7 @@ func (s *Sim) workerStored(id int32, gen uint32) {
 
 func (s *Sim) coin(w *worker) {
 	w.coins++
-	s.redis.coins++
+	s.store.coins++
 }
 
 func (s *Sim) completed(id int32) {

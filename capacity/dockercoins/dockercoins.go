@@ -4,6 +4,17 @@ package dockercoins
 
 import "coinbench/history"
 
+// Default are the roles of an app that says none: DockerCoins'.
+func Default(r history.Roles) history.Roles {
+	if r.None() {
+		return Roles()
+	}
+	return r
+}
+
+// Services are the app's, dependencies first.
+func Services() []string { return []string{"redis", "hasher", "rng", "webui", "worker"} }
+
 // Roles are those of the app's services as the workshop names them. A run that was recorded without roles has these.
 func Roles() history.Roles {
 	part := func(service, plural string) history.Role {

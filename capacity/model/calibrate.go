@@ -1,7 +1,6 @@
 package model
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -18,7 +17,11 @@ import (
 // and of its benches.
 func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 	m := Model{Version: Version, Scenario: a.Run.Scenario, Cluster: a.Run.Cluster, Start: a.Run.Start, Host: a.Run.Host}
-	m.Environment = environment(run)
+	m.Roles = a.Roles
+	if len(m.Roles.Stations) != stations {
+		return m, fmt.Errorf("calibrate: the driver of the run's app visits %d services; accepted: one that visits %d", len(m.Roles.Stations), stations)
+	}
+	m.Environment = environment(run, m.Roles)
 	var used []*capacity.Window
 	for i := range a.Windows {
 		w := &a.Windows[i]
@@ -29,8 +32,8 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 		}
 	}
 	if len(used) == 0 {
-		return m, errors.New("calibrate: the run has no window of workers without errors, probes and updates; calibrate on a run of the " +
-			"scenario bottleneck")
+		return m, fmt.Errorf("calibrate: the run has no window of %s without errors, probes and updates; calibrate on a run of the "+
+			"scenario bottleneck", m.Roles.Driver.Plural)
 	}
 	m.Base = setting(used[0])
 	fit := func(value func(w *capacity.Window) (float64, bool)) Cost {
@@ -55,7 +58,8 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 	}
 	// A server that is always busy turns round once for each request: replicas / rate is what a request costs it, with what lies between two
 	// services and no counter sees. Elsewhere the mean service time is all there is.
-	occupancy := func(service string, configured func(capacity.Config) float64) Cost {
+	occupancy := func(r history.Role) Cost {
+		service := r.Service
 		gap := 0.0
 		var gaps []float64
 		for _, w := range used {
@@ -74,33 +78,33 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 			if u == nil || u.ServiceS == nil {
 				return 0, false
 			}
-			return *u.ServiceS - configured(w.Config), true
+			return *u.ServiceS - w.Config.Station(service).ServiceS, true
 		})
 		c.BaseS += gap
 		return c
 	}
-	m.RNG = occupancy(settings.RNG, func(c capacity.Config) float64 { return c.RNGServiceS })
-	m.Hasher = occupancy(settings.Hasher, func(c capacity.Config) float64 { return c.HasherServiceS })
-	redis, hashes := 0.0, 0.0
+	_, first, last := parts(m.Roles)
+	m.First, m.Last = occupancy(first), occupancy(last)
+	store, hashes := 0.0, 0.0
 	for _, w := range used {
-		if s, ok := stage(w, "redis"); ok && w.Loop.TotalS > 0 {
-			redis += s / commands(w.Loop.TotalS) * w.Hashes
+		if s, ok := stage(w, m.Roles.Store.Service); ok && w.Loop.TotalS > 0 {
+			store += s / capacity.Commands(m.Roles, w.Loop.TotalS) * w.Hashes
 			hashes += w.Hashes
 		}
 	}
 	if hashes > 0 {
-		m.RedisS = redis / hashes
+		m.StoreS = store / hashes
 	}
 	m.concurrency(a)
 	m.jitter(a)
-	m.StartS = starts(run)
+	m.StartS = starts(run, m.Roles.Driver.Service)
 	for _, w := range used {
-		n := w.Config.Replicas[settings.Worker]
-		if m.Range.MinWorkers == 0 || n < m.Range.MinWorkers {
-			m.Range.MinWorkers = n
+		n := w.Config.Drivers()
+		if m.Range.MinDrivers == 0 || n < m.Range.MinDrivers {
+			m.Range.MinDrivers = n
 		}
-		m.Range.MaxWorkers = max(m.Range.MaxWorkers, n)
-		m.Range.MaxRNG = max(m.Range.MaxRNG, w.Config.Replicas[settings.RNG])
+		m.Range.MaxDrivers = max(m.Range.MaxDrivers, n)
+		m.Range.MaxFirst = max(m.Range.MaxFirst, w.Config.Replicas[first.Service])
 		m.Range.MaxPerS = max(m.Range.MaxPerS, w.HashRate.Value)
 	}
 	if err := m.client(used); err != nil {
@@ -143,11 +147,12 @@ func (m *Model) client(used []*capacity.Window) error {
 			if err != nil {
 				return err
 			}
-			n := float64(w.Config.Replicas[settings.Worker])
+			n := float64(w.Config.Drivers())
 			points = append(points, point{w.HashRate.Value, m.Client.At(w.HashRate.Value) + n/w.HashRate.Value - n/p.HashRate, w.Hashes})
 		}
 		if len(points) == 0 {
-			m.Notes = append(m.Notes, "no window shows what a worker's own loop costs: in all of them a service was the limit")
+			m.Notes = append(m.Notes, fmt.Sprintf("no window shows what a %s's own loop costs: in all of them a service was the limit",
+				m.Roles.Driver.Service))
 			return nil
 		}
 		m.Client = line(points)
@@ -191,23 +196,23 @@ func unfit(w *capacity.Window, a *capacity.Analysis) string {
 const mostLate = .02
 
 func setting(w *capacity.Window) Setting {
-	return Setting{Workers: w.Config.Replicas[settings.Worker], RNG: w.Config.Replicas[settings.RNG],
-		Hasher: w.Config.Replicas[settings.Hasher],
-		Think:  time.Duration(math.Round(w.Config.ThinkS * 1e9)), Balance: w.Config.Balance}
+	_, first, last := parts(w.Config.Roles())
+	return Setting{Drivers: w.Config.Drivers(), First: w.Config.Replicas[first.Service], Last: w.Config.Replicas[last.Service],
+		Roles: w.Config.Roles(), Think: time.Duration(math.Round(w.Config.ThinkS * 1e9)), Balance: w.Config.Balance}
 }
 
-// environment is what rng, hasher and worker were deployed with, as far as the simulator can be told it.
-func environment(run *history.Run) map[string]map[string]string {
+// environment is what the driver and the stations were deployed with, as far as the simulator can be told it.
+func environment(run *history.Run, roles history.Roles) map[string]map[string]string {
 	all := map[string]map[string]string{}
 	for _, e := range run.Events {
-		if e.Kind != history.ServiceDeployed || all[e.Service] != nil || !slices.Contains([]string{settings.RNG, settings.Hasher,
-			settings.Worker}, e.Service) {
+		role, known := roles.Of(e.Service)
+		if e.Kind != history.ServiceDeployed || all[e.Service] != nil || !known || role == roles.Store {
 			continue
 		}
 		env := map[string]string{}
 		for k, v := range e.Detail {
 			if name, ok := strings.CutPrefix(k, "env."); ok && strings.HasPrefix(name, settings.Prefix) &&
-				settings.Check(e.Service, map[string]string{name: v}) == nil {
+				settings.Check(role.Program, map[string]string{name: v}) == nil {
 				env[name] = v
 			}
 		}
@@ -279,9 +284,9 @@ func line(points []point) Cost {
 
 // concurrency is found from the waves in which a bench is answered, and compared with what the settings say.
 func (m *Model) concurrency(a *capacity.Analysis) {
-	for _, service := range []string{settings.RNG, settings.Hasher} {
-		said := 0
-		if c, err := m.parsed(service, Setting{}); err == nil {
+	for _, role := range m.Roles.Stations {
+		service, said := role.Service, 0
+		if c, err := m.parsed(role, Setting{}); err == nil {
 			said = c.Concurrency
 		}
 		f := Found{Service: service, Concurrency: said, How: "the settings say so; no bench shows it"}
@@ -329,8 +334,8 @@ func (m *Model) jitter(a *capacity.Analysis) {
 	}
 }
 
-// starts is the time between two starts of workers that were started together; 3.5 ms where none were.
-func starts(run *history.Run) float64 {
+// starts is the time between two starts of the driver's replicas that were started together; 3.5 ms where none were.
+func starts(run *history.Run, driver string) float64 {
 	const together = 100 * time.Millisecond
 	var found []float64
 	var first, last time.Duration
@@ -342,7 +347,7 @@ func starts(run *history.Run) float64 {
 		n = 0
 	}
 	for _, e := range run.Events {
-		if e.Kind != history.TaskStarted || e.Service != settings.Worker {
+		if e.Kind != history.TaskStarted || e.Service != driver {
 			continue
 		}
 		if n > 0 && e.At-last > together {
@@ -365,9 +370,10 @@ func starts(run *history.Run) float64 {
 // visitor is what a request of the load generator costs it beside the service: the median of one client at a time.
 func (m *Model) visitor(a *capacity.Analysis) {
 	m.VisitS = leastVisit
+	_, first, _ := parts(m.Roles)
 	for _, l := range a.Loads {
-		if l.Service == settings.RNG && l.Closed && l.Clients == 1 && len(l.Sorted) >= 20 && l.Failed == 0 {
-			m.VisitS = max(leastVisit, l.Sorted[len(l.Sorted)/2]-l.Config.RNGServiceS-m.RNG.At(1/l.Response.MeanS))
+		if l.Service == first.Service && l.Closed && l.Clients == 1 && len(l.Sorted) >= 20 && l.Failed == 0 {
+			m.VisitS = max(leastVisit, l.Sorted[len(l.Sorted)/2]-l.Config.Station(first.Service).ServiceS-m.First.At(1/l.Response.MeanS))
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"coinbench/capacity/des"
 )
 
-// Draw draws settings from a seed, all different: 1 to 20 workers, 1 to 5 rng, 1 or 2 hashers, seven think times, three ways to balance.
+// Draw draws settings from a seed, all different: 1 to 20 drivers, 1 to 5 of the first station, 1 or 2 of the last, seven think times, three ways to balance.
 func Draw(n int, seed uint64) []Setting {
 	r := rand.New(rand.NewPCG(seed, 0x5e77))
 	thinks := []time.Duration{10, 20, 50, 100, 150, 200, 300}
@@ -15,7 +15,7 @@ func Draw(n int, seed uint64) []Setting {
 	var all []Setting
 	seen := map[string]bool{}
 	for tries := 0; len(all) < n && tries < 100*n; tries++ {
-		s := Setting{Workers: 1 + r.IntN(20), RNG: 1 + r.IntN(5), Hasher: 1 + r.IntN(2),
+		s := Setting{Drivers: 1 + r.IntN(20), First: 1 + r.IntN(5), Last: 1 + r.IntN(2),
 			Think: thinks[r.IntN(len(thinks))] * time.Millisecond, Balance: string(balances[r.IntN(len(balances))])}
 		if !seen[s.String()] {
 			seen[s.String()] = true

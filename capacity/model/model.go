@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,12 +13,13 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/capacity/des"
+	"coinbench/capacity/dockercoins"
 	"coinbench/history"
 	"coinbench/services/settings"
 )
 
 // Version of a Model as JSON.
-const Version = 1
+const Version = 2
 
 // Model is what one measured run says about the app on its machine.
 type Model struct {
@@ -29,18 +29,20 @@ type Model struct {
 	Start    time.Time    `json:"start"`
 	Host     history.Host `json:"host"`
 
-	// Environment holds the settings of rng, hasher and worker that the run began with; Base is the app as it was then.
+	Roles history.Roles `json:"roles"` // of the app's services: a driver and two stations
+
+	// Environment holds the settings of driver and stations that the run began with, by service; Base is the app as it was then.
 	Environment map[string]map[string]string `json:"environment"`
 	Base        Setting                      `json:"base"`
 
-	RNG    Cost `json:"rng"`    // occupancy of rng by each request, beside its delay
-	Hasher Cost `json:"hasher"` // the same of hasher
-	// of a worker in each loop, beside think time, queues and services: connections, transfers, late sleeps
+	First Cost `json:"first"` // occupancy of the first station by each request, besides its delay
+	Last  Cost `json:"last"`  // the same of the last
+	// of the driver in each loop, besides think time, queues and services: connections, transfers, late sleeps
 	Client    Cost       `json:"client"`
 	VisitS    float64    `json:"visit_s"`     // of a request of the load generator, beside queue and service
-	RedisS    float64    `json:"redis_s"`     // of a command
+	StoreS    float64    `json:"store_s"`     // of a command
 	JitterS   float64    `json:"jitter_s"`    // standard deviation of a service time
-	StartS    float64    `json:"start_s"`     // how much later each further worker begins: those that begin together stay together for long
+	StartS    float64    `json:"start_s"`     // how much later each further replica of the driver begins: those that begin together stay together for long
 	Found     []Found    `json:"concurrency"` // requests that a replica serves at once
 	Residuals []Residual `json:"residuals"`   // of the run's own windows
 	Range     Range      `json:"range"`       // that was measured; beyond it predictions are extrapolations
@@ -76,26 +78,37 @@ type Residual struct {
 
 // Range is where the costs were measured.
 type Range struct {
-	MinWorkers int     `json:"min_workers"`
-	MaxWorkers int     `json:"max_workers"`
-	MaxRNG     int     `json:"max_rng"`
+	MinDrivers int     `json:"min_drivers"`
+	MaxDrivers int     `json:"max_drivers"`
+	MaxFirst   int     `json:"max_first"` // replicas of the first station
 	MaxPerS    float64 `json:"max_hash_rate_per_s"`
 }
 
 // Setting is a state of the app that a prediction is asked for.
 type Setting struct {
-	Workers int           `json:"workers"`
-	RNG     int           `json:"rng"`
-	Hasher  int           `json:"hasher"`
+	Drivers int           `json:"drivers"` // replicas
+	First   int           `json:"first"`   // of the first station
+	Last    int           `json:"last"`    // of the last
 	Think   time.Duration `json:"think"`
-	Balance string        `json:"balance"` // of rng: one of the simulator's
+	Balance string        `json:"balance"` // of the first station: one of the simulator's
 	// Environment changes settings of a service: SERVICE, VARIABLE.
 	Environment map[string]map[string]string `json:"environment,omitempty"`
+
+	Roles history.Roles `json:"-"` // of the services, by which it says what it is; without any they are called as in DockerCoins
+}
+
+// Parts are the driver, the first station and the last.
+func (s Setting) Parts() (driver, first, last history.Role) { return parts(s.Roles) }
+
+func parts(r history.Roles) (driver, first, last history.Role) {
+	r = dockercoins.Default(r)
+	return r.Driver, r.Stations[0], r.Last()
 }
 
 // String is "12 workers, 4 rng, 1 hasher, think 100ms, round-robin".
 func (s Setting) String() string {
-	return fmt.Sprintf("%s, %d rng, %s, think %s, %s", plural(s.Workers, "worker"), s.RNG, plural(s.Hasher, "hasher"), s.Think, s.Balance)
+	driver, first, last := s.Parts()
+	return fmt.Sprintf("%s, %s, %s, think %s, %s", driver.Count(s.Drivers), first.Count(s.First), last.Count(s.Last), s.Think, s.Balance)
 }
 
 func plural(n int, word string) string {
@@ -105,8 +118,11 @@ func plural(n int, word string) string {
 	return strconv.Itoa(n) + " " + word + "s"
 }
 
-// Keys are what With accepts, beside SERVICE.COIN_NAME.
-func Keys() []string { return []string{"worker", "rng", "hasher", "think", "balance"} }
+// Keys are what With accepts, besides SERVICE.COIN_NAME.
+func Keys(roles history.Roles) []string {
+	driver, first, last := parts(roles)
+	return []string{driver.Service, first.Service, last.Service, "think", "balance"}
+}
 
 // With returns the setting with one key changed, or what is wrong with it.
 func (s Setting) With(key, value string) (Setting, error) {
@@ -118,13 +134,14 @@ func (s Setting) With(key, value string) (Setting, error) {
 		return n, nil
 	}
 	var err error
+	driver, first, last := s.Parts()
 	switch key {
-	case "worker", "workers":
-		s.Workers, err = number()
-	case "rng":
-		s.RNG, err = number()
-	case "hasher":
-		s.Hasher, err = number()
+	case driver.Service, driver.Plural:
+		s.Drivers, err = number()
+	case first.Service:
+		s.First, err = number()
+	case last.Service:
+		s.Last, err = number()
 	case "think":
 		if s.Think, err = time.ParseDuration(value); err != nil || s.Think < 0 {
 			err = fmt.Errorf("think=%s: accepted: a duration such as 100ms", value)
@@ -136,11 +153,12 @@ func (s Setting) With(key, value string) (Setting, error) {
 		s.Balance = value
 	default:
 		service, name, ok := strings.Cut(key, ".")
-		if !ok || !slices.Contains([]string{settings.RNG, settings.Hasher, settings.Worker}, service) {
-			return s, fmt.Errorf("%s=%s: unknown; accepted: %s, and SERVICE.COIN_NAME such as rng.COIN_DELAY", key, value,
-				strings.Join(Keys(), ", "))
+		role, known := dockercoins.Default(s.Roles).Of(service)
+		if !ok || !known {
+			return s, fmt.Errorf("%s=%s: unknown; accepted: %s, and SERVICE.COIN_NAME such as %s.COIN_DELAY", key, value,
+				strings.Join(Keys(s.Roles), ", "), first.Service)
 		}
-		if err := settings.Check(service, map[string]string{name: value}); err != nil {
+		if err := settings.Check(role.Program, map[string]string{name: value}); err != nil {
 			return s, err
 		}
 		changed := map[string]map[string]string{}
@@ -169,23 +187,31 @@ func Read(r io.Reader) (Model, error) {
 	if m.Version != Version {
 		return m, fmt.Errorf("read model: version %d; this program reads version %d: calibrate anew", m.Version, Version)
 	}
-	if m.Environment == nil {
-		return m, errors.New("read model: it has no environment; accepted: what coinbench calibrate writes")
+	if m.Environment == nil || len(m.Roles.Stations) != stations {
+		return m, errors.New("read model: it has no environment or no roles; accepted: what coinbench calibrate writes")
+	}
+	m.Base.Roles = m.Roles
+	for i := range m.Residuals {
+		m.Residuals[i].Setting.Roles = m.Roles
 	}
 	return m, nil
 }
 
+// stations is how many the driver of a model visits.
+const stations = 2
+
 // parsed are a service's settings in a setting, without the machine's costs.
-func (m Model) parsed(service string, s Setting) (settings.Settings, error) {
+func (m Model) parsed(r history.Role, s Setting) (settings.Settings, error) {
+	service := r.Service
 	env := maps.Clone(m.Environment[service])
 	if env == nil {
 		env = map[string]string{}
 	}
-	if service == settings.Worker {
+	if service == m.Roles.Driver.Service {
 		env["COIN_THINK"] = s.Think.String()
 	}
 	maps.Copy(env, s.Environment[service])
-	c, err := settings.Parse(service, env)
+	c, err := settings.Parse(r.Program, env)
 	if err != nil {
 		return c, fmt.Errorf("%s: %w", service, err)
 	}
@@ -194,36 +220,32 @@ func (m Model) parsed(service string, s Setting) (settings.Settings, error) {
 
 // Bounds are the asymptotic bounds of a setting with the machine's costs at a hash rate.
 func (m Model) Bounds(s Setting, rate float64) (capacity.Bounds, error) {
-	rng, err := m.parsed(settings.RNG, s)
+	driver, first, last := parts(m.Roles)
+	one, err := m.parsed(first, s)
 	if err != nil {
 		return capacity.Bounds{}, err
 	}
-	hasher, err := m.parsed(settings.Hasher, s)
+	other, err := m.parsed(last, s)
 	if err != nil {
 		return capacity.Bounds{}, err
 	}
-	worker, err := m.parsed(settings.Worker, s)
+	loops, err := m.parsed(driver, s)
 	if err != nil {
 		return capacity.Bounds{}, err
 	}
 	demand := func(c settings.Settings, cost Cost) float64 {
 		return c.Delay.Seconds()*(1-c.ErrorRate) + c.Occupancy.Seconds() + cost.At(rate)
 	}
-	overhead := 2*worker.CallOverhead.Seconds() + m.Client.At(rate)
+	overhead := stations*loops.CallOverhead.Seconds() + m.Client.At(rate)
 	demands := []capacity.Demand{
-		{Service: settings.RNG, DemandS: demand(rng, m.RNG), Replicas: s.RNG, Slots: rng.Concurrency * s.RNG, IntakeS: rng.Intake.Seconds()},
-		{Service: settings.Hasher, DemandS: demand(hasher, m.Hasher), Replicas: s.Hasher, Slots: hasher.Concurrency * s.Hasher,
-			IntakeS: hasher.Intake.Seconds()},
+		{Service: first.Service, DemandS: demand(one, m.First), Replicas: s.First, Slots: one.Concurrency * s.First, IntakeS: one.Intake.Seconds()},
+		{Service: last.Service, DemandS: demand(other, m.Last), Replicas: s.Last, Slots: other.Concurrency * s.Last,
+			IntakeS: other.Intake.Seconds()},
 	}
-	loop := worker.Think.Seconds() + overhead
+	loop := loops.Think.Seconds() + overhead
 	for _, d := range demands {
 		loop += d.DemandS + d.IntakeS
 	}
-	overhead += m.RedisS * commands(loop)
-	return capacity.NewBounds("model", s.Workers, worker.Think.Seconds(), overhead, demands), nil
-}
-
-// commands is how often a loop turns to Redis: a coin in sixteen hashes, and a flush when a second has passed.
-func commands(loopS float64) float64 {
-	return 1./16 + 1/math.Max(1, math.Ceil(1/loopS))
+	overhead += m.StoreS * capacity.Commands(m.Roles, loop)
+	return capacity.NewBounds("model", driver.Service, s.Drivers, loops.Think.Seconds(), overhead, demands), nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/capacity/capacitytest"
+	"coinbench/capacity/dockercoins"
 	"coinbench/internal/race"
 )
 
@@ -30,15 +31,15 @@ func calibrated(t testing.TB) Model {
 
 // ideal is a model of a machine that costs nothing.
 func ideal() Model {
-	return Model{Version: Version, Environment: map[string]map[string]string{"rng": {}, "hasher": {}, "worker": {}},
-		Base:  Setting{Workers: 1, RNG: 1, Hasher: 1, Think: 100 * time.Millisecond, Balance: "round-robin"},
-		Range: Range{MinWorkers: 1, MaxWorkers: 20, MaxRNG: 5, MaxPerS: 50}}
+	return Model{Version: Version, Roles: dockercoins.Roles(), Environment: map[string]map[string]string{"rng": {}, "hasher": {}, "worker": {}},
+		Base:  Setting{Drivers: 1, First: 1, Last: 1, Think: 100 * time.Millisecond, Balance: "round-robin"},
+		Range: Range{MinDrivers: 1, MaxDrivers: 20, MaxFirst: 5, MaxPerS: 50}}
 }
 
 // What the run was made with is found again.
 func TestCalibrateFindsTheCosts(t *testing.T) {
 	m := calibrated(t)
-	for name, c := range map[string]Cost{"rng": m.RNG, "hasher": m.Hasher, "client": m.Client} {
+	for name, c := range map[string]Cost{"rng": m.First, "hasher": m.Last, "client": m.Client} {
 		if got := c.At(10); math.Abs(got-.0003) > .00015 {
 			t.Errorf("%s costs %.3f ms at 10/s, want 0.3: %+v", name, got*1000, c)
 		}
@@ -48,7 +49,7 @@ func TestCalibrateFindsTheCosts(t *testing.T) {
 			t.Errorf("%+v, want concurrency %d by waves", f, want)
 		}
 	}
-	if m.Base.Workers != 1 || m.Base.RNG != 1 || m.Base.Think != 100*time.Millisecond {
+	if m.Base.Drivers != 1 || m.Base.First != 1 || m.Base.Think != 100*time.Millisecond {
 		t.Errorf("base %+v", m.Base)
 	}
 	if len(m.Residuals) < 10 {
@@ -59,7 +60,7 @@ func TestCalibrateFindsTheCosts(t *testing.T) {
 			t.Errorf("residual %+v", r)
 		}
 	}
-	if m.Range.MaxWorkers != 10 || m.Range.MaxRNG != 5 || m.Range.MaxPerS < 40 {
+	if m.Range.MaxDrivers != 10 || m.Range.MaxFirst != 5 || m.Range.MaxPerS < 40 {
 		t.Errorf("range %+v", m.Range)
 	}
 	var b bytes.Buffer
@@ -67,7 +68,7 @@ func TestCalibrateFindsTheCosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	back, err := Read(&b)
-	if err != nil || !reflect.DeepEqual(back.Residuals, m.Residuals) || back.RNG != m.RNG {
+	if err != nil || !reflect.DeepEqual(back.Residuals, m.Residuals) || back.First != m.First {
 		t.Errorf("read back: %v", err)
 	}
 }
@@ -87,9 +88,9 @@ func TestCalibrateNeedsWindows(t *testing.T) {
 func TestPredictKeepsTheBounds(t *testing.T) {
 	m := ideal()
 	rapid.Check(t, func(t *rapid.T) {
-		s := Setting{Workers: rapid.IntRange(1, 20).Draw(t, "workers"), RNG: rapid.IntRange(1, 6).Draw(t, "rng"),
-			Hasher: rapid.IntRange(1, 2).Draw(t, "hasher"),
-			Think:  time.Duration(rapid.IntRange(10, 300).Draw(t, "think")) * time.Millisecond, Balance: rapid.SampledFrom(balances()).Draw(t,
+		s := Setting{Drivers: rapid.IntRange(1, 20).Draw(t, "workers"), First: rapid.IntRange(1, 6).Draw(t, "rng"),
+			Last:  rapid.IntRange(1, 2).Draw(t, "hasher"),
+			Think: time.Duration(rapid.IntRange(10, 300).Draw(t, "think")) * time.Millisecond, Balance: rapid.SampledFrom(balances()).Draw(t,
 				"balance")}
 		o := Options{Runs: 1, Length: 30 * time.Second, Seed: rapid.Uint64Range(0, 99).Draw(t, "seed")}
 		p, err := m.Predict(s, o)
@@ -113,7 +114,7 @@ func TestPredictKeepsTheBounds(t *testing.T) {
 func TestDisagreementIsExplained(t *testing.T) {
 	m := ideal()
 	s := m.Base
-	s.Workers = 3
+	s.Drivers = 3
 	p, err := m.Predict(s, Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -124,11 +125,11 @@ func TestDisagreementIsExplained(t *testing.T) {
 	if text := strings.Join(p.Why, " "); !strings.Contains(text, "exponential") {
 		t.Errorf("why: %q", text)
 	}
-	s.Workers, s.RNG, s.Balance = 10, 5, "random"
+	s.Drivers, s.First, s.Balance = 10, 5, "random"
 	if p, err = m.Predict(s, Options{}); err != nil || !strings.Contains(strings.Join(p.Why, " "), "random balancing") {
 		t.Errorf("%v: why: %q", err, p.Why)
 	}
-	s.Workers = 25
+	s.Drivers = 25
 	if p, err = m.Predict(s, Options{}); err != nil || !strings.Contains(p.Extrapolated(), "25 workers") {
 		t.Errorf("%v: beyond: %q", err, p.Beyond)
 	}
@@ -172,7 +173,7 @@ func TestParse(t *testing.T) {
 	}
 	for text, ok := range map[string]bool{"": true, "rng=1,worker=0.5": true, "rng=-1": false, "redis=1": false, "rng": false,
 		"rng=NaN": false} {
-		if _, err := ParseCost(text); (err == nil) != ok {
+		if _, err := ParseCost(dockercoins.Roles(), text); (err == nil) != ok {
 			t.Errorf("cost %q: %v", text, err)
 		}
 	}
@@ -184,7 +185,7 @@ func TestSearchIsBruteForce(t *testing.T) {
 		t.Skip("the study of virtual time is played without the race detector")
 	}
 	m := calibrated(t)
-	cost, _ := ParseCost("rng=1,worker=0.5")
+	cost, _ := ParseCost(dockercoins.Roles(), "rng=1,worker=0.5")
 	goal := Goal{PerS: 23, Cost: cost}
 	plan, err := m.Search(goal, m.Base, Options{})
 	if err != nil {
@@ -194,13 +195,13 @@ func TestSearchIsBruteForce(t *testing.T) {
 	for n := 5; n <= 10; n++ { // fewer make less than the target, more cost more
 		for r := 2; r <= 4; r++ {
 			s := m.Base
-			s.Workers, s.RNG, s.Hasher = n, r, 1
+			s.Drivers, s.First, s.Last = n, r, 1
 			p, err := m.Predict(s, Options{Runs: 3, Length: 15 * time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}
 			if p.HashRate >= goal.PerS {
-				cheapest = min(cheapest, goal.price(s))
+				cheapest = min(cheapest, goal.Price(s))
 			}
 		}
 	}
@@ -231,7 +232,7 @@ func TestSearchGoals(t *testing.T) {
 		t.Skip("the study of virtual time is played without the race detector")
 	}
 	m := ideal()
-	cost, _ := ParseCost("")
+	cost, _ := ParseCost(dockercoins.Roles(), "")
 	of := func(g Goal) Plan {
 		t.Helper()
 		g.Cost = cost
@@ -247,7 +248,7 @@ func TestSearchGoals(t *testing.T) {
 		t.Errorf("headroom: %s makes %.1f; without: %s", room.Best.Setting, room.Best.Prediction.HashRate, plain.Best.Setting)
 	}
 	quick := of(Goal{PerS: 15, SLO: &SLO{Statistic: "mean", AtMostS: .02}})
-	if quick.Best.Setting.RNG <= plain.Best.Setting.RNG || !quick.Goal.SLO.Met(quick.Best.Prediction.Probe) &&
+	if quick.Best.Setting.First <= plain.Best.Setting.First || !quick.Goal.SLO.Met(quick.Best.Prediction.Probe) &&
 		quick.Best.Prediction.Probe.MeanS > .023 {
 		t.Errorf("objective: %s, mean %.4f s; without: %s", quick.Best.Setting, quick.Best.Prediction.Probe.MeanS, plain.Best.Setting)
 	}

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"coinbench/capacity"
-	"coinbench/services/settings"
+	"coinbench/history"
 )
 
 // Goal is what a plan has to meet.
 type Goal struct {
 	PerS     float64 `json:"hashes_per_s"`
-	SLO      *SLO    `json:"slo,omitempty"` // of a visitor of rng's /
+	SLO      *SLO    `json:"slo,omitempty"` // of a visitor of the first station's /
 	Headroom float64 `json:"headroom"`      // the plan makes (1 + Headroom) times the target, 0..1 and beyond
 
 	// Cost of one replica. What is not named costs 1.
@@ -26,7 +26,7 @@ type Goal struct {
 // Required is the rate that a plan must make.
 func (g Goal) Required() float64 { return g.PerS * (1 + g.Headroom) }
 
-// SLO bounds the latency of a visitor of rng's / while the app works.
+// SLO bounds the latency of a visitor of the first station's / while the app works.
 type SLO struct {
 	Statistic string  `json:"statistic"` // mean, p50, p90, p95, p99 or max
 	AtMostS   float64 `json:"at_most_s"`
@@ -98,9 +98,10 @@ func ParseTarget(text string) (float64, error) {
 
 var numberRE = regexp.MustCompile(`^[0-9]*\.?[0-9]+([eE][+-]?[0-9]+)?`)
 
-// ParseCost reads "rng=1,worker=0.5".
-func ParseCost(text string) (map[string]float64, error) {
-	cost := map[string]float64{settings.Worker: 1, settings.RNG: 1, settings.Hasher: 1}
+// ParseCost reads such as "rng=1,worker=0.5".
+func ParseCost(roles history.Roles, text string) (map[string]float64, error) {
+	driver, first, last := parts(roles)
+	cost := map[string]float64{driver.Service: 1, first.Service: 1, last.Service: 1}
 	if strings.TrimSpace(text) == "" {
 		return cost, nil
 	}
@@ -108,7 +109,8 @@ func ParseCost(text string) (map[string]float64, error) {
 		name, value, _ := strings.Cut(strings.TrimSpace(pair), "=")
 		v, err := strconv.ParseFloat(value, 64)
 		if _, known := cost[name]; !known || err != nil || v < 0 || math.IsInf(v, 0) || math.IsNaN(v) {
-			return nil, fmt.Errorf("cost %q; accepted: SERVICE=NUMBER of worker, rng and hasher, such as rng=1,worker=0.5", pair)
+			return nil, fmt.Errorf("cost %q; accepted: SERVICE=NUMBER of %[2]s, %[3]s and %[4]s, such as %[3]s=1,%[2]s=0.5", pair,
+				driver.Service, first.Service, last.Service)
 		}
 		cost[name] = v
 	}
@@ -133,7 +135,7 @@ type Plan struct {
 	Risks    []Risk        `json:"risks"`
 	Tried    int           `json:"tried"`
 	Demand   []Demand      `json:"demand"`   // demand(load): the least that carries each load
-	Capacity []CapacityRow `json:"capacity"` // capacity(replicas): the most that each number of rng carries
+	Capacity []CapacityRow `json:"capacity"` // capacity(replicas): the most that each number of the first station carries
 }
 
 // Risk is what is left when one replica dies and is taken out of rotation.
@@ -155,8 +157,8 @@ type Demand struct {
 
 // CapacityRow is the metric capacity(resources) of the same: the greatest load that the resources carry within their objectives.
 type CapacityRow struct {
-	RNG     int     `json:"rng"`
-	Workers int     `json:"workers"` // the fewest that make it
+	First   int     `json:"first"`   // replicas of the first station
+	Drivers int     `json:"drivers"` // the fewest that make it
 	PerS    float64 `json:"hashes_per_s"`
 }
 
@@ -171,7 +173,7 @@ const (
 // predicted is what the scenario setting measures, in runs as long as o says.
 func (m Model) Search(goal Goal, from Setting, o Options) (Plan, error) {
 	if goal.Cost == nil {
-		goal.Cost, _ = ParseCost("")
+		goal.Cost, _ = ParseCost(m.Roles, "")
 	}
 	p := Plan{Goal: goal}
 	if o.Probe == 0 {
@@ -198,7 +200,7 @@ func (m Model) Search(goal Goal, from Setting, o Options) (Plan, error) {
 	}
 	for _, share := range []float64{.25, .5, .75, 1, 1.25, 1.5, 2} {
 		need := goal.Required() * share
-		if least, err := x.least(need); err != nil || share > 1 && least.workers > mostBeyond {
+		if least, err := x.least(need); err != nil || share > 1 && least.drivers > mostBeyond {
 			break // beyond what can be had, or what is quick
 		}
 		found, err := x.cheapest(need, 1)
@@ -206,13 +208,13 @@ func (m Model) Search(goal Goal, from Setting, o Options) (Plan, error) {
 			break // nothing meets the objective
 		}
 		s := x.setting(found[0])
-		p.Demand = append(p.Demand, Demand{PerS: need, Setting: s, Cost: goal.price(s)})
+		p.Demand = append(p.Demand, Demand{PerS: need, Setting: s, Cost: goal.Price(s)})
 	}
-	for r := 1; r <= found[0].rng+2; r++ {
-		if r < found[0].rng-2 && r%(1+found[0].rng/8) != 0 {
+	for r := 1; r <= found[0].first+2; r++ {
+		if r < found[0].first-2 && r%(1+found[0].first/8) != 0 {
 			continue // enough to see the shape
 		}
-		row, err := x.capacity(r, found[0].hasher)
+		row, err := x.capacity(r, found[0].last)
 		if err != nil {
 			return p, err
 		}
@@ -224,17 +226,20 @@ func (m Model) Search(goal Goal, from Setting, o Options) (Plan, error) {
 // probe is the time between two visits while a plan is sought.
 const probe = 47 * time.Millisecond
 
-func (g Goal) price(s Setting) float64 {
-	return float64(s.Workers)*g.Cost[settings.Worker] + float64(s.RNG)*g.Cost[settings.RNG] + float64(s.Hasher)*g.Cost[settings.Hasher]
+// Price is the cost of a setting.
+func (g Goal) Price(s Setting) float64 {
+	driver, first, last := s.Parts()
+	return float64(s.Drivers)*g.Cost[driver.Service] + float64(s.First)*g.Cost[first.Service] + float64(s.Last)*g.Cost[last.Service]
 }
 
 func why(best, second Candidate) string {
+	driver, first, last := best.Setting.Parts()
 	var more, fewer []string
 	for _, d := range []struct {
 		name string
 		n    int
-	}{{settings.Worker, second.Setting.Workers - best.Setting.Workers}, {settings.RNG,
-		second.Setting.RNG - best.Setting.RNG}, {settings.Hasher, second.Setting.Hasher - best.Setting.Hasher}} {
+	}{{driver.Service, second.Setting.Drivers - best.Setting.Drivers}, {first.Service, second.Setting.First - best.Setting.First},
+		{last.Service, second.Setting.Last - best.Setting.Last}} {
 		switch {
 		case d.n > 0:
 			more = append(more, fmt.Sprintf("%d %s more", d.n, d.name))
@@ -256,30 +261,22 @@ func why(best, second Candidate) string {
 	return fmt.Sprintf("it costs the same (%s) and makes less", text)
 }
 
-// pluralOf is "5 rng", "2 hashers".
-func pluralOf(n int, service string) string {
-	if service == settings.RNG {
-		return strconv.Itoa(n) + " rng"
-	}
-	return plural(n, service)
-}
-
-// Grid is a what-if sweep: hash rates over workers and rng.
+// Grid is a what-if sweep: hash rates over replicas of the driver and of the first station.
 type Grid struct {
 	Base    Setting     `json:"base"`
-	Workers []int       `json:"workers"`
-	RNG     []int       `json:"rng"`
-	PerS    [][]float64 `json:"hash_rate_per_s"` // by rng, then workers
+	Drivers []int       `json:"drivers"`
+	First   []int       `json:"first"`
+	PerS    [][]float64 `json:"hash_rate_per_s"` // by those of the first station, then of the driver
 }
 
-// Sweep predicts every combination of workers and rng.
-func (m Model) Sweep(base Setting, workers, rng []int) (Grid, error) {
-	g := Grid{Base: base, Workers: workers, RNG: rng}
-	for _, r := range rng {
+// Sweep predicts every combination of replicas of the driver and of the first station.
+func (m Model) Sweep(base Setting, drivers, first []int) (Grid, error) {
+	g := Grid{Base: base, Drivers: drivers, First: first}
+	for _, r := range first {
 		var row []float64
-		for _, n := range workers {
+		for _, n := range drivers {
 			s := base
-			s.Workers, s.RNG = n, r
+			s.Drivers, s.First = n, r
 			p, err := m.Predict(s, Options{Runs: 2, Length: 15 * time.Second})
 			if err != nil {
 				return g, err

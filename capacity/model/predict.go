@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Settle time.Duration // from the start of the workers; 0: 4 s
 	Length time.Duration // 0: 20 s
-	Probe  time.Duration // between two requests for rng's / ; 0: none
+	Probe  time.Duration // between two requests for the first station's / ; 0: none
 	Runs   int           // seeds; 0: 6
 	Seed   uint64
 
@@ -48,10 +48,10 @@ type Prediction struct {
 	HashRate float64           `json:"hash_rate_per_s"` // simulated: mean of the runs
 	Spread   float64           `json:"spread_per_s"`    // standard deviation of a single run: of chance, and of who began when
 	Runs     int               `json:"runs"`            // that Spread is of
-	Probe    *capacity.Latency `json:"probe,omitempty"` // of rng's /, all runs together
+	Probe    *capacity.Latency `json:"probe,omitempty"` // of the first station's /, all runs together
 	ProbeSD  float64           `json:"probe_mean_spread_s,omitempty"`
 
-	Limit  string             `json:"limit"` // worker, rng or hasher
+	Limit  string             `json:"limit"` // the driver or a station
 	Bounds capacity.Bounds    `json:"bounds"`
 	MVA    MVA                `json:"mva"`
 	Loop   *capacity.Loop     `json:"loop,omitempty"`
@@ -70,7 +70,7 @@ func (m Model) Predict(s Setting, o Options) (Prediction, error) {
 		return Prediction{Setting: s}, fmt.Errorf("predict %s: %w", s, err)
 	}
 	p := x.prediction()
-	if p.MVA, err = mva(p.Bounds, s.Workers); err != nil {
+	if p.MVA, err = mva(p.Bounds, s.Drivers); err != nil {
 		return p, fmt.Errorf("predict %s: %w", s, err)
 	}
 	p.Why = p.disagreement(m.variation(s))
@@ -98,7 +98,7 @@ type trial struct {
 }
 
 func (m Model) sample(s Setting, o Options) (*sample, error) {
-	if s.Workers == 0 || s.RNG == 0 || s.Hasher == 0 {
+	if s.Drivers == 0 || s.First == 0 || s.Last == 0 {
 		return nil, errors.New("accepted: at least one of each service")
 	}
 	x := &sample{model: m, setting: s, options: o.defaults()}
@@ -207,65 +207,68 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 	o = o.defaults()
 	start := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	run := &history.Run{Status: history.Finished, Manifest: history.Manifest{Version: history.Version, Scenario: "setting", Cluster: "sim",
-		Simulated: true, Start: start, Seed: seed}}
+		Simulated: true, Start: start, Seed: seed, Roles: m.Roles}}
 	sim := des.New(des.Config{Seed: seed, Balancers: o.Balancers, Start: start})
 	nanos := func(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
 	event := func(e history.Event) {
 		e.At = sim.Now()
 		run.Events = append(run.Events, e)
 	}
-	if err := sim.AddService(des.Service{Name: des.Redis, Delay: nanos(m.RedisS)}); err != nil {
+	const store = "the store"
+	driver, first, last := parts(m.Roles)
+	if err := sim.AddService(des.Service{Name: store, Stores: true, Delay: nanos(m.StoreS)}); err != nil {
 		return nil, err
 	}
-	if err := sim.Scale(des.Redis, 1, des.Stop{}); err != nil {
+	if err := sim.Scale(store, 1, des.Stop{}); err != nil {
 		return nil, err
 	}
 	replicas := map[string]string{}
 	way := nanos(min(m.VisitS, m.Client.At(rate)/2))
 	for _, v := range []struct {
-		service  string
+		role     history.Role
 		replicas int
-	}{{settings.RNG, s.RNG}, {settings.Hasher, s.Hasher}, {settings.Worker, s.Workers}} {
-		c, err := m.parsed(v.service, s)
+	}{{first, s.First}, {last, s.Last}, {driver, s.Drivers}} {
+		c, err := m.parsed(v.role, s)
 		if err != nil {
 			return nil, err
 		}
-		d := des.Service{Name: v.service, Settings: c}
-		switch v.service {
-		case settings.RNG:
+		d := des.Service{Name: v.role.Service, Settings: c}
+		switch v.role {
+		case first:
 			d.Balance = des.Balance(s.Balance)
-			occupy(&d.Settings, nanos(m.RNG.At(rate)))
+			occupy(&d.Settings, nanos(m.First.At(rate)))
 			d.Network = way
-		case settings.Hasher:
-			occupy(&d.Settings, nanos(m.Hasher.At(rate)))
+		case last:
+			occupy(&d.Settings, nanos(m.Last.At(rate)))
 			d.Network = way
-		case settings.Worker:
-			// What a worker's call takes longer than a visitor's is its own.
+		case driver:
+			d.Visits = []string{first.Service, last.Service}
+			// What its call takes longer than a visitor's is its own.
 			d.Settings.CallOverhead += nanos(m.Client.At(rate)/2) - way
 			d.StartSpread = max(leastSpread, nanos(m.StartS*float64(v.replicas)))
 		}
-		if v.service != settings.Worker && c.Distribution == settings.Constant && m.JitterS > 0 && c.Delay > 0 {
+		if v.role != driver && c.Distribution == settings.Constant && m.JitterS > 0 && c.Delay > 0 {
 			d.Settings.Distribution, d.Settings.Jitter = settings.Normal, nanos(m.JitterS)
 		}
 		if err := sim.AddService(d); err != nil {
 			return nil, err
 		}
-		if err := sim.Scale(v.service, v.replicas, des.Stop{}); err != nil {
+		if err := sim.Scale(v.role.Service, v.replicas, des.Stop{}); err != nil {
 			return nil, err
 		}
 		n := fmt.Sprint(v.replicas)
 		inForce := map[string]string{"replicas": n, "balance": s.Balance}
-		for name, value := range m.Environment[v.service] {
+		for name, value := range m.Environment[v.role.Service] {
 			inForce["env."+name] = value
 		}
-		for name, value := range s.Environment[v.service] {
+		for name, value := range s.Environment[v.role.Service] {
 			inForce["env."+name] = value
 		}
-		if v.service == settings.Worker {
+		if v.role == driver {
 			inForce["env.COIN_THINK"] = s.Think.String()
 		}
-		event(history.Event{Kind: history.ServiceDeployed, Service: v.service, Detail: inForce})
-		replicas["replicas."+v.service] = n
+		event(history.Event{Kind: history.ServiceDeployed, Service: v.role.Service, Detail: inForce})
+		replicas["replicas."+v.role.Service] = n
 	}
 	// The instant of the window must not lie at one place of the app's rhythm in every run.
 	sim.RunUntil(o.Settle + time.Duration(seed%7)*43*time.Millisecond)
@@ -282,7 +285,7 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 	if o.Probe > 0 {
 		n := int64(math.Ceil(float64(o.Length) / float64(o.Probe)))
 		kept := &keeper{}
-		probe, err := sim.StartLoad(des.Load{Name: "probe", Targets: []des.Target{{Service: settings.RNG, Root: true}}, Requests: n,
+		probe, err := sim.StartLoad(des.Load{Name: "probe", Targets: []des.Target{{Service: first.Service, Root: true}}, Requests: n,
 			PerRequest: true,
 			Due:        func(i int64) (time.Duration, bool) { return time.Duration(i) * o.Probe, true },
 			MaxSamples: n, MaxFailures: n, Recorder: kept})
@@ -294,7 +297,7 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 		for over := false; !over && sim.Now() < last; _, over, _ = sim.LoadEnd(probe) { // the last answers
 			sim.RunUntilChange(last)
 		}
-		run.Loads = append(run.Loads, history.Load{LoadSpec: history.LoadSpec{Name: "probe", Service: settings.RNG, Method: "GET"},
+		run.Loads = append(run.Loads, history.Load{LoadSpec: history.LoadSpec{Name: "probe", Service: first.Service, Method: "GET"},
 			Samples: kept.samples})
 	}
 	run.End = sim.Now()
@@ -316,7 +319,7 @@ func (k *keeper) Sample(s history.Sample) error {
 	return nil
 }
 
-// MVA is what mean value analysis says of a setting if the service times of rng and hasher were exponential: the exact solutions of two
+// MVA is what mean value analysis says of a setting if the service times of the stations were exponential: the exact solutions of two
 // networks. Where they are exponential, the app lies between the two, whatever balances its requests.
 type MVA struct {
 	CommonPerS float64 `json:"common_queue_per_s"` // one queue for all replicas of a service: no request waits while one is free
@@ -348,7 +351,7 @@ func mva(b capacity.Bounds, workers int) (MVA, error) {
 	return MVA{CommonPerS: one.RatePerS, EachPerS: many.RatePerS}, err
 }
 
-// disagreement says where the models differ by more than 2 %, and why; cv is the coefficient of variation of rng's service times.
+// disagreement says where the models differ by more than 2 %, and why; cv is the coefficient of variation of the first station's service times.
 func (p Prediction) disagreement(cv float64) []string {
 	const apart = .02
 	var why []string
@@ -362,7 +365,7 @@ func (p Prediction) disagreement(cv float64) []string {
 	if less := 1 - p.MVA.CommonPerS/p.HashRate; less > apart {
 		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% less at most: it assumes exponential service times (coefficient of "+
 			"variation 1), and queues that such "+
-			"times make. Here the coefficient is %.2g%s.", 100*less, cv, map[bool]string{true: ", so that the workers fall into step"}[cv < .3]))
+			"times make. Here the coefficient is %.2g%s.", 100*less, cv, map[bool]string{true: ", so that the loops fall into step"}[cv < .3]))
 	}
 	if more := p.MVA.EachPerS/p.HashRate - 1; more > apart {
 		why = append(why, fmt.Sprintf("Mean value analysis says %.1f %% more at least: its networks leave out something that requests wait "+
@@ -371,9 +374,10 @@ func (p Prediction) disagreement(cv float64) []string {
 	return why
 }
 
-// variation is the coefficient of variation of rng's service times, in a setting.
+// variation is the coefficient of variation of the first station's service times, in a setting.
 func (m Model) variation(s Setting) float64 {
-	c, err := m.parsed(settings.RNG, s)
+	_, first, _ := parts(m.Roles)
+	c, err := m.parsed(first, s)
 	if err != nil {
 		return 0
 	}
@@ -381,7 +385,7 @@ func (m Model) variation(s Setting) float64 {
 	sd := map[settings.Distribution]float64{settings.Constant: m.JitterS, settings.Normal: jitter, settings.Uniform: jitter / math.Sqrt(3),
 		settings.Exponential: delay}[c.Distribution]
 	ok := 1 - c.ErrorRate // an error has no delay
-	mean := ok*delay + c.Occupancy.Seconds() + m.RNG.At(0)
+	mean := ok*delay + c.Occupancy.Seconds() + m.First.At(0)
 	if mean == 0 {
 		return 0
 	}
@@ -391,11 +395,12 @@ func (m Model) variation(s Setting) float64 {
 func (m Model) beyond(p Prediction) []string {
 	var all []string
 	r := m.Range
-	if p.Setting.Workers > r.MaxWorkers || p.Setting.Workers < r.MinWorkers {
-		all = append(all, fmt.Sprintf("%d workers (measured: %d to %d)", p.Setting.Workers, r.MinWorkers, r.MaxWorkers))
+	driver, first, _ := parts(m.Roles)
+	if p.Setting.Drivers > r.MaxDrivers || p.Setting.Drivers < r.MinDrivers {
+		all = append(all, fmt.Sprintf("%d %s (measured: %d to %d)", p.Setting.Drivers, driver.Plural, r.MinDrivers, r.MaxDrivers))
 	}
-	if p.Setting.RNG > r.MaxRNG {
-		all = append(all, fmt.Sprintf("%d rng (measured: up to %d)", p.Setting.RNG, r.MaxRNG))
+	if p.Setting.First > r.MaxFirst {
+		all = append(all, fmt.Sprintf("%d %s (measured: up to %d)", p.Setting.First, first.Plural, r.MaxFirst))
 	}
 	if p.HashRate > 1.05*r.MaxPerS {
 		all = append(all, fmt.Sprintf("%.3g hashes/s (measured: up to %.3g)", p.HashRate, r.MaxPerS))

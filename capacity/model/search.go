@@ -12,12 +12,12 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"coinbench/capacity"
-	"coinbench/services/settings"
+	"coinbench/history"
 )
 
 // searcher looks for the cheapest replicas. It tries them in the order of their price; so the first that meets the goal is the answer, and
-// nothing is assumed of the shape of the hash rate but this: with more rng and hashers it does not fall by more than slack, and with
-// more workers each makes at most slack more. What is then out of reach of a setting that missed is not played.
+// nothing is assumed of the shape of the hash rate but this: with more of the stations it does not fall by more than slack, and with
+// more of the driver each makes at most slack more. What is then out of reach of a setting that missed is not played.
 type searcher struct {
 	model   Model
 	goal    Goal
@@ -28,9 +28,9 @@ type searcher struct {
 }
 
 // replicas is what is searched.
-type replicas struct{ workers, rng, hasher int }
+type replicas struct{ drivers, first, last int }
 
-func (r replicas) sum() int { return r.workers + r.rng + r.hasher }
+func (r replicas) sum() int { return r.drivers + r.first + r.last }
 
 // miss is a setting whose hash rate is at most a rate, or whose visitors wait too long.
 type miss struct {
@@ -54,7 +54,7 @@ const (
 
 func (x *searcher) setting(at replicas) Setting {
 	s := x.from
-	s.Workers, s.RNG, s.Hasher = at.workers, at.rng, at.hasher
+	s.Drivers, s.First, s.Last = at.drivers, at.first, at.last
 	return s
 }
 
@@ -63,7 +63,7 @@ func (x *searcher) candidate(at replicas) (Candidate, error) {
 	s, o := x.setting(at), x.options
 	o.Runs = len(x.samples[at].trials)
 	p, err := x.model.Predict(s, o)
-	c := Candidate{Setting: s, Cost: x.goal.price(s), Prediction: p}
+	c := Candidate{Setting: s, Cost: x.goal.Price(s), Prediction: p}
 	if x.goal.SLO != nil {
 		c.WaitSD = stat.StdDev(x.waits(x.samples[at]), nil)
 	}
@@ -147,7 +147,7 @@ func (x *searcher) serves(at replicas) (bool, error) {
 		if math.Abs(value-slo.AtMostS) > off && (!yes || len(v.trials) >= sureRuns) || len(v.trials) >= mostRuns/2 {
 			if value > slo.AtMostS*(1+slack)+off {
 				x.misses = append(x.misses, miss{at, 0})
-				if wider := (replicas{at.workers, min(mostReplicas, 2*at.rng), at.hasher}); wider != at {
+				if wider := (replicas{at.drivers, min(mostReplicas, 2*at.first), at.last}); wider != at {
 					_, err = x.serves(wider) // nothing between needs to be tried, perhaps
 				}
 			}
@@ -173,20 +173,20 @@ func (q *queue) Pop() any {
 
 func (q *queue) Less(i, j int) bool {
 	a, b := q.all[i], q.all[j]
-	return cmp.Or(cmp.Compare(q.price(a), q.price(b)), cmp.Compare(a.sum(), b.sum()), cmp.Compare(a.hasher, b.hasher),
-		cmp.Compare(a.rng, b.rng)) < 0
+	return cmp.Or(cmp.Compare(q.price(a), q.price(b)), cmp.Compare(a.sum(), b.sum()), cmp.Compare(a.last, b.last),
+		cmp.Compare(a.first, b.first)) < 0
 }
 
-// cheapest finds the cheapest settings that meet the goal with a rate, at most so many, each with other numbers of rng and hashers.
+// cheapest finds the cheapest settings that meet the goal with a rate, at most so many, each with other numbers of the stations.
 func (x *searcher) cheapest(need float64, want int) ([]replicas, error) {
 	least, err := x.least(need)
 	if err != nil {
 		return nil, err
 	}
-	q := &queue{price: func(at replicas) float64 { return x.goal.price(x.setting(at)) }}
+	q := &queue{price: func(at replicas) float64 { return x.goal.Price(x.setting(at)) }}
 	seen := map[replicas]bool{}
 	push := func(at replicas) {
-		if !seen[at] && at.workers <= mostWorkers && at.rng <= mostReplicas && at.hasher <= mostReplicas {
+		if !seen[at] && at.drivers <= mostWorkers && at.first <= mostReplicas && at.last <= mostReplicas {
 			seen[at] = true
 			heap.Push(q, at)
 		}
@@ -200,11 +200,11 @@ func (x *searcher) cheapest(need float64, want int) ([]replicas, error) {
 	nearest := miss{}
 	for q.Len() > 0 && len(found) < want {
 		at := heap.Pop(q).(replicas)
-		if slices.ContainsFunc(found, func(f replicas) bool { return f.rng == at.rng && f.hasher == at.hasher }) {
+		if slices.ContainsFunc(found, func(f replicas) bool { return f.first == at.first && f.last == at.last }) {
 			continue
 		}
-		more, rng, hasher := at, at, at
-		more.workers, rng.rng, hasher.hasher = at.workers+1, at.rng+1, at.hasher+1
+		more, first, last := at, at, at
+		more.drivers, first.first, last.last = at.drivers+1, at.first+1, at.last+1
 		why, out := x.hopeless(at, need)
 		if !out {
 			if err := x.ahead(at, need, limit); err != nil {
@@ -222,9 +222,9 @@ func (x *searcher) cheapest(need float64, want int) ([]replicas, error) {
 			}
 			if ok {
 				found = append(found, at)
-				limit = min(q.price(rng), q.price(hasher))
-				push(rng)
-				push(hasher)
+				limit = min(q.price(first), q.price(last))
+				push(first)
+				push(last)
 				continue
 			}
 			if rate := x.mean(at); rate > nearest.most {
@@ -235,13 +235,13 @@ func (x *searcher) cheapest(need float64, want int) ([]replicas, error) {
 			}
 		}
 		// Whatever is out for the same reason is skipped.
-		rng.rng, hasher.hasher = max(rng.rng, why.rng+1), max(hasher.hasher, why.hasher+1)
-		push(rng)
-		if why.most > 0 { // more workers or hashers do not help visitors
-			push(hasher)
-			more.workers = max(more.workers, int(math.Ceil(float64(why.workers)*need/why.most-1e-9)))
-			if knee := x.samples[why.replicas].bounds.KneeWorkers; knee != nil && float64(at.workers) > 3**knee {
-				more.workers = max(more.workers, at.workers+at.workers/8) // a full service makes hardly more
+		first.first, last.last = max(first.first, why.first+1), max(last.last, why.last+1)
+		push(first)
+		if why.most > 0 { // more of the others do not help visitors
+			push(last)
+			more.drivers = max(more.drivers, int(math.Ceil(float64(why.drivers)*need/why.most-1e-9)))
+			if knee := x.samples[why.replicas].bounds.KneeWorkers; knee != nil && float64(at.drivers) > 3**knee {
+				more.drivers = max(more.drivers, at.drivers+at.drivers/8) // a full service makes hardly more
 			}
 			push(more)
 		}
@@ -270,21 +270,22 @@ func (x *searcher) least(need float64) (replicas, error) {
 	if err != nil {
 		return replicas{}, fmt.Errorf("plan: %w", err)
 	}
+	driver, first, last := parts(x.model.Roles)
 	least := replicas{max(1, int(math.Ceil(need*(1-Tie)*b.LoopS))), 1, 1}
 	for _, d := range b.Demands {
 		if d.BoundPerS == nil {
 			continue
 		}
 		n := max(1, int(math.Ceil(need*(1-Tie) / *d.BoundPerS)))
-		if d.Service == settings.RNG {
-			least.rng = n
+		if d.Service == first.Service {
+			least.first = n
 		} else {
-			least.hasher = n
+			least.last = n
 		}
 	}
-	if least.rng > mostReplicas || least.hasher > mostReplicas || least.workers > mostWorkers {
-		return least, fmt.Errorf("plan: %.4g hashes/s need at least %d workers, %d rng and %d hashers, more than a plan may have (%d, %d and %d)",
-			need, least.workers, least.rng, least.hasher, mostWorkers, mostReplicas, mostReplicas)
+	if least.first > mostReplicas || least.last > mostReplicas || least.drivers > mostWorkers {
+		return least, fmt.Errorf("plan: %.4g hashes/s need at least %s, %s and %s, more than a plan may have (%d, %d and %d)",
+			need, driver.Count(least.drivers), first.Count(least.first), last.Count(least.last), mostWorkers, mostReplicas, mostReplicas)
 	}
 	return least, nil
 }
@@ -292,11 +293,11 @@ func (x *searcher) least(need float64) (replicas, error) {
 // hopeless finds a miss because of which a setting cannot meet the goal with a rate.
 func (x *searcher) hopeless(at replicas, need float64) (miss, bool) {
 	for _, m := range x.misses {
-		if m.rng < at.rng {
+		if m.first < at.first {
 			continue
 		}
-		if m.most == 0 && m.workers <= at.workers && m.hasher <= at.hasher ||
-			m.most > 0 && m.hasher >= at.hasher && m.most*max(1, float64(at.workers)/float64(m.workers)) < need*(1-Tie) {
+		if m.most == 0 && m.drivers <= at.drivers && m.last <= at.last ||
+			m.most > 0 && m.last >= at.last && m.most*max(1, float64(at.drivers)/float64(m.drivers)) < need*(1-Tie) {
 			return m, true
 		}
 	}
@@ -307,19 +308,19 @@ func (x *searcher) hopeless(at replicas, need float64) (miss, bool) {
 func (x *searcher) affordable(least replicas, need float64) (float64, error) {
 	limit := math.Inf(1)
 	for _, room := range []float64{1.25, 1.5, 2} {
-		at := replicas{least.workers, min(mostReplicas, int(math.Ceil(room*float64(least.rng)))),
-			min(mostReplicas, int(math.Ceil(room*float64(least.hasher))))}
-		for at.workers <= 2*least.workers {
+		at := replicas{least.drivers, min(mostReplicas, int(math.Ceil(room*float64(least.first)))),
+			min(mostReplicas, int(math.Ceil(room*float64(least.last))))}
+		for at.drivers <= 2*least.drivers {
 			v, err := x.play(at, fewRuns)
 			if err != nil {
 				return 0, err
 			}
 			rate := stat.Mean(v.rates(), nil)
 			if rate >= need {
-				limit = min(limit, x.goal.price(x.setting(at)))
+				limit = min(limit, x.goal.Price(x.setting(at)))
 				break
 			}
-			at.workers = max(at.workers+1, int(float64(at.workers)*need/rate))
+			at.drivers = max(at.drivers+1, int(float64(at.drivers)*need/rate))
 		}
 	}
 	return limit, nil
@@ -328,7 +329,7 @@ func (x *searcher) affordable(least replicas, need float64) (float64, error) {
 // ahead plays what is like a setting but has as many workers as may be for a price, and many hashers, then its own number. If one
 // of them misses, so does all that is between.
 func (x *searcher) ahead(at replicas, need, limit float64) error {
-	price, each := x.goal.price(x.setting(at)), x.goal.Cost[settings.Worker]
+	price, each := x.goal.Price(x.setting(at)), x.goal.Cost[x.model.Roles.Driver.Service]
 	b, err := x.model.Bounds(x.setting(at), need)
 	if err != nil {
 		return fmt.Errorf("plan: %w", err)
@@ -338,13 +339,13 @@ func (x *searcher) ahead(at replicas, need, limit float64) error {
 		most = min(most, 3**b.KneeWorkers)
 	}
 	if each > 0 {
-		most = min(most, float64(at.workers)+math.Ceil((limit-price)/each)-1)
+		most = min(most, float64(at.drivers)+math.Ceil((limit-price)/each)-1)
 	}
-	if most <= float64(at.workers) {
+	if most <= float64(at.drivers) {
 		return nil
 	}
-	for _, hasher := range []int{min(mostReplicas, 2*at.hasher+4), at.hasher} {
-		far := replicas{int(most), at.rng, hasher}
+	for _, last := range []int{min(mostReplicas, 2*at.last+4), at.last} {
+		far := replicas{int(most), at.first, last}
 		v, err := x.play(far, sureRuns)
 		if err != nil {
 			return err
@@ -357,10 +358,10 @@ func (x *searcher) ahead(at replicas, need, limit float64) error {
 	return nil
 }
 
-// capacity is the most that so many rng and hashers make, with up to twice the workers of the knee, to the precision of a few runs.
-func (x *searcher) capacity(rng, hasher int) (CapacityRow, error) {
-	row := CapacityRow{RNG: rng}
-	b, err := x.model.Bounds(x.setting(replicas{1, rng, hasher}), 0)
+// capacity is the most that so many of the stations make, with up to twice the workers of the knee, to the precision of a few runs.
+func (x *searcher) capacity(first, last int) (CapacityRow, error) {
+	row := CapacityRow{First: first}
+	b, err := x.model.Bounds(x.setting(replicas{1, first, last}), 0)
 	if err != nil {
 		return row, fmt.Errorf("plan: %w", err)
 	}
@@ -369,15 +370,15 @@ func (x *searcher) capacity(rng, hasher int) (CapacityRow, error) {
 		most = min(mostWorkers, max(1, int(math.Ceil(2**b.KneeWorkers))))
 	}
 	rate := func(n int) (float64, error) {
-		v, err := x.play(replicas{n, rng, hasher}, fewRuns)
+		v, err := x.play(replicas{n, first, last}, fewRuns)
 		if err != nil {
 			return 0, err
 		}
 		return stat.Mean(v.rates(), nil), nil
 	}
 	if x.goal.SLO != nil { // more workers make visitors wait longer
-		most, err = last(1, most, func(n int) (bool, error) {
-			v, err := x.play(replicas{n, rng, hasher}, fewRuns)
+		most, err = greatest(1, most, func(n int) (bool, error) {
+			v, err := x.play(replicas{n, first, last}, fewRuns)
 			return err == nil && x.goal.SLO.Met(v.visitors()), err
 		})
 		if err != nil || most == 0 {
@@ -392,20 +393,20 @@ func (x *searcher) capacity(rng, hasher int) (CapacityRow, error) {
 		row.PerS = max(row.PerS, v)
 	}
 	for at := range x.samples { // what was tried already
-		if at.rng == rng && at.hasher == hasher && at.workers <= most {
+		if at.first == first && at.last == last && at.drivers <= most {
 			row.PerS = max(row.PerS, x.mean(at))
 		}
 	}
-	fewer, err := last(1, most, func(n int) (bool, error) {
+	fewer, err := greatest(1, most, func(n int) (bool, error) {
 		v, err := rate(n)
 		return v < row.PerS*(1-Tie), err
 	})
-	row.Workers = min(most, fewer+1)
+	row.Drivers = min(most, fewer+1)
 	return row, err
 }
 
-// last is the greatest of low..high for which what holds up to some number still holds; low - 1 if for none.
-func last(low, high int, holds func(int) (bool, error)) (int, error) {
+// greatest is that of low..high for which what holds up to some number still holds; low - 1 if for none.
+func greatest(low, high int, holds func(int) (bool, error)) (int, error) {
 	if ok, err := holds(high); ok || err != nil {
 		return high, err
 	}
@@ -427,19 +428,20 @@ func last(low, high int, holds func(int) (bool, error)) (int, error) {
 // risks are what is left when one replica dies.
 func (x *searcher) risks(of replicas) ([]Risk, error) {
 	var all []Risk
+	driver, first, last := parts(x.model.Roles)
 	for _, v := range []struct {
-		service string
-		n       int
-		left    replicas
+		role history.Role
+		n    int
+		left replicas
 	}{
-		{settings.RNG, of.rng, replicas{of.workers, of.rng - 1, of.hasher}},
-		{settings.Hasher, of.hasher, replicas{of.workers, of.rng, of.hasher - 1}},
-		{settings.Worker, of.workers, replicas{of.workers - 1, of.rng, of.hasher}},
+		{first, of.first, replicas{of.drivers, of.first - 1, of.last}},
+		{last, of.last, replicas{of.drivers, of.first, of.last - 1}},
+		{driver, of.drivers, replicas{of.drivers - 1, of.first, of.last}},
 	} {
-		r := Risk{Service: v.service, Left: x.setting(v.left)}
+		r := Risk{Service: v.role.Service, Left: x.setting(v.left)}
 		if v.n == 1 {
-			r.Text = fmt.Sprintf("the only %s dies: nothing is made until another runs, and each worker that met its absence stays silent for "+
-				"its back-off", v.service)
+			r.Text = fmt.Sprintf("the only %s dies: nothing is made until another runs, and each %s that met its absence stays silent for "+
+				"its back-off", v.role.Service, driver.Service)
 			all = append(all, r)
 			continue
 		}
@@ -452,9 +454,10 @@ func (x *searcher) risks(of replicas) ([]Risk, error) {
 		if !r.Meets {
 			word = fmt.Sprintf("%.2g %% short of the target", 100*(1-r.HashRate/x.goal.PerS))
 		}
-		r.Text = fmt.Sprintf("one of %s dies and is out of rotation: %.1f hashes/s, %s", pluralOf(v.n, v.service), r.HashRate, word)
-		if v.service == settings.RNG {
-			r.Text += "; while it is dead in rotation, every worker meets it within " + plural(of.rng, "loop") + " and is silent for its back-off"
+		r.Text = fmt.Sprintf("one of %s dies and is out of rotation: %.1f hashes/s, %s", v.role.Count(v.n), r.HashRate, word)
+		if v.role == first {
+			r.Text += "; while it is dead in rotation, every " + driver.Service + " meets it within " + plural(of.first, "loop") +
+				" and is silent for its back-off"
 		}
 		all = append(all, r)
 	}

@@ -193,7 +193,7 @@ func (t *task) environment(hosts string) []string {
 	env["COIN_REPLICA"] = fmt.Sprintf("%s.%d", t.s.name, t.slot)
 	env["COIN_HOSTS"] = hosts
 	env["COIN_SUPERVISED"] = "true"
-	if t.s.name == settings.RNG || t.s.name == settings.Worker {
+	if kind := cluster.ParseImage(t.spec.Image).Kind; kind == settings.RNG || kind == settings.Worker {
 		env["GOMAXPROCS"] = "1" // they do one thing at a time; waking a second thread for it costs a quarter more processor
 	}
 	var list []string

@@ -18,7 +18,7 @@ func parse(s cluster.Service) (settings.Settings, error) {
 		return settings.Settings{}, fmt.Errorf("the simulator plays coinbench's own services, so it cannot run the image %s; accepted: %s",
 			s.Image, cluster.OwnImages)
 	}
-	if kind == des.Redis {
+	if kind == cluster.Redis {
 		return settings.Settings{}, nil
 	}
 	return settings.Parse(kind, s.Effective())
@@ -46,12 +46,10 @@ func (c *Cluster) Check(app cluster.App) error {
 						c), "node.role==manager, or no constraint"))
 			}
 		}
-		if s.Name == settings.Worker {
-			for _, called := range []string{settings.RNG, settings.Hasher} {
-				if _, ok := app.Service(called); !ok {
-					faults = append(faults, app.Fault([]string{"services", s.Name}, "the workers call "+called+", which the app does not have",
-						"an app with "+called))
-				}
+		for _, called := range set.Visits() {
+			if _, ok := app.Service(called); !ok {
+				faults = append(faults, app.Fault([]string{"services", s.Name}, fmt.Sprintf("%s calls %s, which the app does not have", s.Name, called),
+					"an app with "+called))
 			}
 		}
 	}

@@ -79,7 +79,7 @@ func (s *service) Check(m *rollout.Machine) error {
 	}
 	was, _, _ := cluster.OwnImage(before.Image)
 	is, _, _ := cluster.OwnImage(after.Image)
-	if is != was || is == des.Redis && m.Replaces() {
+	if is != was || is == cluster.Redis && m.Replaces() {
 		return fmt.Errorf("image %s cannot become %s; accepted: another tag of the same service, and none of redis", before.Image, after.Image)
 	}
 	return nil
@@ -89,7 +89,7 @@ func (s *service) Check(m *rollout.Machine) error {
 func (s *service) Scale(_ context.Context, replicas int) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if kind, _, _ := cluster.OwnImage(s.spec.Image); kind == des.Redis && replicas > 1 {
+	if kind, _, _ := cluster.OwnImage(s.spec.Image); kind == cluster.Redis && replicas > 1 {
 		return fmt.Errorf("%d replicas; accepted: at most 1 of redis", replicas)
 	}
 	s.spec.Replicas = replicas

@@ -12,7 +12,6 @@ import (
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
 	"coinbench/history"
-	"coinbench/services/settings"
 )
 
 // Config is how a simulated cluster is made. The zero value is one without a sink.
@@ -150,7 +149,7 @@ func (c *Cluster) tell(spec cluster.Service) error {
 	}
 	k := c.config.Costs
 	v := des.Service{Name: spec.Name, Settings: set, Balance: des.Balance(spec.Balance),
-		StartDelay: k.TaskStart, StartSpread: k.StartSpread, Network: k.Connect, Delay: k.Redis}
+		StartDelay: k.TaskStart, StartSpread: k.StartSpread, Network: k.Connect, Stores: set.Service == "", Delay: k.Redis}
 	v.Settings.Occupancy += k.Request
 	v.Settings.CallOverhead += k.Call
 	if spec.Health != nil {
@@ -159,7 +158,7 @@ func (c *Cluster) tell(spec cluster.Service) error {
 			v.Health, v.Check = 100*365*24*time.Hour, nil // no check finds it ready
 		}
 	}
-	if set.Service == settings.Worker { // the requests of others are no cost of its own
+	if set.Drives() { // the requests of others are no cost of its own
 		v.Settings.Occupancy = 0
 	}
 	if slices.Contains(c.sim.Services(), spec.Name) {
@@ -249,7 +248,7 @@ func (c *Cluster) Address(_ context.Context, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("address of %s: %w", name, err)
 	}
-	if set, _ := parse(s.spec); set.Service == "" || set.Service == settings.Worker {
+	if set, _ := parse(s.spec); set.Service == "" || set.Drives() {
 		return "", fmt.Errorf("address of %s: no load can be sent to it", name)
 	}
 	return name + domain, nil

@@ -14,6 +14,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/capacity/model"
+	"coinbench/history"
 	"coinbench/reports"
 )
 
@@ -43,16 +44,24 @@ the error of the measurement.`,
   coinbench plan --model model.json --target 40 --plots plots --measured runs/bottleneck/latest`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			goal, err := goalOf(target, slo, cost, headroom)
+			var m model.Model
+			var err error
+			if path != "" {
+				if m, err = readModel(path); err != nil {
+					return err
+				}
+			}
+			goal, err := goalOf(m.Roles, target, slo, cost, headroom)
 			if err != nil {
 				return usage(err)
 			}
 			if out == "" {
 				out = filepath.Join("runs", "plan", time.Now().UTC().Format("20060102T150405Z"))
 			}
-			m, err := modelOf(p, path, out, where)
-			if err != nil {
-				return err
+			if path == "" {
+				if m, err = modelOf(p, out, where); err != nil {
+					return err
+				}
 			}
 			from, err := settingOf(m, sets)
 			if err != nil {
@@ -117,7 +126,7 @@ the error of the measurement.`,
 	return c
 }
 
-func goalOf(target, slo, cost, headroom string) (model.Goal, error) {
+func goalOf(roles history.Roles, target, slo, cost, headroom string) (model.Goal, error) {
 	var g model.Goal
 	if target == "" {
 		return g, errors.New("there is no target; accepted: --target '40 hashes/s'")
@@ -133,7 +142,7 @@ func goalOf(target, slo, cost, headroom string) (model.Goal, error) {
 		}
 		g.SLO = &s
 	}
-	if g.Cost, err = model.ParseCost(cost); err != nil {
+	if g.Cost, err = model.ParseCost(roles, cost); err != nil {
 		return g, fmt.Errorf("--%w", err)
 	}
 	number, isPercent := strings.CutSuffix(strings.TrimSpace(headroom), "%")
@@ -148,11 +157,8 @@ func goalOf(target, slo, cost, headroom string) (model.Goal, error) {
 	return g, nil
 }
 
-// modelOf reads a model, or makes one.
-func modelOf(p process, path, out string, where clusterFlags) (model.Model, error) {
-	if path != "" {
-		return readModel(path)
-	}
+// modelOf makes a model of a run of the scenario bottleneck.
+func modelOf(p process, out string, where clusterFlags) (model.Model, error) {
 	s, err := loadScenario(p, "bottleneck", nil, nil)
 	if err != nil {
 		return model.Model{}, err
@@ -198,7 +204,7 @@ func verifyPlan(p process, m model.Model, plan model.Plan, length time.Duration,
 // plotPlan draws what-if sweeps around a plan.
 func plotPlan(p process, m model.Model, plan model.Plan, verified *reports.Verified, measured []string, dir string) error {
 	best := plan.Best.Setting
-	grid, err := m.Sweep(best, upTo(best.Workers*3/2+2, 24), upTo(best.RNG+3, 16))
+	grid, err := m.Sweep(best, upTo(best.Drivers*3/2+2, 24), upTo(best.First+3, 16))
 	if err != nil {
 		return usage(err)
 	}
@@ -211,7 +217,7 @@ func plotPlan(p process, m model.Model, plan model.Plan, verified *reports.Verif
 		x.Measured = append(x.Measured, reports.MeasuredPoints(a, best)...)
 	}
 	if verified != nil {
-		x.Measured = append(x.Measured, reports.MeasuredPoint{Workers: best.Workers, RNG: best.RNG, Hasher: best.Hasher,
+		x.Measured = append(x.Measured, reports.MeasuredPoint{Drivers: best.Drivers, First: best.First, Last: best.Last,
 			PerS: verified.Row.Measured, Name: "verified"})
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {

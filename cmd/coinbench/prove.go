@@ -118,6 +118,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 	}
 	to.link()
 	for i, s := range model.Draw(n, seed) {
+		s.Roles = m.Roles
 		r := reports.ProofRow{Setting: s, Dir: fmt.Sprintf("%02d", i+1)}
 		if err := predictRow(m, &r, length, seed); err != nil {
 			return proof, usage(err)
@@ -150,7 +151,7 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 // measureSetting plays the scenario of one setting, with more --set.
 func measureSetting(p process, m model.Model, s model.Setting, length time.Duration, where clusterFlags, dir string,
 	more ...string) (*capacity.Analysis, error) {
-	sets := []string{"workers=" + strconv.Itoa(s.Workers), "rng=" + strconv.Itoa(s.RNG), "hasher=" + strconv.Itoa(s.Hasher),
+	sets := []string{"workers=" + strconv.Itoa(s.Drivers), "rng=" + strconv.Itoa(s.First), "hasher=" + strconv.Itoa(s.Last),
 		"think=" + s.Think.String(), "balance=" + s.Balance, "measure=" + length.String(), "probed=" + length.String(), "every=" +
 			probeEvery.String()}
 	for _, same := range []struct{ parameter, service, variable string }{

@@ -114,7 +114,7 @@ func analyse(p process, dir string) (*capacity.Analysis, error) {
 func objectives(run *history.Run) ([]capacity.Objective, error) {
 	var all []capacity.Objective
 	for _, text := range run.Objectives() {
-		o, err := capacity.ParseObjective(text)
+		o, err := capacity.ParseObjectiveOf(run.Manifest.Roles, text)
 		if err != nil {
 			return nil, err
 		}

@@ -60,6 +60,14 @@ func watch(ctx context.Context, p process, app *found, interval time.Duration, o
 		}
 		return readings, err
 	}
+	var roles history.Roles // on a Swarm nothing says them
+	if app.here != nil {
+		up, err := app.here.App(ctx)
+		if err != nil {
+			return err
+		}
+		roles = up.Roles
+	}
 	before, err := read()
 	for err == nil {
 		if err = app.cluster.Sleep(ctx, interval); err != nil {
@@ -69,7 +77,7 @@ func watch(ctx context.Context, p process, app *found, interval time.Duration, o
 		if now, err = read(); err != nil {
 			break
 		}
-		table := topTable(capacity.Replicas(before, now))
+		table := topTable(capacity.Replicas(roles, before, now))
 		before = now
 		if once {
 			_, err := p.stdout.Write(table)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coinbench/capacity/des"
+	"coinbench/capacity/dockercoins"
 	"coinbench/capacity/model"
 	"coinbench/services/settings"
 )
@@ -52,7 +53,7 @@ func drawPlan(r *rand.Rand, rng int) drawn {
 	pick := func(all ...string) string { return all[r.IntN(len(all))] }
 	d := drawn{kind: pick("constant", "constant", "exponential")}
 	env := map[string]string{"COIN_DELAY_DISTRIBUTION": d.kind}
-	d.model = model.Model{Version: model.Version, Environment: map[string]map[string]string{settings.RNG: env, settings.Hasher: env,
+	d.model = model.Model{Version: model.Version, Roles: dockercoins.Roles(), Environment: map[string]map[string]string{settings.RNG: env, settings.Hasher: env,
 		settings.Worker: {}}}
 	think, _ := time.ParseDuration(pick("10ms", "37ms", "100ms", "200ms"))
 	d.from = model.Setting{Think: think, Balance: pick(string(des.RoundRobin), string(des.RoundRobin), string(des.LeastConnections),
@@ -65,7 +66,7 @@ func drawPlan(r *rand.Rand, rng int) drawn {
 		knee *= 1.01 + .2*r.Float64()
 	}
 	d.goal.PerS, _ = strconv.ParseFloat(fmt.Sprintf("%.3g", knee), 64)
-	d.goal.Cost, _ = model.ParseCost(pick("", "", "worker=0.5", "rng=2", "worker=2,hasher=0.25"))
+	d.goal.Cost, _ = model.ParseCost(d.model.Roles, pick("", "", "worker=0.5", "rng=2", "worker=2,hasher=0.25"))
 	if text := pick("", "", "mean <= 30ms", "p90 <= 80ms", "p99 <= 250ms"); text != "" {
 		slo, _ := model.ParseSLO(text)
 		d.goal.SLO = &slo
@@ -106,7 +107,7 @@ func (d drawn) row() ([]string, error) {
 			return nil, err
 		}
 		if meets == yes {
-			verdict = fmt.Sprintf("wrong: %d workers, %d rng and %d hashers do", s.Workers, s.RNG, s.Hasher)
+			verdict = fmt.Sprintf("wrong: %d workers, %d rng and %d hashers do", s.Drivers, s.First, s.Last)
 			break
 		}
 		if meets == within && verdict == "right" {
@@ -120,7 +121,7 @@ func (d drawn) row() ([]string, error) {
 	s, cost := best.Setting, d.goal.Cost
 	return []string{fmt.Sprint(d.goal.PerS), d.kind, s.Think.String(), s.Balance, slo, fmt.Sprintf("%g, %g, %g", cost[settings.Worker],
 		cost[settings.RNG], cost[settings.Hasher]),
-		fmt.Sprintf("%d, %d, %d", s.Workers, s.RNG, s.Hasher), fmt.Sprint(best.Cost), fmt.Sprintf("%.2f",
+		fmt.Sprintf("%d, %d, %d", s.Drivers, s.First, s.Last), fmt.Sprint(best.Cost), fmt.Sprintf("%.2f",
 			best.Prediction.HashRate), fmt.Sprint(played), verdict}, nil
 }
 
@@ -136,7 +137,7 @@ func (d drawn) cheaper(cost float64) []model.Setting {
 			for h := 1; h <= mostHashers &&
 				float64(n)*each[settings.Worker]+float64(r)*each[settings.RNG]+float64(h)*each[settings.Hasher] < cost-1e-9; h++ {
 				s := d.from
-				s.Workers, s.RNG, s.Hasher = n, r, h
+				s.Drivers, s.First, s.Last = n, r, h
 				all = append(all, s)
 			}
 		}

@@ -37,10 +37,10 @@ func (s setting) deployed(seed uint64) (*des.Sim, []history.Event, error) {
 
 func (s setting) deployedTo(seed uint64, sink func(history.Event)) (*des.Sim, []history.Event, error) {
 	sim := des.New(des.Config{Seed: seed, Start: epoch(), Events: sink})
-	if err := sim.AddService(des.Service{Name: des.Redis, Delay: s.redis}); err != nil {
+	if err := sim.AddService(des.Service{Name: settings.Redis, Stores: true, Delay: s.redis}); err != nil {
 		return nil, nil, err
 	}
-	if err := sim.Scale(des.Redis, 1, des.Stop{}); err != nil {
+	if err := sim.Scale(settings.Redis, 1, des.Stop{}); err != nil {
 		return nil, nil, err
 	}
 	var events []history.Event

@@ -6,7 +6,10 @@
 // environment makes sense long before a service starts with it.
 package settings
 
-import "time"
+import (
+	"net/url"
+	"time"
+)
 
 // The services of the app that are ours. Redis is the fifth and is not.
 const (
@@ -14,10 +17,27 @@ const (
 	Hasher = "hasher"
 	Worker = "worker"
 	WebUI  = "webui"
+	Redis  = "redis"
 
 	// Gateway is no part of the app: it stands in front of a service whose releases are blue-green.
 	Gateway = "gateway"
 )
+
+// Stages are those of the worker's loop, by which its counters know where its time goes: a stage of a visit has the visited service's name.
+func Stages() [5]string { return [5]string{"think", RNG, Hasher, Redis, "overhead"} }
+
+// Drives says whether the service is one whose replicas loop and visit others.
+func (s Settings) Drives() bool { return s.Service == Worker }
+
+// Visits are the hosts that a replica visits in each loop, in their order.
+func (s Settings) Visits() (hosts []string) {
+	for _, base := range []string{s.RNGURL, s.HasherURL} {
+		if u, err := url.Parse(base); err == nil && base != "" {
+			hosts = append(hosts, u.Hostname())
+		}
+	}
+	return hosts
+}
 
 // Services returns the names of the services, in the order of the work.
 func Services() []string { return []string{RNG, Hasher, Worker, WebUI, Gateway} }
@@ -119,4 +139,12 @@ func TagDefaults(service, tag string) map[string]string {
 		defaults["COIN_THINK"] = "10ms"
 	}
 	return defaults
+}
+
+// Method is how a request for a service's work is made.
+func Method(service string) string {
+	if service == Hasher {
+		return "POST"
+	}
+	return "GET"
 }

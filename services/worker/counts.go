@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"coinbench/history"
+	"coinbench/services/settings"
 )
 
 // stage is where the time of a loop goes.
@@ -26,10 +27,8 @@ const (
 	stages
 )
 
-var stageNames = [stages]string{"think", "rng", "hasher", "redis", "overhead"}
-
 // classes are the classes of exceptions, in the order of preference.
-var classes = []string{"redis", "timeout", "dns", "refused", "reset", "eof", "other"}
+var classes = []string{settings.Redis, "timeout", "dns", "refused", "reset", "eof", "other"}
 
 // counts is what the worker has done. It is collected under one lock, so that the numbers of one scrape agree:
 //
@@ -122,7 +121,7 @@ func classify(err error) string {
 	var timeout net.Error
 	switch {
 	case isRedis(err):
-		return "redis"
+		return settings.Redis
 	case errors.As(err, &dns):
 		return "dns"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
@@ -187,7 +186,7 @@ func (c *counts) Collect(to chan<- prometheus.Metric) {
 	send(backingDesc, gauge, backing)
 	send(silenceDesc, counter, silence.Seconds())
 	for s, d := range c.stages {
-		send(stageDesc, counter, d.Seconds(), stageNames[s])
-		send(timesDesc, counter, float64(c.times[s]), stageNames[s])
+		send(stageDesc, counter, d.Seconds(), settings.Stages()[s])
+		send(timesDesc, counter, float64(c.times[s]), settings.Stages()[s])
 	}
 }
