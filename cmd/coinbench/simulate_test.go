@@ -27,7 +27,7 @@ func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]stri
 	sink := &scenarios.Sink{}
 	c := sim.New(sim.Config{Seed: s.Seed, Sink: sink.Event, Costs: costs})
 	w, err := history.Create(dir, history.Manifest{Version: history.Version, Scenario: s.Name, Cluster: "sim", Simulated: true, Start: c.Now(),
-		Seed: s.Seed, Settings: s.Settings, Host: history.Host{CPUs: 2}}, s.Source, s.App.Source)
+		Seed: s.Seed, Settings: s.Settings, Host: history.Host{CPUs: 2}, Roles: s.App.Roles}, s.Source, s.App.Source)
 	if err != nil {
 		t.Fatal(err)
 	}
