@@ -74,6 +74,9 @@ func gateFacts(r gate.Report) (facts []string) {
 	for _, m := range r.Verdict.Metrics[1:] {
 		facts = append(facts, fmt.Sprintf("%s: %s.", m.Name, m.Text()))
 	}
+	if a := r.Accepted; a != nil {
+		facts = append(facts, fmt.Sprintf("Accepted on %s: %s", a.At.UTC().Format("2006-01-02"), a.Why))
+	}
 	facts = append(facts, r.Verdict.Notes...)
 	if r.Verdict.Void > 0 {
 		facts = append(facts, fmt.Sprintf("%s of %d were void.", plural(r.Verdict.Void, "pair"), len(r.Pairs)))

@@ -12,7 +12,8 @@ import (
 	"coinbench/capacity/gate"
 )
 
-// gateBench writes the blocks of sound pairs as Go benchmarks, one line each: benchstat -col /side reads them. It knows nothing of pairs, so
+// gateBench writes the blocks of sound pairs as Go benchmarks, one line each: benchstat -col /side reads them. It knows nothing of
+// pairs, so
 // what it says is weaker than the verdict. No key differs by side but the name's, or benchstat would print two tables.
 func gateBench(w io.Writer, r gate.Report) error {
 	d := r.Session.Design
@@ -99,7 +100,8 @@ func rounded(v float64) float64 {
 	return math.Round(v*scale) / scale
 }
 
-// gateAction writes head's rate for github-action-benchmark, as customBiggerIsBetter or customSmallerIsBetter reads it. Its own alert knows no
+// gateAction writes head's rate for github-action-benchmark, as customBiggerIsBetter or customSmallerIsBetter reads it. Its own alert
+// knows no
 // noise: 500 % keeps it quiet.
 func gateAction(w io.Writer, r gate.Report) error {
 	type entry struct {

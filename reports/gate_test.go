@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"strings"
@@ -137,5 +138,16 @@ func TestGateExports(t *testing.T) {
 	}
 	if !strings.Contains(shields.String(), `"color": "red"`) {
 		t.Errorf("badge: %s", &shields)
+	}
+}
+
+// Reports are written of nothing, of one pair, and of pairs without any noise.
+func TestGateReportsOfLittle(t *testing.T) {
+	for _, r := range []gate.Report{gateReport(0, 0, 0), gateReport(1, 0, 0), gateReport(6, -.05, 0)} {
+		for _, o := range gateOutputs() {
+			if err := o.write(io.Discard, r); err != nil {
+				t.Errorf("%s of %d pairs: %v", o.name, len(r.Pairs), err)
+			}
+		}
 	}
 }

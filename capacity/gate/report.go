@@ -9,11 +9,12 @@ import (
 
 // Report is all that is to be said of a sequence. The same series gives the same report.
 type Report struct {
-	Session  Session  `json:"session"` // the latest of the sequence
-	Verdict  Verdict  `json:"verdict"`
-	Pairs    []PairOf `json:"pairs"`
-	Seconds  float64  `json:"seconds"` // that its blocks took
-	SelfTest *Shown   `json:"self_test,omitempty"`
+	Session  Session   `json:"session"` // the latest of the sequence
+	Verdict  Verdict   `json:"verdict"`
+	Pairs    []PairOf  `json:"pairs"`
+	Seconds  float64   `json:"seconds"` // that its blocks took
+	SelfTest *Shown    `json:"self_test,omitempty"`
+	Accepted *Accepted `json:"accepted,omitempty"` // its loss was accepted
 
 	SD    float64  `json:"pair_sd"`          // of all pairs of the series, within their sequences; 0: not known yet
 	Most  int      `json:"most_pairs"`       // of a session
@@ -66,7 +67,7 @@ func (c *Control) bound() { c.Bound = AtMost(c.Failed, c.Gates, .95) }
 // Report makes the report of the sequence that a session belongs to. over: no more will be measured.
 func (s Series) Report(session Session, over bool) Report {
 	blocks := s.Sequence(session.Sequence)
-	r := Report{Session: session, Most: MostPairs, Lost: s.Broken}
+	r := Report{Session: session, Most: MostPairs, Lost: s.Broken, Accepted: s.accepted(session)}
 	rule, metrics := session.Design.Rule, session.Design.Metrics
 	r.Verdict = Judge(rule, metrics, blocks, over)
 	for _, p := range Pairs(blocks) {
@@ -84,7 +85,7 @@ func (s Series) Report(session Session, over bool) Report {
 		r.Pairs = append(r.Pairs, pair)
 	}
 	r.spread(s)
-	if r.SD > 0 {
+	if r.Plan != nil {
 		for _, n := range []int{leastFail, MostPairs} {
 			r.Found = append(r.Found, Found{n, rule.Found(r.SD, n)})
 		}

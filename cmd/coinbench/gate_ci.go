@@ -46,7 +46,8 @@ func tellCI(p process, dir string, r gate.Report) error {
 		if kind == "" {
 			kind = "warning"
 		}
-		fmt.Fprintf(p.stdout, "::%s title=%s::%s\n", kind, escaped(string(r.Verdict.Outcome)+" "+m.Name+" "+m.Text(), true), escaped(r.Verdict.Why, false))
+		fmt.Fprintf(p.stdout, "::%s title=%s::%s\n", kind, escaped(string(r.Verdict.Outcome)+" "+m.Name+" "+m.Text(), true),
+			escaped(r.Verdict.Why, false))
 	}
 	return unmeasured(failed)
 }

@@ -51,17 +51,22 @@ func (s *gateStore) append(l gate.Line) error {
 	if err := s.attribute(); err != nil {
 		return unmeasured(err)
 	}
-	f, err := os.OpenFile(s.path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
+	return appendWhole(s.path, line)
+}
+
+// appendWhole adds whole lines to a file and has the disk keep them.
+func appendWhole(path string, lines []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o644)
 	if err != nil {
 		return withCode(folderCode(err), fmt.Errorf("open the store: %w: choose another with --store", err))
 	}
 	if size, err := f.Seek(0, io.SeekEnd); err == nil && size > 0 {
 		var last [1]byte
 		if _, err := f.ReadAt(last[:], size-1); err == nil && last[0] != '\n' {
-			line = append([]byte{'\n'}, line...)
+			lines = append([]byte{'\n'}, lines...)
 		}
 	}
-	_, err = f.Write(line)
+	_, err = f.Write(lines)
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return unmeasured(fmt.Errorf("write to the store: %w: make room; the same command goes on", err))
 	}
