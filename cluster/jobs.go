@@ -2,8 +2,8 @@ package cluster
 
 import (
 	"context"
+	"io"
 	"net"
-	"time"
 )
 
 // Dialer is the ability to connect from where the harness runs to an address that Address returned, where that is not simply
@@ -18,40 +18,36 @@ type Ports interface {
 	AddressAt(ctx context.Context, service string, port int) (string, error)
 }
 
-// Jobs is the ability to run copies of our own program inside the cluster's network, where load must come from.
+// Jobs is the ability to run copies of our own program inside the cluster's network, where load must come from. The cluster places
+// them and gives connections; what they are told and say is package remote's.
 type Jobs interface {
-	// RunJob runs a job to its end. message is told of every message that a copy (1-based) sends, in the order of that copy, by
-	// one goroutine at a time. A JobError says which copy failed, or has not told everything.
-	RunJob(ctx context.Context, job Job, message func(copy int, node string, message []byte)) error
+	// StartJob starts copies of coinbench with these arguments, spread over the nodes, and returns when all run. Their environment has
+	// the variables below.
+	StartJob(ctx context.Context, args []string, copies int) (job string, err error)
+
+	// JobOutput is what the copies have written and will, in whole lines, until all have ended or it breaks off.
+	JobOutput(ctx context.Context, job string) (io.ReadCloser, error)
+
+	// JobEnds says of the copies (from 1) that have ended, or cannot go on, where and why they failed; "": they did not.
+	JobEnds(ctx context.Context, job string) (map[int]string, error)
+
+	// EndJob removes a job, whatever became of ctx.
+	EndJob(ctx context.Context, job string)
+
+	// DialMeeting connects to the server at which copies meet.
+	DialMeeting(ctx context.Context) (net.Conn, error)
 }
+
+// The environment of a job's copy.
+const (
+	MeetingVariable = "COIN_RELAY" // host:port of the server at which copies meet
+	JobVariable     = "COIN_JOB"   // the job's name, by which the copies find each other too, as tasks.NAME
+	CopyVariable    = "COIN_COPY"  // its number, from 1
+	NodeVariable    = "COIN_NODE"  // where it is
+)
 
 // Sparer is the ability to keep jobs off nodes.
 type Sparer interface {
 	// Spare keeps jobs off the named nodes from now on.
 	Spare(nodes []string)
-}
-
-// Job is what runs inside the cluster.
-type Job struct {
-	Name string   // tells jobs apart, for people
-	Args []string // of coinbench's command line
-	Work [][]byte // one copy runs for each and is given it; they are spread over the nodes
-
-	// Origin is the instant that the copies count from. They meet, and begin together Delay after the last one has come.
-	Origin time.Time
-	Delay  time.Duration
-}
-
-// JobError says that a job that had begun did not come to its end, or that not all of what it sent has arrived.
-type JobError struct {
-	Node   string // where; "": not known
-	Reason string
-}
-
-// Error names the node.
-func (e *JobError) Error() string {
-	if e.Node == "" {
-		return e.Reason
-	}
-	return "on " + e.Node + ": " + e.Reason
 }

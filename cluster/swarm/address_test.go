@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engine"
 )
 
 // fakeEngine answers as an engine of API 1.41 does, with a path's answer, and 404 for every other.
@@ -27,21 +28,21 @@ func fakeEngine(t *testing.T, answers map[string]string) *client.Client {
 		fmt.Fprint(w, answer)
 	}))
 	t.Cleanup(server.Close)
-	engine, err := client.New(client.WithHost("tcp://" + server.Listener.Addr().String()))
+	c, err := client.New(client.WithHost("tcp://" + server.Listener.Addr().String()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { engine.Close() })
-	return engine
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // The port of a service that is not ours is what the Compose file says, or the one that its image exposes; otherwise it must be said.
 func TestAddress(t *testing.T) {
-	engine := fakeEngine(t, map[string]string{
+	answers := fakeEngine(t, map[string]string{
 		"GET /images/one:1/json": `{"Config":{"ExposedPorts":{"8080/tcp":{},"53/udp":{}}}}`,
 		"GET /images/two:1/json": `{"Config":{"ExposedPorts":{"8080/tcp":{},"80/tcp":{}}}}`,
 	})
-	c, err := New(Config{Client: engine})
+	c, err := New(engine.New(answers, engine.Options{}), Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,8 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm/engine"
+	"coinbench/cluster/swarm/setup"
 	"coinbench/history"
 )
 
@@ -29,7 +31,7 @@ func (c *Cluster) Look(ctx context.Context, app string) (whose string, err error
 	if err := c.attach(ctx, app, true); err != nil {
 		return "", err
 	}
-	if whose, err = c.whose(ctx, app); err != nil {
+	if whose, _, err = setup.Whose(ctx, c.engine, app); err != nil {
 		return "", fmt.Errorf("find %s on the Swarm: %w", app, err)
 	}
 	return whose, nil
@@ -42,28 +44,28 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	if c.deployed() != nil {
 		return fault(fmt.Errorf("%s is deployed by this very process", c.app.Name))
 	}
-	if err := c.Ready(ctx); err != nil {
+	if err := c.engine.Ready(ctx); err != nil {
 		return fault(err)
 	}
-	found, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+app,
-		partLabel+"=app")})
+	found, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: engine.Labelled(engine.AppLabel+"="+app,
+		engine.PartLabel+"=app")})
 	if err != nil {
 		return fault(err)
 	}
-	networks, err := c.engine.NetworkList(ctx, client.NetworkListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+app)})
+	networks, err := c.engine.NetworkList(ctx, client.NetworkListOptions{Filters: engine.Labelled(engine.AppLabel + "=" + app)})
 	if err != nil {
 		return fault(err)
 	}
 	slices.SortFunc(found.Items, func(a, b swarm.Service) int {
-		x, _ := strconv.Atoi(a.Spec.Labels[orderLabel])
-		y, _ := strconv.Atoi(b.Spec.Labels[orderLabel])
+		x, _ := strconv.Atoi(a.Spec.Labels[engine.OrderLabel])
+		y, _ := strconv.Atoi(b.Spec.Labels[engine.OrderLabel])
 		return cmp.Compare(x, y)
 	})
 	if looking && len(found.Items) == 0 {
-		switch runs, err := c.runsOf(ctx, app); {
+		switch _, any, err := setup.Whose(ctx, c.engine, app); {
 		case err != nil:
 			return fault(err)
-		case len(runs) > 0:
+		case any:
 			return nil
 		}
 	}
@@ -75,26 +77,26 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	found.Items, others = pairs(found.Items)
 	for _, x := range found.Items {
 		labels := x.Spec.Labels
-		if labels[modeLabel] != "up" && !looking {
-			return fault(fmt.Errorf("it belongs to a run that is going on (run %s)", labels[runLabel]))
+		if labels[engine.ModeLabel] != engine.Up && !looking {
+			return fault(fmt.Errorf("it belongs to a run that is going on (run %s)", labels[engine.RunLabel]))
 		}
-		spec, err := decoded(labels[serviceLabel])
+		spec, err := decoded(labels[engine.ServiceLabel])
 		if err != nil {
-			return fault(fmt.Errorf("the label %s of %s: %w", serviceLabel, x.Spec.Name, err))
+			return fault(fmt.Errorf("the label %s of %s: %w", engine.ServiceLabel, x.Spec.Name, err))
 		}
 		s := &service{id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate,
-			mesh: meshPorts(x), colour: labels[colourLabel], beside: others[x.ID].ID}
+			mesh: meshPorts(x), colour: labels[engine.ColourLabel], beside: others[x.ID].ID}
 		if r := x.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
 			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
 		}
-		if prior := labels[priorLabel]; prior != "" {
+		if prior := labels[engine.PriorLabel]; prior != "" {
 			previous, err := decoded(prior)
 			if err != nil {
-				return fault(fmt.Errorf("the label %s of %s: %w", priorLabel, x.Spec.Name, err))
+				return fault(fmt.Errorf("the label %s of %s: %w", engine.PriorLabel, x.Spec.Name, err))
 			}
 			s.previous = &previous
 		}
-		c.config.Run = labels[runLabel]
+		c.engine.Run = labels[engine.RunLabel]
 		c.mu.Lock()
 		c.vip = c.vip || s.mode == VIP
 		c.mu.Unlock()
@@ -104,7 +106,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	for _, s := range services {
 		used = append(used, s.spec.Image)
 	}
-	if err := c.locate(ctx, used); err != nil {
+	if err := c.engine.Locate(ctx, used); err != nil {
 		return fault(err)
 	}
 	drift := map[string]string{}
@@ -115,8 +117,9 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	c.mu.Lock()
 	for _, n := range networks.Items {
-		if n.Name == networkName(app) {
+		if n.Name == engine.NetworkName(app) {
 			c.network = n.ID
+			c.overlay.Adopt(app, n.ID)
 		}
 	}
 	c.app, c.services = cluster.App{Name: app}, services
@@ -124,7 +127,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 		c.newService(s, rollout.State{Spec: s.spec, Previous: s.previous, Partial: isPart(found.Items[i]) || isPaused(found.Items[i])})
 	}
 	c.mu.Unlock()
-	c.config.Keep = true
+	c.engine.Keep = true
 	outbox := c.outbox
 	c.outbox = control.NewOutbox(nil, c.config.Start) // what is there already is no news
 	err = c.observe(ctx)
@@ -150,89 +153,14 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	return nil
 }
 
-// IsUp says whether the app was brought up to stay.
-func (c *Cluster) IsUp(ctx context.Context, app string) (bool, error) {
-	runs, err := c.madeOf(ctx, app)
-	return slices.ContainsFunc(runs, func(r madeBy) bool { return r.labels[modeLabel] == "up" }), err
-}
-
-// Made says whether there is anything of the app that coinbench made, whoever it was.
-func (c *Cluster) Made(ctx context.Context, app string) (bool, error) {
-	runs, err := c.madeOf(ctx, app)
-	return len(runs) > 0, err
-}
-
-// madeOf is runsOf of an engine that may not have been asked anything yet.
-func (c *Cluster) madeOf(ctx context.Context, app string) ([]madeBy, error) {
-	if err := c.speaks(ctx); err != nil {
-		return nil, err
-	}
-	return c.runsOf(ctx, app)
-}
-
-// whose says of each run, but one that was brought up to stay, whether it is going on, and what it left if it is not.
-func (c *Cluster) whose(ctx context.Context, app string) (string, error) {
-	runs, err := c.runsOf(ctx, app)
-	if err != nil {
-		return "", err
-	}
-	var texts []string
-	for _, r := range runs {
-		if r.labels[modeLabel] == "up" {
-			continue
-		}
-		alive, err := c.alive(ctx, r)
-		if err != nil {
-			return "", err
-		}
-		made := strings.Join(r.made, ", ")
-		if alive {
-			texts = append(texts, fmt.Sprintf("run %s is going on, or ended a moment ago: %s. Stop it by Ctrl-C where it was started.", r.name,
-				made))
-			continue
-		}
-		texts = append(texts, fmt.Sprintf("run %s was killed and left: %s. Remove it with: coinbench down --cluster swarm", r.name, made))
-	}
-	return strings.Join(texts, "\n"), nil
-}
-
 // Close lets go of an app that shall stay. It removes nothing but the relay.
 func (c *Cluster) Close(ctx context.Context) error {
 	c.removal.Lock()
 	defer c.removal.Unlock()
 	c.stopWatching()
-	err := c.tunnel.close(ctx)
+	err := c.overlay.Close(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.forget()
 	return err
-}
-
-// Down removes everything that coinbench made of an app, whoever brought it up, and finding nothing is no error. What a run
-// that is going on made is left alone, which is an error.
-func (c *Cluster) Down(ctx context.Context, app string) error {
-	fault := func(err error) error { return fmt.Errorf("take %s down: %w", app, err) }
-	if err := c.Ready(ctx); err != nil {
-		return fault(err)
-	}
-	runs, err := c.runsOf(ctx, app)
-	if err != nil {
-		return fault(err)
-	}
-	for _, r := range runs {
-		if r.labels[modeLabel] != "up" {
-			alive, err := c.alive(ctx, r)
-			if err != nil {
-				return fault(err)
-			}
-			if alive {
-				return fault(fmt.Errorf("a run of it is going on, or ended a moment ago (run %s): stop it by Ctrl-C where it was started, or try again",
-					r.name))
-			}
-		}
-		if err := Sweep(ctx, c.engine, app, r.name); err != nil {
-			return fault(err)
-		}
-	}
-	return nil
 }

@@ -53,11 +53,11 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	if none || len(sources) == 0 {
 		return nil, nil
 	}
-	inside, web, err := c.tunnel.use(ctx)
+	inside, web, err := c.overlay.Relay(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("counters: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, max(scrapeTimeout, c.config.Deadline/60)) // a Swarm that may change slowly may answer slowly
+	ctx, cancel := context.WithTimeout(ctx, max(scrapeTimeout, c.engine.Deadline/60)) // a Swarm that may change slowly may answer slowly
 	defer cancel()
 	readings := make([]history.Reading, len(sources))
 	faults := make([]error, len(sources))

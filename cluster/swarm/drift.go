@@ -19,7 +19,7 @@ func (c *Cluster) adopt(s *cluster.Service, now *swarm.ContainerSpec) (differs [
 	if now == nil {
 		return nil
 	}
-	if image := c.plain(now.Image); image != s.Image {
+	if image := c.engine.Plain(now.Image); image != s.Image {
 		differs = append(differs, fmt.Sprintf("image %s instead of %s", image, s.Image))
 		s.Image = image
 	}

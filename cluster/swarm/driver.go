@@ -14,13 +14,16 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm/engine"
+	"coinbench/cluster/swarm/engineerr"
 	"coinbench/cluster/swarm/observe"
+	"coinbench/cluster/swarm/setup"
 )
 
 // newService puts a service under control.
 func (c *Cluster) newService(s *service, state rollout.State) *service {
 	s.c, s.name, s.Bell = c, s.spec.Name, c.bell
-	hint := "see what the tasks printed with: docker service logs " + engineName(c.app.Name, s.name) +
+	hint := "see what the tasks printed with: docker service logs " + engine.ServiceName(c.app.Name, s.name) +
 		"; or check the service's environment and health check"
 	s.Service = control.New(s, state, hint, c.send)
 	return s
@@ -50,7 +53,7 @@ func (s *service) Release() {
 func (s *service) Limit() time.Duration {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return s.c.config.Deadline + s.spec.ConvergeTime()
+	return s.c.engine.Deadline + s.spec.ConvergeTime()
 }
 
 // Check is control's.
@@ -78,7 +81,7 @@ func (s *service) Scale(ctx context.Context, replicas int) error {
 	err := c.change(ctx, s, func(spec *swarm.ServiceSpec) {
 		n := uint64(replicas)
 		spec.Mode.Replicated = &swarm.ReplicatedService{Replicas: &n}
-		spec.Labels[serviceLabel] = label
+		spec.Labels[engine.ServiceLabel] = label
 	})
 	s.tell()
 	if err != nil {
@@ -120,14 +123,14 @@ func (s *service) Successor(int) string { return "" }
 // Fetch is control's: the image is pulled on every node at the same time.
 func (s *service) Fetch(ctx context.Context, spec cluster.Service) error {
 	c := s.c
-	list, err := c.pullEverywhere(ctx, c.app.Name, c.reference(spec.Image))
+	list, err := setup.PullEverywhere(ctx, c.engine, c.app.Name, c.engine.Reference(spec.Image))
 	if err != nil {
 		return err
 	}
 	var faults []error
 	for _, p := range list {
-		if p.fault != "" {
-			faults = append(faults, fmt.Errorf("pull %s on %s: %s", spec.Image, p.node, advised(p.fault)))
+		if p.Fault != "" {
+			faults = append(faults, fmt.Errorf("pull %s on %s: %s", spec.Image, p.Node, engineerr.Advised(p.Fault)))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -245,9 +248,9 @@ func (s *service) sets() (beside, colour string) {
 // notice.
 func (c *Cluster) mark(ctx context.Context, s *service, set string, kept bool) {
 	err := c.changeSet(ctx, set, func(spec *swarm.ServiceSpec) {
-		delete(spec.Labels, keptLabel)
+		delete(spec.Labels, engine.KeptLabel)
 		if kept {
-			spec.Labels[keptLabel] = "true"
+			spec.Labels[engine.KeptLabel] = "true"
 		}
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/history"
 )
 
@@ -92,7 +93,7 @@ func TestSlowSinkDelaysNobody(t *testing.T) {
 		t.Fatalf("%d events with a fast sink, %d with a slow one", len(fast), len(slow))
 	}
 	for i, e := range fast {
-		if x := slow[i]; x.Kind != e.Kind || x.Task != e.Task || (x.At-e.At).Abs() > 3*quickPoll {
+		if x := slow[i]; x.Kind != e.Kind || x.Task != e.Task || (x.At-e.At).Abs() > 3*engine.QuickPoll {
 			t.Errorf("event %d: %s %s %s with a fast sink, %s %s %s with a slow one", i, e.At, e.Kind, e.Task, x.At, x.Kind, x.Task)
 		}
 	}

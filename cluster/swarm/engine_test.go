@@ -19,6 +19,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/history"
 )
 
@@ -28,9 +29,9 @@ const (
 	stopTime  = 2170 * time.Millisecond
 )
 
-// engine is a Swarm's engine in a few lines, for tests in virtual time: tasks of an image with the tag bad fail instead of running, and
+// scripted is a Swarm's engine in a few lines, for tests in virtual time: tasks of an image with the tag bad fail instead of running, and
 // an update replaces one after the other.
-type engine struct {
+type scripted struct {
 	mu       sync.Mutex
 	services []*api.Service
 	tasks    []*api.Task
@@ -38,7 +39,7 @@ type engine struct {
 }
 
 // RoundTrip answers the client.
-func (e *engine) RoundTrip(r *http.Request) (*http.Response, error) {
+func (e *scripted) RoundTrip(r *http.Request) (*http.Response, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	status, body := e.answer(r)
@@ -47,7 +48,7 @@ func (e *engine) RoundTrip(r *http.Request) (*http.Response, error) {
 		Header: http.Header{"Content-Type": {"application/json"}, "Api-Version": {"1.41"}}}, err
 }
 
-func (e *engine) answer(r *http.Request) (int, any) {
+func (e *scripted) answer(r *http.Request) (int, any) {
 	_, path, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/v1."), "/")
 	var spec api.ServiceSpec
 	if r.Body != nil {
@@ -78,14 +79,14 @@ func (e *engine) answer(r *http.Request) (int, any) {
 	return http.StatusOK, e.services[i]
 }
 
-func (e *engine) create(spec api.ServiceSpec) {
+func (e *scripted) create(spec api.ServiceSpec) {
 	e.number++
 	s := &api.Service{ID: fmt.Sprint("s", e.number), Spec: spec, Endpoint: api.Endpoint{}}
 	e.services = append(e.services, s)
 	e.scale(s)
 }
 
-func (e *engine) scale(s *api.Service) {
+func (e *scripted) scale(s *api.Service) {
 	for slot := 1; slot <= max(int(*s.Spec.Mode.Replicated.Replicas), len(e.tasks)); slot++ {
 		switch t := e.current(s, slot); {
 		case slot > int(*s.Spec.Mode.Replicated.Replicas) && t != nil:
@@ -96,7 +97,7 @@ func (e *engine) scale(s *api.Service) {
 	}
 }
 
-func (e *engine) current(s *api.Service, slot int) *api.Task {
+func (e *scripted) current(s *api.Service, slot int) *api.Task {
 	for _, t := range e.tasks {
 		if t.ServiceID == s.ID && t.Slot == slot && t.DesiredState == api.TaskStateRunning {
 			return t
@@ -105,7 +106,7 @@ func (e *engine) current(s *api.Service, slot int) *api.Task {
 	return nil
 }
 
-func (e *engine) begin(s *api.Service, slot int) *api.Task {
+func (e *scripted) begin(s *api.Service, slot int) *api.Task {
 	e.number++
 	t := &api.Task{ID: fmt.Sprint("t", e.number), ServiceID: s.ID, Slot: slot, NodeID: "n1", Spec: s.Spec.TaskTemplate,
 		DesiredState: api.TaskStateRunning, Status: api.TaskStatus{State: api.TaskStateStarting}}
@@ -115,7 +116,7 @@ func (e *engine) begin(s *api.Service, slot int) *api.Task {
 	return t
 }
 
-func (e *engine) run(t *api.Task) (failed bool) {
+func (e *scripted) run(t *api.Task) (failed bool) {
 	time.Sleep(startTime)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -127,7 +128,7 @@ func (e *engine) run(t *api.Task) (failed bool) {
 	return false
 }
 
-func (e *engine) stop(t *api.Task) {
+func (e *scripted) stop(t *api.Task) {
 	e.mu.Lock()
 	t.DesiredState = api.TaskStateShutdown
 	e.mu.Unlock()
@@ -140,7 +141,7 @@ func (e *engine) stop(t *api.Task) {
 }
 
 // update is what an engine does with another description of a service.
-func (e *engine) update(s *api.Service, spec api.ServiceSpec) {
+func (e *scripted) update(s *api.Service, spec api.ServiceSpec) {
 	was := s.Spec
 	s.Version.Index++
 	s.PreviousSpec, s.Spec, s.UpdateStatus = &was, spec, nil
@@ -155,7 +156,7 @@ func same(a, b api.TaskSpec) bool {
 }
 
 // roll replaces tasks, until another update takes its place.
-func (e *engine) roll(s *api.Service, version uint64, back bool) {
+func (e *scripted) roll(s *api.Service, version uint64, back bool) {
 	begun := false
 	say := func(state, ofBack api.UpdateState, message string) {
 		if back {
@@ -206,13 +207,13 @@ func (e *engine) roll(s *api.Service, version uint64, back bool) {
 // attached is a cluster whose app, rng with three replicas, was brought up on an engine in a few lines.
 func attached(t *testing.T, sink cluster.Sink) *Cluster {
 	t.Helper()
-	e := &engine{}
+	e := &scripted{}
 	c, err := client.New(client.WithHost("tcp://engine.invalid:2375"), client.WithHTTPClient(&http.Client{Transport: e}),
 		client.WithAPIVersion("1.41"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	maker, err := New(Config{Client: c, Keep: true})
+	maker, err := New(engine.New(c, engine.Options{Keep: true}), Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +224,7 @@ func attached(t *testing.T, sink cluster.Sink) *Cluster {
 	s := &service{c: maker, spec: rng}
 	maker.settle(s)
 	e.create(maker.describe(s, 0))
-	a, err := New(Config{Client: c, Sink: sink})
+	a, err := New(engine.New(c, engine.Options{}), Config{Sink: sink})
 	if err != nil {
 		t.Fatal(err)
 	}

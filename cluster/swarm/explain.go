@@ -9,6 +9,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm/engine"
 )
 
 // pairs tells the sets in rotation from those beside them, which an update that was cut off has left: by the ID of the set in
@@ -17,7 +18,7 @@ func pairs(all []swarm.Service) (in []swarm.Service, beside map[string]swarm.Ser
 	beside = map[string]swarm.Service{}
 	place := map[string]int{}
 	for _, x := range all {
-		if x.Spec.Labels[colourLabel] == "" {
+		if x.Spec.Labels[engine.ColourLabel] == "" {
 			in = append(in, x)
 			continue
 		}
@@ -30,7 +31,7 @@ func pairs(all []swarm.Service) (in []swarm.Service, beside map[string]swarm.Ser
 		}
 		a, b := in[i], x
 		// Without a mark there was no switch yet, and the younger one was to come.
-		if kept := func(s swarm.Service) bool { return s.Spec.Labels[keptLabel] == "true" }; kept(a) || !kept(b) &&
+		if kept := func(s swarm.Service) bool { return s.Spec.Labels[engine.KeptLabel] == "true" }; kept(a) || !kept(b) &&
 			b.CreatedAt.Before(a.CreatedAt) {
 			a, b = b, a
 		}
@@ -53,13 +54,13 @@ func isPaused(x swarm.Service) bool {
 // explain says what a person must know of a service whose update was cut off, or did not complete; "": nothing. The caller holds mu.
 func (c *Cluster) explain(s *service, x, other swarm.Service) string {
 	if other.ID != "" {
-		if other.Spec.Labels[keptLabel] == "true" {
+		if other.Spec.Labels[engine.KeptLabel] == "true" {
 			return fmt.Sprintf("a blue-green update was cut off after its switch: %s serves, and the old set is kept out of rotation; the next "+
 				"blue-green update removes it, or take all down: coinbench down", s.spec.Image)
 		}
 		return fmt.Sprintf("a blue-green update was cut off before its switch: %s serves, and %s stands beside it out of rotation; the next "+
 			"blue-green update removes it, or take all down: coinbench down",
-			s.spec.Image, c.plain(other.Spec.TaskTemplate.ContainerSpec.Image))
+			s.spec.Image, c.engine.Plain(other.Spec.TaskTemplate.ContainerSpec.Image))
 	}
 	if x.UpdateStatus == nil {
 		return ""

@@ -12,6 +12,8 @@ import (
 
 	"coinbench/cluster"
 	ours "coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/engine"
+	"coinbench/cluster/swarm/setup"
 	"coinbench/history"
 )
 
@@ -70,7 +72,7 @@ func wants(t *testing.T, err error, texts ...string) {
 func TestNeverHealthyOnASwarm(t *testing.T) {
 	t.Parallel()
 	var r record
-	c := on(t, ours.Config{Deadline: time.Second, Sink: r.take})
+	c, _ := on(t, engine.Options{Deadline: time.Second}, ours.Config{Sink: r.take})
 	app, err := small(t, 1).With("rng", nil, cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"}})
 	if err != nil {
 		t.Fatal(err)
@@ -89,10 +91,10 @@ func TestNeverHealthyOnASwarm(t *testing.T) {
 
 func TestForeignNameOnASwarm(t *testing.T) {
 	t.Parallel()
-	engine := manager(t, real(t))
+	here := manager(t, real(t))
 	zero := uint64(0)
 	app := small(t, 1)
-	made, err := engine.ServiceCreate(t.Context(), client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
+	made, err := here.ServiceCreate(t.Context(), client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
 		Annotations:  swarm.Annotations{Name: app.Name + "_rng"},
 		Mode:         swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &zero}},
 		TaskTemplate: swarm.TaskSpec{ContainerSpec: &swarm.ContainerSpec{Image: "coinbench/rng:v0.1"}},
@@ -100,33 +102,33 @@ func TestForeignNameOnASwarm(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer engine.ServiceRemove(context.Background(), made.ID, client.ServiceRemoveOptions{})
-	c := on(t, ours.Config{})
+	defer here.ServiceRemove(context.Background(), made.ID, client.ServiceRemoveOptions{})
+	c, e := on(t, engine.Options{}, ours.Config{})
 	wants(t, c.Deploy(t.Context(), app), app.Name+"_rng", "coinbench did not make", "docker service rm")
 	if err := c.Remove(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := c.Down(t.Context(), app.Name); err != nil {
+	if err := setup.Down(t.Context(), e, app.Name); err != nil {
 		t.Error(err)
 	}
-	if _, err := engine.ServiceInspect(t.Context(), made.ID, client.ServiceInspectOptions{}); err != nil {
+	if _, err := here.ServiceInspect(t.Context(), made.ID, client.ServiceInspectOptions{}); err != nil {
 		t.Errorf("somebody else's service was touched: %v", err)
 	}
 }
 
 func TestTwoAtOnceOnASwarm(t *testing.T) {
 	t.Parallel()
-	first := on(t, ours.Config{})
+	first, run := on(t, engine.Options{}, ours.Config{})
 	if err := first.Deploy(t.Context(), small(t, 1)); err != nil {
 		t.Fatal(err)
 	}
-	engine := manager(t, real(t))
-	second, err := ours.New(ours.Config{Client: engine, Endpoint: ours.DNSRR})
+	other := engine.New(manager(t, real(t)), engine.Options{})
+	second, err := ours.New(other, ours.Config{Endpoint: ours.DNSRR})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wants(t, second.Deploy(t.Context(), small(t, 1)), "another coinbench runs it", first.Run())
-	wants(t, second.Down(t.Context(), small(t, 1).Name), "going on", first.Run())
+	wants(t, second.Deploy(t.Context(), small(t, 1)), "another coinbench runs it", run.Run)
+	wants(t, setup.Down(t.Context(), other, small(t, 1).Name), "going on", run.Run)
 	if err := second.Remove(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/services/settings"
 )
 
@@ -55,7 +56,7 @@ func setName(app, service, colour string) string {
 	if colour == green {
 		service += "-" + green
 	}
-	return engineName(app, service)
+	return engine.ServiceName(app, service)
 }
 
 // alias is the name in the overlay that leads to a service's tasks, or to those of one set.
@@ -128,7 +129,7 @@ func (c *Cluster) route(ctx context.Context, s *service, colour string) error {
 	_, admin := gate.spec.Listens()
 	c.mu.Unlock()
 	for {
-		_, web, err := c.tunnel.use(ctx)
+		_, web, err := c.overlay.Relay(ctx)
 		var doors []string
 		if err == nil {
 			c.mu.Lock()
@@ -150,7 +151,7 @@ func (c *Cluster) route(ctx context.Context, s *service, colour string) error {
 		if err == nil {
 			return nil
 		}
-		if c.Sleep(ctx, quickPoll) != nil {
+		if c.Sleep(ctx, engine.QuickPoll) != nil {
 			return fmt.Errorf("switch %s to %s: %w: %w", gate.name, to, context.Cause(ctx), err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/observe"
 )
 
@@ -40,7 +41,7 @@ func TestWithGateways(t *testing.T) {
 		[]string{"webui-blue", "webui-green", "webui", "redis"}) {
 		t.Errorf("names in the overlay are %v", got)
 	}
-	c := &Cluster{}
+	c := &Cluster{engine: engine.New(nil, engine.Options{})}
 	for _, s := range all {
 		if faults := c.checkService(cluster.App{}, s); len(faults) > 0 {
 			t.Errorf("%s: %v", s.Name, faults)
@@ -54,10 +55,10 @@ func set(id, name, colour string, kept bool, created int64) api.Service {
 	s.Spec.Name = name
 	s.Spec.Labels = map[string]string{}
 	if colour != "" {
-		s.Spec.Labels[colourLabel] = colour
+		s.Spec.Labels[engine.ColourLabel] = colour
 	}
 	if kept {
-		s.Spec.Labels[keptLabel] = "true"
+		s.Spec.Labels[engine.KeptLabel] = "true"
 	}
 	s.Spec.TaskTemplate.ContainerSpec = &api.ContainerSpec{Image: "coinbench/hasher:" + id}
 	return s
@@ -86,7 +87,7 @@ func TestPairs(t *testing.T) {
 			t.Errorf("%s: in rotation %+v, beside %+v", row.what, in, beside)
 			continue
 		}
-		c := &Cluster{}
+		c := &Cluster{engine: engine.New(nil, engine.Options{})}
 		c.forget()
 		if note := c.explain(&service{name: "hasher"}, in[1], beside[row.serves]); !strings.Contains(note, row.says) || row.says == "" &&
 			note != "" {
@@ -109,7 +110,7 @@ func TestExplain(t *testing.T) {
 		{api.UpdateStateRollbackStarted, time.Second, []string{"rolled back", "by itself"}},
 		{api.UpdateStateCompleted, time.Second, nil},
 	} {
-		c := &Cluster{}
+		c := &Cluster{engine: engine.New(nil, engine.Options{})}
 		c.forget()
 		s := &service{name: "hasher", id: "a", spec: cluster.Service{Name: "hasher", Image: "coinbench/hasher:v2"}}
 		runs := func(id string, slot int, image string) api.Task {

@@ -8,14 +8,15 @@ import (
 	"io"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engine"
+	"coinbench/cluster/swarm/engineerr"
 	"coinbench/cluster/swarm/observe"
+	"coinbench/cluster/swarm/overlay"
 )
 
 const besideDeadline = 20 * time.Second // for a job on a replica's node to do its work
@@ -37,9 +38,9 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	c.advance(c.seen.Kill(v.id, v.restart))
 	c.mu.Unlock()
 	defer c.pollFast()()
-	if v.node == c.tunnel.node {
+	if v.node == c.engine.Node {
 		_, err = c.engine.ContainerKill(ctx, v.container, client.ContainerKillOptions{Signal: "SIGKILL"})
-		if cerrdefs.IsNotFound(err) {
+		if engineerr.NotFound.Is(err) {
 			err = errors.New("its container is gone already")
 		}
 	} else {
@@ -79,31 +80,25 @@ func (c *Cluster) victim(name string, slot int) (spot, error) {
 func (c *Cluster) beside(ctx context.Context, at spot, verb string, args ...string) (id string, err error) {
 	one := uint64(1)
 	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
-		Annotations: swarm.Annotations{Name: engineName(at.app, verb+"-"+at.container[:12]), Labels: c.labels(at.app, "job")},
+		Annotations: swarm.Annotations{Name: engine.ServiceName(at.app, verb+"-"+at.container[:12]), Labels: c.engine.Labels(at.app, "job")},
 		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
-				Image: c.helper(), Args: append([]string{verb + "-container", at.container}, args...), User: "0:0", ReadOnly: true,
-				Mounts: []mount.Mount{{Type: mount.TypeBind, Source: c.config.Socket, Target: "/var/run/docker.sock"}},
+				Image: c.engine.Program(), Args: append([]string{verb + "-container", at.container}, args...), User: "0:0", ReadOnly: true,
+				Mounts: []mount.Mount{{Type: mount.TypeBind, Source: c.engine.Socket, Target: "/var/run/docker.sock"}},
 			},
-			RestartPolicy: once(),
+			RestartPolicy: overlay.Once(),
 			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + at.node}},
-			LogDriver:     &swarm.Driver{Name: "json-file"}, // whatever the node's own is, this one can be read back
+			LogDriver:     overlay.ReadBack(),
 		},
 	}})
 	return made.ID, err
 }
 
-func (c *Cluster) discard(ctx context.Context, job string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
-	defer cancel()
-	_, _ = c.engine.ServiceRemove(ctx, job, client.ServiceRemoveOptions{})
-}
-
 // jobTask is the one task of a job as it is now; nil: there is none.
 func (c *Cluster) jobTask(ctx context.Context, job string) (*swarm.Task, error) {
 	// By label: of a service that was removed the engine lists no tasks, though they have not ended yet.
-	tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("label", runLabel+"="+c.config.Run)})
+	tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: engine.Labelled(engine.RunLabel + "=" + c.engine.Run)})
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +118,7 @@ func (c *Cluster) killOn(ctx context.Context, v spot) error {
 	if err != nil {
 		return err
 	}
-	defer c.discard(ctx, job)
+	defer c.engine.Discard(ctx, job)
 	for {
 		t, err := c.jobTask(ctx, job)
 		if err != nil {
@@ -139,7 +134,7 @@ func (c *Cluster) killOn(ctx context.Context, v spot) error {
 				return fmt.Errorf("by a job on its node: %s", t.Status.Err)
 			}
 		}
-		if err := c.Sleep(ctx, quickPoll); err != nil {
+		if err := c.Sleep(ctx, engine.QuickPoll); err != nil {
 			return fmt.Errorf("by a job on its node: %w: %s", err, state)
 		}
 	}
@@ -153,7 +148,7 @@ func (c *Cluster) Logs(ctx context.Context, service string, w io.Writer) error {
 	}
 	tasks := c.state().All(func(t observe.Task) bool { return t.Service == s.name && t.Started })
 	for _, t := range tasks {
-		if err := c.taskLogs(ctx, t.ID, t.Name, w); err != nil && !cerrdefs.IsNotFound(err) {
+		if err := c.taskLogs(ctx, t.ID, t.Name, w); err != nil && !engineerr.NotFound.Is(err) {
 			return fmt.Errorf("logs of %s: %w", t.Name, err)
 		}
 	}
@@ -165,12 +160,7 @@ func (c *Cluster) taskLogs(ctx context.Context, id, name string, w io.Writer) er
 	if err != nil {
 		return err
 	}
-	defer logs.Close()
-	lines, feed := io.Pipe()
-	go func() {
-		_, err := stdcopy.StdCopy(feed, feed, logs)
-		feed.CloseWithError(err)
-	}()
+	lines := engine.Output(logs)
 	defer lines.Close()
 	scanner := bufio.NewScanner(lines)
 	scanner.Buffer(nil, 1<<20)

@@ -1,19 +1,19 @@
 package swarm
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/observe"
+	"coinbench/cluster/swarm/setup"
 )
 
 // Lab is a Swarm whose nodes can be cut off from each other; *lab.Lab is one.
@@ -23,9 +23,6 @@ type Lab interface {
 	// Heal mends it before.
 	Heal(ctx context.Context, node string) error
 }
-
-// availabilityLabel, on a node, is what it was before it was drained. The other labels on it say by which run.
-const availabilityLabel = "coinbench.availability"
 
 // nodeNamed finds a node by its name.
 func (c *Cluster) nodeNamed(name string) (id string, is observe.Node, err error) {
@@ -57,7 +54,7 @@ func (c *Cluster) Drain(ctx context.Context, name string) error {
 			others++
 		}
 	}
-	labels := c.labels(c.app.Name, "node")
+	labels := c.engine.Labels(c.app.Name, "node")
 	services := c.services
 	c.mu.Unlock()
 	if others == 0 {
@@ -68,7 +65,7 @@ func (c *Cluster) Drain(ctx context.Context, name string) error {
 		if spec.Labels == nil {
 			spec.Labels = map[string]string{}
 		}
-		labels[availabilityLabel] = string(spec.Availability)
+		labels[engine.AvailabilityLabel] = string(spec.Availability)
 		maps.Copy(spec.Labels, labels)
 		spec.Availability = swarm.NodeAvailabilityDrain
 	})
@@ -124,7 +121,7 @@ func (c *Cluster) Activate(ctx context.Context, name string) error {
 
 func (c *Cluster) activate(ctx context.Context, id, name string) error {
 	ours := false
-	err := c.changeNode(ctx, id, func(spec *swarm.NodeSpec) { ours = restore(spec, c.app.Name, c.config.Run) })
+	err := c.changeNode(ctx, id, func(spec *swarm.NodeSpec) { ours = setup.Restore(spec, c.app.Name, c.engine.Run) })
 	switch {
 	case err != nil:
 		return fmt.Errorf("activate %s: %w", name, err)
@@ -137,19 +134,9 @@ func (c *Cluster) activate(ctx context.Context, id, name string) error {
 	return nil
 }
 
-// restore undoes what a run (""; any) of an app did to a node, and says whether it did anything.
-func restore(spec *swarm.NodeSpec, app, run string) bool {
-	if spec.Labels[appLabel] != app || run != "" && spec.Labels[runLabel] != run {
-		return false
-	}
-	spec.Availability = swarm.NodeAvailability(cmp.Or(spec.Labels[availabilityLabel], string(swarm.NodeAvailabilityActive)))
-	maps.DeleteFunc(spec.Labels, func(name, _ string) bool { return strings.HasPrefix(name, "coinbench.") })
-	return true
-}
-
 // changeNode changes what a node shall be: edit is given its spec as it is now.
 func (c *Cluster) changeNode(ctx context.Context, id string, edit func(*swarm.NodeSpec)) error {
-	return c.retried(ctx, func(ctx context.Context) error {
+	return c.engine.Retried(ctx, func(ctx context.Context) error {
 		found, err := c.engine.NodeInspect(ctx, id, client.NodeInspectOptions{})
 		if err != nil {
 			return err
@@ -159,25 +146,6 @@ func (c *Cluster) changeNode(ctx context.Context, id string, edit func(*swarm.No
 		_, err = c.engine.NodeUpdate(ctx, id, client.NodeUpdateOptions{Version: found.Node.Version, Spec: spec})
 		return err
 	})
-}
-
-// restoreNodes lets the nodes that a run drained take tasks again.
-func restoreNodes(ctx context.Context, engine *client.Client, app, run string) error {
-	nodes, err := engine.NodeList(ctx, client.NodeListOptions{})
-	if err != nil {
-		return fmt.Errorf("list nodes: %w", err)
-	}
-	var faults []error
-	for _, n := range nodes.Items {
-		spec := n.Spec
-		if !restore(&spec, app, run) {
-			continue
-		}
-		if _, err := engine.NodeUpdate(ctx, n.ID, client.NodeUpdateOptions{Version: n.Version, Spec: spec}); err != nil {
-			faults = append(faults, fmt.Errorf("let the node %s take tasks again: %w", n.Description.Hostname, err))
-		}
-	}
-	return errors.Join(faults...)
 }
 
 // Partitions says whether nodes can be cut off: the engine's API cannot, so only in a lab.
@@ -244,7 +212,7 @@ func (c *Cluster) mendNodes(ctx context.Context) error {
 		return errors.Join(errors.Join(faults...), fmt.Errorf("list nodes: %w", err))
 	}
 	for _, n := range nodes.Items {
-		if spec := n.Spec; spec.Labels[appLabel] == c.app.Name && spec.Labels[runLabel] == c.config.Run {
+		if spec := n.Spec; spec.Labels[engine.AppLabel] == c.app.Name && spec.Labels[engine.RunLabel] == c.engine.Run {
 			faults = append(faults, c.activate(ctx, n.ID, n.Description.Hostname))
 		}
 	}

@@ -5,14 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"coinbench/cluster/swarm/engine"
+	"coinbench/cluster/swarm/engineerr"
 	"coinbench/cluster/swarm/observe"
 )
 
@@ -39,7 +39,7 @@ func (c *Cluster) Pause(ctx context.Context, service string, slot int, d time.Du
 		return failed(err)
 	}
 	if err := c.hears(starting, job, PausedWord); err != nil {
-		c.discard(ctx, job)
+		c.engine.Discard(ctx, job)
 		return failed(fmt.Errorf("by a job on its node: %w", err))
 	}
 	c.mu.Lock()
@@ -53,12 +53,12 @@ func (c *Cluster) Pause(ctx context.Context, service string, slot int, d time.Du
 		if c.Sleep(life, d) != nil {
 			return // the job goes with the app
 		}
-		c.discard(life, job)
+		c.engine.Discard(life, job)
 		for { // its last act is to thaw the replica
 			if t, err := c.jobTask(life, job); err == nil && (t == nil || observe.Ended(t.Status.State)) {
 				break
 			}
-			if c.Sleep(life, quickPoll) != nil {
+			if c.Sleep(life, engine.QuickPoll) != nil {
 				return
 			}
 		}
@@ -77,7 +77,7 @@ func (c *Cluster) hears(ctx context.Context, job, word string) error {
 	go func() { heard <- c.listen(reading, job, word) }()
 	last := "no task"
 	for {
-		timer := time.NewTimer(slowPoll)
+		timer := time.NewTimer(engine.SlowPoll)
 		select {
 		case said := <-heard:
 			timer.Stop()
@@ -87,13 +87,13 @@ func (c *Cluster) hears(ctx context.Context, job, word string) error {
 			if ctx.Err() != nil {
 				return fmt.Errorf("%w: %s", context.Cause(ctx), last)
 			}
-			return errors.New(advised(said))
+			return errors.New(engineerr.Advised(said))
 		case <-timer.C:
 		}
 		if t, err := c.jobTask(ctx, job); err == nil && t != nil {
 			last = strings.TrimSpace(string(t.Status.State) + " " + t.Status.Err)
 			if t.Status.State == swarm.TaskStateRejected || t.Status.State == swarm.TaskStateFailed && t.Status.ContainerStatus == nil {
-				return errors.New(advised(last)) // it never said anything
+				return errors.New(engineerr.Advised(last)) // it never said anything
 			}
 		}
 	}
@@ -105,13 +105,8 @@ func (c *Cluster) listen(ctx context.Context, job, word string) (last string) {
 	if err != nil {
 		return err.Error()
 	}
-	defer logs.Close()
-	out, feed := io.Pipe()
+	out := engine.Output(logs)
 	defer out.Close()
-	go func() {
-		_, err := stdcopy.StdCopy(feed, feed, logs)
-		feed.CloseWithError(err)
-	}()
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if last = strings.TrimSpace(lines.Text()); last == word {
 			break

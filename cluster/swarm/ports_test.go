@@ -8,6 +8,7 @@ import (
 	api "github.com/moby/moby/api/types/swarm"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engine"
 )
 
 // The routing mesh answers at the ports that the engine has chosen, but for those of hosts.
@@ -32,7 +33,7 @@ func TestPortModes(t *testing.T) {
 			api.PortConfigPublishModeHost},
 		{"ingress", DNSRR, api.PortConfigPublishModeHost}, {"host", DNSRR, api.PortConfigPublishModeHost},
 	} {
-		c := &Cluster{}
+		c := &Cluster{engine: engine.New(nil, engine.Options{})}
 		s := &service{mode: row.at, spec: cluster.Service{Name: "a", Image: "x", Ports: []cluster.Port{{Target: 80, Mode: row.mode}}}}
 		if got := c.describe(s, 0).EndpointSpec.Ports[0].PublishMode; got != row.want {
 			t.Errorf("mode %q, %s: %s, want %s", row.mode, row.at, got, row.want)

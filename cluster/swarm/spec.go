@@ -11,33 +11,21 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engine"
 )
-
-// engineName is a service's name on the engine; inside the overlay its own name is an alias.
-func engineName(app, service string) string { return app + "_" + service }
-
-func networkName(app string) string { return app + "_overlay" }
-
-func (c *Cluster) labels(app, part string) map[string]string {
-	mode := "run"
-	if c.config.Keep {
-		mode = "up"
-	}
-	return map[string]string{appLabel: app, runLabel: c.config.Run, modeLabel: mode, partLabel: part, nodeLabel: c.tunnel.node}
-}
 
 // describe turns what a service shall be into the engine's words. The caller holds mu.
 func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 	w := s.spec
-	labels := c.labels(c.app.Name, "app")
-	labels[stackLabel] = c.app.Name
-	labels[orderLabel] = strconv.Itoa(order)
-	labels[serviceLabel] = encoded(w)
+	labels := c.engine.Labels(c.app.Name, "app")
+	labels[engine.StackLabel] = c.app.Name
+	labels[engine.OrderLabel] = strconv.Itoa(order)
+	labels[engine.ServiceLabel] = encoded(w)
 	if s.previous != nil {
-		labels[priorLabel] = encoded(*s.previous)
+		labels[engine.PriorLabel] = encoded(*s.previous)
 	}
 	if s.colour != "" {
-		labels[colourLabel] = s.colour
+		labels[engine.ColourLabel] = s.colour
 	}
 	ours := cluster.ParseImage(w.Image).Coinbench()
 	replica := w.Name + ".{{.Task.Slot}}"
@@ -60,8 +48,8 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 		Annotations: swarm.Annotations{Name: setName(c.app.Name, w.Name, s.colour), Labels: labels},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
-				Image: c.reference(w.Image), Env: list, StopGracePeriod: &grace, ReadOnly: ours,
-				Labels: map[string]string{runLabel: c.config.Run, appLabel: c.app.Name},
+				Image: c.engine.Reference(w.Image), Env: list, StopGracePeriod: &grace, ReadOnly: ours,
+				Labels: map[string]string{engine.RunLabel: c.engine.Run, engine.AppLabel: c.app.Name},
 			},
 			RestartPolicy: restart(w.Restart),
 			Placement:     &swarm.Placement{Constraints: w.Constraints},

@@ -3,21 +3,19 @@ package swarm
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
-	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
 	"coinbench/cluster/control"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/observe"
+	"coinbench/cluster/swarm/overlay"
 	"coinbench/history"
 )
 
@@ -35,41 +33,31 @@ const (
 func EndpointModes() []EndpointMode { return []EndpointMode{Auto, VIP, DNSRR} }
 
 const (
-	defaultDeadline = 60 * time.Second
-	removeDeadline  = 60 * time.Second
-	lostDeadline    = 5 * time.Second        // instead, where the engine has not answered for long
-	quickPoll       = 100 * time.Millisecond // of the tasks, while something changes
-	slowPoll        = 500 * time.Millisecond // otherwise
+	removeDeadline = 60 * time.Second
+	lostDeadline   = 5 * time.Second // instead, where the engine has not answered for long
 )
 
-// Config says which Swarm, and how. Only Client is needed.
+// Config says how a Swarm is used. All can be left out.
 type Config struct {
-	Client   *client.Client // of a manager's engine; the caller closes it
-	Sink     cluster.Sink   // takes events, must not call the cluster; nil: nobody does
+	Sink     cluster.Sink   // takes events, must not call the cluster; nil: they are dropped
 	Start    time.Time      // the run's start, to which readings are relative; zero: the call of New
-	Run      string         // tells runs apart, the value of a label; "": random
-	Keep     bool           // what is deployed is meant to outlive this process
 	Endpoint EndpointMode   // "": Auto
-	Registry string         // host:port, put in front of coinbench/... images; "": that of Bootstrap, or else the names as they are
-	Tag      string         // of the image coinbench/coinbench, which relay and load generators run; "": v0.1
 	Publish  map[string]int // the port to publish a service at instead of the Compose file's; 0: any free one
-	Socket   string         // the engine's socket on every node, for Kill and for cleaning up after a killed run; "": /var/run/docker.sock
 	Lab      Lab            // whose nodes Partition can cut off; nil: none can be
-	Deadline time.Duration  // for a change to converge, beside the times that the app itself asks for; 0: 60 s
 }
 
 // Cluster is a Swarm.
 type Cluster struct {
 	cluster.RealTime
+	cluster.Jobs // of the overlay
 	control.Changes
 
 	config Config
-	engine *client.Client
+	engine *engine.Engine
 	outbox *control.Outbox
 
-	removal  sync.Mutex // held by Deploy's set-up and by Remove
-	tunnel   tunnel
-	mirrored map[string]bool // images of Docker Hub that are in our registry too; set before anything runs
+	removal sync.Mutex // held by Deploy's set-up and by Remove
+	overlay *overlay.Overlay
 
 	mu       sync.Mutex
 	app      cluster.App // as it is deployed, without its services
@@ -77,7 +65,6 @@ type Cluster struct {
 	network  string      // its ID
 	vip      bool        // virtual addresses work, or are asked for
 	seen     observe.State
-	jobs     int           // so far
 	spared   []string      // nodes that no job runs on
 	busy     int           // changes in progress, during which the engine is asked often
 	poll     chan struct{} // holds something when the engine shall be asked at once
@@ -118,11 +105,8 @@ type service struct {
 	base *swarm.ServiceSpec // as we describe what an earlier process brought up; nil: nobody else can have changed it
 }
 
-// New returns a cluster with nothing deployed. It touches nothing.
-func New(config Config) (*Cluster, error) {
-	if config.Client == nil {
-		return nil, errors.New("swarm: no client of an engine")
-	}
+// New returns a cluster on the Swarm of a manager's engine, with nothing deployed. It touches nothing.
+func New(e *engine.Engine, config Config) (*Cluster, error) {
 	config.Endpoint = cmp.Or(config.Endpoint, Auto)
 	if !slices.Contains(EndpointModes(), config.Endpoint) {
 		return nil, fmt.Errorf("endpoint mode %q; accepted: auto, vip, dnsrr", config.Endpoint)
@@ -130,18 +114,12 @@ func New(config Config) (*Cluster, error) {
 	if config.Start.IsZero() {
 		config.Start = time.Now()
 	}
-	if config.Run == "" {
-		var b [6]byte
-		_, _ = rand.Read(b[:])
-		config.Run = hex.EncodeToString(b[:])
-	}
-	config.Tag = cmp.Or(config.Tag, "v0.1")
-	config.Socket = cmp.Or(config.Socket, "/var/run/docker.sock")
-	config.Deadline = cmp.Or(config.Deadline, defaultDeadline)
-	config.Registry = strings.TrimSuffix(config.Registry, "/")
-	c := &Cluster{config: config, engine: config.Client, outbox: control.NewOutbox(config.Sink, config.Start), changed: make(chan struct{}), poll: make(chan struct{}, 1)}
+	c := &Cluster{config: config, engine: e, outbox: control.NewOutbox(config.Sink, config.Start), changed: make(chan struct{}),
+		poll: make(chan struct{}, 1)}
 	c.Changes = control.Changes{Find: c.changing, Done: func() { c.pollSlow(); c.outbox.Flush() }}
-	c.tunnel.c = c
+	c.overlay = overlay.New(e, c.warn)
+	c.overlay.Constraints = c.jobConstraints
+	c.Jobs = c.overlay
 	c.forget()
 	return c, nil
 }
@@ -152,11 +130,11 @@ func (c *Cluster) forget() {
 	c.seen = c.seen.Forget()
 }
 
+// Ready says whether the engine is a manager of a Swarm.
+func (c *Cluster) Ready(ctx context.Context) error { return c.engine.Ready(ctx) }
+
 // Name is swarm.
 func (c *Cluster) Name() string { return "swarm" }
-
-// Run is the value of the label that everything of this run carries.
-func (c *Cluster) Run() string { return c.config.Run }
 
 func (c *Cluster) deployed() []*service {
 	c.mu.Lock()

@@ -14,6 +14,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/clustertest"
 	"coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/lab"
 	"coinbench/cluster/swarm/lab/labtest"
 )
@@ -30,12 +31,12 @@ func real(t testing.TB) *lab.Lab {
 
 func manager(t testing.TB, l *lab.Lab) *client.Client {
 	t.Helper()
-	engine, err := l.Client("")
+	c, err := l.Client("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { engine.Close() })
-	return engine
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // shipped is the app of docker-compose.yml without its web page, with delays that do not keep the tests waiting, and health checks
@@ -67,51 +68,49 @@ func without(app cluster.App, service string) cluster.App {
 }
 
 // on makes a cluster on the shared lab. What it leaves is a failure of the test.
-func on(t *testing.T, config swarm.Config) *swarm.Cluster {
+func on(t *testing.T, options engine.Options, config swarm.Config) (*swarm.Cluster, *engine.Engine) {
 	t.Helper()
-	l := real(t)
-	config.Client = manager(t, l)
+	e := engine.New(manager(t, real(t)), options)
 	if config.Endpoint == "" {
 		config.Endpoint = swarm.DNSRR
 	}
-	c, err := swarm.New(config)
+	c, err := swarm.New(e, config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := c.Run()
 	t.Cleanup(func() {
 		if err := c.Remove(context.Background()); err != nil {
 			t.Errorf("remove: %v", err)
 		}
-		nothingWith(t, config.Client, "coinbench.run="+run)
+		nothingWith(t, e.Client, "coinbench.run="+e.Run)
 	})
-	return c
+	return c, e
 }
 
 // nothingWith says what with a label is on the Swarm, once the engines have had their time: they remove the containers of tasks
 // that have ended a little later.
-func nothingWith(t *testing.T, engine *client.Client, label string) {
+func nothingWith(t *testing.T, at *client.Client, label string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	with := make(client.Filters).Add("label", label)
+	with := engine.Labelled(label)
 	for {
 		var left []string
-		services, err := engine.ServiceList(ctx, client.ServiceListOptions{Filters: with})
+		services, err := at.ServiceList(ctx, client.ServiceListOptions{Filters: with})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range services.Items {
 			left = append(left, "the service "+s.Spec.Name)
 		}
-		networks, err := engine.NetworkList(ctx, client.NetworkListOptions{Filters: with})
+		networks, err := at.NetworkList(ctx, client.NetworkListOptions{Filters: with})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, n := range networks.Items {
 			left = append(left, "the network "+n.Name)
 		}
-		containers, err := engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: with})
+		containers, err := at.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: with})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,6 +151,7 @@ func TestConformanceOnASwarm(t *testing.T) {
 		t.Parallel()
 		app := base
 		app.Name = fmt.Sprintf("suite%d", number.Add(1))
-		return on(t, swarm.Config{Sink: sink}), app
+		c, _ := on(t, engine.Options{}, swarm.Config{Sink: sink})
+		return c, app
 	})
 }

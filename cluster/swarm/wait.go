@@ -9,13 +9,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engine"
 )
 
 var errRemoved = errors.New("the app was removed meanwhile")
@@ -30,31 +29,6 @@ func (c *Cluster) askedSince(since int) error {
 	return errors.New("the engine was not asked yet")
 }
 
-// retried calls the engine until it answers: a manager that restarts, or has no leader for a moment, is waited for.
-func (c *Cluster) retried(ctx context.Context, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.config.Deadline, fmt.Errorf("the engine did not answer within %s", c.config.Deadline))
-	defer cancel()
-	for {
-		err := call(ctx)
-		if err == nil || !passing(err) {
-			return err
-		}
-		select {
-		case <-time.After(300 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", context.Cause(ctx), err)
-		}
-	}
-}
-
-// passing says that an error is one of a moment: of the engine's restart, or of a Swarm without a leader.
-func passing(err error) bool {
-	text := err.Error()
-	return client.IsErrConnectionFailed(err) || cerrdefs.IsUnavailable(err) || strings.Contains(text, "EOF") ||
-		strings.Contains(text, "update out of sequence") || strings.Contains(text, "does not have a leader") ||
-		strings.Contains(text, "connection reset")
-}
-
 // change changes the engine's service: edit is given its spec as it is now.
 func (c *Cluster) change(ctx context.Context, s *service, edit func(*swarm.ServiceSpec)) error {
 	c.mu.Lock()
@@ -65,12 +39,12 @@ func (c *Cluster) change(ctx context.Context, s *service, edit func(*swarm.Servi
 	}
 	var next swarm.ServiceSpec
 	err := c.changeSet(ctx, s.id, func(spec *swarm.ServiceSpec) {
-		engine := *spec
-		engine.Labels = maps.Clone(engine.Labels)
+		theirs := *spec
+		theirs.Labels = maps.Clone(theirs.Labels)
 		edit(spec)
 		ours := *spec
-		*spec = kept(*base, ours, engine)
-		next = kept(engine, ours, *base) // what this change does is ours from now on
+		*spec = kept(*base, ours, theirs)
+		next = kept(theirs, ours, *base) // what this change does is ours from now on
 	})
 	if err == nil {
 		c.mu.Lock()
@@ -81,7 +55,7 @@ func (c *Cluster) change(ctx context.Context, s *service, edit func(*swarm.Servi
 }
 
 func (c *Cluster) changeSet(ctx context.Context, id string, edit func(*swarm.ServiceSpec)) error {
-	return c.retried(ctx, func(ctx context.Context) error {
+	return c.engine.Retried(ctx, func(ctx context.Context) error {
 		found, err := c.engine.ServiceInspect(ctx, id, client.ServiceInspectOptions{})
 		if err != nil {
 			return err
@@ -123,7 +97,7 @@ func (c *Cluster) Address(ctx context.Context, service string) (string, error) {
 	}
 	c.mu.Lock()
 	listen, _ := s.spec.Listens()
-	image := c.reference(s.spec.Image)
+	image := c.engine.Reference(s.spec.Image)
 	foreign := cluster.ParseImage(s.spec.Image).Kind == ""
 	c.mu.Unlock()
 	if listen == 0 && foreign {
@@ -148,7 +122,7 @@ func (c *Cluster) AddressAt(_ context.Context, service string, port int) (string
 
 // exposed is the one TCP port that an image exposes.
 func (c *Cluster) exposed(ctx context.Context, image string) (int, error) {
-	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	asking, cancel := context.WithTimeout(ctx, engine.AskTimeout)
 	defer cancel()
 	found, err := c.engine.ImageInspect(asking, image)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/moby/moby/client"
 
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/observe"
 	"coinbench/history"
 )
@@ -15,9 +16,9 @@ import (
 func (c *Cluster) watch(ctx context.Context) {
 	for {
 		c.mu.Lock()
-		wait := slowPoll
+		wait := engine.SlowPoll
 		if c.busy > 0 {
-			wait = quickPoll
+			wait = engine.QuickPoll
 		}
 		c.mu.Unlock()
 		begun := time.Now()
@@ -46,20 +47,18 @@ func (c *Cluster) Lost() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	silent := c.seen.Silent(time.Now())
-	if silent < c.config.Deadline {
+	if silent < c.engine.Deadline {
 		return nil
 	}
 	return fmt.Errorf("the engine has not answered for %s: start it, then remove what the run left: coinbench down --cluster swarm",
 		silent.Round(time.Second))
 }
 
-const askTimeout = 10 * time.Second
-
 // observe asks once. Services come first: tasks are then at least as new as what is said of an update.
 func (c *Cluster) observe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, engine.AskTimeout)
 	defer cancel()
-	ours := make(client.Filters).Add("label", runLabel+"="+c.config.Run)
+	ours := engine.Labelled(engine.RunLabel + "=" + c.engine.Run)
 	services, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: ours})
 	if err != nil {
 		return fmt.Errorf("list services: %w", err)
@@ -74,13 +73,13 @@ func (c *Cluster) observe(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	app := observe.App{Network: c.network, Registry: c.config.Registry}
+	app := observe.App{Network: c.network, Registry: c.engine.Registry}
 	for _, s := range c.services {
 		app.Services = append(app.Services, s.observed())
 	}
 	c.advance(c.seen.Look(app, observe.Answer{Services: services.Items, Nodes: nodes.Items, Tasks: tasks.Items}, time.Now()))
 	for _, s := range c.services {
-		s.published = c.seen.Published(s.observed(), s.mesh, c.tunnel.node)
+		s.published = c.seen.Published(s.observed(), s.mesh, c.engine.Node)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/loadgen/remote"
 	"coinbench/scenarios"
 )
 
@@ -53,7 +54,7 @@ func (a *attachment) app() (app cluster.App, err error) {
 func (a *attachment) testbed() (testbed, *scenarios.Sink) {
 	bed := testbed{cluster: a.found.cluster, start: a.start}
 	if jobs, ok := a.found.cluster.(cluster.Jobs); ok { // load must come from inside
-		bed.play = scenarios.Generators(jobs, a.where.swarm.generators)
+		bed.play = remote.Generators(jobs, a.where.swarm.generators)
 	}
 	return bed, &a.sink
 }

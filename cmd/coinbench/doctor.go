@@ -13,10 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coinbench/cluster/swarm"
-	"coinbench/cluster/swarm/frame"
-	"coinbench/cluster/swarm/peers"
-	"coinbench/cluster/swarm/relay"
+	"coinbench/cluster"
+	"coinbench/cluster/swarm/setup"
+	"coinbench/cluster/swarm/setup/peers"
+	"coinbench/loadgen/remote"
+	"coinbench/loadgen/remote/frame"
 )
 
 func doctorCommand(p process) *cobra.Command {
@@ -34,12 +35,17 @@ func doctorCommand(p process) *cobra.Command {
 			}
 			ctx, stop := p.interruptible()
 			defer stop()
-			patient, err := where.onSwarm(time.Now(), nil, false)
+			patient, err := where.swarm.engine(false)
 			if err != nil {
 				return err
 			}
+			defer patient.Close()
 			bad := 0
-			err = patient.Doctor(ctx, func(f swarm.Finding) {
+			everywhere := func(ctx context.Context, jobs cluster.Jobs, work [][]byte, origin time.Time, said func(string, []byte)) error {
+				return remote.Run(ctx, jobs, remote.Job{Args: []string{"vitals"}, Work: work, Origin: origin,
+					Message: func(_ int, node string, message []byte) { said(node, message) }, Lost: func(int, string) {}})
+			}
+			err = setup.Doctor(ctx, patient, everywhere, func(f setup.Finding) {
 				word := "ok"
 				if !f.OK {
 					word = "!!"
@@ -66,14 +72,14 @@ func vitalsCommand(p process) *cobra.Command {
 	return &cobra.Command{
 		Use:     "vitals",
 		Short:   "Say how this node is (coinbench starts this itself)",
-		Example: "  COIN_RELAY=10.0.1.2:8083 COIN_JOB=job1 coinbench vitals",
+		Example: "  COIN_RELAY=10.0.1.2:8083 COIN_JOB=job1 COIN_COPY=1 coinbench vitals",
 		Hidden:  true,
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := p.interruptible()
 			defer stop()
 			env := environment(p.environ)
-			node := env[swarm.NodeVariable]
+			node := env[cluster.NodeVariable]
 			l, err := net.Listen("tcp", ":"+peers.Port)
 			if err != nil {
 				return unmeasured(err)
@@ -82,24 +88,24 @@ func vitalsCommand(p process) *cobra.Command {
 			serving, quit := context.WithCancel(ctx)
 			go func() { served <- peers.Serve(serving, l) }()
 			defer func() { quit(); <-served }()
-			order, err := relay.Meet(ctx, env[swarm.RelayVariable], env[swarm.JobVariable], node)
+			order, self, err := meet(ctx, env)
 			if err != nil {
 				return unmeasured(err)
 			}
-			v := swarm.Vitals{Node: node, OriginAt: order.Origin.Round(0), Off: order.Off, FreeBytes: freeBytes("/")}
-			if v.Address, err = ownAddress(env[swarm.RelayVariable]); err != nil {
+			v := setup.Vitals{Node: node, OriginAt: order.Origin.Round(0), Off: order.Off, FreeBytes: freeBytes("/")}
+			if v.Address, err = ownAddress(env[cluster.MeetingVariable]); err != nil {
 				return unmeasured(err)
 			}
 			copies, err := strconv.Atoi(string(order.Work))
 			if err != nil {
 				return unmeasured(fmt.Errorf("the work of vitals: %w", err))
 			}
-			v.Peers = tryPeers(ctx, swarm.DoctorName(env[swarm.JobVariable]), copies, v.Address)
+			v.Peers = tryPeers(ctx, "tasks."+env[cluster.JobVariable], copies, v.Address)
 			data, err := json.Marshal(v)
 			if err != nil {
 				return unmeasured(err)
 			}
-			out := frame.NewWriter(p.stdout, order.Copy, node)
+			out := frame.NewWriter(p.stdout, self, node)
 			err = out.Message(data)
 			select { // others may not have reached this one yet
 			case <-order.Stop:
@@ -125,15 +131,15 @@ func ownAddress(other string) (string, error) {
 }
 
 // tryPeers tries all others that a name stands for, at the same time.
-func tryPeers(ctx context.Context, name string, want int, own string) []swarm.PeerVitals {
+func tryPeers(ctx context.Context, name string, want int, own string) []setup.PeerVitals {
 	found, _ := peers.Resolve(ctx, name, want) // whom it does not know is missing in the result
 	found = slices.DeleteFunc(found, func(a string) bool { return a == own })
-	list := make([]swarm.PeerVitals, len(found))
+	list := make([]setup.PeerVitals, len(found))
 	var wg sync.WaitGroup
 	for i, address := range found {
 		wg.Go(func() {
 			trip, err := peers.Try(ctx, net.JoinHostPort(address, peers.Port))
-			list[i] = swarm.PeerVitals{Address: address, Trip: trip}
+			list[i] = setup.PeerVitals{Address: address, Trip: trip}
 			if err != nil {
 				list[i].Fault = err.Error()
 			}

@@ -13,6 +13,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/attached"
 	"coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/setup"
 )
 
 // existing are the flags of the commands that work on an app that is up.
@@ -127,13 +128,14 @@ func (f existing) swarmFlags() clusterFlags {
 
 // upOnSwarm says whether the app was brought up to stay on a Swarm as well. An engine that does not answer within a second has none.
 func (f existing) upOnSwarm(ctx context.Context) bool {
-	c, err := f.swarmFlags().onSwarm(time.Now(), nil, true)
+	e, err := f.swarmFlags().swarm.engine(true)
 	if err != nil {
 		return false
 	}
+	defer e.Close()
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	up, err := c.IsUp(ctx, f.onSwarm())
+	up, err := setup.IsUp(ctx, e, f.onSwarm())
 	return err == nil && up
 }
 
@@ -255,7 +257,11 @@ func (f existing) down(p process) error {
 		fmt.Fprintln(p.stdout, "no app is up on this machine")
 		return nil
 	}
-	on, err := f.swarmFlags().onManager(time.Now(), teller(p.stderr), true)
+	e, err := f.swarmFlags().swarm.engine(true)
+	if err == nil {
+		defer e.Close()
+		err = reach(e.Ready)
+	}
 	if err != nil {
 		if _, named := p.env("DOCKER_HOST"); f.cluster == "" && !named {
 			fmt.Fprintln(p.stdout, "no app is up on this machine, and there is no Swarm")
@@ -263,10 +269,10 @@ func (f existing) down(p process) error {
 		}
 		return f.nothingHere(err)
 	}
-	any, err := on.Made(ctx, f.onSwarm())
+	any, err := setup.Made(ctx, e, f.onSwarm())
 	if err == nil && !any {
 		fmt.Fprintf(p.stdout, "nothing of %s is up on this machine or on the Swarm\n", f.onSwarm())
 		return nil
 	}
-	return unmeasured(on.Down(ctx, f.onSwarm()))
+	return unmeasured(setup.Down(ctx, e, f.onSwarm()))
 }

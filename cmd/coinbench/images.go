@@ -119,7 +119,7 @@ func imagesLoad(p process, tags *[]string) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := p.interruptible()
 			defer stop()
-			e, err := engine()
+			e, err := swarmFlags{}.engine(false)
 			if err != nil {
 				return err
 			}

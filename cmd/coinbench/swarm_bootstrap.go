@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"coinbench/cluster/swarm"
 	"coinbench/cluster/swarm/images"
+	"coinbench/cluster/swarm/setup"
 )
 
 // bootstrapCommand gives a Swarm the images that it cannot pull.
@@ -39,20 +39,17 @@ registry, volume and images.`,
 			if len(tags) == 0 {
 				return usage(fmt.Errorf("--tag: none; accepted: such as v0.1"))
 			}
-			e, err := engine()
+			e, err := swarmFlags{tag: tags[0]}.engine(true)
 			if err != nil {
 				return err
 			}
 			defer e.Close()
-			on, err := swarm.New(swarm.Config{Client: e, Keep: true, Tag: tags[0]})
-			if err != nil {
-				return usage(err)
-			}
-			if err := reach(on.Ready); err != nil {
+			if err := reach(e.Ready); err != nil {
 				return err
 			}
+			b := setup.Registry{Engine: e, Port: port, Tell: func(text string) { fmt.Fprintln(p.stderr, text) }}
 			if down {
-				return unmeasured(on.Unbootstrap(ctx))
+				return unmeasured(b.Remove(ctx))
 			}
 			begun := time.Now()
 			binary, err := images.Binary(ctx, "", nil)
@@ -63,7 +60,7 @@ registry, volume and images.`,
 			if err != nil {
 				return usage(err)
 			}
-			b := swarm.Bootstrap{Images: set, Port: port, Tell: func(text string) { fmt.Fprintln(p.stderr, text) }}
+			b.Images = set
 			if redis, err := images.Redis(""); err == nil {
 				set[images.RedisName] = redis
 			} else {
@@ -73,7 +70,7 @@ registry, volume and images.`,
 				}
 				b.Hub = images.Set{"redis:7": own}
 			}
-			address, err := on.Bootstrap(ctx, b)
+			address, err := b.Bootstrap(ctx)
 			if err != nil {
 				return unmeasured(err)
 			}

@@ -11,8 +11,9 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/lab"
-	"coinbench/scenarios"
+	"coinbench/loadgen/remote"
 )
 
 // swarmFlags are those that only a Swarm heeds.
@@ -40,13 +41,13 @@ func (f *swarmFlags) add(c *cobra.Command) {
 		"for (swarm)")
 }
 
-// engine is a client of the engine that the environment names (DOCKER_HOST and its like).
-func engine() (*client.Client, error) {
+// engine is that which the environment names (DOCKER_HOST and its like); keep says that what is made shall outlive this process.
+func (f swarmFlags) engine(keep bool) (*engine.Engine, error) {
 	c, err := client.New(client.FromEnv)
 	if err != nil {
 		return nil, usage(fmt.Errorf("DOCKER_HOST: %w; accepted: such as unix:///var/run/docker.sock or tcp://HOST:2376", err))
 	}
-	return c, nil
+	return engine.New(c, engine.Options{Keep: keep, Registry: f.registry, Tag: f.tag, Socket: f.socket, Deadline: f.deadline}), nil
 }
 
 func newSwarm(f clusterFlags, asked request) (testbed, error) {
@@ -55,7 +56,7 @@ func newSwarm(f clusterFlags, asked request) (testbed, error) {
 		return testbed{}, err
 	}
 	// Load must come from inside the overlay.
-	return testbed{cluster: c, play: scenarios.Generators(c, f.swarm.generators), start: asked.start,
+	return testbed{cluster: c, play: remote.Generators(c, f.swarm.generators), start: asked.start,
 		ready: func() error { return reach(c.Ready) }}, nil
 }
 
@@ -90,18 +91,14 @@ func (f clusterFlags) onSwarm(start time.Time, sink cluster.Sink, keep bool) (*s
 	if f.swarm.deadline < 0 {
 		return nil, usage(fmt.Errorf("--deadline %s; accepted: such as 1m", f.swarm.deadline))
 	}
-	e, err := engine()
+	e, err := f.swarm.engine(keep)
 	if err != nil {
 		return nil, err
 	}
-	config := swarm.Config{
-		Client: e, Sink: sink, Start: start, Keep: keep, Endpoint: swarm.EndpointMode(f.swarm.endpoint),
-		Registry: f.swarm.registry, Tag: f.swarm.tag, Publish: publish, Socket: f.swarm.socket,
-		Deadline: f.swarm.deadline,
-	}
+	config := swarm.Config{Sink: sink, Start: start, Endpoint: swarm.EndpointMode(f.swarm.endpoint), Publish: publish}
 	if l := lab.Serving(e.DaemonHost()); l != nil {
 		config.Lab = l
 	}
-	c, err := swarm.New(config)
+	c, err := swarm.New(e, config)
 	return c, usage(err)
 }

@@ -12,9 +12,11 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
-	"coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/registry"
 	"coinbench/cluster/swarm/relay"
+	"coinbench/cluster/swarm/setup"
+	"coinbench/loadgen/remote"
 )
 
 // What runs inside a Swarm, or serves it, is this same binary. These commands are started by coinbench itself.
@@ -36,11 +38,16 @@ func relayCommand(p process) *cobra.Command {
 			// Being told to stop is no reason to forget the sweep.
 			ctx, stop := terminable()
 			defer stop()
-			meeting, err := net.Listen("tcp", ":"+relay.Port)
+			meeting, err := net.Listen("tcp", ":"+relay.MeetingPort)
 			if err != nil {
 				return unmeasured(err)
 			}
-			err = relay.Serve(ctx, p.stdin, p.stdout, meeting)
+			serving, quit := context.WithCancel(ctx)
+			met := make(chan error, 1)
+			go func() { met <- remote.ServeMeetings(serving, meeting) }()
+			err = relay.Serve(ctx, p.stdin, p.stdout)
+			quit()
+			err = errors.Join(err, <-met)
 			if app == "" || ctx.Err() != nil {
 				return unmeasured(err)
 			}
@@ -53,12 +60,12 @@ func relayCommand(p process) *cobra.Command {
 			case <-ctx.Done():
 				return nil
 			}
-			engine, clientErr := client.New(client.WithHost(insideHost))
+			here, clientErr := client.New(client.WithHost(insideHost))
 			if clientErr != nil {
 				return unmeasured(errors.Join(err, clientErr))
 			}
-			defer engine.Close()
-			return unmeasured(errors.Join(err, swarm.Sweep(sweeping, engine, app, run)))
+			defer here.Close()
+			return unmeasured(errors.Join(err, setup.Sweep(sweeping, engine.New(here, engine.Options{}), app, run)))
 		},
 	}
 	c.Flags().StringVar(&app, "sweep", "", "when the input ends, remove what the run made of this app")

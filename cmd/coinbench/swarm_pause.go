@@ -3,13 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
 	"coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/engineerr"
 )
 
 // pauseContainerCommand freezes a container on the node that it runs on, until it is told to stop.
@@ -24,13 +24,13 @@ func pauseContainerCommand(p process) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			stopped, stop := terminable()
 			defer stop()
-			engine, err := client.New(client.WithHost(insideHost))
+			here, err := client.New(client.WithHost(insideHost))
 			if err != nil {
 				return unmeasured(err)
 			}
-			defer engine.Close()
+			defer here.Close()
 			ctx := context.WithoutCancel(stopped) // whatever happens, what was frozen is thawed
-			if _, err := engine.ContainerPause(ctx, args[0], client.ContainerPauseOptions{}); err != nil {
+			if _, err := here.ContainerPause(ctx, args[0], client.ContainerPauseOptions{}); err != nil {
 				return unmeasured(fmt.Errorf("freeze %s: %w", args[0], err))
 			}
 			fmt.Fprintln(p.stdout, swarm.PausedWord)
@@ -38,9 +38,8 @@ func pauseContainerCommand(p process) *cobra.Command {
 			case <-time.After(longest):
 			case <-stopped.Done():
 			}
-			_, err = engine.ContainerUnpause(ctx, args[0], client.ContainerUnpauseOptions{})
-			if err != nil && (strings.Contains(err.Error(), "is not paused") || strings.Contains(err.Error(), "is not running") ||
-				strings.Contains(err.Error(), "No such container")) {
+			_, err = here.ContainerUnpause(ctx, args[0], client.ContainerUnpauseOptions{})
+			if engineerr.NotFrozen.Is(err) {
 				err = nil // it was replaced meanwhile
 			}
 			return unmeasured(err)

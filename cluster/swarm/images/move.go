@@ -10,7 +10,8 @@ import (
 	"net/http"
 	"os"
 	"slices"
-	"strings"
+
+	"coinbench/cluster/swarm/engineerr"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -99,7 +100,7 @@ func Push(ctx context.Context, to Remote, set Set) (map[string]v1.Hash, error) {
 		}
 	}
 	if err := remote.MultiWrite(images, to.options(ctx)...); err != nil {
-		if strings.Contains(err.Error(), "no space left on device") {
+		if engineerr.NoSpace.Is(err) {
 			err = fmt.Errorf("%w: make room on the registry's disk, then push again", err)
 		}
 		return nil, fmt.Errorf("push to %s: %w", to.Registry, err)

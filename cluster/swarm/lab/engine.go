@@ -11,8 +11,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
+
+	"coinbench/cluster/swarm/engineerr"
 
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
@@ -147,7 +148,7 @@ func (s *state) join(ctx context.Context, n, manager nodeState, token string) er
 	if _, err := c.SwarmJoin(ctx, client.SwarmJoinOptions{
 		ListenAddr: n.Address.String() + ":2377", AdvertiseAddr: n.Address.String(),
 		RemoteAddrs: []string{manager.Address.String() + ":2377"}, JoinToken: token,
-	}); err != nil && !strings.Contains(err.Error(), "will continue in the background") { // a slow node is waited for with the others
+	}); err != nil && !engineerr.Joining.Is(err) { // a slow node is waited for with the others
 		return fmt.Errorf("swarm join on %s: %w", n.Name, err)
 	}
 	return nil

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
 
+	"coinbench/cluster/swarm/engineerr"
 	"coinbench/history"
 )
 
@@ -98,7 +98,7 @@ func (w *step) depart(t *Task) {
 	if t.Gone || !over && !t.StopRequested() {
 		return
 	}
-	unhealthy := strings.Contains(t.Error, "unhealthy")
+	unhealthy := engineerr.Unhealthy.In(t.Error)
 	if t.InRotation() {
 		if unhealthy {
 			w.of(history.TaskUnhealthy, t, "error", t.Error)

@@ -19,6 +19,7 @@ import (
 
 	"coinbench/cluster"
 	ours "coinbench/cluster/swarm"
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/lab"
 	"coinbench/cluster/swarm/lab/labtest"
 )
@@ -136,16 +137,17 @@ func TestRecordOnASwarm(t *testing.T) {
 			case "unplaceable":
 				s.Constraints = []string{"node.labels.disk==ssd"}
 			}
-			engine, err := l.Client("")
+			manager, err := l.Client("")
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer engine.Close()
-			c, err := ours.New(ours.Config{Client: engine, Endpoint: ours.DNSRR, Lab: l, Deadline: 2 * time.Minute})
+			defer manager.Close()
+			e := engine.New(manager, engine.Options{Deadline: 2 * time.Minute})
+			c, err := ours.New(e, ours.Config{Endpoint: ours.DNSRR, Lab: l})
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := recordOf(t, c, l.Host(""))
+			r := recordOf(t, c, e.Run, l.Host(""))
 			r.mark("deploy rng")
 			err = c.Deploy(r.ctx, cluster.App{Name: "rec-" + name, File: "docker-compose.yml", Services: []cluster.Service{s}})
 			if (err != nil) != (name == "unplaceable") {
@@ -165,6 +167,7 @@ func TestRecordOnASwarm(t *testing.T) {
 type recording struct {
 	t       *testing.T
 	c       *ours.Cluster
+	run     string
 	ctx     context.Context
 	web     *http.Client
 	version string
@@ -178,9 +181,9 @@ type recording struct {
 	lines  bytes.Buffer
 }
 
-func recordOf(t *testing.T, c *ours.Cluster, host string) *recording {
+func recordOf(t *testing.T, c *ours.Cluster, run, host string) *recording {
 	t.Helper()
-	r := &recording{t: t, c: c, ctx: t.Context(), was: newListing(), begun: time.Now(), stop: make(chan struct{}),
+	r := &recording{t: t, c: c, run: run, ctx: t.Context(), was: newListing(), begun: time.Now(), stop: make(chan struct{}),
 		web: &http.Client{Timeout: 10 * time.Second}}
 	r.web.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", strings.TrimPrefix(host, "unix://"))
@@ -215,7 +218,7 @@ func (r *recording) get(path string, into any) error {
 
 // ask asks once, in the order of the cluster's watcher.
 func (r *recording) ask() {
-	filters := url.Values{"filters": {fmt.Sprintf(`{"label":{"coinbench.run=%s":true}}`, r.c.Run())}}.Encode()
+	filters := url.Values{"filters": {fmt.Sprintf(`{"label":{"coinbench.run=%s":true}}`, r.run)}}.Encode()
 	at := time.Since(r.begun)
 	is := newListing()
 	var fault error

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engineerr"
 )
 
 // Task is a task by its ID, as it was seen last; false: it is not known.
@@ -79,27 +80,6 @@ func (s State) LastFault(service string, slot int) (text, image string) {
 	return fmt.Sprintf("%s on %s: %s", last.Name, cmp.Or(s.Nodes[last.Node].Name, "no node"), last.Fault()), last.Image
 }
 
-// hopeless are texts of engines that waiting does not help against, and what to do.
-var hopeless = []struct{ text, advice string }{
-	{"No such image", "push the image where every node can pull it: coinbench images push --registry HOST:PORT, then --registry HOST:PORT"},
-	{"manifest unknown", "push the image: coinbench images push --registry HOST:PORT"},
-	{"pull access denied", "push the image to a registry that every node may pull from: coinbench images push --registry HOST:PORT"},
-	{"no matching manifest", "the image is made for another machine"},
-	{"invalid mount", "correct the mount"},
-	{"executable file not found", "correct the command"},
-	{"no space left on device", "make room on the node"},
-}
-
-// Advice is what to do about a fault that waiting does not help against; "": nothing is known.
-func Advice(fault string) string {
-	for _, h := range hopeless {
-		if strings.Contains(fault, h.text) {
-			return h.advice
-		}
-	}
-	return ""
-}
-
 // unplaced is for how long a task may find no node before waiting is taken not to help.
 const unplaced = 5 * time.Second
 
@@ -115,7 +95,7 @@ func (s State) Missing(v Service, now time.Time) (advice string, err error) {
 			return text
 		}
 		if image == v.Spec.Image { // what another one did says nothing of this one
-			advice = cmp.Or(Advice(last), advice)
+			advice = cmp.Or(engineerr.Advice(last), advice)
 		}
 		return text + when + last
 	}
@@ -136,7 +116,7 @@ func (s State) Missing(v Service, now time.Time) (advice string, err error) {
 		}
 		if t.Pending != "" {
 			text += ": " + t.Pending
-			if strings.Contains(t.Pending, "no suitable node") && now.Sub(t.since) > unplaced {
+			if engineerr.NoPlace.In(t.Pending) && now.Sub(t.since) > unplaced {
 				advice = "make room, or change deploy.placement.constraints or the published port"
 			}
 		}

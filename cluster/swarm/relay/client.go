@@ -1,19 +1,14 @@
 package relay
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"sync"
-	"time"
 )
 
 // Client is the harness's end.
@@ -127,68 +122,4 @@ func (c *Client) Host(ctx context.Context) (values map[string]float64, kernel st
 	var says hostSays
 	err = json.NewDecoder(answer.Body).Decode(&says)
 	return says.Values, says.Kernel, err
-}
-
-// Meeting is one that has begun: the generators are under way.
-type Meeting struct {
-	feed *io.PipeWriter
-	end  func()
-}
-
-// Stop tells every generator to stop.
-func (m *Meeting) Stop() { _ = json.NewEncoder(m.feed).Encode(stopWord) }
-
-// Close ends the meeting. It stops nobody.
-func (m *Meeting) Close() {
-	m.feed.Close()
-	m.end()
-}
-
-// Gather waits until a generator has come for each work, gives them their works and lets them go together: they begin after
-// delay. came is told of everyone who comes, by number and by what he said of himself.
-func (c *Client) Gather(ctx context.Context, name string, work [][]byte, origin time.Time, delay time.Duration,
-	came func(copy int, who string)) (_ *Meeting, err error) {
-	up, feed := io.Pipe()
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, end)
-	defer stop()
-	m := &Meeting{feed: feed, end: end}
-	defer func() {
-		if err != nil {
-			m.Close()
-		}
-	}()
-	answer, err := c.do(life, "/meeting?name="+url.QueryEscape(name), "", up)
-	if err != nil {
-		return nil, err
-	}
-	m.end = func() {
-		end()
-		answer.Body.Close()
-	}
-	lines := bufio.NewScanner(answer.Body)
-	next := func() error {
-		if lines.Scan() {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		return errors.Join(errors.New("the relay ended"), lines.Err())
-	}
-	for range work {
-		if err := next(); err != nil {
-			return nil, err
-		}
-		number, who, _ := strings.Cut(lines.Text(), " ")
-		n, err := strconv.Atoi(number)
-		if err != nil {
-			return nil, fmt.Errorf("the relay said %q", lines.Text())
-		}
-		came(n, who)
-	}
-	if err := json.NewEncoder(feed).Encode(ticket{Elapsed: time.Since(origin), Delay: delay, Work: work}); err != nil {
-		return nil, err
-	}
-	return m, next()
 }

@@ -19,16 +19,12 @@ import (
 )
 
 // pair is a relay and a client of it, joined by pipes as by a container's standard streams.
-func pair(t *testing.T) (*Client, string) {
+func pair(t *testing.T) *Client {
 	t.Helper()
 	in, toIn := io.Pipe()
 	fromOut, out := io.Pipe()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	served := make(chan error, 1)
-	go func() { served <- Serve(context.Background(), in, out, l) }()
+	go func() { served <- Serve(context.Background(), in, out) }()
 	c := NewClient(Stream(fromOut, toIn, func() { toIn.Close(); fromOut.Close() }))
 	t.Cleanup(func() {
 		c.Close()
@@ -39,11 +35,11 @@ func pair(t *testing.T) (*Client, string) {
 		out.Close()
 		goleak.VerifyNone(t)
 	})
-	return c, l.Addr().String()
+	return c
 }
 
 func TestDialReachesWhatTheRelayReaches(t *testing.T) {
-	c, _ := pair(t)
+	c := pair(t)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %d", r.URL.Path, len(body))
@@ -73,7 +69,7 @@ func TestDialReachesWhatTheRelayReaches(t *testing.T) {
 }
 
 func TestDialSaysWhyNot(t *testing.T) {
-	c, _ := pair(t)
+	c := pair(t)
 	l, _ := net.Listen("tcp", "127.0.0.1:0")
 	address := l.Addr().String()
 	l.Close()
@@ -89,7 +85,7 @@ func TestDialSaysWhyNot(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
-	c, _ := pair(t)
+	c := pair(t)
 	got, err := c.Resolve(t.Context(), "127.0.0.1")
 	if err != nil || !slices.Equal(got, []string{"127.0.0.1"}) {
 		t.Errorf("%v, %v", got, err)
@@ -100,7 +96,7 @@ func TestResolve(t *testing.T) {
 }
 
 func TestHost(t *testing.T) {
-	c, _ := pair(t)
+	c := pair(t)
 	values, kernel, err := c.Host(t.Context())
 	if err != nil || kernel != host.Kernel() {
 		t.Errorf("the kernel is %q, want %q: %v", kernel, host.Kernel(), err)
@@ -109,63 +105,5 @@ func TestHost(t *testing.T) {
 		if _, ok := values[name]; !ok {
 			t.Errorf("no %s in %v", name, values)
 		}
-	}
-}
-
-func TestGeneratorsGoTogether(t *testing.T) {
-	c, address := pair(t)
-	origin := time.Now().Add(-time.Minute)
-	const copies = 3
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var starts []time.Time
-	var orders []Order
-	for i := range copies {
-		wg.Go(func() {
-			o, err := Meet(t.Context(), address, "load", fmt.Sprintf("node%d", i+1))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			if d := o.Origin.Sub(origin).Abs(); d > o.Off+100*time.Millisecond {
-				t.Errorf("the origin is %s off, more than %s", d, o.Off)
-			}
-			if want := fmt.Sprintf("work %d", o.Copy); string(o.Work) != want {
-				t.Errorf("copy %d got %q", o.Copy, o.Work)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			starts, orders = append(starts, o.Start), append(orders, o)
-		})
-	}
-	var came []string
-	work := [][]byte{[]byte("work 1"), []byte("work 2"), []byte("work 3")}
-	meeting, err := c.Gather(t.Context(), "load", work, origin, time.Second, func(_ int, who string) { came = append(came, who) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	wg.Wait()
-	meeting.Stop()
-	for _, o := range orders {
-		<-o.Stop
-	}
-	meeting.Close()
-	if slices.Sort(came); !slices.Equal(came, []string{"node1", "node2", "node3"}) {
-		t.Errorf("came: %v", came)
-	}
-	if len(starts) == copies {
-		slices.SortFunc(starts, time.Time.Compare)
-		if d := starts[copies-1].Sub(starts[0]); d > 500*time.Millisecond {
-			t.Errorf("the starts are %s apart", d)
-		}
-	}
-}
-
-func TestMeetingEndsWithItsContext(t *testing.T) {
-	c, _ := pair(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	go cancel()
-	if _, err := c.Gather(ctx, "load", make([][]byte, 1), time.Now(), 0, func(int, string) {}); err == nil {
-		t.Error("nobody came, and no error")
 	}
 }

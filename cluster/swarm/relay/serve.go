@@ -7,14 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"coinbench/cluster/host"
 )
 
-// Port is where generators meet inside the overlay.
-const Port = "8083"
+// MeetingPort is where the copies of jobs meet, in the relay's container: inside the overlay only.
+const MeetingPort = "8083"
 
 const (
 	addressHeader = "X-Relay-Address"
@@ -22,45 +21,28 @@ const (
 	dialTimeout   = 10 * time.Second
 )
 
-// Serve is the relay: it answers what comes in until the input ends or ctx is done. meeting is where generators meet; nil:
-// nowhere.
-func Serve(ctx context.Context, in io.Reader, out io.Writer, meeting net.Listener) error {
+// Serve is the relay: it answers what comes in until the input ends or ctx is done.
+func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &server{meetings: map[string]*gathering{}}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/dial", r.dial)
-	mux.HandleFunc("/resolve", r.resolve)
-	mux.HandleFunc("/meeting", r.watch)
+	mux.HandleFunc("/dial", dial)
+	mux.HandleFunc("/resolve", resolve)
 	mux.HandleFunc("/host", machine)
-	inside := http.NewServeMux()
-	inside.HandleFunc("/meet", r.meet)
 
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
 	l := newOnce(Stream(in, out, nil))
-	outer := &http.Server{Handler: mux, Protocols: &h2, BaseContext: func(net.Listener) context.Context { return ctx }}
-	inner := &http.Server{Handler: inside, BaseContext: func(net.Listener) context.Context { return ctx }}
-	var wg sync.WaitGroup
-	if meeting != nil {
-		wg.Go(func() { _ = inner.Serve(meeting) })
-	}
-	stop := context.AfterFunc(ctx, func() { outer.Close(); l.Close() })
+	server := &http.Server{Handler: mux, Protocols: &h2, BaseContext: func(net.Listener) context.Context { return ctx }}
+	stop := context.AfterFunc(ctx, func() { server.Close(); l.Close() })
 	defer stop()
-	err := outer.Serve(l)
+	err := server.Serve(l)
 	cancel()
-	outer.Close()
-	inner.Close()
-	wg.Wait()
+	server.Close()
 	if errors.Is(err, errEnded) || errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
 	return err
-}
-
-type server struct {
-	mu       sync.Mutex
-	meetings map[string]*gathering
 }
 
 func refuse(w http.ResponseWriter, err error) {
@@ -80,7 +62,7 @@ func machine(w http.ResponseWriter, _ *http.Request) {
 }
 
 // dial passes a connection on.
-func (s *server) dial(w http.ResponseWriter, r *http.Request) {
+func dial(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Header.Get(addressHeader))
@@ -117,7 +99,7 @@ func (s *server) dial(w http.ResponseWriter, r *http.Request) {
 }
 
 // resolve looks a name up where the app does.
-func (s *server) resolve(w http.ResponseWriter, r *http.Request) {
+func resolve(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, r.URL.Query().Get("name"))

@@ -1,4 +1,4 @@
-package swarm
+package setup
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/images"
 	"coinbench/cluster/swarm/observe"
 )
@@ -24,7 +25,7 @@ const (
 )
 
 // push lets the engine push an image that it has, and returns its digest.
-func (c *Cluster) push(ctx context.Context, image string) (digest string, err error) {
+func push(ctx context.Context, e *engine.Engine, image string) (digest string, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, pushTimeout, fmt.Errorf("not done within %s", pushTimeout))
 	defer cancel()
 	fault := func(err error) error {
@@ -34,7 +35,7 @@ func (c *Cluster) push(ctx context.Context, image string) (digest string, err er
 		return fmt.Errorf("push %s: %w", image, err)
 	}
 	// {}: nobody; engines before 1.42 want the header
-	answer, err := c.engine.ImagePush(ctx, image, client.ImagePushOptions{RegistryAuth: "e30="})
+	answer, err := e.ImagePush(ctx, image, client.ImagePushOptions{RegistryAuth: "e30="})
 	if err != nil {
 		return "", fault(err)
 	}
@@ -59,13 +60,13 @@ func (c *Cluster) push(ctx context.Context, image string) (digest string, err er
 
 // fresh makes an image that no node can have yet: the program's own with another birthday, by committing a container of ours.
 // It is pushed to one address of the registry and returned by digest at another, that of the nodes.
-func (c *Cluster) fresh(ctx context.Context, id, to, at string) (string, error) {
+func fresh(ctx context.Context, e *engine.Engine, id, to, at string) (string, error) {
 	name := images.Name("", pullTag)
-	if _, err := c.engine.ContainerCommit(ctx, id, client.ContainerCommitOptions{Reference: to + "/" + name, NoPause: true}); err != nil {
+	if _, err := e.ContainerCommit(ctx, id, client.ContainerCommitOptions{Reference: to + "/" + name, NoPause: true}); err != nil {
 		return "", fmt.Errorf("make an image: %w", err)
 	}
-	digest, err := c.push(ctx, to+"/"+name)
-	_, removing := c.engine.ImageRemove(context.WithoutCancel(ctx), to+"/"+name, client.ImageRemoveOptions{})
+	digest, err := push(ctx, e, to+"/"+name)
+	_, removing := e.ImageRemove(context.WithoutCancel(ctx), to+"/"+name, client.ImageRemoveOptions{})
 	if err := errors.Join(err, removing); err != nil {
 		return "", err
 	}
@@ -74,8 +75,8 @@ func (c *Cluster) fresh(ctx context.Context, id, to, at string) (string, error) 
 }
 
 // members are the nodes that take tasks, names by ID.
-func (c *Cluster) members(ctx context.Context) (map[string]string, error) {
-	list, err := c.engine.NodeList(ctx, client.NodeListOptions{})
+func members(ctx context.Context, e *engine.Engine) (map[string]string, error) {
+	list, err := e.NodeList(ctx, client.NodeListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
@@ -88,23 +89,23 @@ func (c *Cluster) members(ctx context.Context) (map[string]string, error) {
 	return names, nil
 }
 
-// pulled is whether a node can pull.
-type pulled struct {
-	node  string
-	fault string // "": it can
+// Pulled is whether a node can pull.
+type Pulled struct {
+	Node  string
+	Fault string // "": it can
 }
 
-// pullEverywhere runs an image of the program on every node that takes tasks and says of each whether that worked; in the order of
+// PullEverywhere runs an image of the program on every node that takes tasks and says of each whether that worked; in the order of
 // their names. It is no job: of a job that has ended, the engine leaves the containers on the nodes when it is removed.
-func (c *Cluster) pullEverywhere(ctx context.Context, app, image string) ([]pulled, error) {
-	waiting, err := c.members(ctx)
+func PullEverywhere(ctx context.Context, e *engine.Engine, app, image string) ([]Pulled, error) {
+	waiting, err := members(ctx, e)
 	if err != nil {
 		return nil, err
 	}
 	within, cancel := context.WithTimeout(ctx, pullTimeout)
 	defer cancel()
-	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
-		Annotations: swarm.Annotations{Name: engineName(app, "pull"), Labels: c.labels(app, "job")},
+	made, err := e.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
+		Annotations: swarm.Annotations{Name: engine.ServiceName(app, "pull"), Labels: e.Labels(app, "job")},
 		Mode:        swarm.ServiceMode{Global: &swarm.GlobalService{}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
@@ -117,15 +118,11 @@ func (c *Cluster) pullEverywhere(ctx context.Context, app, image string) ([]pull
 	if err != nil {
 		return nil, fmt.Errorf("pull %s on every node: %w", image, err)
 	}
-	defer func() {
-		removing, done := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
-		defer done()
-		_, _ = c.engine.ServiceRemove(removing, made.ID, client.ServiceRemoveOptions{})
-	}()
-	var results []pulled
+	defer e.Discard(ctx, made.ID)
+	var results []Pulled
 	last := map[string]string{}
 	for len(waiting) > 0 {
-		tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", made.ID)})
+		tasks, err := e.TaskList(ctx, client.TaskListOptions{Filters: engine.OfService(made.ID)})
 		if err != nil {
 			return nil, fmt.Errorf("list tasks: %w", err)
 		}
@@ -134,17 +131,17 @@ func (c *Cluster) pullEverywhere(ctx context.Context, app, image string) ([]pull
 			if !ok {
 				continue
 			}
-			last[t.NodeID] = strings.TrimSpace(string(t.Status.State) + " " + t.Status.Err)
+			last[t.NodeID] = engine.Said(t)
 			switch {
 			case t.Status.State == swarm.TaskStateRunning, t.Status.State == swarm.TaskStateComplete: // that it ran is enough
-				results = append(results, pulled{node: name})
+				results = append(results, Pulled{Node: name})
 				delete(waiting, t.NodeID)
 			case observe.Ended(t.Status.State):
-				results = append(results, pulled{name, last[t.NodeID]})
+				results = append(results, Pulled{name, last[t.NodeID]})
 				delete(waiting, t.NodeID)
 			}
 		}
-		if len(waiting) > 0 && c.Sleep(within, quickPoll) != nil {
+		if len(waiting) > 0 && e.Sleep(within, engine.QuickPoll) != nil {
 			break
 		}
 	}
@@ -156,8 +153,8 @@ func (c *Cluster) pullEverywhere(ctx context.Context, app, image string) ([]pull
 		if state == "" {
 			state = "there is no task on it"
 		}
-		results = append(results, pulled{name, fmt.Sprintf("not done within %s: %s", pullTimeout, state)})
+		results = append(results, Pulled{name, fmt.Sprintf("not done within %s: %s", pullTimeout, state)})
 	}
-	slices.SortFunc(results, func(a, b pulled) int { return strings.Compare(a.node, b.node) })
+	slices.SortFunc(results, func(a, b Pulled) int { return strings.Compare(a.Node, b.Node) })
 	return results, nil
 }

@@ -23,7 +23,7 @@ import (
 const (
 	mark     = "coinbench1 "
 	partSize = 11 << 10 // of compressed bytes in a line
-	mostSize = 64 << 20 // of a message
+	maxSize  = 64 << 20 // of a message
 )
 
 // Writer writes frames.
@@ -101,41 +101,19 @@ func NewReader(message func(copy int, node string, message []byte)) *Reader {
 	return &Reader{message: message, copies: map[int]*stream{}}
 }
 
-// Fault is a line that is wrong or missing.
-type Fault struct {
-	Copy   int
-	Node   string
-	Reason string
-}
-
-// Error says whose line.
-func (f *Fault) Error() string {
-	return fmt.Sprintf("generator %d on %s: %s", f.Copy, f.Node, f.Reason)
-}
-
-// Line takes one line of the log, without its end. It returns false for a line that is no frame.
-func (r *Reader) Line(line string) (bool, error) {
-	if !strings.HasPrefix(line, mark) {
-		return false, nil
-	}
+// Line takes one line of the log, without its end, and returns the copy that it is of; 0: it is no whole frame. An error says what of
+// that copy is missing. What is cut or damaged is no frame, and noticed by the next one.
+func (r *Reader) Line(line string) (copy int, err error) {
 	field := strings.SplitN(line, " ", 7)
-	if len(field) != 7 {
-		return true, &Fault{0, "?", "a line of its log is cut: " + shortened(line)}
-	}
-	copy, err := strconv.Atoi(field[1])
-	if err != nil || copy < 1 {
-		return true, &Fault{0, field[2], "a line of its log is damaged: " + shortened(line)}
-	}
-	fault := func(format string, args ...any) (bool, error) {
-		return true, &Fault{copy, field[2], fmt.Sprintf(format, args...)}
-	}
-	number, err := strconv.Atoi(field[3])
-	if err != nil {
-		return fault("a line of its log is damaged: %s", shortened(line))
+	if !strings.HasPrefix(line, mark) || len(field) != 7 {
+		return 0, nil
 	}
 	head := strings.Join(field[:5], " ") + " "
-	if fmt.Sprintf("%08x", checksum(head, field[6])) != field[5] {
-		return fault("line %d of its log is damaged", number)
+	copy, err = strconv.Atoi(field[1])
+	number, nerr := strconv.Atoi(field[3])
+	data, derr := base64.StdEncoding.DecodeString(field[6])
+	if err != nil || nerr != nil || derr != nil || copy < 1 || fmt.Sprintf("%08x", checksum(head, field[6])) != field[5] {
+		return 0, nil
 	}
 	s := r.copies[copy]
 	if s == nil {
@@ -144,65 +122,41 @@ func (r *Reader) Line(line string) (bool, error) {
 	}
 	switch {
 	case s.node != field[2]:
-		return fault("another one, on %s, has the same number", s.node)
+		return copy, fmt.Errorf("on %s: another one, on %s, has the same number", field[2], s.node)
 	case number < s.next:
-		return true, nil // it came before
+		return copy, nil // it came before
 	case number > s.next:
-		return fault("%d lines of its log are missing after line %d", number-s.next, s.next-1)
+		return copy, fmt.Errorf("on %s: %d lines of its log are missing after line %d", s.node, number-s.next, s.next-1)
 	}
 	s.next++
 	if field[4] == "end" {
 		s.ended = true
-		return true, nil
+		return copy, nil
 	}
 	part, parts, _ := strings.Cut(field[4], "/")
-	data, err := base64.StdEncoding.DecodeString(field[6])
-	if err != nil {
-		return fault("line %d of its log is damaged", number)
-	}
-	if len(s.packed)+len(data) > mostSize {
-		return fault("a message of more than %d bytes", mostSize)
+	if len(s.packed)+len(data) > maxSize {
+		return copy, fmt.Errorf("on %s: a message of more than %d bytes", s.node, maxSize)
 	}
 	s.packed = append(s.packed, data...)
 	if part != parts {
-		return true, nil
+		return copy, nil
 	}
-	message, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(s.packed)), mostSize))
+	message, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(s.packed)), maxSize))
 	s.packed = nil
 	if err != nil {
-		return fault("a message is damaged: %v", err)
+		return copy, fmt.Errorf("on %s: a message is damaged: %w", s.node, err)
 	}
 	r.message(copy, s.node, message)
-	return true, nil
+	return copy, nil
 }
 
-// Ended says how many copies have said that nothing is missing.
-func (r *Reader) Ended() int {
-	n := 0
-	for _, s := range r.copies {
-		if s.ended {
-			n++
-		}
-	}
-	return n
-}
+// Ended says whether a copy has said that nothing is missing.
+func (r *Reader) Ended(copy int) bool { return r.copies[copy] != nil && r.copies[copy].ended }
 
-// Missing names the first of n copies that has not come to its end; nil: all have.
-func (r *Reader) Missing(n int) *Fault {
-	for i := 1; i <= n; i++ {
-		switch s := r.copies[i]; {
-		case s == nil:
-			return &Fault{i, "", "its log has nothing in it"}
-		case !s.ended:
-			return &Fault{i, s.node, fmt.Sprintf("its log ends after line %d", s.next-1)}
-		}
+// Node is where a copy is; "": it was not heard yet.
+func (r *Reader) Node(copy int) string {
+	if s := r.copies[copy]; s != nil {
+		return s.node
 	}
-	return nil
-}
-
-func shortened(line string) string {
-	if len(line) > 80 {
-		return line[:80] + "..."
-	}
-	return line
+	return ""
 }

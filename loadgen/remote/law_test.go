@@ -1,4 +1,4 @@
-package scenarios
+package remote
 
 import (
 	"fmt"
@@ -97,7 +97,7 @@ func TestMergedGeneratorsAreTheConcatenation(t *testing.T) {
 			return s.End(closing)
 		}
 		var rec keptRecord
-		got, err := Generators(inside{play: play}, copies)(t.Context(), workload(), time.Now(), &rec)
+		got, err := generators(inside{play: play}.run, copies)(t.Context(), workload(), time.Now(), &rec)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,14 +1,12 @@
-package swarm
+package setup
 
 import (
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/moby/moby/client"
+	"coinbench/cluster/swarm/engine"
 )
 
 // nodes that reach each other, as n copies of the doctor's job would say it.
@@ -77,53 +75,9 @@ func TestClockAndDisk(t *testing.T) {
 	}
 }
 
-// An engine that is too old is refused by the version that both would speak, with what to do.
-func TestAnOldEngineIsRefused(t *testing.T) {
-	for version, works := range map[string]bool{"1.40": false, "1.41": true, "1.45": true, "1.99": true} {
-		engine := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Api-Version", version)
-			w.WriteHeader(http.StatusOK)
-		}))
-		spoken, err := client.New(client.WithHost("tcp://" + engine.Listener.Addr().String()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		c, err := New(Config{Client: spoken})
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = c.speaks(t.Context())
-		if works != (err == nil) {
-			t.Errorf("API %s: %v", version, err)
-		}
-		if err != nil && !strings.Contains(err.Error(), "upgrade the engine to 20.10") {
-			t.Errorf("API %s: %v", version, err)
-		}
-		spoken.Close()
-		engine.Close()
-	}
-}
-
-func TestImagesAreNamedByTheRegistryThatHasThem(t *testing.T) {
-	c := &Cluster{config: Config{Registry: "127.0.0.1:5000"}, mirrored: map[string]bool{"redis:7": true}}
-	for plain, full := range map[string]string{
-		"coinbench/rng:v0.1": "127.0.0.1:5000/coinbench/rng:v0.1",
-		"redis:7":            "127.0.0.1:5000/library/redis:7",
-		"redis:8":            "redis:8",
-		"other.org/x:1":      "other.org/x:1",
-	} {
-		if got := c.reference(plain); got != full {
-			t.Errorf("%s is %s, want %s", plain, got, full)
-		}
-		if got := c.plain(full + "@sha256:0123"); got != plain {
-			t.Errorf("%s is plainly %s, want %s", full, got, plain)
-		}
-	}
-}
-
 func TestPortOf(t *testing.T) {
 	for address, want := range map[string]string{"": "", "127.0.0.1:5000": "5000", "10.77.0.1:5001": "5001"} {
-		if got := portOf(map[string]string{registryLabel: address}); got != want {
+		if got := portOf(map[string]string{engine.RegistryLabel: address}); got != want {
 			t.Errorf("%q: %q", address, got)
 		}
 	}

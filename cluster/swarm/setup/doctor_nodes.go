@@ -1,4 +1,4 @@
-package swarm
+package setup
 
 import (
 	"context"
@@ -31,28 +31,26 @@ type PeerVitals struct {
 	Fault   string        `json:"fault"` // "": it was reached
 }
 
-// DoctorName is the name by which the copies of Doctor's job find each other, given the job's own name.
-func DoctorName(job string) string { return "tasks." + engineName(doctorApp, job) }
-
 // Pairs told one by one; of more, only those with a fault are, and one line says how many there are.
-const mostPairs = 10
+const maxPairs = 10
 
 const openPorts = "open the ports 7946 (tcp, udp) and 4789 (udp) between the nodes"
 
-// doctorNodes examines every node from the inside, by a copy of a job on each: that it says something proves that it could run
+// nodes examines every node from the inside, by a copy of a job on each: that it says something proves that it could run
 // the image and reach the manager through the overlay; the copies then try each other.
-func (c *Cluster) doctorNodes(ctx context.Context, ready map[string]string, tell func(Finding)) error {
+func (d *doctor) nodes(ctx context.Context, jobs cluster.Jobs, run Everywhere, ready map[string]string) error {
 	if len(ready) == 0 {
 		return nil
 	}
-	job := cluster.Job{Name: "doctor", Args: []string{"vitals"}, Origin: time.Now()}
+	var work [][]byte
 	for range ready {
-		job.Work = append(job.Work, []byte(strconv.Itoa(len(ready)))) // how many there are
+		work = append(work, []byte(strconv.Itoa(len(ready)))) // how many there are
 	}
+	origin := time.Now()
 	heard := map[string]Vitals{}
 	within, enough := context.WithCancel(ctx) // the copies stay, to be reached, until all have said what they found
 	defer enough()
-	err := c.RunJob(within, job, func(_ int, node string, message []byte) {
+	err := run(within, jobs, work, origin, func(node string, message []byte) {
 		var v Vitals
 		if json.Unmarshal(message, &v) != nil {
 			return
@@ -66,21 +64,21 @@ func (c *Cluster) doctorNodes(ctx context.Context, ready map[string]string, tell
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil && !errors.Is(err, context.Canceled):
-		tell(Finding{"overlay", false, fmt.Sprintf("%v; see docker service ps and the engines' logs", err)})
+		d.bad("overlay", "%v; see docker service ps and the engines' logs", err)
 	}
 	for _, name := range slices.Sorted(maps.Values(ready)) {
 		v, ok := heard[strings.ReplaceAll(name, " ", "_")]
 		if !ok {
-			tell(Finding{"overlay " + name, false, "nothing was heard from it; see its engine's log, and " + openPorts})
+			d.bad("overlay "+name, "nothing was heard from it; see its engine's log, and %s", openPorts)
 			continue
 		}
-		tell(clock(v, job.Origin))
+		d.tell(clock(v, origin))
 		if f, known := disk(v); known {
-			tell(f)
+			d.tell(f)
 		}
 	}
 	for _, f := range overlays(heard) {
-		tell(f)
+		d.tell(f)
 	}
 	return nil
 }
@@ -88,7 +86,7 @@ func (c *Cluster) doctorNodes(ctx context.Context, ready map[string]string, tell
 func clock(v Vitals, origin time.Time) Finding {
 	skew := v.OriginAt.Sub(origin.Round(0))
 	f := Finding{"clock " + v.Node, true, fmt.Sprintf("%s off (± %s)", skew.Round(10*time.Microsecond), v.Off.Round(10*time.Microsecond))}
-	if skew.Abs() > mostSkew+v.Off {
+	if skew.Abs() > maxSkew+v.Off {
 		f.OK, f.Text = false, f.Text+"; set the clocks by NTP"
 	}
 	return f
@@ -96,7 +94,7 @@ func clock(v Vitals, origin time.Time) Finding {
 
 func disk(v Vitals) (_ Finding, known bool) {
 	f := Finding{"disk " + v.Node, true, fmt.Sprintf("%.1f GiB free", float64(v.FreeBytes)/(1<<30))}
-	if v.FreeBytes < leastGiB<<30 {
+	if v.FreeBytes < minGiB<<30 {
 		f.OK, f.Text = false, f.Text+"; make room: docker system prune"
 	}
 	return f, v.FreeBytes > 0
@@ -108,21 +106,21 @@ func overlays(heard map[string]Vitals) []Finding {
 	var all, bad []Finding
 	for i, a := range names {
 		for _, b := range names[i+1:] {
-			f := overlay(heard[a], heard[b])
+			f := pair(heard[a], heard[b])
 			all = append(all, f)
 			if !f.OK {
 				bad = append(bad, f)
 			}
 		}
 	}
-	if len(all) <= mostPairs {
+	if len(all) <= maxPairs {
 		return all
 	}
 	return append(bad, Finding{"overlay", len(bad) == 0, fmt.Sprintf("%d of %d pairs of nodes reach each other", len(all)-len(bad), len(all))})
 }
 
-// overlay says whether two nodes reached each other.
-func overlay(a, b Vitals) Finding {
+// pair says whether two nodes reached each other.
+func pair(a, b Vitals) Finding {
 	f := Finding{What: "overlay " + a.Node + " - " + b.Node, OK: true}
 	var faults []string
 	var trip time.Duration

@@ -1,4 +1,4 @@
-package scenarios
+package remote
 
 import (
 	"context"
@@ -8,19 +8,18 @@ import (
 	"testing"
 	"time"
 
-	"coinbench/cluster"
 	"coinbench/history"
 	"coinbench/loadgen"
 )
 
-// inside is a cluster.Jobs that plays every copy by a function, one message of each in turn, as a log would mix them.
+// inside plays every copy by a function, one message of each in turn, as a log would mix them.
 type inside struct {
 	play func(copy int, s *Sender) error
-	lost *cluster.JobError // the end of the job
-	drop int               // copy whose last messages do not arrive
+	lost string // why the copy drop was lost; "": it was not
+	drop int    // copy whose last messages do not arrive
 }
 
-func (j inside) RunJob(ctx context.Context, job cluster.Job, message func(int, string, []byte)) error {
+func (j inside) run(_ context.Context, job Job) error {
 	queues := make([][][]byte, len(job.Work))
 	for i := range job.Work {
 		s := NewSender(func(m []byte) error { queues[i] = append(queues[i], m); return nil }, 0, 0)
@@ -35,13 +34,12 @@ func (j inside) RunJob(ctx context.Context, job cluster.Job, message func(int, s
 		more = false
 		for i := range queues {
 			if len(queues[i]) > 0 {
-				message(i+1, []string{"node1", "node2"}[i%2], queues[i][0])
-				queues[i], more = queues[i][1:], true
+				job.Message(i+1, []string{"node1", "node2"}[i%2], queues[i][0])
+				if queues[i], more = queues[i][1:], true; i+1 == j.drop && len(queues[i]) == 0 {
+					job.Lost(j.drop, j.lost)
+				}
 			}
 		}
-	}
-	if j.lost != nil {
-		return j.lost
 	}
 	return nil
 }
@@ -99,7 +97,7 @@ func TestTwoGeneratorsMakeOneRecord(t *testing.T) {
 		return s.End(end)
 	}}
 	var rec keptRecord
-	end, err := Generators(jobs, 2)(t.Context(), workload(), time.Now(), &rec)
+	end, err := generators(jobs.run, 2)(t.Context(), workload(), time.Now(), &rec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +133,7 @@ func TestTwoGeneratorsMakeOneRecord(t *testing.T) {
 // A generator that dies makes the record invalid, with the name of its node; what has come stays.
 func TestALostGeneratorMakesTheRecordInvalid(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	jobs := inside{drop: 2, lost: &cluster.JobError{Node: "node2", Reason: "its node is down"}, play: func(copy int, s *Sender) error {
+	jobs := inside{drop: 2, lost: "on node2: its node is down", play: func(copy int, s *Sender) error {
 		for n := range 4 {
 			i, _ := second(n, 10, random)
 			if err := s.Interval(i); err != nil {
@@ -145,7 +143,7 @@ func TestALostGeneratorMakesTheRecordInvalid(t *testing.T) {
 		return s.End(history.LoadEndRecord{Due: 40, OK: 40})
 	}}
 	var rec keptRecord
-	end, err := Generators(jobs, 2)(t.Context(), workload(), time.Now(), &rec)
+	end, err := generators(jobs.run, 2)(t.Context(), workload(), time.Now(), &rec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -161,10 +159,10 @@ func TestALostGeneratorMakesTheRecordInvalid(t *testing.T) {
 func TestGeneratorsThatCannotPlay(t *testing.T) {
 	none := errors.New("No such image")
 	jobs := inside{play: func(int, *Sender) error { return none }}
-	if _, err := Generators(jobs, 2)(t.Context(), workload(), time.Now(), &keptRecord{}); !errors.Is(err, none) {
+	if _, err := generators(jobs.run, 2)(t.Context(), workload(), time.Now(), &keptRecord{}); !errors.Is(err, none) {
 		t.Errorf("%v", err)
 	}
-	if _, err := Generators(jobs, 0)(t.Context(), workload(), time.Now(), &keptRecord{}); err == nil {
+	if _, err := generators(jobs.run, 0)(t.Context(), workload(), time.Now(), &keptRecord{}); err == nil {
 		t.Error("no generators, and no error")
 	}
 }

@@ -1,4 +1,4 @@
-package swarm
+package overlay
 
 import (
 	"context"
@@ -8,63 +8,42 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
+
+	"coinbench/cluster/swarm/engine"
 )
 
 const probeDeadline = 30 * time.Second // and more where more is allowed for a change
 
-// chooseEndpoint decides whether virtual addresses are used, in auto mode by trying one.
-func (c *Cluster) chooseEndpoint(ctx context.Context) error {
-	c.mu.Lock()
-	c.vip = c.config.Endpoint == VIP
-	c.mu.Unlock()
-	if c.config.Endpoint != Auto {
-		return nil
-	}
-	why, err := c.TryVIP(ctx)
-	if err != nil {
-		return err
-	}
-	c.mu.Lock()
-	c.vip = why == nil
-	c.mu.Unlock()
-	if why != nil {
-		c.warn("virtual addresses do not work on this Swarm (%v): DNS round robin is used instead, where a client picks a replica at random; "+
-			"the node's kernel may lack IPVS (modprobe ip_vs)", why)
-	}
-	return nil
-}
-
 // TryVIP makes a service with a virtual address, connects to it and removes it. why says how it did not work; nil: it did.
-func (c *Cluster) TryVIP(ctx context.Context) (why, err error) {
-	allowed := max(probeDeadline, c.config.Deadline/2)
+func (o *Overlay) TryVIP(ctx context.Context) (why, err error) {
+	allowed := max(probeDeadline, o.engine.Deadline/2)
 	ctx, cancel := context.WithTimeoutCause(ctx, allowed, fmt.Errorf("no answer within %s", allowed))
 	defer cancel()
-	c.mu.Lock()
-	app, overlay := c.app.Name, c.network
-	c.mu.Unlock()
+	o.mu.Lock()
+	app, overlay := o.app, o.network
+	o.mu.Unlock()
 	fault := func(err error) error { return fmt.Errorf("try a virtual address: %w", err) }
 	one := uint64(1)
-	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
-		Annotations: swarm.Annotations{Name: engineName(app, "probe"), Labels: c.labels(app, "probe")},
+	made, err := o.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
+		Annotations: swarm.Annotations{Name: engine.ServiceName(app, "probe"), Labels: o.engine.Labels(app, "probe")},
 		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one}},
 		TaskTemplate: swarm.TaskSpec{
-			ContainerSpec: &swarm.ContainerSpec{Image: c.helper(), Args: []string{"service", "rng"}, ReadOnly: true, Env: []string{"COIN_DELAY=0s"}},
-			Networks:      []swarm.NetworkAttachmentConfig{{Target: overlay}},
-			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + c.tunnel.node}},
+			ContainerSpec: &swarm.ContainerSpec{Image: o.engine.Program(), Args: []string{"service", "rng"}, ReadOnly: true,
+				Env: []string{"COIN_DELAY=0s"}},
+			Networks:  []swarm.NetworkAttachmentConfig{{Target: overlay}},
+			Placement: &swarm.Placement{Constraints: []string{"node.id==" + o.engine.Node}},
 		},
 		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionModeVIP},
 	}})
 	if err != nil {
 		return nil, fault(err)
 	}
-	defer func() {
-		_, _ = c.engine.ServiceRemove(context.WithoutCancel(ctx), made.ID, client.ServiceRemoveOptions{})
-	}()
-	task, err := c.runs(ctx, made.ID)
+	defer o.engine.Discard(ctx, made.ID)
+	task, err := o.runs(ctx, made.ID, overlay)
 	if err != nil {
 		return nil, fault(err)
 	}
-	found, err := c.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
+	found, err := o.engine.ServiceInspect(ctx, made.ID, client.ServiceInspectOptions{})
 	if err != nil {
 		return nil, fault(err)
 	}
@@ -80,7 +59,7 @@ func (c *Cluster) TryVIP(ctx context.Context) (why, err error) {
 	connect := func(host string) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Second, fmt.Errorf("no answer from %s", host))
 		defer cancel()
-		conn, err := c.Dial(ctx, "tcp", host+":80")
+		conn, err := o.Dial(ctx, "tcp", host+":80")
 		if err == nil {
 			conn.Close()
 		}
@@ -91,7 +70,7 @@ func (c *Cluster) TryVIP(ctx context.Context) (why, err error) {
 		if err = connect(task); err == nil || time.Now().After(end) || ctx.Err() != nil {
 			break
 		}
-		if c.Sleep(ctx, 100*time.Millisecond) != nil {
+		if o.engine.Sleep(ctx, engine.QuickPoll) != nil {
 			break
 		}
 	}
@@ -102,7 +81,7 @@ func (c *Cluster) TryVIP(ctx context.Context) (why, err error) {
 		if why = connect(address); why == nil {
 			return nil, nil
 		}
-		if c.Sleep(ctx, 200*time.Millisecond) != nil {
+		if o.engine.Sleep(ctx, 200*time.Millisecond) != nil {
 			break
 		}
 	}
@@ -110,27 +89,27 @@ func (c *Cluster) TryVIP(ctx context.Context) (why, err error) {
 }
 
 // runs waits until the one task of a service runs, and returns its address.
-func (c *Cluster) runs(ctx context.Context, id string) (string, error) {
+func (o *Overlay) runs(ctx context.Context, service, overlay string) (string, error) {
 	last := "no task"
 	for {
-		tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", id)})
+		tasks, err := o.engine.TaskList(ctx, client.TaskListOptions{Filters: engine.OfService(service)})
 		if err != nil {
 			return "", err
 		}
 		for _, t := range tasks.Items {
-			last = string(t.Status.State) + " " + t.Status.Err
+			last = engine.Said(t)
 			if t.Status.State == swarm.TaskStateRunning {
 				for _, a := range t.NetworksAttachments {
-					if len(a.Addresses) > 0 && a.Network.ID == c.network {
+					if len(a.Addresses) > 0 && a.Network.ID == overlay {
 						return a.Addresses[0].Addr().String(), nil
 					}
 				}
 			}
 			if t.Status.State == swarm.TaskStateRejected || t.Status.State == swarm.TaskStateFailed {
-				return "", fmt.Errorf("%s", last)
+				return "", errors.New(last)
 			}
 		}
-		if err := c.Sleep(ctx, quickPoll); err != nil {
+		if err := o.engine.Sleep(ctx, engine.QuickPoll); err != nil {
 			return "", fmt.Errorf("%w: its task is %s", err, last)
 		}
 	}

@@ -1,4 +1,4 @@
-package swarm
+package setup
 
 import (
 	"cmp"
@@ -11,13 +11,14 @@ import (
 	"strings"
 	"time"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
+	"coinbench/cluster/swarm/engine"
+	"coinbench/cluster/swarm/engineerr"
 	"coinbench/cluster/swarm/images"
 	"coinbench/cluster/swarm/observe"
 )
@@ -29,12 +30,13 @@ const (
 	meshTimeout    = time.Minute          // for a push through the routing mesh: where that does not work, it may just be silent
 )
 
-// Bootstrap says what Cluster.Bootstrap makes.
-type Bootstrap struct {
-	Images images.Set   // what the registry shall have, by names without a registry; the bare program with Config.Tag among them
-	Hub    images.Set   // images of Docker Hub that it shall have too, such as redis:7, with what takes their place where they cannot be had
-	Port   int          // where it answers; 0: 5000
-	Tell   func(string) // is told what is being done, a line each; may be nil
+// Registry is the one that a Swarm is given.
+type Registry struct {
+	Engine *engine.Engine // a manager's
+	Images images.Set     // what the registry shall have, by names without a registry; the bare program with Config.Tag among them
+	Hub    images.Set     // images of Docker Hub that it shall have too, such as redis:7, with what takes their place where they cannot be had
+	Port   int            // where it answers; 0: 5000
+	Tell   func(string)   // is told what is being done, a line each; may be nil
 }
 
 // Bootstrap gives a Swarm that can pull nothing a registry, and fills it: our own image is loaded into the engine that we speak
@@ -43,68 +45,68 @@ type Bootstrap struct {
 //
 // With the routing mesh the address is 127.0.0.1:PORT, on every node; without (no IPVS), that on a single node, otherwise the
 // manager's own address, which the other engines must be told to trust: an error says of each which cannot.
-func (c *Cluster) Bootstrap(ctx context.Context, b Bootstrap) (address string, err error) {
+func (r Registry) Bootstrap(ctx context.Context) (address string, err error) {
 	fault := func(err error) (string, error) { return "", fmt.Errorf("bootstrap: %w", err) }
-	if b.Tell == nil {
-		b.Tell = func(string) {}
+	if r.Tell == nil {
+		r.Tell = func(string) {}
 	}
-	b.Port = cmp.Or(b.Port, insidePort)
-	if err := c.Ready(ctx); err != nil {
+	r.Port = cmp.Or(r.Port, insidePort)
+	if err := r.Engine.Ready(ctx); err != nil {
 		return fault(err)
 	}
-	nodes, err := c.members(ctx)
+	nodes, err := members(ctx, r.Engine)
 	if err != nil {
 		return fault(err)
 	}
 	if len(nodes) == 0 {
 		return fault(errors.New("no node takes tasks; see docker node ls"))
 	}
-	if err := c.dropPulls(ctx); err != nil {
+	if err := r.dropPulls(ctx); err != nil {
 		return fault(err)
 	}
-	here := "127.0.0.1:" + strconv.Itoa(b.Port) // the engine trusts this address without TLS, and pushes there
-	b.Tell(fmt.Sprintf("loading %d images into the engine", len(b.Images)))
+	here := "127.0.0.1:" + strconv.Itoa(r.Port) // the engine trusts this address without TLS, and pushes there
+	r.Tell(fmt.Sprintf("loading %d images into the engine", len(r.Images)))
 	named := images.Set{}
-	for name, image := range b.Images {
+	for name, image := range r.Images {
 		named[here+"/"+name] = image
 	}
-	if err := images.LoadIntoEngine(ctx, c.engine, named); err != nil {
+	if err := images.LoadIntoEngine(ctx, r.Engine, named); err != nil {
 		return fault(err)
 	}
-	program := here + "/" + images.Name("", c.config.Tag)
-	loaded, err := c.engine.ImageInspect(ctx, program)
+	program := here + "/" + images.Name("", r.Engine.Tag)
+	loaded, err := r.Engine.ImageInspect(ctx, program)
 	if err != nil {
 		return fault(err)
 	}
-	at, id, err := c.serve(ctx, b, loaded.ID, program, len(nodes))
+	at, id, err := r.serve(ctx, loaded.ID, program, len(nodes))
 	if err != nil {
 		return fault(err)
 	}
 	names := slices.Sorted(maps.Keys(named))
-	hub, err := c.fromHub(ctx, b, here)
+	hub, err := r.fromHub(ctx, here)
 	if err != nil {
 		return fault(err)
 	}
 	names = append(names, hub...)
-	b.Tell("pushing to " + here)
+	r.Tell("pushing to " + here)
 	for _, name := range names {
-		if _, err := c.push(ctx, name); err != nil {
+		if _, err := push(ctx, r.Engine, name); err != nil {
 			return fault(err)
 		}
 	}
-	b.Tell(fmt.Sprintf("pulling from %s on %d nodes", at, len(nodes)))
-	image, err := c.fresh(ctx, id, here, at)
+	r.Tell(fmt.Sprintf("pulling from %s on %d nodes", at, len(nodes)))
+	image, err := fresh(ctx, r.Engine, id, here, at)
 	if err != nil {
 		return fault(err)
 	}
-	results, err := c.pullEverywhere(ctx, bootstrapApp, image)
+	results, err := PullEverywhere(ctx, r.Engine, bootstrapApp, image)
 	if err != nil {
 		return fault(err)
 	}
 	var faults []error
-	for _, r := range results {
-		if r.fault != "" {
-			faults = append(faults, fmt.Errorf("%s cannot pull from %s: %s; %s", r.node, at, r.fault, toPull(at)))
+	for _, p := range results {
+		if p.Fault != "" {
+			faults = append(faults, fmt.Errorf("%s cannot pull from %s: %s; %s", p.Node, at, p.Fault, toPull(at)))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -123,10 +125,10 @@ func toPull(address string) string {
 
 // serve has the registry up and returns its address for every node, and its container. The routing mesh is tried first; where
 // the registry does not answer through it, it is published on its node alone.
-func (c *Cluster) serve(ctx context.Context, b Bootstrap, image, program string, nodes int) (at, id string, err error) {
+func (r Registry) serve(ctx context.Context, image, program string, nodes int) (at, id string, err error) {
 	outside := "127.0.0.1"
 	if nodes > 1 {
-		if outside, err = c.ownAddress(ctx); err != nil {
+		if outside, err = r.ownAddress(ctx); err != nil {
 			return "", "", err
 		}
 	}
@@ -134,7 +136,7 @@ func (c *Cluster) serve(ctx context.Context, b Bootstrap, image, program string,
 		mode    swarm.PortConfigPublishMode
 		address string
 	}{{swarm.PortConfigPublishModeIngress, "127.0.0.1"}, {swarm.PortConfigPublishModeHost, outside}}
-	found, err := c.bootstrapped(ctx)
+	found, err := r.bootstrapped(ctx)
 	if err != nil {
 		return "", "", err
 	}
@@ -142,45 +144,45 @@ func (c *Cluster) serve(ctx context.Context, b Bootstrap, image, program string,
 		ways = ways[1:]
 	}
 	for i, way := range ways {
-		at = way.address + ":" + strconv.Itoa(b.Port)
-		b.Tell(fmt.Sprintf("starting the registry (%s mode)", way.mode))
-		if id, err = c.registry(ctx, b, image, at, way.mode); err != nil {
+		at = way.address + ":" + strconv.Itoa(r.Port)
+		r.Tell(fmt.Sprintf("starting the registry (%s mode)", way.mode))
+		if id, err = r.registry(ctx, image, at, way.mode); err != nil {
 			return "", "", err
 		}
-		if err = c.tryPush(ctx, program, way.mode); err == nil || i == len(ways)-1 || ctx.Err() != nil {
+		if err = r.tryPush(ctx, program, way.mode); err == nil || i == len(ways)-1 || ctx.Err() != nil {
 			break
 		}
-		b.Tell(fmt.Sprintf("the routing mesh does not lead to it (%v): the kernel may lack IPVS; publishing it on this node alone", err))
+		r.Tell(fmt.Sprintf("the routing mesh does not lead to it (%v): the kernel may lack IPVS; publishing it on this node alone", err))
 	}
 	return at, id, err
 }
 
 // tryPush pushes, with less patience where it is the routing mesh that is tried.
-func (c *Cluster) tryPush(ctx context.Context, image string, mode swarm.PortConfigPublishMode) error {
+func (r Registry) tryPush(ctx context.Context, image string, mode swarm.PortConfigPublishMode) error {
 	if mode == swarm.PortConfigPublishModeIngress {
 		within, cancel := context.WithTimeoutCause(ctx, meshTimeout, fmt.Errorf("not done within %s", meshTimeout))
 		defer cancel()
 		ctx = within
 	}
-	_, err := c.push(ctx, image)
+	_, err := push(ctx, r.Engine, image)
 	return err
 }
 
 // bootstrapped is the service of the registry; nil: there is none. A foreign one of that name, or one that another manager
 // keeps, is an error.
-func (c *Cluster) bootstrapped(ctx context.Context) (*swarm.Service, error) {
-	list, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("name", bootstrapApp)})
+func (r Registry) bootstrapped(ctx context.Context) (*swarm.Service, error) {
+	list, err := r.Engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("name", bootstrapApp)})
 	if err != nil {
 		return nil, fmt.Errorf("list services: %w", err)
 	}
 	for _, s := range list.Items {
 		switch {
 		case s.Spec.Name != bootstrapApp: // the filter takes beginnings of names
-		case s.Spec.Labels[appLabel] != bootstrapApp:
+		case s.Spec.Labels[engine.AppLabel] != bootstrapApp:
 			return nil, fmt.Errorf("there is a service %s that coinbench did not make; remove it: docker service rm %s", bootstrapApp, bootstrapApp)
-		case s.Spec.Labels[nodeLabel] != c.tunnel.node:
+		case s.Spec.Labels[engine.NodeLabel] != r.Engine.Node:
 			return nil, fmt.Errorf("the registry is kept by the manager %s; do this there, by DOCKER_HOST, or take it down first: coinbench "+
-				"swarm bootstrap --down", s.Spec.Labels[nodeLabel])
+				"swarm bootstrap --down", s.Spec.Labels[engine.NodeLabel])
 		default:
 			return &s, nil
 		}
@@ -196,60 +198,60 @@ func published(s swarm.Service) swarm.PortConfigPublishMode {
 }
 
 // registry has the service that is the registry up, in one way of publishing it, and returns its container.
-func (c *Cluster) registry(ctx context.Context, b Bootstrap, image, at string, mode swarm.PortConfigPublishMode) (string, error) {
-	found, err := c.bootstrapped(ctx)
+func (r Registry) registry(ctx context.Context, image, at string, mode swarm.PortConfigPublishMode) (string, error) {
+	found, err := r.bootstrapped(ctx)
 	if err != nil {
 		return "", err
 	}
 	if found != nil {
-		if found.Spec.TaskTemplate.ContainerSpec.Image == image && found.Spec.Labels[registryLabel] == at && published(*found) == mode {
-			return c.serving(ctx, found.ID)
+		if found.Spec.TaskTemplate.ContainerSpec.Image == image && found.Spec.Labels[engine.RegistryLabel] == at && published(*found) == mode {
+			return r.serving(ctx, found.ID)
 		}
-		if err := c.dropRegistry(ctx); err != nil {
+		if err := r.dropRegistry(ctx); err != nil {
 			return "", err
 		}
 	}
-	labels := c.labels(bootstrapApp, "registry")
-	labels[registryLabel] = at
-	if _, err := c.engine.VolumeCreate(ctx, client.VolumeCreateOptions{Name: bootstrapApp, Labels: labels}); err != nil {
+	labels := r.Engine.Labels(bootstrapApp, "registry")
+	labels[engine.RegistryLabel] = at
+	if _, err := r.Engine.VolumeCreate(ctx, client.VolumeCreateOptions{Name: bootstrapApp, Labels: labels}); err != nil {
 		return "", fmt.Errorf("make the registry's volume: %w", err)
 	}
 	one, delay := uint64(1), time.Second
-	made, err := c.engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
+	made, err := r.Engine.ServiceCreate(ctx, client.ServiceCreateOptions{Spec: swarm.ServiceSpec{
 		Annotations: swarm.Annotations{Name: bootstrapApp, Labels: labels},
 		Mode:        swarm.ServiceMode{Replicated: &swarm.ReplicatedService{Replicas: &one}},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
 				Image:  image, // its ID: the engine has it and does not look for it elsewhere
 				Args:   []string{"registry", "--listen", ":" + strconv.Itoa(insidePort), "--data", images.DataPath},
-				Labels: map[string]string{appLabel: bootstrapApp}, ReadOnly: true,
+				Labels: map[string]string{engine.AppLabel: bootstrapApp}, ReadOnly: true,
 				Mounts: []mount.Mount{{Type: mount.TypeVolume, Source: bootstrapApp, Target: images.DataPath}},
 				Healthcheck: &container.HealthConfig{Test: []string{"CMD", images.BinaryPath, "healthcheck",
 					fmt.Sprintf("http://127.0.0.1:%d/v2/", insidePort)}, Interval: time.Second, Timeout: 5 * time.Second, Retries: 5},
 			},
 			RestartPolicy: &swarm.RestartPolicy{Condition: swarm.RestartPolicyConditionAny, Delay: &delay},
-			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + c.tunnel.node}},
+			Placement:     &swarm.Placement{Constraints: []string{"node.id==" + r.Engine.Node}},
 		},
 		EndpointSpec: &swarm.EndpointSpec{Mode: swarm.ResolutionModeVIP, Ports: []swarm.PortConfig{{
-			Protocol: network.TCP, TargetPort: insidePort, PublishedPort: uint32(b.Port), PublishMode: mode,
+			Protocol: network.TCP, TargetPort: insidePort, PublishedPort: uint32(r.Port), PublishMode: mode,
 		}}},
 	}})
 	if err != nil {
-		if strings.Contains(err.Error(), "already in use") {
+		if engineerr.PortTaken.Is(err) {
 			err = fmt.Errorf("%w; choose another by --port", err)
 		}
 		return "", fmt.Errorf("make the registry: %w", err)
 	}
-	return c.serving(ctx, made.ID)
+	return r.serving(ctx, made.ID)
 }
 
 // serving waits until the registry is up and returns its container.
-func (c *Cluster) serving(ctx context.Context, service string) (string, error) {
+func (r Registry) serving(ctx context.Context, service string) (string, error) {
 	within, cancel := context.WithTimeoutCause(ctx, servingTimeout, fmt.Errorf("not up within %s", servingTimeout))
 	defer cancel()
 	state := "there is no task of it"
 	for {
-		tasks, err := c.engine.TaskList(ctx, client.TaskListOptions{Filters: make(client.Filters).Add("service", service)})
+		tasks, err := r.Engine.TaskList(ctx, client.TaskListOptions{Filters: engine.OfService(service)})
 		if err != nil {
 			return "", fmt.Errorf("list tasks: %w", err)
 		}
@@ -257,13 +259,13 @@ func (c *Cluster) serving(ctx context.Context, service string) (string, error) {
 			switch {
 			case t.Status.State == swarm.TaskStateRunning && t.DesiredState == swarm.TaskStateRunning && t.Status.ContainerStatus != nil:
 				return t.Status.ContainerStatus.ContainerID, nil
-			case strings.Contains(t.Status.Err, "address already in use"), strings.Contains(t.Status.Err, "port is already allocated"):
+			case engineerr.PortTaken.In(t.Status.Err):
 				return "", fmt.Errorf("the registry: %s; choose another by --port", t.Status.Err)
 			case t.Status.Err != "" || observe.Ended(t.Status.State):
-				state = "its last task: " + strings.TrimSpace(string(t.Status.State)+" "+t.Status.Err)
+				state = "its last task: " + engine.Said(t)
 			}
 		}
-		if err := c.Sleep(within, quickPoll); err != nil {
+		if err := r.Engine.Sleep(within, engine.QuickPoll); err != nil {
 			return "", fmt.Errorf("the registry: %w: %s; see docker service ps --no-trunc %s", err, state, bootstrapApp)
 		}
 	}
@@ -271,15 +273,15 @@ func (c *Cluster) serving(ctx context.Context, service string) (string, error) {
 
 // fromHub tags images of Docker Hub for the registry, and returns the tags. Where the engine neither has nor can pull one, another takes
 // its place, which is told.
-func (c *Cluster) fromHub(ctx context.Context, b Bootstrap, here string) (names []string, err error) {
-	for _, image := range slices.Sorted(maps.Keys(b.Hub)) {
+func (r Registry) fromHub(ctx context.Context, here string) (names []string, err error) {
+	for _, image := range slices.Sorted(maps.Keys(r.Hub)) {
 		name := here + "/library/" + image
 		names = append(names, name)
 		pulling, cancel := context.WithTimeout(ctx, time.Minute)
-		err := c.tunnel.pull(pulling, image)
+		err := r.Engine.HavePulled(pulling, image)
 		cancel()
 		if err == nil {
-			_, err = c.engine.ImageTag(ctx, client.ImageTagOptions{Source: image, Target: name})
+			_, err = r.Engine.ImageTag(ctx, client.ImageTagOptions{Source: image, Target: name})
 		}
 		if err == nil {
 			continue
@@ -287,12 +289,9 @@ func (c *Cluster) fromHub(ctx context.Context, b Bootstrap, here string) (names 
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if cause := errors.Unwrap(err); cause != nil { // without the advice
-			err = cause
-		}
-		b.Tell(fmt.Sprintf("warning: the engine neither has nor can pull %s (%s): coinbench's own takes its place on this Swarm", image,
+		r.Tell(fmt.Sprintf("warning: the engine neither has nor can pull %s (%s): coinbench's own takes its place on this Swarm", image,
 			strings.Join(strings.Fields(err.Error()), " ")))
-		if err := images.LoadIntoEngine(ctx, c.engine, images.Set{name: b.Hub[image]}); err != nil {
+		if err := images.LoadIntoEngine(ctx, r.Engine, images.Set{name: r.Hub[image]}); err != nil {
 			return nil, err
 		}
 	}
@@ -300,8 +299,8 @@ func (c *Cluster) fromHub(ctx context.Context, b Bootstrap, here string) (names 
 }
 
 // ownAddress is that of the engine's node, as the other nodes reach it.
-func (c *Cluster) ownAddress(ctx context.Context) (string, error) {
-	found, err := c.engine.NodeInspect(ctx, c.tunnel.node, client.NodeInspectOptions{})
+func (r Registry) ownAddress(ctx context.Context) (string, error) {
+	found, err := r.Engine.NodeInspect(ctx, r.Engine.Node, client.NodeInspectOptions{})
 	if err != nil {
 		return "", fmt.Errorf("look at the manager's node: %w", err)
 	}
@@ -313,17 +312,17 @@ func (c *Cluster) ownAddress(ctx context.Context) (string, error) {
 }
 
 // dropPulls removes what a bootstrap that was killed left.
-func (c *Cluster) dropPulls(ctx context.Context) error {
-	left, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: make(client.Filters).Add("label", appLabel+"="+bootstrapApp,
-		partLabel+"=job")})
+func (r Registry) dropPulls(ctx context.Context) error {
+	left, err := r.Engine.ServiceList(ctx, client.ServiceListOptions{Filters: engine.Labelled(engine.AppLabel+"="+bootstrapApp,
+		engine.PartLabel+"=job")})
 	if err != nil {
 		return fmt.Errorf("list services: %w", err)
 	}
 	for _, s := range left.Items {
-		if s.Spec.Labels[appLabel] != bootstrapApp || s.Spec.Labels[partLabel] != "job" {
+		if s.Spec.Labels[engine.AppLabel] != bootstrapApp || s.Spec.Labels[engine.PartLabel] != "job" {
 			continue
 		}
-		if _, err := c.engine.ServiceRemove(ctx, s.ID, client.ServiceRemoveOptions{}); err != nil && !cerrdefs.IsNotFound(err) {
+		if _, err := r.Engine.ServiceRemove(ctx, s.ID, client.ServiceRemoveOptions{}); err != nil && !engineerr.NotFound.Is(err) {
 			return fmt.Errorf("remove service %s: %w", s.Spec.Name, err)
 		}
 	}
@@ -331,39 +330,38 @@ func (c *Cluster) dropPulls(ctx context.Context) error {
 }
 
 // dropRegistry removes the service, and waits until its container has let go of port and volume. The volume stays.
-func (c *Cluster) dropRegistry(ctx context.Context) error {
-	if err := Sweep(ctx, c.engine, bootstrapApp, ""); err != nil {
+func (r Registry) dropRegistry(ctx context.Context) error {
+	if err := Sweep(ctx, r.Engine, bootstrapApp, ""); err != nil {
 		return err
 	}
 	within, cancel := context.WithTimeoutCause(ctx, servingTimeout, fmt.Errorf("still there after %s", servingTimeout))
 	defer cancel()
 	for {
-		left, err := c.engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label",
-			appLabel+"="+bootstrapApp)})
+		left, err := r.Engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: engine.Labelled(engine.AppLabel + "=" + bootstrapApp)})
 		if err != nil {
 			return fmt.Errorf("list containers: %w", err)
 		}
 		if len(left.Items) == 0 {
 			return nil
 		}
-		if err := c.Sleep(within, quickPoll); err != nil {
+		if err := r.Engine.Sleep(within, engine.QuickPoll); err != nil {
 			return fmt.Errorf("the registry's container %s: %w", left.Items[0].ID[:12], err)
 		}
 	}
 }
 
-// Unbootstrap removes the registry that Bootstrap made, its volume, and what was loaded into the engine for it. Finding nothing
+// Remove removes the registry that Bootstrap made, its volume, and what was loaded into the engine for it. Finding nothing
 // is no error.
-func (c *Cluster) Unbootstrap(ctx context.Context) error {
+func (r Registry) Remove(ctx context.Context) error {
 	fault := func(err error) error { return fmt.Errorf("remove the registry: %w", err) }
-	if err := c.Ready(ctx); err != nil {
+	if err := r.Engine.Ready(ctx); err != nil {
 		return fault(err)
 	}
-	volume, err := c.engine.VolumeInspect(ctx, bootstrapApp, client.VolumeInspectOptions{})
-	if err != nil && !cerrdefs.IsNotFound(err) {
+	volume, err := r.Engine.VolumeInspect(ctx, bootstrapApp, client.VolumeInspectOptions{})
+	if err != nil && !engineerr.NotFound.Is(err) {
 		return fault(fmt.Errorf("look at the volume %s: %w", bootstrapApp, err))
 	}
-	service, err := c.bootstrapped(ctx)
+	service, err := r.bootstrapped(ctx)
 	if err != nil {
 		return fault(err)
 	}
@@ -371,11 +369,11 @@ func (c *Cluster) Unbootstrap(ctx context.Context) error {
 	if service != nil {
 		ports = append(ports, portOf(service.Spec.Labels))
 	}
-	if err := c.dropRegistry(ctx); err != nil {
+	if err := r.dropRegistry(ctx); err != nil {
 		return fault(err)
 	}
 	var faults []error
-	list, err := c.engine.ImageList(ctx, client.ImageListOptions{})
+	list, err := r.Engine.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
 		return fault(fmt.Errorf("list images: %w", err))
 	}
@@ -384,13 +382,13 @@ func (c *Cluster) Unbootstrap(ctx context.Context) error {
 			if !slices.ContainsFunc(ports, func(port string) bool { return port != "" && strings.HasPrefix(name, "127.0.0.1:"+port+"/") }) {
 				continue
 			}
-			if _, err := c.engine.ImageRemove(ctx, name, client.ImageRemoveOptions{Force: true}); err != nil && !cerrdefs.IsNotFound(err) {
+			if _, err := r.Engine.ImageRemove(ctx, name, client.ImageRemoveOptions{Force: true}); err != nil && !engineerr.NotFound.Is(err) {
 				faults = append(faults, fmt.Errorf("remove image %s: %w", name, err))
 			}
 		}
 	}
-	if volume.Volume.Labels[appLabel] == bootstrapApp {
-		if _, err := c.engine.VolumeRemove(ctx, bootstrapApp, client.VolumeRemoveOptions{}); err != nil && !cerrdefs.IsNotFound(err) {
+	if volume.Volume.Labels[engine.AppLabel] == bootstrapApp {
+		if _, err := r.Engine.VolumeRemove(ctx, bootstrapApp, client.VolumeRemoveOptions{}); err != nil && !engineerr.NotFound.Is(err) {
 			faults = append(faults, fmt.Errorf("remove the volume %s: %w", bootstrapApp, err))
 		}
 	}
@@ -402,6 +400,6 @@ func (c *Cluster) Unbootstrap(ctx context.Context) error {
 
 // portOf is the port of the registry that a label names; "": it names none.
 func portOf(labels map[string]string) string {
-	address := labels[registryLabel]
+	address := labels[engine.RegistryLabel]
 	return address[strings.LastIndex(address, ":")+1:]
 }
