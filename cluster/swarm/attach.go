@@ -15,6 +15,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm/describe"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/setup"
 	"coinbench/history"
@@ -74,13 +75,13 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	var services []*service
 	var others map[string]swarm.Service
-	found.Items, others = pairs(found.Items)
+	found.Items, others = describe.Pairs(found.Items)
 	for _, x := range found.Items {
 		labels := x.Spec.Labels
 		if labels[engine.ModeLabel] != engine.Up && !looking {
 			return fault(fmt.Errorf("it belongs to a run that is going on (run %s)", labels[engine.RunLabel]))
 		}
-		spec, err := decoded(labels[engine.ServiceLabel])
+		spec, err := describe.Decode(labels[engine.ServiceLabel])
 		if err != nil {
 			return fault(fmt.Errorf("the label %s of %s: %w", engine.ServiceLabel, x.Spec.Name, err))
 		}
@@ -90,7 +91,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
 		}
 		if prior := labels[engine.PriorLabel]; prior != "" {
-			previous, err := decoded(prior)
+			previous, err := describe.Decode(prior)
 			if err != nil {
 				return fault(fmt.Errorf("the label %s of %s: %w", engine.PriorLabel, x.Spec.Name, err))
 			}
@@ -111,7 +112,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	drift := map[string]string{}
 	for i, s := range services {
-		if differs := c.adopt(&s.spec, found.Items[i].Spec.TaskTemplate.ContainerSpec); len(differs) > 0 {
+		if differs := describe.Adopt(c.engine, &s.spec, found.Items[i].Spec.TaskTemplate.ContainerSpec); len(differs) > 0 {
 			drift[s.spec.Name] = "changed by hand since it was deployed, and kept so: " + strings.Join(differs, ", ")
 		}
 	}
@@ -124,7 +125,9 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	c.app, c.services = cluster.App{Name: app}, services
 	for i, s := range services {
-		c.newService(s, rollout.State{Spec: s.spec, Previous: s.previous, Partial: isPart(found.Items[i]) || isPaused(found.Items[i])})
+		c.newService(s, rollout.State{Spec: s.spec, Previous: s.previous, Partial: describe.Unfinished(found.Items[i])})
+		settings := s.spec.Update
+		s.settings = &settings
 	}
 	c.mu.Unlock()
 	c.engine.Keep = true
@@ -137,7 +140,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	c.mu.Lock()
 	for i, s := range services {
-		if s.note = c.explain(s, found.Items[i], others[found.Items[i].ID]); s.note == "" {
+		if s.note = describe.Explain(c.engine, s.spec, found.Items[i], others[found.Items[i].ID], c.seen.Live(s.name)); s.note == "" {
 			s.note = drift[s.name]
 		}
 		if text := drift[s.name]; text != "" && !looking {

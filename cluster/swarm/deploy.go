@@ -12,6 +12,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm/describe"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/engineerr"
 	"coinbench/cluster/swarm/observe"
@@ -26,7 +27,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 		return fault(err)
 	}
 	defer c.outbox.Flush()
-	app.Services = withGateways(app.Services, c.engine.Tag)
+	app.Services = describe.WithGateways(app.Services, c.engine.Tag)
 	if err := c.setUp(ctx, app); err != nil {
 		return fault(err)
 	}
@@ -70,7 +71,7 @@ func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 	c.app = cluster.App{Name: app.Name, File: app.File}
 	c.services = []*service{}
 	for _, spec := range app.Services {
-		c.services = append(c.services, c.newService(&service{spec: spec, colour: firstColour(spec)}, rollout.State{Spec: spec}))
+		c.services = append(c.services, c.newService(&service{spec: spec, colour: describe.FirstColour(spec)}, rollout.State{Spec: spec}))
 	}
 	c.mu.Unlock()
 	network, err := c.overlay.Create(ctx, app.Name)

@@ -14,6 +14,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm/describe"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/engineerr"
 	"coinbench/cluster/swarm/observe"
@@ -76,7 +77,7 @@ func (s *service) Scale(ctx context.Context, replicas int) error {
 	c.mu.Lock()
 	from := s.spec.Replicas
 	s.spec.Replicas = replicas
-	label := encoded(s.spec)
+	label := describe.Encode(s.spec)
 	c.mu.Unlock()
 	err := c.change(ctx, s, func(spec *swarm.ServiceSpec) {
 		n := uint64(replicas)
@@ -155,7 +156,7 @@ func (s *service) Move(ctx context.Context, o rollout.Order) error {
 		s.force++
 	}
 	spec := c.describe(s, slices.Index(c.services, s))
-	spec.UpdateConfig = updateConfig(o.Settings)
+	spec.UpdateConfig = describe.UpdateConfig(o.Settings)
 	same := o.Tasks == 0 && mode == s.mode && s.settings != nil && *s.settings == o.Settings
 	change := c.seen.Change(s.observed(), "")
 	s.settings, s.note = nil, ""
@@ -191,7 +192,7 @@ func (s *service) Prepare(ctx context.Context, after cluster.Service) error {
 	}
 	c.mu.Lock()
 	before := s.spec
-	twin := &service{name: s.name, spec: after, previous: &before, mode: s.mode, force: s.force, colour: otherColour(s.colour)}
+	twin := &service{name: s.name, spec: after, previous: &before, mode: s.mode, force: s.force, colour: describe.OtherColour(s.colour)}
 	c.settle(twin)
 	spec := c.describe(twin, slices.Index(c.services, s))
 	c.mu.Unlock()
@@ -213,11 +214,11 @@ func (s *service) Do(ctx context.Context, a rollout.Action) error {
 	beside, colour := s.sets()
 	switch a.Verb {
 	case rollout.Open:
-		return c.route(ctx, s, otherColour(colour))
+		return c.route(ctx, s, describe.OtherColour(colour))
 	case rollout.TurnGreen:
 		c.mark(ctx, s, c.turn(s), true)
 	case rollout.TurnBlue:
-		if err := c.route(ctx, s, otherColour(colour)); err != nil {
+		if err := c.route(ctx, s, describe.OtherColour(colour)); err != nil {
 			return err
 		}
 		c.turn(s)
@@ -262,7 +263,7 @@ func (c *Cluster) mark(ctx context.Context, s *service, set string, kept bool) {
 func (c *Cluster) turn(s *service) (beside string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.id, s.beside, s.colour = s.beside, s.id, otherColour(s.colour)
+	s.id, s.beside, s.colour = s.beside, s.id, describe.OtherColour(s.colour)
 	c.advance(c.seen.Switch(s.observed()))
 	return s.beside
 }

@@ -13,6 +13,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/control"
+	"coinbench/cluster/swarm/describe"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/observe"
 	"coinbench/cluster/swarm/overlay"
@@ -209,3 +210,35 @@ func (c *Cluster) broadcast() {
 	c.changed = make(chan struct{})
 	c.bell.Ring(nil)
 }
+
+// describe turns what a service shall be into the engine's words. The caller holds mu.
+func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
+	a := describe.App{Engine: c.engine, Name: c.app.Name, Network: c.network, Publish: c.config.Publish}
+	return a.Service(describe.Set{Spec: s.spec, Previous: s.previous, Mode: swarm.ResolutionMode(s.mode), Force: s.force, Colour: s.colour}, order)
+}
+
+// mode is how a service's name shall lead to its replicas. The caller holds mu.
+func (c *Cluster) mode(s cluster.Service) EndpointMode {
+	switch {
+	case c.config.Endpoint != Auto:
+		return c.config.Endpoint
+	case !c.vip || s.Balance == cluster.Random || s.Endpoint == string(DNSRR):
+		return DNSRR
+	}
+	return VIP
+}
+
+// settle says what a service really gets: the endpoint mode decides the balancing.
+func (c *Cluster) settle(s *service) {
+	s.mode = c.mode(s.spec)
+	s.spec.Endpoint = string(s.mode)
+	s.spec.Balance = cluster.RoundRobin
+	if s.mode == DNSRR {
+		s.spec.Balance = cluster.Random
+	}
+}
+
+func nth(service string, slot int) string { return fmt.Sprintf("%s.%d", service, slot) }
+
+// wanted is what the service shall be.
+func (s *service) wanted() cluster.Service { return s.spec }

@@ -14,6 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/describe"
 	"coinbench/cluster/swarm/engine"
 )
 
@@ -43,8 +44,8 @@ func (c *Cluster) change(ctx context.Context, s *service, edit func(*swarm.Servi
 		theirs.Labels = maps.Clone(theirs.Labels)
 		edit(spec)
 		ours := *spec
-		*spec = kept(*base, ours, theirs)
-		next = kept(theirs, ours, *base) // what this change does is ours from now on
+		*spec = describe.Kept(*base, ours, theirs)
+		next = describe.Kept(theirs, ours, *base) // what this change does is ours from now on
 	})
 	if err == nil {
 		c.mu.Lock()

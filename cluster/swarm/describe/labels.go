@@ -1,4 +1,4 @@
-package swarm
+package describe
 
 import (
 	"encoding/json"
@@ -6,7 +6,8 @@ import (
 	"coinbench/cluster"
 )
 
-func encoded(s cluster.Service) string {
+// Encode and Decode turn a service into the value of a label, and back.
+func Encode(s cluster.Service) string {
 	data, err := json.Marshal(s)
 	if err != nil {
 		panic(err) // plain data
@@ -14,11 +15,8 @@ func encoded(s cluster.Service) string {
 	return string(data)
 }
 
-func decoded(label string) (cluster.Service, error) {
+func Decode(label string) (cluster.Service, error) {
 	var s cluster.Service
 	err := json.Unmarshal([]byte(label), &s)
 	return s, err
 }
-
-// wanted is what the service shall be.
-func (s *service) wanted() cluster.Service { return s.spec }

@@ -1,7 +1,7 @@
-package swarm
+// Package describe says what a service is in the engine's words, and what somebody may have made of it since. It is pure.
+package describe
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -14,18 +14,35 @@ import (
 	"coinbench/cluster/swarm/engine"
 )
 
-// describe turns what a service shall be into the engine's words. The caller holds mu.
-func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
-	w := s.spec
-	labels := c.engine.Labels(c.app.Name, "app")
-	labels[engine.StackLabel] = c.app.Name
+// App is what a service is a part of.
+type App struct {
+	Engine  *engine.Engine // of which the names are used alone
+	Name    string
+	Network string         // ID of the overlay
+	Publish map[string]int // the port to publish a service at instead of its own
+}
+
+// Set is a set of a service's tasks, which is a service of the engine. There are two only behind a gateway.
+type Set struct {
+	Spec     cluster.Service
+	Previous *cluster.Service     // before the last update; nil: there was none
+	Mode     swarm.ResolutionMode // how its name leads to the tasks
+	Force    uint64               // counts forced updates
+	Colour   string               // "": there is no gateway
+}
+
+// Service is a set in the engine's words. order is the place of the service in its app.
+func (a App) Service(s Set, order int) swarm.ServiceSpec {
+	w := s.Spec
+	labels := a.Engine.Labels(a.Name, "app")
+	labels[engine.StackLabel] = a.Name
 	labels[engine.OrderLabel] = strconv.Itoa(order)
-	labels[engine.ServiceLabel] = encoded(w)
-	if s.previous != nil {
-		labels[engine.PriorLabel] = encoded(*s.previous)
+	labels[engine.ServiceLabel] = Encode(w)
+	if s.Previous != nil {
+		labels[engine.PriorLabel] = Encode(*s.Previous)
 	}
-	if s.colour != "" {
-		labels[engine.ColourLabel] = s.colour
+	if s.Colour != "" {
+		labels[engine.ColourLabel] = s.Colour
 	}
 	ours := cluster.ParseImage(w.Image).Coinbench()
 	replica := w.Name + ".{{.Task.Slot}}"
@@ -45,20 +62,20 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 	}
 	grace := w.StopGrace
 	spec := swarm.ServiceSpec{
-		Annotations: swarm.Annotations{Name: setName(c.app.Name, w.Name, s.colour), Labels: labels},
+		Annotations: swarm.Annotations{Name: setName(a.Name, w.Name, s.Colour), Labels: labels},
 		TaskTemplate: swarm.TaskSpec{
 			ContainerSpec: &swarm.ContainerSpec{
-				Image: c.engine.Reference(w.Image), Env: list, StopGracePeriod: &grace, ReadOnly: ours,
-				Labels: map[string]string{engine.RunLabel: c.engine.Run, engine.AppLabel: c.app.Name},
+				Image: a.Engine.Reference(w.Image), Env: list, StopGracePeriod: &grace, ReadOnly: ours,
+				Labels: map[string]string{engine.RunLabel: a.Engine.Run, engine.AppLabel: a.Name},
 			},
 			RestartPolicy: restart(w.Restart),
 			Placement:     &swarm.Placement{Constraints: w.Constraints},
-			Networks:      []swarm.NetworkAttachmentConfig{{Target: c.network, Aliases: []string{alias(w, s.colour)}}},
-			ForceUpdate:   s.force,
+			Networks:      []swarm.NetworkAttachmentConfig{{Target: a.Network, Aliases: []string{Alias(w, s.Colour)}}},
+			ForceUpdate:   s.Force,
 		},
-		UpdateConfig:   updateConfig(w.Update),
-		RollbackConfig: updateConfig(w.Rollback),
-		EndpointSpec:   &swarm.EndpointSpec{Mode: swarm.ResolutionMode(s.mode)},
+		UpdateConfig:   UpdateConfig(w.Update),
+		RollbackConfig: UpdateConfig(w.Rollback),
+		EndpointSpec:   &swarm.EndpointSpec{Mode: s.Mode},
 	}
 	if !ownCommand(w) {
 		spec.TaskTemplate.ContainerSpec.Args = w.Command
@@ -76,13 +93,13 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 	}
 	for i, p := range w.Ports {
 		published := p.Published
-		if other, ok := c.config.Publish[w.Name]; ok {
+		if other, ok := a.Publish[w.Name]; ok {
 			if published = other; i > 0 {
 				break
 			}
 		}
 		mode := swarm.PortConfigPublishModeIngress
-		if p.Mode == "host" || s.mode == DNSRR { // the engine refuses the routing mesh without virtual addresses
+		if p.Mode == "host" || s.Mode == swarm.ResolutionModeDNSRR { // the engine refuses the routing mesh without virtual addresses
 			mode = swarm.PortConfigPublishModeHost
 		}
 		spec.EndpointSpec.Ports = append(spec.EndpointSpec.Ports, swarm.PortConfig{
@@ -106,32 +123,10 @@ func restart(r cluster.Restart) *swarm.RestartPolicy {
 	return p
 }
 
-func updateConfig(r cluster.Rollout) *swarm.UpdateConfig {
+// UpdateConfig are the settings under which the engine replaces tasks.
+func UpdateConfig(r cluster.Rollout) *swarm.UpdateConfig {
 	return &swarm.UpdateConfig{
 		Parallelism: uint64(r.Parallelism), Delay: r.Delay, Order: swarm.UpdateOrder(r.Order), Monitor: r.Monitor,
 		MaxFailureRatio: float32(r.MaxFailureRatio), FailureAction: swarm.FailureAction(r.FailureAction),
 	}
 }
-
-// mode is how a service's name shall lead to its replicas. The caller holds mu.
-func (c *Cluster) mode(s cluster.Service) EndpointMode {
-	switch {
-	case c.config.Endpoint != Auto:
-		return c.config.Endpoint
-	case !c.vip || s.Balance == cluster.Random || s.Endpoint == string(DNSRR):
-		return DNSRR
-	}
-	return VIP
-}
-
-// settle says what a service really gets: the endpoint mode decides the balancing.
-func (c *Cluster) settle(s *service) {
-	s.mode = c.mode(s.spec)
-	s.spec.Endpoint = string(s.mode)
-	s.spec.Balance = cluster.RoundRobin
-	if s.mode == DNSRR {
-		s.spec.Balance = cluster.Random
-	}
-}
-
-func nth(service string, slot int) string { return fmt.Sprintf("%s.%d", service, slot) }

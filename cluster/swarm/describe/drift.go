@@ -1,4 +1,4 @@
-package swarm
+package describe
 
 import (
 	"encoding/json"
@@ -11,22 +11,23 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"coinbench/cluster"
+	"coinbench/cluster/swarm/engine"
 )
 
-// adopt takes over what somebody changed by hand of an image and an environment since coinbench deployed a service, and says what:
+// Adopt takes over what somebody changed by hand of an image and an environment since coinbench deployed a service, and says what:
 // a change applies to the service as the engine has it.
-func (c *Cluster) adopt(s *cluster.Service, now *swarm.ContainerSpec) (differs []string) {
+func Adopt(e *engine.Engine, s *cluster.Service, now *swarm.ContainerSpec) (differs []string) {
 	if now == nil {
 		return nil
 	}
-	if image := c.engine.Plain(now.Image); image != s.Image {
+	if image := e.Plain(now.Image); image != s.Image {
 		differs = append(differs, fmt.Sprintf("image %s instead of %s", image, s.Image))
 		s.Image = image
 	}
 	env := map[string]string{}
 	for _, entry := range now.Env {
 		name, value, _ := strings.Cut(entry, "=")
-		if name != "COIN_REPLICA" { // which describe sets
+		if name != "COIN_REPLICA" { // which Service sets
 			env[name] = value
 		}
 	}
@@ -47,9 +48,9 @@ func (c *Cluster) adopt(s *cluster.Service, now *swarm.ContainerSpec) (differs [
 	return differs
 }
 
-// kept returns a service's description with what somebody changed by hand: where ours says what it said before (base), the engine's
+// Kept returns a service's description with what somebody changed by hand: where ours says what it said before (base), the engine's
 // stays. How tasks are replaced is ours: an update that was cut off has left its own rules.
-func kept(base, ours, engine swarm.ServiceSpec) (spec swarm.ServiceSpec) {
+func Kept(base, ours, engine swarm.ServiceSpec) (spec swarm.ServiceSpec) {
 	var trees [3]any
 	for i, of := range []swarm.ServiceSpec{base, ours, engine} {
 		data, err := json.Marshal(of)

@@ -1,4 +1,4 @@
-package swarm
+package describe
 
 import (
 	"maps"
@@ -15,10 +15,10 @@ import (
 
 // A change applies to the service as the engine has it: what somebody changed by hand stays, unless it is what was asked for.
 func TestAChangeKeepsWhatWasChangedByHand(t *testing.T) {
-	c := &Cluster{engine: engine.New(nil, engine.Options{Registry: "10.77.0.254:5000"})}
-	s := &service{name: "rng", mode: VIP, spec: cluster.Service{Name: "rng", Image: "coinbench/rng:v0.1", Replicas: 1,
+	a := App{Engine: engine.New(nil, engine.Options{Registry: "10.77.0.254:5000"})}
+	s := Set{Mode: api.ResolutionModeVIP, Spec: cluster.Service{Name: "rng", Image: "coinbench/rng:v0.1", Replicas: 1,
 		Environment: map[string]string{"COIN_DELAY": "100ms", "COIN_SEED": "1"}, Update: cluster.Rollout{Parallelism: 1, Delay: time.Second}}}
-	theirs := c.describe(s, 0)
+	theirs := a.Service(s, 0)
 	theirs.Labels = maps.Clone(theirs.Labels)
 	theirs.Labels["team"] = "a"
 	theirs.TaskTemplate.ContainerSpec.Image = "10.77.0.254:5000/coinbench/rng:v2@sha256:0123"
@@ -26,20 +26,20 @@ func TestAChangeKeepsWhatWasChangedByHand(t *testing.T) {
 	theirs.TaskTemplate.Resources = &api.ResourceRequirements{Limits: &api.Limit{MemoryBytes: 1 << 28}}
 	theirs.UpdateConfig = &api.UpdateConfig{Delay: rollout.Held}
 
-	differs := c.adopt(&s.spec, theirs.TaskTemplate.ContainerSpec)
+	differs := Adopt(a.Engine, &s.Spec, theirs.TaskTemplate.ContainerSpec)
 	if want := []string{"image coinbench/rng:v2 instead of coinbench/rng:v0.1", "environment COIN_DELAY", "environment COIN_SEED",
 		"environment OTHER"}; !slices.Equal(differs, want) {
 		t.Errorf("differs in %q, want %q", differs, want)
 	}
-	if again := c.adopt(&s.spec, theirs.TaskTemplate.ContainerSpec); len(again) != 0 {
+	if again := Adopt(a.Engine, &s.Spec, theirs.TaskTemplate.ContainerSpec); len(again) != 0 {
 		t.Errorf("still differs in %q", again)
 	}
-	base := c.describe(s, 0)
+	base := a.Service(s, 0)
 	var err error
-	if s.spec, err = s.spec.Changed(cluster.Change{Environment: map[string]string{"COIN_SEED": "7"}}); err != nil {
+	if s.Spec, err = s.Spec.Changed(cluster.Change{Environment: map[string]string{"COIN_SEED": "7"}}); err != nil {
 		t.Fatal(err)
 	}
-	got := kept(base, c.describe(s, 0), theirs)
+	got := Kept(base, a.Service(s, 0), theirs)
 	if got.Labels["team"] != "a" || got.TaskTemplate.Resources == nil || got.TaskTemplate.Resources.Limits.MemoryBytes != 1<<28 {
 		t.Errorf("labels %v, resources %+v", got.Labels, got.TaskTemplate.Resources)
 	}
@@ -58,8 +58,8 @@ func TestAChangeKeepsWhatWasChangedByHand(t *testing.T) {
 	}
 
 	// Asked for, the image and its tag are ours again; and nothing that was never there comes from a base.
-	s.spec.Image = "coinbench/rng:v0.1"
-	if got := kept(base, c.describe(s, 0), theirs); got.TaskTemplate.ContainerSpec.Image != "10.77.0.254:5000/coinbench/rng:v0.1" {
+	s.Spec.Image = "coinbench/rng:v0.1"
+	if got := Kept(base, a.Service(s, 0), theirs); got.TaskTemplate.ContainerSpec.Image != "10.77.0.254:5000/coinbench/rng:v0.1" {
 		t.Errorf("image %s", got.TaskTemplate.ContainerSpec.Image)
 	}
 }

@@ -1,4 +1,4 @@
-package swarm
+package describe
 
 import (
 	"cmp"
@@ -8,21 +8,23 @@ import (
 
 	"github.com/moby/moby/api/types/swarm"
 
+	"coinbench/cluster"
 	"coinbench/cluster/rollout"
 	"coinbench/cluster/swarm/engine"
+	"coinbench/cluster/swarm/observe"
 )
 
-// pairs tells the sets in rotation from those beside them, which an update that was cut off has left: by the ID of the set in
+// Pairs tells the sets in rotation from the others, which an update that was cut off has left: by the ID of the set in
 // rotation.
-func pairs(all []swarm.Service) (in []swarm.Service, beside map[string]swarm.Service) {
-	beside = map[string]swarm.Service{}
+func Pairs(all []swarm.Service) (in []swarm.Service, standby map[string]swarm.Service) {
+	standby = map[string]swarm.Service{}
 	place := map[string]int{}
 	for _, x := range all {
 		if x.Spec.Labels[engine.ColourLabel] == "" {
 			in = append(in, x)
 			continue
 		}
-		name := strings.TrimSuffix(x.Spec.Name, "-"+green)
+		name := strings.TrimSuffix(x.Spec.Name, "-"+Green)
 		i, twice := place[name]
 		if !twice {
 			place[name] = len(in)
@@ -35,9 +37,9 @@ func pairs(all []swarm.Service) (in []swarm.Service, beside map[string]swarm.Ser
 			b.CreatedAt.Before(a.CreatedAt) {
 			a, b = b, a
 		}
-		in[i], beside[a.ID] = a, b
+		in[i], standby[a.ID] = a, b
 	}
-	return in, beside
+	return in, standby
 }
 
 // isPart says that a service's update has replaced some tasks only and waits.
@@ -46,31 +48,33 @@ func isPart(x swarm.Service) bool {
 		x.UpdateStatus.State == swarm.UpdateStateUpdating
 }
 
-// isPaused says that a service's update, or the way back from one, was paused.
-func isPaused(x swarm.Service) bool {
-	return x.UpdateStatus != nil && (x.UpdateStatus.State == swarm.UpdateStatePaused || x.UpdateStatus.State == swarm.UpdateStateRollbackPaused)
+// Unfinished says that a service's update, or the way back from one, has not replaced all tasks: it goes on, waits or was paused.
+func Unfinished(x swarm.Service) bool {
+	u := x.UpdateStatus
+	return u != nil && u.State != "" && u.State != swarm.UpdateStateCompleted && u.State != swarm.UpdateStateRollbackCompleted
 }
 
-// explain says what a person must know of a service whose update was cut off, or did not complete; "": nothing. The caller holds mu.
-func (c *Cluster) explain(s *service, x, other swarm.Service) string {
+// Explain says what a person must know of a service whose update was cut off, or did not complete; "": nothing. x is its set in rotation,
+// and other the other one, if there is one; tasks are those of the service.
+func Explain(e *engine.Engine, s cluster.Service, x, other swarm.Service, tasks []observe.Task) string {
 	if other.ID != "" {
 		if other.Spec.Labels[engine.KeptLabel] == "true" {
 			return fmt.Sprintf("a blue-green update was cut off after its switch: %s serves, and the old set is kept out of rotation; the next "+
-				"blue-green update removes it, or take all down: coinbench down", s.spec.Image)
+				"blue-green update removes it, or take all down: coinbench down", s.Image)
 		}
-		return fmt.Sprintf("a blue-green update was cut off before its switch: %s serves, and %s stands beside it out of rotation; the next "+
+		return fmt.Sprintf("a blue-green update was cut off before its switch: %s serves, and %s is there out of rotation; the next "+
 			"blue-green update removes it, or take all down: coinbench down",
-			s.spec.Image, c.engine.Plain(other.Spec.TaskTemplate.ContainerSpec.Image))
+			s.Image, e.Plain(other.Spec.TaskTemplate.ContainerSpec.Image))
 	}
 	if x.UpdateStatus == nil {
 		return ""
 	}
 	there, all := 0, 0
-	for _, t := range c.seen.Live(s.name) {
+	for _, t := range tasks {
 		if t.StopRequested() {
 			continue
 		}
-		if all++; strings.HasSuffix(t.Image, s.spec.Image) && t.Force == x.Spec.TaskTemplate.ForceUpdate {
+		if all++; strings.HasSuffix(t.Image, s.Image) && t.Force == x.Spec.TaskTemplate.ForceUpdate {
 			there++
 		}
 	}
@@ -78,18 +82,18 @@ func (c *Cluster) explain(s *service, x, other swarm.Service) string {
 	if at := x.UpdateStatus.StartedAt; at != nil {
 		since = " since " + at.UTC().Format(time.TimeOnly) + " UTC"
 	}
-	progress := fmt.Sprintf("%d of %d tasks are as wished (%s)", there, all, s.spec.Image)
+	progress := fmt.Sprintf("%d of %d tasks are as they shall be (%s)", there, all, s.Image)
 	const on, back = "go on by: coinbench update ", "; or back by: coinbench rollback "
 	switch state := x.UpdateStatus.State; {
 	case isPart(x):
-		return fmt.Sprintf("an update has replaced a part%s, and waits: %s; %s%s%s%s", since, progress, on, s.name, back, s.name)
+		return fmt.Sprintf("an update has replaced a part%s, and waits: %s; %s%s%s%s", since, progress, on, s.Name, back, s.Name)
 	case state == swarm.UpdateStateUpdating:
 		return fmt.Sprintf("a rolling update is going on%s, which the engine carries on by itself: %s", since, progress)
 	case state == swarm.UpdateStateRollbackStarted:
 		return fmt.Sprintf("an update is being rolled back%s, which the engine carries on by itself: %s", since, progress)
-	case isPaused(x):
+	case state == swarm.UpdateStatePaused, state == swarm.UpdateStateRollbackPaused:
 		return fmt.Sprintf("an update was paused: %s (%s); %s%s%s%s", progress, cmp.Or(strings.TrimSpace(x.UpdateStatus.Message), string(state)),
-			on, s.name, back, s.name)
+			on, s.Name, back, s.Name)
 	}
 	return ""
 }

@@ -1,4 +1,4 @@
-package swarm
+package describe
 
 import (
 	"slices"
@@ -16,7 +16,7 @@ import (
 
 // A gateway comes after its service, takes over its name and its ports, and is waited for by those that depend on the service.
 func TestWithGateways(t *testing.T) {
-	all := withGateways([]cluster.Service{
+	all := WithGateways([]cluster.Service{
 		{Name: "redis", Image: "redis:7"},
 		{Name: "webui", Image: "coinbench/webui:v0.1", Gateway: true, Ports: []cluster.Port{{Target: 80, Published: 8000}},
 			DependsOn: []string{"redis"}},
@@ -37,15 +37,9 @@ func TestWithGateways(t *testing.T) {
 	if !slices.Contains(gate.DependsOn, "webui") || !slices.Contains(probe.DependsOn, "webui-gateway") {
 		t.Errorf("dependencies are %v and %v", gate.DependsOn, probe.DependsOn)
 	}
-	if got := []string{alias(own, blue), alias(own, green), alias(gate, ""), alias(all[0], "")}; !slices.Equal(got,
+	if got := []string{Alias(own, Blue), Alias(own, Green), Alias(gate, ""), Alias(all[0], "")}; !slices.Equal(got,
 		[]string{"webui-blue", "webui-green", "webui", "redis"}) {
 		t.Errorf("names in the overlay are %v", got)
-	}
-	c := &Cluster{engine: engine.New(nil, engine.Options{})}
-	for _, s := range all {
-		if faults := c.checkService(cluster.App{}, s); len(faults) > 0 {
-			t.Errorf("%s: %v", s.Name, faults)
-		}
 	}
 }
 
@@ -72,24 +66,23 @@ func TestPairs(t *testing.T) {
 		serves, other string
 		says          string
 	}{
-		{"before the switch", []api.Service{set("a", "x_hasher", blue, false, 1), set("b", "x_hasher-green", green, false, 2)}, "a", "b",
+		{"before the switch", []api.Service{set("a", "x_hasher", Blue, false, 1), set("b", "x_hasher-green", Green, false, 2)}, "a", "b",
 			"before its switch"},
-		{"before the switch back to blue", []api.Service{set("a", "x_hasher", blue, false, 2), set("b", "x_hasher-green", green, false, 1)}, "b",
+		{"before the switch back to blue", []api.Service{set("a", "x_hasher", Blue, false, 2), set("b", "x_hasher-green", Green, false, 1)}, "b",
 			"a", "before its switch"},
-		{"after the switch", []api.Service{set("a", "x_hasher", blue, true, 1), set("b", "x_hasher-green", green, false, 2)}, "b", "a",
+		{"after the switch", []api.Service{set("a", "x_hasher", Blue, true, 1), set("b", "x_hasher-green", Green, false, 2)}, "b", "a",
 			"after its switch"},
-		{"after the switch, listed the other way", []api.Service{set("b", "x_hasher-green", green, false, 2),
-			set("a", "x_hasher", blue, true, 1)}, "b", "a", "after its switch"},
-		{"alone", []api.Service{set("b", "x_hasher-green", green, false, 2)}, "b", "", ""},
+		{"after the switch, listed the other way", []api.Service{set("b", "x_hasher-green", Green, false, 2),
+			set("a", "x_hasher", Blue, true, 1)}, "b", "a", "after its switch"},
+		{"alone", []api.Service{set("b", "x_hasher-green", Green, false, 2)}, "b", "", ""},
 	} {
-		in, beside := pairs(append([]api.Service{set("r", "x_redis", "", false, 0)}, row.all...))
-		if len(in) != 2 || in[0].ID != "r" || in[1].ID != row.serves || beside[row.serves].ID != row.other {
-			t.Errorf("%s: in rotation %+v, beside %+v", row.what, in, beside)
+		in, standby := Pairs(append([]api.Service{set("r", "x_redis", "", false, 0)}, row.all...))
+		if len(in) != 2 || in[0].ID != "r" || in[1].ID != row.serves || standby[row.serves].ID != row.other {
+			t.Errorf("%s: in rotation %+v, standby %+v", row.what, in, standby)
 			continue
 		}
-		c := &Cluster{engine: engine.New(nil, engine.Options{})}
-		c.forget()
-		if note := c.explain(&service{name: "hasher"}, in[1], beside[row.serves]); !strings.Contains(note, row.says) || row.says == "" &&
+		e := engine.New(nil, engine.Options{})
+		if note := Explain(e, cluster.Service{Name: "hasher"}, in[1], standby[row.serves], nil); !strings.Contains(note, row.says) || row.says == "" &&
 			note != "" {
 			t.Errorf("%s: %q", row.what, note)
 		}
@@ -104,24 +97,22 @@ func TestExplain(t *testing.T) {
 		delay time.Duration
 		says  []string
 	}{
-		{api.UpdateStateUpdating, time.Second, []string{"since 03:04:05", "by itself", "1 of 2 tasks are as wished (coinbench/hasher:v2)"}},
+		{api.UpdateStateUpdating, time.Second, []string{"since 03:04:05", "by itself", "1 of 2 tasks are as they shall be (coinbench/hasher:v2)"}},
 		{api.UpdateStateUpdating, rollout.Held, []string{"a part", "coinbench update hasher", "coinbench rollback hasher"}},
 		{api.UpdateStatePaused, time.Second, []string{"paused", "sick", "coinbench rollback hasher"}},
 		{api.UpdateStateRollbackStarted, time.Second, []string{"rolled back", "by itself"}},
 		{api.UpdateStateCompleted, time.Second, nil},
 	} {
-		c := &Cluster{engine: engine.New(nil, engine.Options{})}
-		c.forget()
-		s := &service{name: "hasher", id: "a", spec: cluster.Service{Name: "hasher", Image: "coinbench/hasher:v2"}}
+		s := cluster.Service{Name: "hasher", Image: "coinbench/hasher:v2"}
 		runs := func(id string, slot int, image string) api.Task {
 			return api.Task{ID: id, ServiceID: "a", Slot: slot, Spec: api.TaskSpec{ContainerSpec: &api.ContainerSpec{Image: image}}}
 		}
-		c.seen, _ = c.seen.Look(observe.App{Services: []observe.Service{s.observed()}}, observe.Answer{Tasks: []api.Task{
+		seen, _ := observe.State{}.Look(observe.App{Services: []observe.Service{{Spec: s, ID: "a"}}}, observe.Answer{Tasks: []api.Task{
 			runs("1", 1, "coinbench/hasher:v2"), runs("2", 2, "coinbench/hasher:v1")}}, at)
 		x := set("a", "x_hasher", "", false, 1)
 		x.Spec.UpdateConfig = &api.UpdateConfig{Delay: row.delay}
 		x.UpdateStatus = &api.UpdateStatus{State: row.state, StartedAt: &at, Message: "sick"}
-		note := c.explain(s, x, api.Service{})
+		note := Explain(engine.New(nil, engine.Options{}), s, x, api.Service{}, seen.Live("hasher"))
 		if len(row.says) == 0 && note != "" {
 			t.Errorf("%s: %q", row.state, note)
 		}
