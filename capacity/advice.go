@@ -13,6 +13,7 @@ import (
 
 	"coinbench/capacity/des"
 	"coinbench/history"
+	"coinbench/internal/visible"
 	"coinbench/services/settings"
 )
 
@@ -480,7 +481,7 @@ func trying(limits []finding, k *Bottleneck, p plays) string {
 		return first
 	}
 	say := func(a Advice) string {
-		return fmt.Sprintf("%s: %s predicted [%s, %s]", a.Text, perSecond(a.PerS), significant(a.Low), significant(a.High))
+		return fmt.Sprintf("%s: %s predicted [%s, %s]", a.Text, perSecond(a.PerS), visible.Figures(a.Low), visible.Figures(a.High))
 	}
 	text := say(k.Advice[0])
 	for _, a := range k.Advice[1:] { // another way

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // Cause is what limits, by name.
@@ -207,7 +208,7 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 				FormatSeconds(c.queue), percent(c.queue/d.total)))
 		}
 		if u != nil && u.ForeignBusy > .005*float64(max(1, u.Slots)) {
-			f.evidence = append(f.evidence, fmt.Sprintf("requests of others occupy %s of its %s", significant(u.ForeignBusy),
+			f.evidence = append(f.evidence, fmt.Sprintf("requests of others occupy %s of its %s", visible.Figures(u.ForeignBusy),
 				count(u.Slots, "slot")))
 		}
 		if in := intake(w.Config.told[string(cause)]); u != nil && in > .001 {
@@ -288,7 +289,7 @@ func (e explainer) also(w *Window, d decomposition, k *Bottleneck, found []findi
 			all = append(all, fmt.Sprintf("intake: %s takes requests in one after the other, %s each", name, FormatSeconds(in)))
 		}
 		if u := w.Service(name); u != nil && u.Slots > 0 && u.ForeignBusy > worthTelling*float64(u.Slots) && !k.Limits(name) {
-			all = append(all, fmt.Sprintf("others: their requests occupy %s of the %s of %s", significant(u.ForeignBusy), count(u.Slots, "slot"),
+			all = append(all, fmt.Sprintf("others: their requests occupy %s of the %s of %s", visible.Figures(u.ForeignBusy), count(u.Slots, "slot"),
 				name))
 		}
 	}
@@ -307,7 +308,7 @@ func (e explainer) also(w *Window, d decomposition, k *Bottleneck, found []findi
 	if p.withoutProbe != nil {
 		all = append(all, fmt.Sprintf("probe: its requests cost the hash rate %s; without them it would be %s [%s, %s]", percent1(p.probeCost),
 			perSecond(p.withoutProbe.PerS),
-			significant(p.withoutProbe.Low), significant(p.withoutProbe.High)))
+			visible.Figures(p.withoutProbe.Low), visible.Figures(p.withoutProbe.High)))
 	}
 	if e.starvedIn(w) {
 		all = append(all, "generator CPU: a load within this window was limited by its own generator; its latencies must not be used")
@@ -394,22 +395,7 @@ func percent(ratio float64) string { return fmt.Sprintf("%.0f %%", 100*ratio) }
 
 func percent1(ratio float64) string { return fmt.Sprintf("%.1f %%", 100*ratio) }
 
-func perSecond(v float64) string { return significant(v) + " hashes/s" }
-
-// significant writes a number with three significant digits and no exponent.
-func significant(v float64) string {
-	a := math.Abs(v)
-	switch {
-	case a == 0:
-		return "0"
-	case a < 9.995:
-		return fmt.Sprintf("%.2f", v)
-	case a < 99.95:
-		return fmt.Sprintf("%.1f", v)
-	default:
-		return fmt.Sprintf("%.0f", v)
-	}
-}
+func perSecond(v float64) string { return visible.Figures(v) + " hashes/s" }
 
 func times(n float64) string {
 	if n == 1 {

@@ -6,6 +6,7 @@ import (
 
 	"coinbench/capacity/dockercoins"
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // Row is one line of the table measured | published | bound. All three are hash rates for a window, and requests per second
@@ -99,7 +100,7 @@ func publishedValue(p dockercoins.Rate, w *Window) PublishedValue {
 		driver, flush := w.Config.roles.Driver.Service, quantum(w.Loop.TotalS)
 		v.Footnote = fmt.Sprintf("Read off the web page. A %s adds its %s to the counter about once a second, %.0f at a time here, "+
 			"and the page plots the last second's growth: it shows %.0f where %s is true for one %s.",
-			driver, w.Config.roles.Unit.Many, flush, flush, significant(1/w.Loop.TotalS), driver)
+			driver, w.Config.roles.Unit.Many, flush, flush, visible.Figures(1/w.Loop.TotalS), driver)
 	}
 	return v
 }

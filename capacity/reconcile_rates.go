@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // BookRate is the hash rate of a window as one side saw it.
@@ -110,7 +111,7 @@ func contradictions(window string, rates []BookRate) []string {
 			if math.Abs(a.PerS-b.PerS) > contrary*error {
 				all = append(all, fmt.Sprintf("window %s: %s and %s contradict each other: %s and %s hashes/s, "+
 					"whose difference has a standard error of %s",
-					window, a.Name, b.Name, significant(a.PerS), significant(b.PerS), significant(error)))
+					window, a.Name, b.Name, visible.Figures(a.PerS), visible.Figures(b.PerS), visible.Figures(error)))
 			}
 		}
 	}

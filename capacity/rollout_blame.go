@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // FailureGroup are failed requests with one cause: their class, the task that they reached, and the last that had happened to it.
@@ -251,7 +252,7 @@ func (g *FailureGroup) words(nobody bool) string {
 	if g.Event != "" {
 		from, to := FormatSeconds(g.FromS), FormatSeconds(g.ToS)
 		if g.ToS >= 10 {
-			from, to = significant(g.FromS)+" s", significant(g.ToS)+" s"
+			from, to = visible.Figures(g.FromS)+" s", visible.Figures(g.ToS)+" s"
 		}
 		span := from + " to " + to
 		if from == to {

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -37,16 +38,32 @@ func searches(run *history.Run) (found []Search) {
 
 // Answer is the result in one sentence.
 func (s Search) Answer() string {
-	worth := fmt.Sprintf("confidence %.3g, %s tested", s.Confidence, count(s.Tested, "level"))
+	both := ""
+	if s.Level > 0 && s.Stopped == "" {
+		both = " for both"
+	}
+	return fmt.Sprintf("%s: %s (confidence %.3g, %s tested%s)", s.Label(), s.Finding(), s.Confidence, count(s.Tested, "level"), both)
+}
+
+// Label is what texts call it.
+func (s Search) Label() string {
+	if s.Name == "search" {
+		return s.Name
+	}
+	return "search " + s.Name
+}
+
+// Finding is the answer without the search's name and what it is worth.
+func (s Search) Finding() string {
 	switch {
 	case s.Level == 0 && s.Above > 0:
-		return fmt.Sprintf("search %s: no level was found that meets %s, %.4g does not (%s): %s", s.Name, s.SLO, s.Above, worth, s.Stopped)
+		return fmt.Sprintf("no level was found that meets %s, %.4g does not: %s", s.SLO, s.Above, s.Stopped)
 	case s.Level == 0:
-		return fmt.Sprintf("search %s: no answer for %s: %s", s.Name, s.SLO, s.Stopped)
+		return fmt.Sprintf("no answer for %s: %s", s.SLO, s.Stopped)
 	case s.Stopped != "":
-		return fmt.Sprintf("search %s: at least %.4g meets %s (%s), no more is known: %s", s.Name, s.Level, s.SLO, worth, s.Stopped)
+		return fmt.Sprintf("at least %.4g meets %s, no more is known: %s", s.Level, s.SLO, s.Stopped)
 	}
-	return fmt.Sprintf("search %s: %.4g meets %s, %.4g does not (%s for both)", s.Name, s.Level, s.SLO, s.Above, worth)
+	return fmt.Sprintf("%.4g meets %s, %.4g does not", s.Level, s.SLO, s.Above)
 }
 
 // OfSearch says whether a load was one of a search's on its way.
@@ -54,6 +71,18 @@ func (a *Analysis) OfSearch(load string) bool {
 	for _, s := range a.Searches {
 		if strings.HasPrefix(load, s.Name+"/") {
 			return true
+		}
+	}
+	return false
+}
+
+// Answers says whether a load was one of a search's at a level of its answer.
+func (a *Analysis) Answers(load string) bool {
+	for _, s := range a.Searches {
+		for _, level := range []float64{s.Level, s.Above} {
+			if at, err := strconv.ParseFloat(strings.TrimPrefix(load, s.Name+"/"), 64); err == nil && level > 0 && math.Abs(at/level-1) < 1e-3 {
+				return true
+			}
 		}
 	}
 	return false

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // Outcome is the verdict on a run, best first: the worst one wins.
@@ -117,7 +118,7 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 			if w.HashRate.Value > slack && !w.Config.Updating {
 				v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the hash rate %s is above the bound %s: the model leaves out something that "+
 					"happened there",
-					w.Name, significant(w.HashRate.Value), significant(bound)))
+					w.Name, visible.Figures(w.HashRate.Value), visible.Figures(bound)))
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // The limits past which a load's numbers are not the server's. Beyond an Invalid one the numbers must not be used; beyond
@@ -72,14 +73,14 @@ func judgement(f facts) (invalid, warnings []string) {
 		switch {
 		case lag > limit:
 			bad("the generator sent late: lag p99 is %v, the limit %v: lower the rate, free the machine's CPUs, or run the generator on a "+
-				"machine of its own", round(lag), round(limit))
+				"machine of its own", spoken(lag), spoken(limit))
 		case lag > WarnLag:
-			warn("lag p99 is %v: on an idle machine it is under %v", round(lag), WarnLag)
+			warn("lag p99 is %v: on an idle machine it is under %v", spoken(lag), spoken(WarnLag))
 		}
 		if n, most := above(f.late, limit); n > 0 && lag <= limit {
 			warn("the generator itself sent %d of %d requests (%.2g %%) more than %v late, up to %v: percentiles beyond p%.4g, the maximum and "+
 				"the longest time without a success include that",
-				n, t.due(), 100*float64(n)/float64(t.due()), round(limit), round(most), 100-100*float64(n)/float64(t.due()))
+				n, t.due(), 100*float64(n)/float64(t.due()), spoken(limit), spoken(most), 100-100*float64(n)/float64(t.due()))
 		}
 		if t.waited > 0 {
 			warn("%d of %d requests waited because all %d connections were busy: response time includes the waiting, service time does not",
@@ -198,12 +199,8 @@ func quantile(h *history.Histogram, q float64) time.Duration {
 	return time.Duration(h.ValueAtPercentile(q))
 }
 
-func round(d time.Duration) time.Duration {
-	if d > 10*time.Millisecond {
-		return d.Round(time.Millisecond)
-	}
-	return d.Round(10 * time.Microsecond)
-}
+// spoken is a length of time in the unit that a person would say.
+func spoken(d time.Duration) string { return visible.Seconds(d.Seconds()) }
 
 // retransmitted tells whether a time to connect shows that the SYN was sent again: it is repeated after 1 s, then after 2 s
 // more, then 4 s more (RFC 6298, section 2 and 5.5), and the answer comes soon after.

@@ -37,7 +37,7 @@ func TestJudgement(t *testing.T) {
 				history.Observe(&f.late, 800*time.Millisecond)
 			}
 			_ = f.late.RecordValues(int64(500*time.Microsecond), 998)
-		}, "", "sent 2 of 1000 requests (0.2 %) more than 5ms late, up to 800ms"},
+		}, "", "sent 2 of 1000 requests (0.2 %) more than 5.00 ms late, up to 800 ms"},
 		{"lag that does not matter", func(f *facts) { f.w, f.late, f.service = open, histogramOf(8*time.Millisecond), slow }, "", "lag p99"},
 		{"lag of a closed load is think time's", func(f *facts) { f.w, f.late = closed, histogramOf(time.Second) }, "", ""},
 		{"waited", func(f *facts) { f.w, f.totals.waited = open, 7 }, "", "7 of 1000 requests waited because all 10 connections"},

@@ -430,28 +430,29 @@ func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, or
 	}
 	// Before anything else: is somebody there? A refused connection shows at once, not after a block.
 	probe := w
-	probe.Name, probe.Clients, probe.Schedule, probe.Requests, probe.Duration = w.Name+" probe", 1, "", 1, max(cfg.Block, 5*time.Second)
+	probe.Name, probe.Clients, probe.Schedule, probe.Requests, probe.Duration = w.Name+"/probe", 1, "", 1, max(cfg.Block, 5*time.Second)
 	if first, err := play(ctx, probe); err != nil {
 		return SearchResult{}, err
 	} else if first.Total.OK == 0 && ctx.Err() == nil {
 		return SearchResult{}, fmt.Errorf("search: %w at %s: %s: start the service, or correct the URL", ErrNothingAnswers, w.Targets[0].URL,
 			classes(first.Total))
 	}
-	again := false
 	return Search(ctx, cfg, func(ctx context.Context, level float64, length time.Duration) (Block, error) {
 		w := w
 		w.Duration = length
 		if w.Clients, w.Schedule = 0, rateText(level); cfg.Whole {
 			w.Clients, w.Schedule = int(level), ""
 		}
-		w.Name = fmt.Sprintf("%s at %s", w.Name, number(level))
-		if again {
-			w.Name += " again"
-		}
+		w.Name = LevelName(w.Name, level)
 		b, err := play(ctx, w)
-		b.Level, again = level, len(b.End.Invalid) > 0
+		b.Level = level
 		return b, err
 	})
+}
+
+// LevelName is the name of a search's load at a level.
+func LevelName(search string, level float64) string {
+	return search + "/" + strconv.FormatFloat(level, 'g', 4, 64)
 }
 
 func classes(i history.Interval) string {

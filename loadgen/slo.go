@@ -116,9 +116,9 @@ func (s SLO) Judge(total history.Interval) (met bool, why string) {
 			missed = append(missed, fmt.Sprintf("%s: %d of %d requests were later or failed", o.Text, late, n))
 		case o.Metric != "mean" && late > n-rank(o, n):
 			at := 100 * float64(rank(o, n)) / float64(total.OK)
-			missed = append(missed, fmt.Sprintf("%s: it is %v", o.Text, round(time.Duration(total.Response.ValueAtPercentile(at)))))
+			missed = append(missed, fmt.Sprintf("%s: it is %v", o.Text, spoken(time.Duration(total.Response.ValueAtPercentile(at)))))
 		case o.Metric == "mean" && total.Response.Mean() >= float64(o.Time):
-			missed = append(missed, fmt.Sprintf("%s: it is %v", o.Text, round(time.Duration(math.Round(total.Response.Mean())))))
+			missed = append(missed, fmt.Sprintf("%s: it is %v", o.Text, spoken(time.Duration(math.Round(total.Response.Mean())))))
 		}
 	}
 	return len(missed) == 0, strings.Join(missed, "; ")

@@ -448,6 +448,10 @@ func (c *collector) run(done <-chan struct{}, end *atomic.Int64) error {
 			}
 		case <-timer.C:
 			win := int64((e.now() - settle - e.begin) / window)
+			if end.Load() != 0 { // a busy machine: by now the load is over
+				<-done
+				return c.finish(time.Duration(end.Load()))
+			}
 			c.gather(win)
 			if err := c.write(win); err != nil {
 				return err
@@ -460,8 +464,8 @@ func (c *collector) run(done <-chan struct{}, end *atomic.Int64) error {
 
 // finish writes the rest: whole windows, and the part of one in which the load ended.
 func (c *collector) finish(end time.Duration) error {
-	last := int64(max(end-c.e.begin, 0) / window)
-	c.gather(last + 2) // whatever was stamped later than the end counts in the last interval
+	last := max(int64(max(end-c.e.begin, 0)/window), c.next-1) // what is written already stays
+	c.gather(last + 2)                                         // whatever was stamped later than the end counts in the last interval
 	if late := c.pending[last+1]; len(late) > 0 {
 		end = max(end, late[0].At+time.Millisecond)
 		last++
@@ -473,7 +477,7 @@ func (c *collector) finish(end time.Duration) error {
 	gap := quiet - time.Duration(c.e.lastOK.Load()) // no success as long as requests fell due
 	c.totals.maxGap = max(c.totals.maxGap, gap)
 	at := c.e.begin + time.Duration(last)*window
-	if end <= at && len(c.pending[last]) == 0 {
+	if last < c.next || end <= at && len(c.pending[last]) == 0 {
 		return nil
 	}
 	if len(c.pending[last]) == 0 {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"coinbench/capacity"
 	"coinbench/history"
 )
 
@@ -182,7 +183,7 @@ func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
 	t.abTimes(s)
 	t.heading("What ab does not say")
 	t.loadValidity(l)
-	t.line("longest time without a success: %s", short(l.Total.MaxGap))
+	t.line("longest time without a success: %s", capacity.FormatSeconds(l.Total.MaxGap.Seconds()))
 	flying := ""
 	if l.End.InFlight > 0 {
 		flying = ", in no number above: the slower a request the likelier it is among them"
@@ -197,14 +198,24 @@ func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
 	return t.flush(w)
 }
 
-// note is a word beside a number.
-func (t *textWriter) note(text string) string { return t.style("2", "# "+text) }
+// noted writes a line with a word beside its number; below it where there is no room for both.
+func (t *textWriter) noted(line, note string) {
+	if note == "" {
+		t.line("%s", line)
+		return
+	}
+	if t.width == 0 || runes(line)+runes(note)+5 <= t.width {
+		t.line("%s   %s", line, t.style("2", "# "+note))
+		return
+	}
+	t.line("%s", line)
+	for _, part := range FoldWords(note, t.width-8) {
+		t.line("      %s", t.style("2", "# "+part))
+	}
+}
 
 func (t *textWriter) abLine(label, value, note string) {
-	if note != "" {
-		note = "   " + t.note(note)
-	}
-	t.line("%-24s%s%s", label+":", value, note)
+	t.noted(fmt.Sprintf("%-24s%s", label+":", value), note)
 }
 
 func (t *textWriter) abHead(l PlayedLoad, s ABSummary, ab ABOptions) {
@@ -279,21 +290,21 @@ func (t *textWriter) abTimes(s ABSummary) {
 		"Total": "service time: connect begun to last byte",
 	}
 	for _, r := range s.Rows {
-		t.line("%-11s%6.2f %8.2f %7.2f %9.2f %9.2f   %s", r.Name+":", r.MinS*1000, r.MeanS*1000, r.SDS*1000, r.MedS*1000, r.MaxS*1000,
-			t.note(notes[r.Name]))
+		t.noted(fmt.Sprintf("%-11s%6.2f %8.2f %7.2f %9.2f %9.2f", r.Name+":", r.MinS*1000, r.MeanS*1000, r.SDS*1000, r.MedS*1000,
+			r.MaxS*1000), notes[r.Name])
 	}
 	t.line("")
 	t.line("Percentage of the requests served within a certain time (ms)")
 	for i, p := range s.Percentiles {
-		note := ""
+		longest, note := "", ""
 		switch {
 		case p.Percent == 100:
-			note = " (longest request)"
+			longest = " (longest request)"
 		case i == 0 && s.Whole:
-			note = "   " + t.note("rank count x p / 100, counted from 0; of complete requests, so errors that come fast make it better")
+			note = "rank count x p / 100, counted from 0; of complete requests, so errors that come fast make it better"
 		case i == 0:
-			note = "   " + t.note("rank count x p / 100, counted from 0, from a histogram of three digits of ok requests")
+			note = "rank count x p / 100, counted from 0, from a histogram of three digits of ok requests"
 		}
-		t.line(" %3d%% %9.2f%s", p.Percent, p.S*1000, note)
+		t.noted(fmt.Sprintf(" %3d%% %9.2f%s", p.Percent, p.S*1000, longest), note)
 	}
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -103,6 +104,7 @@ func pictures() []picture {
 		{"timeline", "hash rate over time, with the steps", timelineChart},
 		{"rollouts", "requests over time, by version and failure, with rollouts and faults", rolloutChart},
 		{"latency", "latency percentiles against concurrency", latencyChart},
+		{"search", "response times at the levels of a search, with its answer", searchChart},
 		{"course", "the response time of a load over time", courseChart},
 		{"percentiles", "the response time of loads by percentile", percentileChart},
 		{"histogram", "the distribution of a load's response times", histogramChart},
@@ -385,7 +387,7 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 	services := []string{}
 	var loads []capacity.LoadResult
 	for _, l := range a.Loads {
-		if !l.Closed || l.Response == nil {
+		if !l.Closed || l.Response == nil || a.OfSearch(l.Name) {
 			continue
 		}
 		loads = append(loads, l)
@@ -403,9 +405,10 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 	c.table = [][]string{{"load ", "clients", "min (ms)", "p50", "p90", "p99", "max (ms)"}}
 	for i, service := range services {
 		color := []shade{blue, green, purple, orange}[i%4]
-		bars := series{name: service + ", min to max", kind: span, color: color}
-		p50 := series{name: service + ", median", kind: linked, color: color}
-		p99 := series{name: service + ", p90 and p99", kind: diamond, color: color}
+		name := cmp.Or(service, "load")
+		bars := series{name: name + ", min to max", kind: span, color: color}
+		p50 := series{name: name + ", median", kind: linked, color: color}
+		p99 := series{name: name + ", p90 and p99", kind: diamond, color: color}
 		for _, l := range loads {
 			if l.Service != service {
 				continue

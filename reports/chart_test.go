@@ -427,3 +427,34 @@ func TestComparisonChart(t *testing.T) {
 		t.Errorf("%d intervals", n)
 	}
 }
+
+// A search's page begins with its answer, and draws each level where it is; loads on the way have no drawing of their own.
+func TestSearchShowsItsAnswer(t *testing.T) {
+	a := &capacity.Analysis{Searches: []capacity.Search{{Name: "rng", SLO: "p99<200ms", Level: 29.8, Above: 30.3, Confidence: .9, Tested: 2}}}
+	for i, name := range []string{"rng/probe", "rng/16", "rng/29.8", "rng/29.8", "rng/30.3"} {
+		ms := float64(100+i) / 1000
+		a.Loads = append(a.Loads, capacity.LoadResult{Name: name, Requests: int64(10 + i), Quantiles: []capacity.Quantile{{}},
+			Response: &capacity.Latency{Count: int64(10 + i), P50S: ms, P90S: ms, P99S: ms, MaxS: ms}})
+	}
+	tiles := loadTiles(a)
+	if len(tiles) != 3 || tiles[0].Value != "29.8" || tiles[0].Unit != "requests/s" || tiles[0].Text != "29.8 meets p99<200ms, 30.3 does not" {
+		t.Errorf("tiles %+v", tiles)
+	}
+	c, ok := searchChart(a)
+	if !ok || len(c.series) != 5 {
+		t.Fatalf("%+v", c.series)
+	}
+	if median := c.series[2].xy; len(median) != 3 || median[1].x != 29.8 || median[1].y != 103 {
+		t.Errorf("medians at %+v, want the longest load of 29.8 at 103 ms", median)
+	}
+	if c.series[3].xy[0].x != 29.8 || c.series[4].xy[1].x != 30.3 {
+		t.Errorf("the answer is drawn at %v and %v", c.series[3].xy, c.series[4].xy)
+	}
+	var drawn []string
+	for _, l := range drawnLoads(a) {
+		drawn = append(drawn, l.Name)
+	}
+	if strings.Join(drawn, " ") != "rng/29.8 rng/30.3" {
+		t.Errorf("drawn: %v", drawn)
+	}
+}

@@ -15,9 +15,9 @@ const narrowest = 12
 // runes is how many columns of a terminal a text takes.
 func runes(s string) int { return utf8.RuneCountInString(s) }
 
-// foldWords breaks a text into lines of at most width, between words where it can.
-func foldWords(s string, width int) (lines []string) {
-	for s = strings.TrimRight(s, " "); runes(s) > width && width > 0; {
+// FoldWords breaks a text into lines of at most width, between words where it can.
+func FoldWords(s string, width int) (lines []string) {
+	for s = tie(strings.TrimRight(s, " ")); runes(s) > width && width > 0; {
 		r := []rune(s)
 		cut := width
 		for i := width; i > width/3; i-- {
@@ -26,21 +26,26 @@ func foldWords(s string, width int) (lines []string) {
 				break
 			}
 		}
-		lines = append(lines, strings.TrimRight(string(r[:cut]), " "))
+		lines = append(lines, untie(strings.TrimRight(string(r[:cut]), " ")))
 		s = strings.TrimLeft(string(r[cut:]), " ")
 	}
-	return append(lines, s)
+	return append(lines, untie(s))
 }
 
-// fold breaks a line that is longer than width, with its own indent and two blanks more before what follows. 0: it stays as it is.
+// tie has no line broken between a number and its percent sign, until untie.
+func tie(s string) string { return strings.ReplaceAll(s, " %", "\u00a0%") }
+
+func untie(s string) string { return strings.ReplaceAll(s, "\u00a0%", " %") }
+
+// Fold breaks a line that is longer than width, with its own indent and two blanks more before what follows. 0: it stays as it is.
 // Sequences that colour the text take no room; they do not occur where a line is broken by more than the words that they enclose.
-func fold(line string, width int) string {
+func Fold(line string, width int) string {
 	if width <= 0 || displayed(line) <= width {
 		return line
 	}
 	if lines := strings.Split(line, "\n"); len(lines) > 1 {
 		for i := range lines {
-			lines[i] = fold(lines[i], width)
+			lines[i] = Fold(lines[i], width)
 		}
 		return strings.Join(lines, "\n")
 	}
@@ -50,7 +55,7 @@ func fold(line string, width int) string {
 	var b strings.Builder
 	b.WriteString(indent)
 	at := len(indent)
-	for i, word := range strings.Split(text, " ") {
+	for i, word := range strings.Split(tie(text), " ") {
 		n := displayed(word)
 		switch {
 		case i == 0:
@@ -64,7 +69,7 @@ func fold(line string, width int) string {
 		b.WriteString(word)
 		at += n
 	}
-	return b.String()
+	return untie(b.String())
 }
 
 // displayed is the number of columns that a text with colours takes.
@@ -87,12 +92,31 @@ func withoutColors(s string) string {
 	return b.String()
 }
 
-// columns lays rows out as a table; the first row is the header. A column whose name ends in a space is set left, others right.
-func columns(rows [][]string, indent string) string { return columnsIn(rows, indent, 0) }
+// Reflow fills the paragraphs of a text anew, in lines of at most width. Indented lines are no part of any, and are folded.
+func Reflow(text string, width int) string {
+	var out, paragraph []string
+	flush := func() {
+		if len(paragraph) > 0 {
+			out = append(out, FoldWords(strings.Join(paragraph, " "), width)...)
+		}
+		paragraph = nil
+	}
+	for _, line := range strings.Split(text, "\n") {
+		if line == "" || line[0] == ' ' {
+			flush()
+			out = append(out, Fold(line, width))
+			continue
+		}
+		paragraph = append(paragraph, line)
+	}
+	flush()
+	return strings.Join(out, "\n")
+}
 
-// columnsIn is columns in lines of at most width; 0: as wide as it gets. Columns of words are folded first; then what still does not
-// fit continues in a second table, below the first, whose rows begin alike.
-func columnsIn(rows [][]string, indent string, width int) string {
+// Columns lays rows out as a table in lines of at most width; 0: as wide as it gets. The first row is the header. A column whose name
+// ends in a space is set left, others right. Columns of words are folded first; then what still does not fit continues in a second
+// table, below the first, whose rows begin alike.
+func Columns(rows [][]string, indent string, width int) string {
 	if len(rows) == 0 || len(rows[0]) == 0 {
 		return ""
 	}
@@ -133,7 +157,7 @@ func columnsIn(rows [][]string, indent string, width int) string {
 				first[i] = r[:k]
 				second[i] = append([]string{r[0]}, r[k:]...)
 			}
-			return columnsIn(first, indent, width) + "\n" + columnsIn(second, indent, width)
+			return Columns(first, indent, width) + "\n" + Columns(second, indent, width)
 		}
 	}
 	var b strings.Builder
@@ -143,7 +167,7 @@ func columnsIn(rows [][]string, indent string, width int) string {
 		for i, c := range r {
 			cells[i] = []string{strings.TrimSuffix(c, " ")}
 			if left[i] {
-				cells[i] = foldWords(cells[i][0], widths[i])
+				cells[i] = FoldWords(cells[i][0], widths[i])
 			}
 			height = max(height, len(cells[i]))
 		}
@@ -187,5 +211,5 @@ func split(widths []int, indent, width int) int {
 
 // table writes rows in the width of the report.
 func (t *textWriter) table(rows [][]string, indent string) {
-	t.b.WriteString(columnsIn(slices.Clone(rows), indent, t.width))
+	t.b.WriteString(Columns(slices.Clone(rows), indent, t.width))
 }

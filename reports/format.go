@@ -10,24 +10,11 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // figures writes a number with about three significant digits and no exponent.
-func figures(v float64) string {
-	a := math.Abs(v)
-	switch {
-	case math.IsNaN(v) || math.IsInf(v, 0):
-		return "–"
-	case a == 0:
-		return "0"
-	case a < 9.995:
-		return strconv.FormatFloat(v, 'f', 2, 64)
-	case a < 99.95:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	default:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	}
-}
+func figures(v float64) string { return visible.Figures(v) }
 
 // whole writes a count.
 func whole(v float64) string { return strconv.FormatFloat(math.Round(v), 'f', 0, 64) }

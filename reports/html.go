@@ -7,6 +7,7 @@ import (
 	"html/template"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"coinbench/capacity"
@@ -89,12 +90,31 @@ type tile struct {
 }
 
 func loadTiles(a *capacity.Analysis) (all []tile) {
-	for _, l := range a.Loads {
+	for _, s := range a.Searches {
+		t := tile{Name: upperFirst(s.Label()), Value: "none", Text: upperFirst(s.Finding()), Failed: s.Level == 0,
+			Sub: fmt.Sprintf("%s tested, confidence %s", plural(s.Tested, "level"), percent(s.Confidence))}
+		if s.Level > 0 {
+			t.Value, t.Unit = strconv.FormatFloat(s.Level, 'g', 4, 64), searchUnit(a, s)
+			if s.Level == 1 {
+				t.Unit = strings.Replace(t.Unit, "clients", "client", 1)
+			}
+		}
+		all = append(all, t)
+	}
+	for _, l := range a.Told() {
 		if len(all) == maxDrawnLoads {
 			break
 		}
+		if a.OfSearch(l.Name) && !a.Answers(l.Name) {
+			continue
+		}
 		t := tile{Name: l.Name + ": " + l.Method + " " + l.URL, Value: figures(l.PerS), Unit: "answered per second", Failed: l.Failed > 0,
-			Sub: fmt.Sprintf("%d requests in %s, %s", l.Requests, capacity.FormatSeconds(l.LengthS), clients(l))}
+			Sub: fmt.Sprintf("%s in %s, ", plural(int(l.Requests), "request"), capacity.FormatSeconds(l.LengthS))}
+		if l.Closed {
+			t.Sub += plural(l.Clients, "client")
+		} else {
+			t.Sub += clients(l)
+		}
 		switch {
 		case l.Failed > 0 && l.Requests > 0:
 			t.Text = fmt.Sprintf("%d of %d failed (%s)", l.Failed, l.Requests, share(l.Failed, l.Requests))

@@ -73,7 +73,7 @@ func (t *textWriter) loadValidity(l PlayedLoad) {
 		t.line("%s  %s", t.style("33", "warning"), why)
 	}
 	if l.Interrupted {
-		t.line("%s  it was stopped after %s", t.style("33", "interrupted"), short(l.length()))
+		t.line("%s  it was stopped after %s", t.style("33", "interrupted"), capacity.FormatSeconds(l.length().Seconds()))
 	}
 }
 
@@ -105,7 +105,7 @@ func asked(l PlayedLoad) string {
 		text += fmt.Sprintf(", %d requests", s.Requests)
 	}
 	if s.Duration > 0 {
-		text += " for " + short(s.Duration)
+		text += " for " + capacity.FormatSeconds(s.Duration.Seconds())
 	}
 	if s.Connections > 0 {
 		text += fmt.Sprintf(", at most %s", plural(s.Connections, "connection"))
@@ -131,7 +131,7 @@ func (t *textWriter) balance(l PlayedLoad) {
 		[]string{"started", strconv.FormatInt(due-dropped, 10), rate(due-dropped, l.length()), "were sent, or tried to be"},
 		[]string{"completed", strconv.FormatInt(l.answered(), 10), rate(l.answered(), l.length()), "were answered, as expected or not"},
 		[]string{"missed", strconv.FormatInt(dropped, 10), "", "fell due and were never sent"})
-	_, body, _ := strings.Cut(columns(rows, "  "), "\n")
+	_, body, _ := strings.Cut(Columns(rows, "  ", 0), "\n")
 	t.b.WriteString(body)
 	law := fmt.Sprintf("due %d = ok %d + failures %d + dropped %d", due, l.Total.OK, failed, dropped)
 	if leftOut > 0 {
@@ -139,7 +139,7 @@ func (t *textWriter) balance(l PlayedLoad) {
 	}
 	t.line("  %s", law)
 	t.unanswered(l)
-	t.line("  longest time without a success %s; %s bytes of bodies received", short(l.Total.MaxGap), strconv.FormatInt(l.Total.Bytes, 10))
+	t.line("  longest time without a success %s; %s bytes of bodies received", capacity.FormatSeconds(l.Total.MaxGap.Seconds()), strconv.FormatInt(l.Total.Bytes, 10))
 }
 
 // unanswered says what became of the requests that had no answer when the load ended.
@@ -163,27 +163,25 @@ func given(total history.Interval) int64 {
 // times puts the three times side by side. A percentile p is that of rank n p/100, rounded up.
 func (t *textWriter) times(l PlayedLoad) {
 	t.heading("Times")
-	rows := [][]string{{"time ", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max", "from, to "}}
-	response := "due to done: what a user felt (ok requests)"
-	if n := given(l.Total); n > 0 {
-		response = fmt.Sprintf("due to done: what a user felt (ok requests, and %d without an answer as at least their age)", n)
-	}
+	rows := [][]string{{"time ", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}}
 	for _, r := range []struct {
-		name, meaning     string
+		name              string
 		answered, givenUp *history.Histogram
-	}{
-		{"response", response, l.Total.Response, l.Total.GivenUp},
-		{"service", "sent to done: what the server took (ok requests)", l.Total.Service, nil},
-		{"lag", "due to sent: the generator's delay, and waiting for a connection", l.Total.Lag, nil},
-	} {
-		row := []string{r.name, "0", "–", "–", "–", "–", "–", "–", "–", r.meaning}
+	}{{"response", l.Total.Response, l.Total.GivenUp}, {"service", l.Total.Service, nil}, {"lag", l.Total.Lag, nil}} {
+		row := []string{r.name, "0", "–", "–", "–", "–", "–", "–", "–"}
 		if d := capacity.HistogramLatency(r.answered, r.givenUp); d != nil {
 			row = []string{r.name, strconv.FormatInt(d.Count, 10), atLeast(d, 100, d.MeanS), atLeast(d, 50, d.P50S), atLeast(d, 90, d.P90S),
-				atLeast(d, 95, d.P95S), atLeast(d, 99, d.P99S), atLeast(d, 99.9, d.P999S), atLeast(d, 100, d.MaxS), r.meaning}
+				atLeast(d, 95, d.P95S), atLeast(d, 99, d.P99S), atLeast(d, 99.9, d.P999S), atLeast(d, 100, d.MaxS)}
 		}
 		rows = append(rows, row)
 	}
 	t.table(rows, "  ")
+	felt := ""
+	if n := given(l.Total); n > 0 {
+		felt = fmt.Sprintf(" (%d without an answer count as at least their age)", n)
+	}
+	t.line("  of ok requests: response from due to done, what a user felt%s; service from sent to done, what the server took", felt)
+	t.line("  lag from due to sent: the generator's delay, and waiting for a connection")
 	t.line("  of n times a percentile p is the one of rank n·p/100, rounded up, in ascending order, to three digits; the maximum is exact")
 }
 
@@ -242,15 +240,4 @@ func share(n, all int64) string {
 		return "< 0.01 %"
 	}
 	return figures(p) + " %"
-}
-
-// short writes a duration with about three significant digits.
-func short(d time.Duration) string {
-	switch {
-	case d >= 10*time.Second:
-		return d.Round(100 * time.Millisecond).String()
-	case d >= time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	}
-	return capacity.FormatSeconds(d.Seconds())
 }

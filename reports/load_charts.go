@@ -19,7 +19,10 @@ const (
 // drawnLoads are the loads that are worth a drawing of their own, open ones first, for they show what closed ones hide.
 func drawnLoads(a *capacity.Analysis) (all []capacity.LoadResult) {
 	for _, closed := range []bool{false, true} {
-		for _, l := range a.Loads {
+		for _, l := range a.Told() {
+			if a.OfSearch(l.Name) && !a.Answers(l.Name) {
+				continue
+			}
 			if l.Closed == closed && len(l.Quantiles) > 0 && (len(a.Windows) == 0 || l.Requests >= minDrawnRequests && l.LengthS >= minDrawnS) &&
 				len(all) < maxDrawnLoads {
 				all = append(all, l)

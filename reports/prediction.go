@@ -233,7 +233,7 @@ func (p Proof) verdict() string {
 
 // ProofText writes the table for a terminal.
 func ProofText(w io.Writer, p Proof, o TextOptions) error {
-	_, err := io.WriteString(w, columnsIn(p.cells(), "  ", o.Width)+"\n"+fold(p.verdict(), o.Width)+"\n")
+	_, err := io.WriteString(w, Columns(p.cells(), "  ", o.Width)+"\n"+Fold(p.verdict(), o.Width)+"\n")
 	return err
 }
 

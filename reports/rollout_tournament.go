@@ -76,7 +76,7 @@ func tournamentNote(all []Contender) string {
 
 // TournamentText writes the table for a terminal.
 func TournamentText(w io.Writer, all []Contender, o TextOptions) error {
-	_, err := fmt.Fprintf(w, "%s\n%s\n", columnsIn(tournamentRows(all), "", o.Width), fold(tournamentNote(all), o.Width))
+	_, err := fmt.Fprintf(w, "%s\n%s\n", Columns(tournamentRows(all), "", o.Width), Fold(tournamentNote(all), o.Width))
 	return err
 }
 

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
+	"strings"
 
 	"coinbench/capacity"
 	"coinbench/history"
@@ -99,4 +101,72 @@ func (s Searched) amount(v float64) string {
 		return plural(int(v), "client")
 	}
 	return s.level(v)
+}
+
+// searchUnit is what the levels of a search count.
+func searchUnit(a *capacity.Analysis, s capacity.Search) string {
+	for _, l := range a.Loads {
+		if l.Closed && strings.HasPrefix(l.Name, s.Name+"/") && !strings.HasSuffix(l.Name, "/probe") {
+			return "clients"
+		}
+	}
+	return "requests/s"
+}
+
+// searchChart is what the first search of a run measured at each level, the longest load of each, with the levels of its answer.
+func searchChart(a *capacity.Analysis) (chart, bool) {
+	var c chart
+	if len(a.Searches) == 0 {
+		return c, false
+	}
+	s := a.Searches[0]
+	c.title = "Response time at the levels of " + s.Label()
+	c.desc = "Of each level the longest load. The broken lines are the answer: the greatest level that was shown to meet " + s.SLO +
+		", and the least that was shown not to."
+	c.x.label = searchUnit(a, s)
+	type point struct {
+		level float64
+		load  capacity.LoadResult
+	}
+	var all []point
+	for _, l := range a.Told() {
+		if level, err := strconv.ParseFloat(strings.TrimPrefix(l.Name, s.Name+"/"), 64); err == nil && l.Response != nil {
+			all = append(all, point{level, l})
+		}
+	}
+	if len(all) < 2 {
+		return c, false
+	}
+	slices.SortFunc(all, func(a, b point) int { return cmp.Compare(a.level, b.level) })
+	for _, p := range all {
+		c.y.max = max(c.y.max, p.load.Response.MaxS)
+	}
+	u := scaleFor(c.y.max)
+	c.y.label = "response time (" + u.unit + ")"
+	bars, tail, half := series{name: "p90 to slowest", kind: span, color: blue}, series{name: "p99", kind: diamond, color: orange},
+		series{name: "median", kind: linked, color: blue}
+	c.table = [][]string{{c.x.label, "requests", "median (" + u.unit + ")", "p90", "p99", "slowest"}}
+	for _, p := range all {
+		r := p.load.Response
+		text := fmt.Sprintf("%.4g %s: %s, median %s, p90 %s, p99 %s, slowest %s", p.level, c.x.label, plural(int(p.load.Requests), "request"),
+			atLeast(r, 50, r.P50S), atLeast(r, 90, r.P90S), atLeast(r, 99, r.P99S), atLeast(r, 100, r.MaxS))
+		bars.xy = append(bars.xy, xy{x: p.level, y: r.P90S * u.perS, y2: r.MaxS * u.perS, text: text})
+		tail.xy = append(tail.xy, xy{x: p.level, y: r.P99S * u.perS, text: text})
+		half.xy = append(half.xy, xy{x: p.level, y: r.P50S * u.perS, text: text})
+		c.table = append(c.table, []string{strconv.FormatFloat(p.level, 'g', 4, 64), strconv.FormatInt(p.load.Requests, 10),
+			figures(r.P50S * u.perS), figures(r.P90S * u.perS), figures(r.P99S * u.perS), figures(r.MaxS * u.perS)})
+	}
+	c.x.max, c.y.max = all[len(all)-1].level*1.05, c.y.max*u.perS*1.15
+	c.series = []series{bars, tail, half}
+	for _, at := range []struct {
+		level float64
+		name  string
+		color shade
+	}{{s.Level, "meets", green}, {s.Above, "does not", vermilion}} {
+		if at.level > 0 {
+			c.series = append(c.series, series{name: fmt.Sprintf("%.4g %s", at.level, at.name), kind: dashed, color: at.color,
+				xy: []xy{{x: at.level, y: 0}, {x: at.level, y: c.y.max}}})
+		}
+	}
+	return c, true
 }

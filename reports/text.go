@@ -44,7 +44,7 @@ func (t *textWriter) flush(w io.Writer) error {
 func (t *textWriter) heading(s string) { fmt.Fprintf(&t.b, "\n%s\n", t.style("1", s)) }
 
 func (t *textWriter) line(format string, args ...any) {
-	t.b.WriteString(fold(fmt.Sprintf(format, args...), t.width) + "\n")
+	t.b.WriteString(Fold(fmt.Sprintf(format, args...), t.width) + "\n")
 }
 
 // outcomeColor is the terminal's colour of an outcome.
@@ -104,8 +104,11 @@ func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 func (t *textWriter) validity(a *capacity.Analysis) {
 	v := a.Validity
 	if v.OK {
-		t.line("  %s  %s of %s, at most %s s apart in a window; %d requests by the generator%s", t.style("32", "sound"),
-			plural(v.Readings, "reading"), plural(v.Tasks, "task"), figures(v.GapS), v.Requests, lag(v))
+		read := ""
+		if v.Tasks > 0 {
+			read = fmt.Sprintf("%s of %s, at most %s s apart in a window; ", plural(v.Readings, "reading"), plural(v.Tasks, "task"), figures(v.GapS))
+		}
+		t.line("  %s  %s%s by the generator%s", t.style("32", "sound"), read, plural(int(v.Requests), "request"), lag(v))
 	}
 	for _, s := range v.Invalid {
 		t.line("  %s  %s", t.style("1;31", "invalid"), s)

@@ -127,7 +127,7 @@ func (s *Search) play(ctx context.Context, st *stage) error {
 	found, err := loadgen.Search(ctx, cfg, func(ctx context.Context, level float64, length time.Duration) (loadgen.Block, error) {
 		text := s.level(level)
 		st.doing("trying %s", text)
-		return block(ctx, s.name()+"/"+strconv.FormatFloat(level, 'g', 4, 64), level, length)
+		return block(ctx, loadgen.LevelName(s.name(), level), level, length)
 	})
 	st.event(history.Event{Kind: history.SearchEnd, Service: s.Service, Detail: map[string]string{
 		"name": s.name(), "slo": cfg.SLO.String(), "level": strconv.FormatFloat(found.Level, 'g', 6,

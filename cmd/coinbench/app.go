@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +31,7 @@ func teller(w io.Writer) cluster.Sink {
 	return func(e history.Event) {
 		switch e.Kind {
 		case history.Warning:
-			fmt.Fprintf(w, "warning: %s\n", e.Detail["message"])
+			say(w, "warning: %s", e.Detail["message"])
 		case history.TaskJoined:
 			fmt.Fprintf(w, "%s is up\n", e.Task)
 		case history.TaskGone:
@@ -40,7 +39,7 @@ func teller(w io.Writer) cluster.Sink {
 			if e.Detail["error"] != "" {
 				text += ": " + e.Detail["error"]
 			}
-			fmt.Fprintln(w, text)
+			say(w, "%s", text)
 		case history.RolloutBegin:
 			text := "rolling update of " + e.Service
 			if e.Detail["rollback"] != "" {
@@ -57,24 +56,25 @@ func printApp(ctx context.Context, p process, c cluster.Cluster) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
-	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "SERVICE\tREPLICAS\tIMAGE\tBALANCE\tPUBLISHED")
+	services := [][]string{{"SERVICE ", "REPLICAS ", "IMAGE ", "BALANCE ", "PUBLISHED "}}
+	tasks := [][]string{{"TASK ", "STATE ", "NODE ", "IMAGE ", "ERROR "}}
 	for _, s := range all {
-		fmt.Fprintf(w, "%s\t%d/%d\t%s\t%s\t%s\n", s.Name, s.Running, s.Replicas, s.Image, s.Balance, strings.Join(s.Published, " "))
-	}
-	fmt.Fprintln(w, "\t\t\t\t")
-	fmt.Fprintln(w, "TASK\tSTATE\tNODE\tIMAGE\tERROR")
-	for _, s := range all {
+		services = append(services, []string{s.Name, fmt.Sprintf("%d/%d", s.Running, s.Replicas), s.Image, string(s.Balance),
+			strings.Join(s.Published, " ")})
 		for _, t := range s.Tasks {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.Name, t.State, t.Node, t.Image, t.Error)
+			tasks = append(tasks, []string{t.Name, string(t.State), t.Node, t.Image, p.secrets.Mask(t.Error)})
 		}
 	}
-	if err := w.Flush(); err != nil {
+	if err := table(p.stdout, services); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout)
+	if err := table(p.stdout, tasks); err != nil {
 		return err
 	}
 	for _, s := range all {
 		if s.Note != "" {
-			fmt.Fprintf(p.stdout, "\n%s: %s\n", s.Name, s.Note)
+			say(p.stdout, "\n%s: %s", s.Name, s.Note)
 		}
 	}
 	for _, s := range all {
@@ -100,7 +100,7 @@ func psCommand(p process) *cobra.Command {
 				}
 				whose, err := app.whose(ctx)
 				if whose != "" {
-					fmt.Fprintf(p.stdout, "\n%s\n", whose)
+					say(p.stdout, "\n%s", whose)
 				}
 				return err
 			})

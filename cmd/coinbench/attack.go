@@ -46,6 +46,7 @@ with its due time. Response time counts from there, service time from the moment
   poisson(200/s)                               the same rate, random arrivals
 
 Only this machine's loopback is loaded, unless --allow names the host. Ctrl-C ends the load early and reports it.
+
 Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad input; 3 nothing answered, the
 generator was at fault (INVALID), or it was interrupted.`,
 		Example: `  coinbench attack --rate 500/s --duration 20s --connections 10 http://127.0.0.1:8001/10

@@ -89,6 +89,24 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 }
 
 // A registry of ours has every image that a shipped scenario names.
+// Every help fits every terminal, but for single words that do not, such as paths.
+func TestEveryHelpFitsTheTerminal(t *testing.T) {
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, width := range []int{60, 80, 100} {
+			for line := range strings.Lines(helpText(c, width)) {
+				if line = strings.TrimRight(line, "\n"); len([]rune(line)) > width && strings.Contains(strings.TrimSpace(line), " ") {
+					t.Errorf("%s: %d columns of %d: %q", c.CommandPath(), len([]rune(line)), width, line)
+				}
+			}
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(rootCommand(process{env: os.LookupEnv}))
+}
+
 func TestShippedScenariosNameImagesThatARegistryHas(t *testing.T) {
 	tag := regexp.MustCompile(`coinbench/[^ ":]+:([\w.]+)`)
 	found := 0

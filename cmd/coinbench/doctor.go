@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"coinbench/cluster/swarm/setup/peers"
 	"coinbench/loadgen/remote"
 	"coinbench/loadgen/remote/frame"
+	"coinbench/reports"
 )
 
 func doctorCommand(p process) *cobra.Command {
@@ -51,7 +53,8 @@ func doctorCommand(p process) *cobra.Command {
 					word = "!!"
 					bad++
 				}
-				fmt.Fprintf(p.stdout, "%s  %-24s %s\n", word, f.What, f.Text)
+				lines := reports.FoldWords(f.Text, width(p.stdout)-29)
+				fmt.Fprintf(p.stdout, "%s  %-24s %s\n", word, f.What, strings.Join(lines, "\n"+strings.Repeat(" ", 29)))
 			})
 			if err != nil {
 				return unmeasured(err)

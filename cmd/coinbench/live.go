@@ -28,12 +28,7 @@ func (l *liveLine) Interval(i history.Interval) error {
 	text := liveText(i)
 	switch {
 	case l.width != nil:
-		line := []rune(text)
-		if width := l.width() - 1; len(line) > width {
-			line = line[:width]
-		}
-		fmt.Fprintf(l.w, "\r\x1b[K%s", string(line))
-		l.drawn = true
+		l.redraw([]rune(text))
 	case !l.begun || end-l.printed >= plainEvery:
 		fmt.Fprintln(l.w, text)
 		l.printed = end

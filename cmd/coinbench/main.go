@@ -5,15 +5,18 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"coinbench/cmd/coinbench/early"
 	"coinbench/history"
+	"coinbench/reports"
 )
 
 // The exit codes. CI jobs branch on them, so they never change.
@@ -131,6 +134,15 @@ func exit(code int) error {
 	return &exitError{code: code}
 }
 
+// helpText is the help of a command in lines of at most width.
+func helpText(c *cobra.Command, width int) string {
+	usage := c.UsageString()
+	own, inherited := c.LocalFlags(), c.InheritedFlags()
+	usage = strings.Replace(usage, strings.TrimSpace(own.FlagUsages()), strings.TrimSpace(own.FlagUsagesWrapped(width)), 1)
+	usage = strings.Replace(usage, strings.TrimSpace(inherited.FlagUsages()), strings.TrimSpace(inherited.FlagUsagesWrapped(width)), 1)
+	return reports.Reflow(cmp.Or(c.Long, c.Short), width) + "\n\n" + reports.Fold(usage, width)
+}
+
 func rootCommand(p process) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "coinbench",
@@ -148,6 +160,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 		Version:       version(),
 	}
+	root.SetHelpFunc(func(c *cobra.Command, _ []string) { fmt.Fprint(p.stdout, helpText(c, width(p.stdout))) })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))

@@ -36,6 +36,7 @@ Theodolite defines them. --verify deploys the plan, measures it, and prints pred
 plays bottleneck first and calibrates.
 
 The model's run gives what is not searched; --set changes it: think, balance, SERVICE.COIN_NAME.
+
 Exit codes: 0 planned, and with --verify met; 1 verified and not met; 2 bad input; 3 it could not be measured, or the target lies within
 the error of the measurement.`,
 		Example: `  coinbench plan --model model.json --target '40 hashes/s'

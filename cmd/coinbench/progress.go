@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/term"
-
 	"coinbench/scenarios"
 )
 
@@ -24,14 +22,8 @@ type progressPrinter struct {
 
 func newProgressPrinter(w io.Writer) *progressPrinter {
 	p := &progressPrinter{w: w}
-	if f := terminal(w); f != nil {
-		p.width = func() int {
-			width, _, err := term.GetSize(int(f.Fd()))
-			if err != nil || width < 20 {
-				return 80
-			}
-			return width
-		}
+	if terminal(w) != nil {
+		p.width = func() int { return width(w) }
 	}
 	return p
 }
@@ -62,8 +54,13 @@ func (p *progressPrinter) draw(s scenarios.Progress) {
 	full := min(int(s.Fraction*cells), cells)
 	bar := strings.Repeat("█", full) + strings.Repeat("░", cells-full)
 	line := []rune(fmt.Sprintf("%s %3.0f%%  %d/%d %s%s", bar, s.Fraction*100, s.Step, s.Steps, s.Title, details(s, true)))
-	if width := p.width() - 1; len(line) > width {
-		line = append(line[:width-1], '…')
+	p.redraw(line)
+}
+
+// redraw puts a line in the place of the one before, as much of it as fits.
+func (p *progressPrinter) redraw(line []rune) {
+	if room := p.width() - 1; len(line) > room {
+		line = append(line[:room-1], '…')
 	}
 	fmt.Fprintf(p.w, "\r\x1b[K%s", string(line))
 	p.drawn = true

@@ -44,6 +44,7 @@ visitor of rng to 5 % in the mean.
 Where connections are spread at random, the models meet the choices that the measurement meets: both draw them from the seed.
 A setting during whose measurement the app's delays lasted more than 1 % longer than they were to is measured again: other programs
 kept the processors busy. The predictions are made before anything is measured.
+
 Exit codes: 0 the promise holds; 1 it does not; 2 bad input; 3 it could not be measured, or only settings break the promise that were
 disturbed all the same.`,
 		Example: `  coinbench prove                                       # twenty minutes

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"coinbench/capacity"
 	"coinbench/history"
@@ -147,13 +146,6 @@ func isReadOnly(err error) bool {
 }
 
 func textOptions(p process) reports.TextOptions {
-	o := reports.TextOptions{}
 	_, plain := p.env("NO_COLOR")
-	if f := terminal(p.stdout); f != nil {
-		o.Color = !plain
-		if width, _, err := term.GetSize(int(f.Fd())); err == nil {
-			o.Width = max(width, 60)
-		}
-	}
-	return o
+	return reports.TextOptions{Width: max(width(p.stdout), 60), Color: terminal(p.stdout) != nil && !plain}
 }

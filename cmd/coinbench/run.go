@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,6 +28,7 @@ With --attach, or attach: true in the scenario's deploy step, it is played on th
 changed, and it stays up as the scenario leaves it.
 
 Ctrl-C takes the app down and reports what was measured until then.
+
 Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it could not be measured.`,
 		Example: `  coinbench run bottleneck
   coinbench run bottleneck --set profile=workshop
@@ -115,7 +115,7 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	to.link()
 
 	progress := newProgressPrinter(p.stderr)
-	fmt.Fprintf(p.stderr, "%s on %s, about %s, recorded in %s\n", s.Name, c.cluster.Name(), s.Estimate().Round(time.Second), dir)
+	say(p.stderr, "%s on %s, about %s, recorded in %s", s.Name, c.cluster.Name(), s.Estimate().Round(time.Second), dir)
 	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: progress.show,
 		Play: c.play})
 	progress.clear()

@@ -35,21 +35,22 @@ func scenariosCommand(p process) *cobra.Command {
 				_, err = p.stdout.Write(source)
 				return err
 			}
+			rows := [][]string{{"scenario ", "takes", "what it does "}}
 			for _, e := range scenarios.Shipped() {
 				s, err := parseScenario(p, e.Name+".yaml", e.Source, nil, nil)
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(p.stdout, "%-13s %6s  %s\n", e.Name, "~"+s.Estimate().Round(time.Second).String(), e.Summary)
+				rows = append(rows, []string{e.Name, "~" + s.Estimate().Round(time.Second).String(), e.Summary})
 				why, err := unmet(p, e)
 				if err != nil {
 					return err
 				}
 				for _, text := range why {
-					fmt.Fprintf(p.stdout, "%22s%s\n", "", text)
+					rows = append(rows, []string{"", "", text})
 				}
 			}
-			return nil
+			return table(p.stdout, rows)
 		},
 	}
 	c.Flags().StringVar(&show, "show", "", "print a shipped scenario's YAML")
@@ -102,7 +103,7 @@ func validateCommand(p process) *cobra.Command {
 					faults = append(faults, err)
 					continue
 				}
-				fmt.Fprintf(p.stdout, "%s: ok: %d steps, about %s\n", file, len(s.Steps), s.Estimate().Round(time.Second))
+				say(p.stdout, "%s: ok: %d steps, about %s", file, len(s.Steps), s.Estimate().Round(time.Second))
 			}
 			return usage(errors.Join(faults...))
 		},

@@ -2,15 +2,18 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"golang.org/x/term"
 
 	"coinbench/history"
 	"coinbench/internal/visible"
+	"coinbench/reports"
 )
 
 // keepPipes makes a write into a pipe that nobody reads an error instead of the end of the process, so that the reader of a report may
@@ -54,8 +57,39 @@ func (m messages) Write(p []byte) (int, error) {
 	if terminal(m.Writer) != nil {
 		keep = visible.Drawn
 	}
-	_, _ = io.WriteString(m.Writer, visible.Text(m.secrets.Mask(string(p)), keep))
+	text := visible.Text(m.secrets.Mask(string(p)), keep)
+	if keep == visible.Drawn { // whole lines are for grep, and for those who look for FILE:LINE in logs
+		lines := strings.Split(text, "\n")
+		for i, line := range lines {
+			if !strings.HasPrefix(line, " ") && !strings.Contains(line, "\r") { // no source with a caret, no line that is drawn
+				lines[i] = reports.Fold(line, width(m.Writer))
+			}
+		}
+		text = strings.Join(lines, "\n")
+	}
+	_, _ = io.WriteString(m.Writer, text)
 	return len(p), nil
+}
+
+// width is how many columns the lines of a stream have: a terminal's own, and elsewhere 100.
+func width(w io.Writer) int {
+	if f := terminal(w); f != nil {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return max(columns, 20)
+		}
+	}
+	return 100
+}
+
+// say prints a line, folded to the width of its stream.
+func say(w io.Writer, format string, args ...any) {
+	fmt.Fprintln(w, reports.Fold(fmt.Sprintf(format, args...), width(w)))
+}
+
+// table prints rows, the first of which is the header, in the width of its stream.
+func table(w io.Writer, rows [][]string) error {
+	_, err := io.WriteString(w, reports.Columns(rows, "", width(w)))
+	return err
 }
 
 // terminal is the file behind a stream if it is a terminal, or nil.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -143,13 +142,12 @@ func labPs(p process, name *string) *cobra.Command {
 			if err != nil {
 				return unmeasured(err)
 			}
-			w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "NODE\tADDRESS\tMACHINE\tENGINE\tROLE\tSTATE")
+			rows := [][]string{{"NODE ", "ADDRESS ", "MACHINE ", "ENGINE ", "ROLE ", "STATE "}}
 			on := map[bool]string{true: "on", false: "off"}
 			for _, n := range nodes {
-				fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", n.Name, n.Address, on[n.PID != 0], on[n.Engine], n.Role, n.State)
+				rows = append(rows, []string{n.Name, n.Address.String(), on[n.PID != 0], on[n.Engine], n.Role, n.State})
 			}
-			return w.Flush()
+			return table(p.stdout, rows)
 		},
 	}
 }

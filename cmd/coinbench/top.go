@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,6 +13,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/reports"
 )
 
 // topCommand shows how each replica is used, while it is.
@@ -77,36 +76,32 @@ func watch(ctx context.Context, p process, app *found, interval time.Duration, o
 		if now, err = read(); err != nil {
 			break
 		}
-		table := topTable(capacity.Replicas(roles, before, now))
+		rows := topRows(capacity.Replicas(roles, before, now))
 		before = now
 		if once {
-			_, err := p.stdout.Write(table)
-			return err
+			return table(p.stdout, rows)
 		}
-		err = redraw(p.stdout, table)
+		err = redraw(p.stdout, rows)
 	}
 	return err
 }
 
-// topTable has a line for each replica.
-func topTable(all []capacity.ReplicaUse) []byte {
-	var b bytes.Buffer
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "TASK\tUTILISATION\tQUEUE\tPER S\tSHARE\t")
+// topRows has a line for each replica.
+func topRows(all []capacity.ReplicaUse) [][]string {
+	rows := [][]string{{"TASK", "UTILISATION", "QUEUE", "PER S", "SHARE"}}
 	for _, u := range all {
 		busy, queue := "–", "–"
 		if u.Utilisation != nil {
 			busy, queue = fmt.Sprintf("%.0f %%", *u.Utilisation*100), fmt.Sprintf("%.0f", *u.Queue)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.1f\t%.0f %%\t\n", u.Task, busy, queue, u.PerS, u.Share*100)
+		rows = append(rows, []string{u.Task, busy, queue, fmt.Sprintf("%.1f", u.PerS), fmt.Sprintf("%.0f %%", u.Share*100)})
 	}
-	_ = w.Flush()
-	return b.Bytes()
+	return rows
 }
 
 // redraw fills the screen anew, with as much as it has room for.
-func redraw(out io.Writer, table []byte) error {
-	lines := strings.SplitAfter(string(table), "\n")
+func redraw(out io.Writer, rows [][]string) error {
+	lines := strings.SplitAfter(reports.Columns(rows, "", width(out)), "\n")
 	if f := terminal(out); f != nil {
 		if _, height, err := term.GetSize(int(f.Fd())); err == nil && height > 2 && len(lines) > height {
 			lines = lines[:height-1]

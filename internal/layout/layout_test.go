@@ -24,7 +24,7 @@ var may = map[string][]string{
 	"reports":   {"capacity", "history", "internal/visible"},
 	"cluster":   {"history", "services/settings", "internal/seeded"},
 	"loadgen":   {"history", "internal/precise", "internal/visible"},
-	"capacity":  {"history", "services/settings", "internal/seeded"},
+	"capacity":  {"history", "services/settings", "internal/seeded", "internal/visible"},
 	"history":   {},
 	"services":  {"history", "internal/precise"}, // of history the names of the series only
 	"internal":  {},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 	"coinbench/loadgen"
 )
 
@@ -119,10 +120,10 @@ func (m *merger) end(copy int, node string, e history.LoadEndRecord, late, off t
 	}
 	t.Merge(e)
 	if late > lateStart {
-		t.Warnings = append(t.Warnings, fmt.Sprintf("%sit began %s late", who, late.Round(time.Millisecond)))
+		t.Warnings = append(t.Warnings, fmt.Sprintf("%sit began %s late", who, visible.Seconds(late.Seconds())))
 	}
 	if off > 10*time.Millisecond {
-		t.Warnings = append(t.Warnings, fmt.Sprintf("%sits clock is known to %s only", who, off.Round(time.Millisecond)))
+		t.Warnings = append(t.Warnings, fmt.Sprintf("%sits clock is known to %s only", who, visible.Seconds(off.Seconds())))
 	}
 }
 
