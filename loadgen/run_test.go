@@ -75,3 +75,32 @@ func TestRunAgainstAServer(t *testing.T) {
 		}
 	}
 }
+
+// On a busy machine the collector may come after the load's end and write the second in which it ended as a whole one: what is left still
+// counts, and nothing is written twice.
+func TestTheCollectorComesAfterTheEnd(t *testing.T) {
+	for _, next := range []int64{10, 11} {
+		e, err := newEngine(Player{}, Workload{Targets: []Target{{URL: "http://127.0.0.1:1/"}}, Clients: 1, Requests: 1}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, late := range []int64{0, 1} {
+			var m memory
+			c := &collector{e: e, rec: &m, next: next, pending: map[int64][]*history.Interval{}}
+			if late > 0 {
+				c.interval(10, 0).OK = late
+			}
+			if err := c.finish(10*time.Second + 200*time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			at, length := 10*time.Second, 200*time.Millisecond
+			if next == 11 {
+				at, length = 11*time.Second, time.Millisecond
+			}
+			if want := next == 10 || late > 0; len(m.intervals) > 1 || (len(m.intervals) == 1) != want ||
+				want && (m.intervals[0].At != at || m.intervals[0].Length != length || m.total().OK != late) {
+				t.Errorf("next %d, %d late: %+v", next, late, m.intervals)
+			}
+		}
+	}
+}
