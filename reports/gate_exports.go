@@ -160,7 +160,7 @@ func gateMetrics(w io.Writer, r gate.Report) error {
 		}
 		sample("coinbench_gate_verdict", label("verdict", strings.ToLower(string(o))), v)
 	}
-	family("coinbench_aa_false_ratio", "Share of gates of identical code that failed, at most, with 95 % confidence.")
+	family("coinbench_aa_false_ratio", "Share of gates of identical code that failed, at most, with 95 % confidence; 1 where there was none.")
 	sample("coinbench_aa_false_ratio", label("source", "free"), rounded(r.Free.Bound))
 	sample("coinbench_aa_false_ratio", label("source", "asked"), rounded(r.Asked.Bound))
 	b.WriteString("# EOF\n")

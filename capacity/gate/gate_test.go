@@ -305,3 +305,22 @@ func TestVerdicts(t *testing.T) {
 		t.Errorf("a gate that goes on has the verdict %s", v.Outcome)
 	}
 }
+
+// What could not be measured in one session may be in the next.
+func TestNextSessionIsNotInvalidForTheOneBefore(t *testing.T) {
+	all := blocks(1, make([]float64, 2)...)
+	for i := range all {
+		all[i].Invalid, all[i].Values = "busy", nil
+	}
+	if v := Judge(DefaultRule(), rate, all, true); v.Outcome != "INVALID" || v.Decided() {
+		t.Errorf("%s: %s", v.Outcome, v.Why)
+	}
+	for len(all) < 12 {
+		b := Next(1, "again", all)
+		b.Values = []float64{30}
+		all = append(all, b)
+	}
+	if v := Judge(DefaultRule(), rate, all, true); v.Outcome != "PASS" || v.Void != 2 {
+		t.Errorf("%s with %d void pairs: %s", v.Outcome, v.Void, v.Why)
+	}
+}

@@ -67,7 +67,7 @@ func Judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
 	}
 	v.holm()
 	v.note(sound)
-	if v.unusable(blocks, len(all)) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
+	if v.unusable(blocks, all) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
 		return v
 	}
 	v.Outcome = capacity.OutcomeInconclusive
@@ -162,19 +162,27 @@ func (v *Verdict) holm() {
 	}
 }
 
-// What makes a sequence INVALID: so many invalid blocks in a row, or such a share of the pairs, once there are enough of them to tell.
+// Decided says whether more blocks are not needed: what could not be measured may be another time.
+func (v Verdict) Decided() bool {
+	return v.Outcome == capacity.OutcomePass || v.Outcome == capacity.OutcomeFail
+}
+
+// What makes a session INVALID: so many invalid blocks in a row, or such a share of the pairs, once there are enough of them to tell.
 const (
 	mostInRow    = 3
 	mostVoid     = .25
 	enoughToTell = 8
 )
 
-// unusable says whether too many blocks are invalid, or those of one side. It knows nothing of their values.
-func (v *Verdict) unusable(blocks []Block, pairs int) bool {
+// unusable says whether too many blocks of the latest session are invalid, or those of one side of all. It knows nothing of their values.
+func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 	count := map[Side]int{}
 	invalid := map[Side]int{}
-	row, longest, why := 0, 0, ""
+	row, longest, why, session := 0, 0, "", ""
 	for _, b := range blocks {
+		if b.Session != session {
+			row, longest, session = 0, 0, b.Session
+		}
 		count[b.Side]++
 		row++
 		if b.Invalid == "" {
@@ -193,9 +201,18 @@ func (v *Verdict) unusable(blocks []Block, pairs int) bool {
 			return true
 		}
 	}
-	if longest >= mostInRow || pairs >= enoughToTell && float64(v.Void) > mostVoid*float64(pairs) {
+	all, void := 0, 0
+	for _, p := range pairs {
+		if p.Base.Session == session {
+			all++
+			if p.Void() {
+				void++
+			}
+		}
+	}
+	if longest >= mostInRow || all >= enoughToTell && float64(void) > mostVoid*float64(all) {
 		v.Outcome = capacity.OutcomeInvalid
-		v.Why = fmt.Sprintf("%d of %d pairs are void: %s; the last: %s", v.Void, pairs, sides, why)
+		v.Why = fmt.Sprintf("too many blocks could not be measured: %s; the last: %s", sides, why)
 		return true
 	}
 	return false
@@ -261,6 +278,9 @@ func (v *Verdict) passes(r Rule, pairs []Pair) bool {
 	}
 	v.Outcome = capacity.OutcomePass
 	v.Why = fmt.Sprintf("%s has no loss of %s: %s", v.Metrics[0].Name, Percent(r.Detect), v.Metrics[0].Text())
+	if v.Metrics[0].worse < 0 {
+		v.Why += ", which is a loss all the same"
+	}
 	return true
 }
 

@@ -269,7 +269,7 @@ func (g *gateRun) play(sequence string) (gate.Report, error) {
 	}
 	known := stored.Sequence(sequence)
 	if i := slices.IndexFunc(stored.Sessions, func(s gate.Session) bool { return s.Sequence == sequence }); i >= 0 && len(known) > 0 {
-		if v := gate.Judge(g.design.Rule, g.design.Metrics, known, false); v.Outcome != "" && !g.f.more {
+		if v := gate.Judge(g.design.Rule, g.design.Metrics, known, false); v.Decided() && !g.f.more {
 			fmt.Fprintf(g.p.stderr, "these two were decided by the %d pairs that are stored; --more adds to them\n", v.Pairs)
 			first := stored.Sessions[i]
 			return stored.Report(first, true), nil
@@ -307,7 +307,7 @@ func (g *gateRun) measure(blocks []gate.Block) error {
 			most += most / 2
 		}
 		measured := len(gate.Pairs(blocks)) - before
-		if v.Outcome != "" && (measured > 0 || !g.f.more) || measured >= most {
+		if v.Outcome != "" && measured > 0 || measured >= most {
 			return nil
 		}
 		if quads > 0 && spent*(1+1/quads) > g.f.budget.Seconds() {

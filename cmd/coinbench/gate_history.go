@@ -246,6 +246,9 @@ func union(a, b string) error {
 			names[filepath.Base(f)] = true
 		}
 	}
+	if len(names) == 0 {
+		return nil
+	}
 	for _, dir := range []string{a, b} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the store: %w", err)

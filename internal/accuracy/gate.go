@@ -189,7 +189,7 @@ func peeks(next func(int, bool) float64, order func(quad int) [4]gate.Side) bool
 }
 
 func gateTables() []table {
-	return []table{gateFalse(), gateNoise(), gateSim(), gateFound(), gatePower()}
+	return []table{gateFalse(), gateNoise(), gateSim(), gateFound(), gatePower(), gateChanges()}
 }
 
 func sigmas() []float64 { return []float64{.002, .007, .014, .03} }
@@ -198,17 +198,15 @@ func sigmas() []float64 { return []float64{.002, .007, .014, .03} }
 func gateFalse() table {
 	return table{name: "gate-false", title: "False alarms: head loses nothing, or the 1 % that is tolerated", text: `
 20,000 simulated gates in each row, of at most 24 pairs, with noise that is normal. FAIL: the share of them, and the one-sided 95 % bound
-above it, which may be
-1.2 %. Pairs: how many the gates that pass took, in the median and in 95 % of all gates. Naive: the share of 20,000 series of pairs
-without a loss in which a
-paired t test at 1 %, made after each quad from 6 pairs on, ever finds one.`, rows: func() ([][]string, error) {
+above it, which may be 1.2 %. Pairs: how many the gates that pass took, in the median and in 95 % of all gates. Naive: the share of 20,000
+series of pairs without a loss in which a paired t test at 1 %, made after each quad from 6 pairs on, ever finds one.`, rows: func() ([][]string, error) {
 		rows := [][]string{{"a pair's standard deviation", "loss", "FAIL", "PASS", "INCONCLUSIVE", "pairs to a PASS", "naive, the same looks"}}
 		for _, sigma := range sigmas() {
-			for _, theta := range []float64{0, math.Log(.99)} {
-				p := playGates(normal(sigma), theta, gates)
-				row := []string{fmt.Sprintf("%.1f %%", 100*sigma), gate.Percent(-math.Expm1(theta)), p.share(p.fail), share(p.pass, p.n),
+			for _, loss := range []float64{0, .01} {
+				p := playGates(normal(sigma), math.Log1p(-loss), gates)
+				row := []string{fmt.Sprintf("%.1f %%", 100*sigma), gate.Percent(loss), p.share(p.fail), share(p.pass, p.n),
 					share(p.n-p.pass-p.fail, p.n), pairsFor(p.passed, .5) + ", " + pairsFor(p.passed, .95), ""}
-				if theta == 0 {
+				if loss == 0 {
 					peeking, _, _ := naive(normal(sigma), gates)
 					row[6] = share(peeking, gates)
 				}
@@ -225,9 +223,8 @@ func share(k, n int) string { return fmt.Sprintf("%.2f %%", 100*float64(k)/float
 func gateNoise() table {
 	return table{name: "gate-noise", title: "False alarms under noise that is not normal, or not independent", text: `
 20,000 gates in each row of a head that is as good as base. The last three columns are what breaks: a paired t test at 1 %, one-sided,
-after each quad, of
-pairs in random order; the same where base is always first in a pair; and one test of 24 blocks of base and then 24 of head that are not
-paired.`,
+after each quad, of pairs in random order; the same where base is always first in a pair; and one test of 24 blocks of base and then 24 of
+head that are not paired.`,
 		rows: func() ([][]string, error) {
 			rows := [][]string{{"noise", "FAIL", "PASS", "pairs to a PASS", "naive, random order", "naive, base first", "base, then head"}}
 			for _, n := range noises() {
@@ -243,9 +240,8 @@ paired.`,
 // gateFound counts gates of a head that loses what is to be detected.
 func gateFound() table {
 	return table{name: "gate-found", title: "A loss of 3 %", text: `
-20,000 gates in each row, of at most 24 pairs. Pairs: how many a FAIL took, in the median and in 95 % of all gates (– : more than 24),
-and how many were
-planned for 95 %.`, rows: func() ([][]string, error) {
+20,000 gates in each row, of at most 24 pairs. Pairs: how many a FAIL took, in the median and in 95 % of all gates (– : more than 24), and
+how many were planned for 95 %.`, rows: func() ([][]string, error) {
 		rows := [][]string{{"noise", "FAIL", "PASS", "INCONCLUSIVE", "pairs to a FAIL", "planned"}}
 		for _, sigma := range []float64{.002, .0042, .0071, .0099, .0141, .03} {
 			p := playGates(normal(sigma), math.Log(.97), gates)
@@ -268,8 +264,7 @@ func gatePower() table {
 	losses := []float64{0, .005, .01, .015, .02, .025, .03, .035, .04, .05}
 	return table{name: "gate-power", title: "Power", text: `
 The share of 4,000 gates that FAIL within 24 pairs, by the loss and by the coefficient of variation of a block (a pair's standard
-deviation is 1.41 times it); in
-brackets the share that PASS.`, rows: func() ([][]string, error) {
+deviation is 1.41 times it); in brackets the share that PASS.`, rows: func() ([][]string, error) {
 		rows := [][]string{{"CV of a block"}}
 		for _, l := range losses {
 			rows[0] = append(rows[0], gate.Percent(l))
@@ -290,8 +285,7 @@ brackets the share that PASS.`, rows: func() ([][]string, error) {
 func gateSim() table {
 	return table{name: "gate-sim", title: "False alarms of the simulated app", text: `
 750 gates in each row of the app against itself, of at most 24 pairs; each block is a deployment of its own, from a seed of its own, that
-settles for 2 s and is
-measured for 10 s.`, rows: func() ([][]string, error) {
+settles for 2 s and is measured for 10 s.`, rows: func() ([][]string, error) {
 		rows := [][]string{{"app", "FAIL", "PASS", "a pair's standard deviation"}}
 		total, failed := 0, 0
 		for _, c := range simulatedApps() {
