@@ -8,8 +8,8 @@ import (
 	"github.com/moby/moby/client"
 	"github.com/spf13/cobra"
 
-	"coinbench/cluster/swarm"
 	"coinbench/cluster/swarm/engineerr"
+	"coinbench/cluster/swarm/spawn"
 )
 
 // pauseContainerCommand freezes a container on the node that it runs on, until it is told to stop.
@@ -33,7 +33,7 @@ func pauseContainerCommand(p process) *cobra.Command {
 			if _, err := here.ContainerPause(ctx, args[0], client.ContainerPauseOptions{}); err != nil {
 				return unmeasured(fmt.Errorf("freeze %s: %w", args[0], err))
 			}
-			fmt.Fprintln(p.stdout, swarm.PausedWord)
+			fmt.Fprintln(p.stdout, spawn.PausedWord)
 			select {
 			case <-time.After(longest):
 			case <-stopped.Done():
