@@ -90,7 +90,7 @@ func analyse(run *history.Run, play bool, objectives []Objective) Analysis {
 	}
 	a.Objectives = append(a.Objectives, expected(&a, objectives)...)
 	a.Overall = overall(&a)
-	a.Overall.Unmet = run.Unmet()
+	a.Overall.Unmet = run.Begin().Unmet
 	return a
 }
 

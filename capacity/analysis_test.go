@@ -13,6 +13,7 @@ import (
 	"coinbench/capacity"
 	"coinbench/capacity/capacitytest"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 func within(t *testing.T, what string, got, want, tolerance float64) {
@@ -224,11 +225,11 @@ func TestReplacedWorkers(t *testing.T) {
 	m := capacitytest.New("update")
 	m.Deploy(10, 5)
 	m.Play(2 * time.Second)
-	m.Run.Events = append(m.Run.Events, history.Event{At: m.Run.End, Kind: history.WindowOpen,
-		Detail: map[string]string{"name": "rolling", "replicas.worker": "10", "replicas.rng": "5", "replicas.hasher": "1"}})
+	m.Run.Events = append(m.Run.Events, history.Event{At: m.Run.End, Payload: event.WindowBegin{Name: "rolling",
+		Replicas: map[string]int{"worker": 10, "rng": 5, "hasher": 1}}})
 	begin := m.Run.End
 	m.UpdateThink(100*time.Millisecond, 500*time.Millisecond)
-	m.Run.Events = append(m.Run.Events, history.Event{At: m.Run.End, Kind: history.WindowEnd, Detail: map[string]string{"name": "rolling"}})
+	m.Run.Events = append(m.Run.Events, history.Event{At: m.Run.End, Payload: event.WindowEnd{Name: "rolling"}})
 	length := (m.Run.End - begin).Seconds()
 	a := capacity.Analyse(m.Finish())
 	w := a.Window("rolling")
@@ -410,9 +411,11 @@ func TestImageTag(t *testing.T) {
 	run := m.Finish()
 	image := func(name string) capacity.Analysis {
 		for i := range run.Events {
-			if e := &run.Events[i]; e.Kind == history.ServiceDeployed && e.Service == "worker" {
-				delete(e.Detail, "env.COIN_THINK")
-				e.Detail["image"] = name
+			e := &run.Events[i]
+			if p, ok := e.Payload.(event.ServiceDeployed); ok && e.Service == "worker" {
+				delete(p.Environment, "COIN_THINK")
+				p.Image = name
+				e.Payload = p
 			}
 		}
 		return capacity.Measure(run)

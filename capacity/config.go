@@ -12,6 +12,7 @@ import (
 
 	"coinbench/capacity/dockercoins"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -85,21 +86,16 @@ type configLog struct {
 	roles   history.Roles
 }
 
-// deployed is what the history says of one service.
-type deployed struct {
-	image, balance string
-	env            map[string]string
-}
-
-// told are the settings of a service that runs a program: those that its image's tag carries below those of its environment. What the service does not know or
-// cannot read has no say: with it no task would have started.
-func (d deployed) told(program string) settings.Settings {
-	name := d.image[strings.LastIndex(d.image, "/")+1:]
+// told are the settings of a service that runs a program: those that its image's tag carries below those of its environment. What the
+// service does not know or cannot read has no say: with it no task would have started.
+func told(program string, is event.InForce) settings.Settings {
+	name := is.Image[strings.LastIndex(is.Image, "/")+1:]
 	name, _, _ = strings.Cut(name, "@")
 	_, tag, _ := strings.Cut(name, ":")
 	env := map[string]string{}
 	maps.Copy(env, settings.TagDefaults(program, tag))
-	maps.Copy(env, d.env)
+	maps.Copy(env, is.Environment)
+	maps.DeleteFunc(env, func(_, value string) bool { return value == "" })
 	for {
 		s, err := settings.Parse(program, env)
 		faults, joined := err.(interface{ Unwrap() []error })
@@ -115,49 +111,27 @@ func (d deployed) told(program string) settings.Settings {
 	}
 }
 
-// configurations follows the events that deploy, scale, update and remove services. The history carries images and whole environments where
-// a service is deployed, and changes where it is updated; what it does not carry has the service's default.
+// configurations follows the events that deploy, scale, update and remove services. What they do not say has the service's default.
 func configurations(run *history.Run) configLog {
 	l := configLog{profile: run.Manifest.Settings["profile"], roles: RolesOf(run)}
-	services := map[string]*deployed{}
+	services := map[string]event.InForce{}
 	replicas := map[string]int{}
 	updating := map[string]bool{}
 	l.add(-1, services, replicas, false)
 	for _, e := range run.Events {
-		switch e.Kind {
-		case history.ServiceDeployed:
-			services[e.Service] = &deployed{env: map[string]string{}}
-			fallthrough
-		case history.ServiceUpdated:
-			d := services[e.Service]
-			if d == nil {
-				d = &deployed{env: map[string]string{}}
-				services[e.Service] = d
-			}
-			for k, v := range e.Detail {
-				if name, ok := strings.CutPrefix(k, "env."); ok {
-					if v == "" {
-						delete(d.env, name)
-					} else {
-						d.env[name] = v
-					}
-				}
-			}
-			d.image = cmp.Or(e.Detail["image"], d.image)
-			d.balance = cmp.Or(e.Detail["balance"], d.balance)
-			if n, err := strconv.Atoi(e.Detail["replicas"]); err == nil {
-				replicas[e.Service] = n
-			}
-		case history.ServiceScaled:
-			if n, err := strconv.Atoi(e.Detail["to"]); err == nil {
-				replicas[e.Service] = n
-			}
-		case history.ServiceRemoved:
+		switch p := e.Payload.(type) {
+		case event.ServiceDeployed:
+			services[e.Service], replicas[e.Service] = p.InForce, p.Replicas
+		case event.ServiceUpdated:
+			services[e.Service], replicas[e.Service] = p.InForce, p.Replicas
+		case event.ServiceScaled:
+			replicas[e.Service] = p.To
+		case event.ServiceRemoved:
 			delete(services, e.Service)
 			delete(replicas, e.Service)
-		case history.RolloutBegin:
+		case event.RolloutBegin:
 			updating[e.Service] = true
-		case history.RolloutEnd:
+		case event.RolloutEnd:
 			delete(updating, e.Service)
 		default:
 			continue
@@ -167,16 +141,12 @@ func configurations(run *history.Run) configLog {
 	return l
 }
 
-func (l *configLog) add(at time.Duration, services map[string]*deployed, replicas map[string]int, updating bool) {
+func (l *configLog) add(at time.Duration, services map[string]event.InForce, replicas map[string]int, updating bool) {
 	c := Config{Replicas: maps.Clone(replicas), Updating: updating, roles: l.roles, told: map[string]settings.Settings{},
 		balances: map[string]string{}, ConstantDelays: true}
 	tell := func(r history.Role) settings.Settings {
-		d := services[r.Service]
-		if d == nil {
-			d = &deployed{}
-		}
-		c.told[r.Service] = d.told(r.Program)
-		c.balances[r.Service] = cmp.Or(d.balance, "round-robin")
+		c.told[r.Service] = told(r.Program, services[r.Service])
+		c.balances[r.Service] = cmp.Or(services[r.Service].Balance, "round-robin")
 		return c.told[r.Service]
 	}
 	driver := tell(l.roles.Driver)

@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/stat"
 
 	"coinbench/history"
-	"coinbench/services/settings"
+	"coinbench/history/event"
 )
 
 func (e explainer) hostCPU(w *Window) *finding {
@@ -115,22 +115,22 @@ func (e explainer) trouble(w *Window) (task, text string) {
 			}
 			open[ev.Task] = s
 		}
-		switch ev.Kind {
-		case history.TaskKilled:
+		switch p := ev.Payload.(type) {
+		case event.TaskKilled:
 			note(fmt.Sprintf("%s was killed at %.1f s", ev.Task, ev.At.Seconds()))
-		case history.TaskPaused:
+		case event.TaskPaused:
 			note(fmt.Sprintf("%s was paused at %.1f s", ev.Task, ev.At.Seconds()))
-		case history.TaskCut:
+		case event.TaskCut:
 			note(fmt.Sprintf("%s was cut off at %.1f s", ev.Task, ev.At.Seconds()))
-		case history.TaskSlowed:
-			note(fmt.Sprintf("connections to %s were slowed by %s from %.1f s on", ev.Task, ev.Detail["delay"], ev.At.Seconds()))
-		case history.TaskUnhealthy:
-			note(fmt.Sprintf("%s failed its health check at %.1f s%s", ev.Task, ev.At.Seconds(), after(": ", ev.Detail["error"])))
-		case history.TaskGone:
-			if ev.Detail["error"] != "" && open[ev.Task] == "" { // of what was done to it
-				note(fmt.Sprintf("%s ended at %.1f s: %s", ev.Task, ev.At.Seconds(), ev.Detail["error"]))
+		case event.TaskSlowed:
+			note(fmt.Sprintf("connections to %s were slowed by %s from %.1f s on", ev.Task, p.Delay, ev.At.Seconds()))
+		case event.TaskUnhealthy:
+			note(fmt.Sprintf("%s failed its health check at %.1f s%s", ev.Task, ev.At.Seconds(), after(": ", p.Error)))
+		case event.TaskGone:
+			if p.Error != "" && open[ev.Task] == "" { // of what was done to it
+				note(fmt.Sprintf("%s ended at %.1f s: %s", ev.Task, ev.At.Seconds(), p.Error))
 			}
-		case history.TaskRecovered, history.TaskJoined, history.TaskHealthy:
+		case event.TaskRecovered, event.TaskJoined, event.TaskHealthy:
 			slot, _, _ := strings.Cut(ev.Task, "#")
 			for t := range open { // the task itself, or its successor in the slot
 				if s, _, _ := strings.Cut(t, "#"); s == slot && !within {
@@ -186,7 +186,7 @@ func (e explainer) queueLimit(w *Window) *finding {
 
 // queue is the limit of a replica's queue, the share of the readings in which one was full, and the longest queue.
 func (e explainer) queue(service string, w *Window) (limit int, full, longest float64) {
-	limit = e.queueLimitOf(service, w.BeginS)
+	limit = w.Config.Told(service).QueueLimit
 	n, at := 0, 0
 	for _, t := range e.s.of(service) {
 		sp, ok := t.between(duration(w.BeginS), duration(w.EndS))
@@ -206,26 +206,6 @@ func (e explainer) queue(service string, w *Window) (limit int, full, longest fl
 		full = float64(at) / float64(n)
 	}
 	return limit, full, longest
-}
-
-func (e explainer) queueLimitOf(service string, atS float64) int {
-	role, _ := e.s.roles.Of(service)
-	env := map[string]string{}
-	for _, ev := range e.run.Events {
-		if ev.Service != service || ev.At.Seconds() > atS+1e-9 {
-			continue
-		}
-		if ev.Kind == history.ServiceDeployed || ev.Kind == history.ServiceUpdated {
-			if v, ok := ev.Detail["env.COIN_QUEUE_LIMIT"]; ok {
-				env["COIN_QUEUE_LIMIT"] = v
-			}
-		}
-	}
-	c, err := settings.Parse(role.Program, env)
-	if err != nil {
-		return 0
-	}
-	return c.QueueLimit
 }
 
 // replicaUse is how one replica was used within a window.

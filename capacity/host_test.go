@@ -7,6 +7,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // A machine on which others compute is no place for a measurement that is made of sleeping; one that the app itself fills is
@@ -35,8 +36,8 @@ func TestABusyMachineMakesAWindowInvalid(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			run := &history.Run{Manifest: history.Manifest{Cluster: c.cluster}, Status: history.Finished, End: 10 * time.Second,
 				Events: []history.Event{
-					{At: 0, Kind: history.WindowOpen, Detail: map[string]string{"name": "w"}},
-					{At: 10 * time.Second, Kind: history.WindowEnd, Detail: map[string]string{"name": "w"}},
+					{At: 0, Payload: event.WindowBegin{Name: "w"}},
+					{At: 10 * time.Second, Payload: event.WindowEnd{Name: "w"}},
 				}}
 			for s := range 11 {
 				const cpus = 2

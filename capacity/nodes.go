@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // NodeLoss is a machine of the cluster that was lost though the scenario did not ask for it, and what went with it.
@@ -30,15 +31,14 @@ const mostNotice = 30.0
 func losses(run *history.Run, s series, t Timeline) (all []NodeLoss) {
 	cut := map[string]bool{}
 	for i, e := range run.Events {
-		node := e.Detail["node"]
-		switch e.Kind {
-		case history.NodeCut:
-			cut[node] = true
-		case history.NodeReady:
-			cut[node] = false
-		case history.NodeDown:
-			if !cut[node] {
-				l := NodeLoss{Node: node, DownS: e.At.Seconds()}
+		switch p := e.Payload.(type) {
+		case event.NodeCut:
+			cut[p.Node] = true
+		case event.NodeReady:
+			cut[p.Node] = false
+		case event.NodeDown:
+			if !cut[p.Node] {
+				l := NodeLoss{Node: p.Node, DownS: e.At.Seconds()}
 				l.read(run, s, i, t)
 				all = append(all, l)
 			}
@@ -54,17 +54,23 @@ func (l *NodeLoss) read(run *history.Run, s series, i int, t Timeline) {
 	for _, e := range run.Events[i+1:] {
 		at := e.At.Seconds()
 		replica, _, _ := strings.Cut(e.Task, "#")
-		switch {
-		case e.Detail["node"] == l.Node && e.Kind == history.NodeReady && l.BackS == nil:
-			l.BackS = ptr(at)
-		case e.Detail["node"] == l.Node && e.Kind == history.TaskGone && l.BackS == nil && e.Step > 0:
-			l.Tasks = append(l.Tasks, e.Task)
-			waiting[replica] = true
-			l.MovedS = nil
-		case e.Kind == history.TaskJoined && waiting[replica]:
-			delete(waiting, replica)
-			if len(waiting) == 0 {
-				l.MovedS = ptr(at)
+		switch p := e.Payload.(type) {
+		case event.NodeReady:
+			if p.Node == l.Node && l.BackS == nil {
+				l.BackS = ptr(at)
+			}
+		case event.TaskGone:
+			if p.Node == l.Node && l.BackS == nil && e.Step > 0 {
+				l.Tasks = append(l.Tasks, e.Task)
+				waiting[replica] = true
+				l.MovedS = nil
+			}
+		case event.TaskJoined:
+			if waiting[replica] {
+				delete(waiting, replica)
+				if len(waiting) == 0 {
+					l.MovedS = ptr(at)
+				}
 			}
 		}
 	}

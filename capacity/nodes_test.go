@@ -7,6 +7,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // lossy is a run of four workers, 10 hashes a second, in which node2 dies at 20 s with two of them, which run again at 28 s. The cluster
@@ -14,12 +15,8 @@ import (
 func lossy(asked bool) *history.Run {
 	run := &history.Run{Manifest: history.Manifest{Cluster: "swarm", Start: time.Unix(0, 0).UTC()}, Status: history.Finished,
 		End: 40 * time.Second}
-	event := func(at float64, kind history.EventKind, service, task string, detail ...string) {
-		e := history.Event{At: time.Duration(at * 1e9), Kind: kind, Step: 1, Service: service, Task: task, Detail: map[string]string{}}
-		for i := 0; i+1 < len(detail); i += 2 {
-			e.Detail[detail[i]] = detail[i+1]
-		}
-		run.Events = append(run.Events, e)
+	happened := func(at float64, service, task string, p event.Payload) {
+		run.Events = append(run.Events, history.Event{At: time.Duration(at * 1e9), Step: 1, Service: service, Task: task, Payload: p})
 	}
 	worker := func(task string, from, to int) {
 		for at := from; at <= to; at++ {
@@ -28,24 +25,24 @@ func lossy(asked bool) *history.Run {
 		}
 	}
 	for _, task := range []string{"worker.1#1", "worker.2#1", "worker.3#1", "worker.4#1"} {
-		event(0, history.TaskJoined, "worker", task)
+		happened(0, "worker", task, event.TaskJoined{})
 	}
 	worker("worker.1#1", 0, 40)
 	worker("worker.2#1", 0, 20)
 	worker("worker.3#1", 0, 40)
 	worker("worker.4#1", 0, 20)
 	if asked {
-		event(20, history.NodeCut, "", "", "node", "node2")
+		happened(20, "", "", event.NodeCut{Node: "node2"})
 	}
-	event(23, history.NodeDown, "", "", "node", "node2")
+	happened(23, "", "", event.NodeDown{Node: "node2"})
 	for _, task := range []string{"worker.2#1", "worker.4#1"} {
-		event(23, history.TaskGone, "worker", task, "node", "node2", "error", "its node node2 is down")
+		happened(23, "worker", task, event.TaskGone{Node: "node2", Error: "its node node2 is down"})
 	}
-	event(27, history.TaskJoined, "worker", "worker.2#2")
-	event(28, history.TaskJoined, "worker", "worker.4#2")
+	happened(27, "worker", "worker.2#2", event.TaskJoined{})
+	happened(28, "worker", "worker.4#2", event.TaskJoined{})
 	worker("worker.2#2", 28, 40)
 	worker("worker.4#2", 28, 40)
-	event(35, history.NodeReady, "", "", "node", "node2")
+	happened(35, "", "", event.NodeReady{Node: "node2"})
 	sample := func(seq int64, at float64, class history.Class) history.Sample {
 		d := time.Duration(at * 1e9)
 		return history.Sample{Seq: seq, Due: d, Sent: d, Done: d + 10*time.Millisecond, Class: class}
@@ -85,7 +82,7 @@ func TestALostNode(t *testing.T) {
 	}
 	marks := 0
 	for _, m := range a.Timeline.Marks {
-		if strings.HasPrefix(m.Kind, "node.") {
+		if strings.HasPrefix(string(m.Kind), "node.") {
 			marks++
 		}
 	}

@@ -307,7 +307,7 @@ func metrics() []metric {
 				if err != nil {
 					return "", err
 				}
-				return r.State, nil
+				return string(r.State), nil
 			}},
 		r("rollout_time", "s", "Time from a rollout's begin to its end.", func(r *Rollout) (float64, error) {
 			if r.DurationS == nil {

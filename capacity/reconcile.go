@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Reconciliation is the books of the run: every request for work that the last station answered to the driver must be a unit that was counted in the store,
@@ -114,7 +115,7 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 // firstStep is when the run did its first thing.
 func firstStep(run *history.Run) time.Duration {
 	for _, e := range run.Events {
-		if e.Kind == history.StepBegin {
+		if e.Is(event.StepBegin{}) {
 			return e.At
 		}
 	}

@@ -1,11 +1,13 @@
 package capacity
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Rollout is something that was done to a service's replicas, a rollout or a fault, and what those who asked the service felt.
@@ -16,10 +18,10 @@ type Rollout struct {
 	Service  string `json:"service"`
 	Strategy string `json:"strategy,omitempty"`
 
-	BeginS float64 `json:"begin_s"`
-	EndS   float64 `json:"end_s"`           // of the last that it did to a task, or of the last request that failed before the next one
-	State  string  `json:"state,omitempty"` // completed, paused, rolled_back; "" of a fault, and of a rollout that was cut off
-	Reason string  `json:"reason,omitempty"`
+	BeginS float64       `json:"begin_s"`
+	EndS   float64       `json:"end_s"`           // of the last that it did to a task, or of the last request that failed before the next one
+	State  event.Outcome `json:"state,omitempty"` // completed, paused, rolled_back; "" of a fault, and of a rollout that was cut off
+	Reason string        `json:"reason,omitempty"`
 	// Inconclusive: it was a canary, taken back because the requests of its watch said too little of it.
 	Inconclusive bool `json:"inconclusive,omitempty"`
 
@@ -79,10 +81,10 @@ func (t *TaskLife) mute(at float64) (mute bool) {
 		if e.At.Seconds() > at {
 			break
 		}
-		switch e.Kind {
-		case history.TaskPaused, history.TaskCut:
+		switch e.Payload.(type) {
+		case event.TaskPaused, event.TaskCut:
 			mute = true
-		case history.TaskRecovered:
+		case event.TaskRecovered:
 			mute = false
 		}
 	}
@@ -99,7 +101,7 @@ func lives(run *history.Run) map[string][]*TaskLife {
 	all := map[string][]*TaskLife{}
 	known := map[string]*TaskLife{}
 	for _, e := range run.Events {
-		if e.Task == "" || e.Kind == history.ConnectionFailed {
+		if e.Task == "" || e.Is(event.ConnectionFailed{}) {
 			continue
 		}
 		t := known[e.Task]
@@ -110,31 +112,29 @@ func lives(run *history.Run) map[string][]*TaskLife {
 		}
 		at := ptr(e.At.Seconds())
 		t.events = append(t.events, e)
-		switch e.Kind {
-		case history.TaskPulled:
+		switch p := e.Payload.(type) {
+		case event.TaskPulled:
 			t.PulledS = at
-		case history.TaskStarted:
-			t.StartedS, t.Version, t.Image = at, e.Detail["version"], e.Detail["image"]
-		case history.TaskHealthy:
+		case event.TaskStarted:
+			t.StartedS, t.Version, t.Image = at, p.Version, p.Image
+		case event.TaskHealthy:
 			t.HealthyS = at
-		case history.TaskJoined:
+		case event.TaskJoined:
 			if t.JoinedS == nil {
 				t.JoinedS = at
 			}
 			t.LeftS = nil
-		case history.TaskLeft:
+		case event.TaskLeft:
 			t.LeftS = at
-		case history.TaskStopping:
+		case event.TaskStopping:
 			t.StoppingS = at
-		case history.TaskKilled:
+		case event.TaskKilled:
 			t.KilledS = at
-		case history.TaskGone:
+		case event.TaskGone:
 			t.GoneS = at
-			if t.Error == "" {
-				t.Error = e.Detail["error"]
-			}
-		case history.TaskUnhealthy:
-			t.Error = e.Detail["error"]
+			t.Error = cmp.Or(t.Error, p.Error)
+		case event.TaskUnhealthy:
+			t.Error = p.Error
 		}
 	}
 	return all
@@ -145,11 +145,11 @@ func rollouts(run *history.Run, t Timeline) []Rollout {
 	all := lives(run)
 	var found []Rollout
 	for i, e := range run.Events {
-		if e.Kind != history.StepBegin || e.Detail["disturbance"] == "" {
+		p, ok := e.Payload.(event.StepBegin)
+		if !ok || p.Disturbance == "" {
 			continue
 		}
-		r := Rollout{Name: e.Detail["disturbance"], Verb: e.Detail["verb"], Title: e.Detail["title"], Service: e.Service, BeginS: e.At.Seconds(),
-			EndS: e.At.Seconds()}
+		r := Rollout{Name: p.Disturbance, Verb: p.Verb, Title: p.Title, Service: e.Service, BeginS: e.At.Seconds(), EndS: e.At.Seconds()}
 		r.read(run.Events[i+1:])
 		found = append(found, r)
 	}
@@ -176,7 +176,7 @@ func rollouts(run *history.Run, t Timeline) []Rollout {
 		r.observe(all[r.Service])
 		r.felt(run, all[r.Service], before, next)
 		r.mined(t)
-		if r.State == "rolled_back" {
+		if r.State == event.RolledBack {
 			r.back()
 		}
 	}
@@ -200,54 +200,52 @@ func (r *Rollout) read(events []history.Event) {
 	over := false // the step has ended: what follows are the events of tasks
 	for _, e := range events {
 		at := e.At.Seconds()
-		if e.Kind == history.StepEnd && !over {
+		if e.Is(event.StepEnd{}) && !over {
 			over, r.EndS = true, max(r.EndS, at)
 		}
-		if e.Kind == history.StepBegin && e.Detail["disturbance"] != "" && e.Service == r.Service || e.Step == 0 {
+		if begin, ok := e.Payload.(event.StepBegin); ok && begin.Disturbance != "" && e.Service == r.Service || e.Step == 0 {
 			break // the next one, or the end of the app
 		}
 		if e.Service != r.Service {
 			continue
 		}
-		mark := func(text string) {
-			r.Marks = append(r.Marks, Mark{AtS: at, Kind: string(e.Kind), Service: e.Service, Task: e.Task, Text: text})
-		}
-		switch e.Kind {
-		case history.RolloutBegin:
+		mark := func(text string) { r.Marks = append(r.Marks, newMark(e, text)) }
+		switch p := e.Payload.(type) {
+		case event.RolloutBegin:
 			if begun < 0 {
-				begun, r.Strategy = at, e.Detail["strategy"]
+				begun, r.Strategy = at, p.Strategy
 			}
 			text := "begins"
-			if e.Detail["rollback"] != "" {
+			if p.Rollback {
 				text = "back"
 				if r.Verb == "update" {
-					r.State = "rolled_back" // whatever is said of it later
+					r.State = event.RolledBack // whatever is said of it later
 				}
 			}
 			mark(text)
-		case history.RolloutSwitch:
-			mark("switch to " + e.Detail["to"])
-		case history.RolloutJudged:
+		case event.RolloutSwitch:
+			mark("switch to " + p.To)
+		case event.RolloutJudged:
 			judged = true
-			mark("canary " + e.Detail["verdict"])
-			r.Reason = e.Detail["reason"]
-			r.Strategy, r.Inconclusive = "canary", e.Detail["verdict"] == string(CanaryUnknown)
-			if e.Detail["verdict"] != string(CanaryOn) {
-				r.State = "rolled_back"
+			mark("canary " + string(p.Verdict))
+			r.Reason = p.Reason
+			r.Strategy, r.Inconclusive = "canary", p.Verdict == event.CanaryUnknown
+			if p.Verdict != event.CanaryOn {
+				r.State = event.RolledBack
 			}
-		case history.RolloutEnd:
-			if r.State != "rolled_back" {
-				r.State = e.Detail["state"]
+		case event.RolloutEnd:
+			if r.State != event.RolledBack {
+				r.State = p.Outcome
 			}
-			if e.Detail["reason"] != "" && !judged {
-				r.Reason = e.Detail["reason"]
+			if p.Reason != "" && !judged {
+				r.Reason = p.Reason
 			}
 			if begun >= 0 {
 				r.DurationS = ptr(at - begun)
 			}
-			mark(e.Detail["state"])
+			mark(string(p.Outcome))
 		}
-		if strings.HasPrefix(string(e.Kind), "task.") || strings.HasPrefix(string(e.Kind), "rollout.") {
+		if e.Payload.Kind().OfReplicas() {
 			r.EndS = max(r.EndS, at)
 		}
 	}
@@ -341,18 +339,27 @@ func (r *Rollout) back() {
 	}
 	for _, t := range r.Tasks {
 		for _, e := range t.events {
-			if at := e.At.Seconds(); at > r.BeginS && (e.Kind == history.TaskUnhealthy || e.Kind == history.TaskGone && e.Detail["error"] != "") {
+			gone, _ := e.Payload.(event.TaskGone)
+			if at := e.At.Seconds(); at > r.BeginS && (gone.Error != "" || e.Is(event.TaskUnhealthy{})) {
 				least(&b.DetectedS, at)
 			}
 		}
 	}
 	for _, m := range r.Marks {
-		switch {
-		case m.Text == "canary "+string(CanaryBack), m.Text == "canary "+string(CanaryUnknown):
-			least(&b.DetectedS, m.AtS)
-		case m.Text == "back" || m.Text == "switch to blue":
-			least(&b.TriggeredS, m.AtS)
-		case history.EventKind(m.Kind) == history.RolloutEnd:
+		switch p := m.Payload.(type) {
+		case event.RolloutJudged:
+			if p.Verdict != event.CanaryOn {
+				least(&b.DetectedS, m.AtS)
+			}
+		case event.RolloutBegin:
+			if p.Rollback {
+				least(&b.TriggeredS, m.AtS)
+			}
+		case event.RolloutSwitch:
+			if p.To == event.Blue {
+				least(&b.TriggeredS, m.AtS)
+			}
+		case event.RolloutEnd:
 			b.AllOldS = ptr(m.AtS)
 		}
 	}
@@ -411,12 +418,12 @@ func (a *Analysis) rollout(name string) (*Rollout, error) {
 // expected are the verdicts on rollouts of which no objective speaks: one that did not complete is a failure.
 func expected(a *Analysis, objectives []Objective) (verdicts []Verdict) {
 	for _, r := range a.Rollouts {
-		if r.State == "" || r.State == "completed" || slices.ContainsFunc(objectives, func(o Objective) bool {
+		if r.State == "" || r.State == event.Completed || slices.ContainsFunc(objectives, func(o Objective) bool {
 			return o.Metric == "rollout" && slices.Equal(o.Args, []string{r.Name})
 		}) {
 			continue
 		}
-		reason := "it was " + strings.ReplaceAll(r.State, "_", " ")
+		reason := "it was " + r.State.Words()
 		if first, _, _ := strings.Cut(r.Reason, "\n"); first != "" {
 			reason += ": " + strings.TrimSuffix(first, "; its last lines:")
 		}
@@ -424,7 +431,7 @@ func expected(a *Analysis, objectives []Objective) (verdicts []Verdict) {
 		if r.Inconclusive {
 			result = Unknown
 		}
-		verdicts = append(verdicts, Verdict{Objective: "rollout(" + r.Name + ") == completed", Result: result, Word: r.State, Reason: reason})
+		verdicts = append(verdicts, Verdict{Objective: "rollout(" + r.Name + ") == completed", Result: result, Word: string(r.State), Reason: reason})
 	}
 	return verdicts
 }

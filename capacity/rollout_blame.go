@@ -9,16 +9,17 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/internal/visible"
 )
 
 // FailureGroup are failed requests with one cause: their class, the task that they reached, and the last that had happened to it.
 type FailureGroup struct {
-	Class   history.Class     `json:"class"`
-	Status  int               `json:"status,omitempty"`
-	Task    string            `json:"task,omitempty"` // "": none was there, or nobody knows
-	Version string            `json:"version,omitempty"`
-	Event   history.EventKind `json:"event,omitempty"` // the last before the failure
+	Class   history.Class `json:"class"`
+	Status  int           `json:"status,omitempty"`
+	Task    string        `json:"task,omitempty"` // "": none was there, or nobody knows
+	Version string        `json:"version,omitempty"`
+	Event   event.Kind    `json:"event,omitempty"` // the last before the failure
 	// the task is concluded from what happened then; neither an answer nor the balancer named it
 	Inferred bool    `json:"inferred"`
 	Count    int64   `json:"count"`
@@ -33,7 +34,7 @@ type FailureGroup struct {
 type Blame struct {
 	Task     string // "": none was there, or nobody knows
 	Version  string
-	Event    history.EventKind // the last that had happened to the task, or, without one, to the service; "": nothing
+	Event    event.Kind // the last that had happened to the task, or, without one, to the service; "": nothing
 	EventAt  time.Duration
 	At       time.Duration // of the failure
 	Inferred bool
@@ -56,9 +57,9 @@ func newBlame(run *history.Run, service string, tasks []*TaskLife) *blame {
 	for _, e := range run.Events {
 		switch {
 		case e.Service != service:
-		case e.Kind == history.ConnectionFailed:
+		case e.Is(event.ConnectionFailed{}):
 			b.broken = append(b.broken, e)
-		case strings.HasPrefix(string(e.Kind), "task.") || strings.HasPrefix(string(e.Kind), "rollout."):
+		case e.Payload.Kind().OfReplicas():
 			b.service = append(b.service, e)
 		}
 	}
@@ -107,7 +108,7 @@ func (b *blame) put(s history.Sample) Blame {
 		if e.At > r.At {
 			break
 		}
-		r.Event, r.EventAt = e.Kind, e.At
+		r.Event, r.EventAt = e.Payload.Kind(), e.At
 	}
 	return r
 }
@@ -176,14 +177,14 @@ func (b *blame) suspect(s history.Sample) (found *TaskLife) {
 			if x > failed {
 				break
 			}
-			switch e.Kind {
-			case history.TaskKilled, history.TaskPaused, history.TaskSlowed, history.TaskCut:
+			switch e.Payload.(type) {
+			case event.TaskKilled, event.TaskPaused, event.TaskSlowed, event.TaskCut:
 				bad, when = true, x
-			case history.TaskGone:
+			case event.TaskGone:
 				bad, when = bad || t.LeftS == nil || *t.LeftS > failed, x
-			case history.TaskRecovered, history.TaskLeft:
+			case event.TaskRecovered, event.TaskLeft:
 				bad, when = false, x
-			case history.TaskJoined, history.TaskUnhealthy, history.TaskStopping:
+			case event.TaskJoined, event.TaskUnhealthy, event.TaskStopping:
 				when = x
 			}
 		}
@@ -204,7 +205,7 @@ func (b *blame) groups(failed []history.Sample) []FailureGroup {
 		class   history.Class
 		status  int
 		task    string
-		event   history.EventKind
+		event   event.Kind
 		eventAt time.Duration
 	}
 	var keys []key
@@ -274,43 +275,43 @@ func (g *FailureGroup) words(nobody bool) string {
 }
 
 // eventWords says what an event is of whom it happens to.
-func eventWords(k history.EventKind) string {
+func eventWords(k event.Kind) string {
 	switch k {
-	case history.TaskPulled:
+	case event.TaskPulled{}.Kind():
 		return "had its image"
-	case history.TaskStarted:
+	case event.TaskStarted{}.Kind():
 		return "was started"
-	case history.TaskHealthy:
+	case event.TaskHealthy{}.Kind():
 		return "became healthy"
-	case history.TaskUnhealthy:
+	case event.TaskUnhealthy{}.Kind():
 		return "became unhealthy"
-	case history.TaskJoined:
+	case event.TaskJoined{}.Kind():
 		return "came into rotation"
-	case history.TaskLeft:
+	case event.TaskLeft{}.Kind():
 		return "left the rotation"
-	case history.TaskStopping:
+	case event.TaskStopping{}.Kind():
 		return "was told to stop"
-	case history.TaskGone:
+	case event.TaskGone{}.Kind():
 		return "was gone"
-	case history.TaskKilled:
+	case event.TaskKilled{}.Kind():
 		return "was killed"
-	case history.TaskPaused:
+	case event.TaskPaused{}.Kind():
 		return "was frozen"
-	case history.TaskSlowed:
+	case event.TaskSlowed{}.Kind():
 		return "was made slow"
-	case history.TaskCut:
+	case event.TaskCut{}.Kind():
 		return "was cut off"
-	case history.TaskRecovered:
+	case event.TaskRecovered{}.Kind():
 		return "recovered"
-	case history.RolloutBegin:
+	case event.RolloutBegin{}.Kind():
 		return "began"
-	case history.RolloutSlot:
+	case event.RolloutSlot{}.Kind():
 		return "turned to the next replica"
-	case history.RolloutSwitch:
+	case event.RolloutSwitch{}.Kind():
 		return "switched over"
-	case history.RolloutJudged:
+	case event.RolloutJudged{}.Kind():
 		return "judged the canary"
-	case history.RolloutEnd:
+	case event.RolloutEnd{}.Kind():
 		return "ended"
 	}
 	return string(k)

@@ -9,6 +9,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // CanaryCell is a short part of a watch, and what became of the requests that ended in it.
@@ -43,20 +44,10 @@ func merged(sum, more *history.Histogram) *history.Histogram {
 	return sum
 }
 
-// CanaryResult is a verdict on a canary.
-type CanaryResult string
-
-// The verdicts. All but CanaryOn take it back.
-const (
-	CanaryOn      CanaryResult = "on"           // not shown to be worse, and what the watch excludes is enough
-	CanaryBack    CanaryResult = "back"         // shown to be worse
-	CanaryUnknown CanaryResult = "inconclusive" // the watch excludes too little
-)
-
 // CanaryVerdict is what a comparison says. The probabilities are those of a difference as large or larger if the canary were like the
 // others, one-sided.
 type CanaryVerdict struct {
-	Result CanaryResult
+	Result event.Verdict
 	Reason string
 
 	Failures, Median, P95 CanaryTest
@@ -95,7 +86,7 @@ const canaryTests = 3
 func JudgeCanary(cells []CanaryCell, length time.Duration, confidence float64) CanaryVerdict {
 	v := CanaryVerdict{Failures: CanaryTest{P: 1}, Median: CanaryTest{P: 1}, P95: CanaryTest{P: 1}}
 	if len(cells) == 0 || len(cells[0].Replicas) < 2 {
-		v.Result, v.Reason = CanaryUnknown, "there is no other replica to compare the canary with"
+		v.Result, v.Reason = event.CanaryUnknown, "there is no other replica to compare the canary with"
 		if len(cells) == 0 {
 			v.Reason = "no request ended during the watch"
 		}
@@ -501,7 +492,7 @@ func (w canaryWatch) conclude(v *CanaryVerdict, confidence float64) {
 		sharePercent(v.Failures.Canary), due[0], sharePercent(v.Failures.Others), others, v.Failures.P)
 	median, p95 := v.Median.words("median"), v.P95.words("p95")
 	if worse := v.worse(w.doubt); worse != "" {
-		v.Result = CanaryBack
+		v.Result = event.CanaryBack
 		v.Reason = map[string]string{"failures": failures, "median": "the canary is slower: " + median, "p95": "the canary is slower: " +
 			p95}[worse]
 		return
@@ -513,7 +504,7 @@ func (w canaryWatch) conclude(v *CanaryVerdict, confidence float64) {
 		if v.Failures.Seen > 0 {
 			seen = fmt.Sprintf("only a canary that fails %s more would have been seen", sharePercent(v.Failures.Seen))
 		}
-		v.Result = CanaryUnknown
+		v.Result = event.CanaryUnknown
 		v.Reason = fmt.Sprintf("%.0f requests to the canary and %.0f to the others in %s say too little: %s with %s, and %s is asked: watch "+
 			"longer, or raise the rate",
 			due[0], others, time.Duration(len(w.cells))*w.length, seen, sharePercent(seenWith), sharePercent(mustExclude))
@@ -523,7 +514,7 @@ func (w canaryWatch) conclude(v *CanaryVerdict, confidence float64) {
 	if v.P95.Seen > 0 {
 		slower = fmt.Sprintf(" or is %s slower at p95", sharePercent(v.P95.Seen-1))
 	}
-	v.Result = CanaryOn
+	v.Result = event.CanaryOn
 	v.Reason = fmt.Sprintf("not shown to be worse; a canary that fails %s more%s would have been seen with %s (confidence %.4g; %s; %s; %s)",
 		sharePercent(v.Failures.Seen), slower, sharePercent(seenWith), confidence, failures, median, p95)
 }

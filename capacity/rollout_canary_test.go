@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/internal/race"
 )
 
@@ -120,7 +121,7 @@ func TestCanaries(t *testing.T) {
 		{replicas: 4, rate: 50, service: .03, watch: 30, exponential: true, common: .03},
 	} {
 		for seed := range uint64(150) {
-			if c.judge(seed).Result == CanaryBack {
+			if c.judge(seed).Result == event.CanaryBack {
 				alike++
 			}
 			tries++
@@ -137,7 +138,7 @@ func TestCanaries(t *testing.T) {
 			fails.service, fails.errors = service, .05
 			slow.service, slow.slower = service, 2
 			for _, c := range []trialOfCanary{fails, slow} {
-				if c.judge(seed).Result == CanaryBack {
+				if c.judge(seed).Result == event.CanaryBack {
 					worse++
 				}
 				tries++
@@ -151,9 +152,9 @@ func TestCanaries(t *testing.T) {
 
 func (c trialOfCanary) judge(seed uint64) CanaryVerdict {
 	w := newCanaryWatch(c.play(seed), time.Second, .99)
-	v := CanaryVerdict{Result: CanaryOn}
+	v := CanaryVerdict{Result: event.CanaryOn}
 	if w.compare(&v); v.worse(w.doubt) != "" {
-		v.Result = CanaryBack
+		v.Result = event.CanaryBack
 	}
 	return v
 }
@@ -168,19 +169,19 @@ func TestJudgeCanary(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		trial  trialOfCanary
-		want   CanaryResult
+		want   event.Verdict
 		reason string
 	}{
-		{"the same", base, CanaryOn, "not shown to be worse; a canary that fails"},
-		{"refuses connections", with(func(c *trialOfCanary) { c.refuses = true }), CanaryBack, "100 % of 3"},
-		{"fails", with(func(c *trialOfCanary) { c.errors = .1 }), CanaryBack, "to the canary failed, 0 % of"},
-		{"is as bad as the others", with(func(c *trialOfCanary) { c.common = .01 }), CanaryOn, "not shown"},
-		{"is slow now and then", with(func(c *trialOfCanary) { c.sometimes, c.slower = .3, 20 }), CanaryBack, "the canary is slower: median"},
-		{"is slower by less than matters", with(func(c *trialOfCanary) { c.slower, c.exponential = 1.05, false }), CanaryOn, "not shown"},
-		{"has few requests", with(func(c *trialOfCanary) { c.rate, c.watch = 10, 20 }), CanaryUnknown,
+		{"the same", base, event.CanaryOn, "not shown to be worse; a canary that fails"},
+		{"refuses connections", with(func(c *trialOfCanary) { c.refuses = true }), event.CanaryBack, "100 % of 3"},
+		{"fails", with(func(c *trialOfCanary) { c.errors = .1 }), event.CanaryBack, "to the canary failed, 0 % of"},
+		{"is as bad as the others", with(func(c *trialOfCanary) { c.common = .01 }), event.CanaryOn, "not shown"},
+		{"is slow now and then", with(func(c *trialOfCanary) { c.sometimes, c.slower = .3, 20 }), event.CanaryBack, "the canary is slower: median"},
+		{"is slower by less than matters", with(func(c *trialOfCanary) { c.slower, c.exponential = 1.05, false }), event.CanaryOn, "not shown"},
+		{"has few requests", with(func(c *trialOfCanary) { c.rate, c.watch = 10, 20 }), event.CanaryUnknown,
 			"say too little: only a canary that fails"},
-		{"has few seconds", with(func(c *trialOfCanary) { c.rate, c.watch = 500, 4 }), CanaryUnknown, "say too little"},
-		{"has no requests", with(func(c *trialOfCanary) { c.rate = 1e-6 }), CanaryUnknown, "0 requests to the canary"},
+		{"has few seconds", with(func(c *trialOfCanary) { c.rate, c.watch = 500, 4 }), event.CanaryUnknown, "say too little"},
+		{"has no requests", with(func(c *trialOfCanary) { c.rate = 1e-6 }), event.CanaryUnknown, "0 requests to the canary"},
 	} {
 		v := JudgeCanary(c.trial.play(1), time.Second, .99)
 		if v.Result != c.want || !strings.Contains(v.Reason, c.reason) {
@@ -188,7 +189,7 @@ func TestJudgeCanary(t *testing.T) {
 		}
 	}
 	for _, cells := range [][]CanaryCell{nil, {{Replicas: make([]Served, 1)}}} {
-		if v := JudgeCanary(cells, time.Second, .99); v.Result != CanaryUnknown {
+		if v := JudgeCanary(cells, time.Second, .99); v.Result != event.CanaryUnknown {
 			t.Errorf("%d seconds of one replica: %+v", len(cells), v)
 		}
 	}
@@ -198,7 +199,7 @@ func TestJudgeCanary(t *testing.T) {
 func TestWhatACanaryWouldHaveShown(t *testing.T) {
 	c := trialOfCanary{replicas: 4, rate: 50, service: .02, exponential: true, watch: 30}
 	v := JudgeCanary(c.play(7), time.Second, .99)
-	if v.Result != CanaryOn || v.Failures.Seen < .01 || v.Failures.Seen > .05 || v.P95.Seen < 1.2 || v.P95.Seen > 3 {
+	if v.Result != event.CanaryOn || v.Failures.Seen < .01 || v.Failures.Seen > .05 || v.P95.Seen < 1.2 || v.P95.Seen > 3 {
 		t.Fatalf("%+v", v)
 	}
 	c.errors = v.Failures.Seen

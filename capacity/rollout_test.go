@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Clopper and Pearson's bound, against published values and its own definition.
@@ -61,7 +62,7 @@ func TestAvailabilityBound(t *testing.T) {
 type trial struct {
 	run   *history.Run
 	task  string
-	event history.EventKind
+	event event.Kind
 	class history.Class
 }
 
@@ -69,53 +70,48 @@ func newTrial(seed uint64, witness string) trial {
 	random := rand.New(rand.NewPCG(seed, 5))
 	run := &history.Run{}
 	at := time.Second
-	emit := func(kind history.EventKind, task string, detail ...string) time.Duration {
+	emit := func(task string, p event.Payload) {
 		at += time.Duration(1+random.IntN(40)) * time.Millisecond
-		e := history.Event{At: at, Kind: kind, Step: 1, Service: "rng", Task: task, Detail: map[string]string{}}
-		for i := 0; i+1 < len(detail); i += 2 {
-			e.Detail[detail[i]] = detail[i+1]
-		}
-		run.Events = append(run.Events, e)
-		return at
+		run.Events = append(run.Events, history.Event{At: at, Step: 1, Service: "rng", Task: task, Payload: p})
 	}
 	n := 2 + random.IntN(6)
 	for slot := 1; slot <= n; slot++ {
-		emit(history.TaskStarted, fmt.Sprintf("rng.%d#1", slot), "version", "v1")
-		emit(history.TaskJoined, fmt.Sprintf("rng.%d#1", slot))
+		emit(fmt.Sprintf("rng.%d#1", slot), event.TaskStarted{Version: "v1"})
+		emit(fmt.Sprintf("rng.%d#1", slot), event.TaskJoined{})
 	}
-	run.Events = append(run.Events, history.Event{At: at, Kind: history.StepBegin, Step: 2, Service: "rng",
-		Detail: map[string]string{"verb": "update", "disturbance": "rng"}})
-	emit(history.RolloutBegin, "")
+	run.Events = append(run.Events, history.Event{At: at, Step: 2, Service: "rng",
+		Payload: event.StepBegin{Verb: "update", Disturbance: "rng"}})
+	emit("", event.RolloutBegin{})
 	victim := 1 + random.IntN(n)
 	tr := trial{run: run}
 	var sent, done time.Duration
-	fail := func(slot, generation int, event history.EventKind, class history.Class) {
-		if slot != victim || tr.task != "" || random.IntN(2) == 0 && event != history.TaskJoined {
+	fail := func(slot, generation int, after event.Payload, class history.Class) {
+		if slot != victim || tr.task != "" || random.IntN(2) == 0 && after != (event.TaskJoined{}) {
 			return
 		}
-		tr.task, tr.event, tr.class = fmt.Sprintf("rng.%d#%d", slot, generation), event, class
+		tr.task, tr.event, tr.class = fmt.Sprintf("rng.%d#%d", slot, generation), after.Kind(), class
 		sent = at - time.Duration(random.IntN(3))*time.Millisecond
 		done = at + time.Duration(1+random.IntN(900))*time.Microsecond
 		at = done
 		if witness == "balancer" {
 			run.Events = append(run.Events, history.Event{At: done + time.Duration(random.IntN(100))*time.Microsecond,
-				Kind: history.ConnectionFailed, Service: "rng", Task: tr.task})
+				Payload: event.ConnectionFailed{}, Service: "rng", Task: tr.task})
 			at += 200 * time.Microsecond
 		}
 	}
 	for slot := 1; slot <= n; slot++ {
 		old, young := fmt.Sprintf("rng.%d#1", slot), fmt.Sprintf("rng.%d#2", slot)
-		emit(history.TaskLeft, old)
-		fail(slot, 1, history.TaskLeft, history.ResetBeforeByte)
-		emit(history.TaskStopping, old)
-		fail(slot, 1, history.TaskStopping, history.ResetInBody)
-		emit(history.TaskGone, old)
-		emit(history.TaskStarted, young, "version", "v2")
-		emit(history.TaskJoined, young)
-		fail(slot, 2, history.TaskJoined, history.Refused)
+		emit(old, event.TaskLeft{})
+		fail(slot, 1, event.TaskLeft{}, history.ResetBeforeByte)
+		emit(old, event.TaskStopping{})
+		fail(slot, 1, event.TaskStopping{}, history.ResetInBody)
+		emit(old, event.TaskGone{})
+		emit(young, event.TaskStarted{Version: "v2"})
+		emit(young, event.TaskJoined{})
+		fail(slot, 2, event.TaskJoined{}, history.Refused)
 	}
-	emit(history.RolloutEnd, "", "state", "completed")
-	run.Events = append(run.Events, history.Event{At: at + time.Millisecond, Kind: history.StepEnd, Step: 2})
+	emit("", event.RolloutEnd{Outcome: event.Completed})
+	run.Events = append(run.Events, history.Event{At: at + time.Millisecond, Payload: event.StepEnd{}, Step: 2})
 	run.End = at + 2*time.Second
 	s := history.Sample{Seq: 100000, Due: sent, Sent: sent, Done: done, Class: tr.class, Error: "injected"}
 	if witness == "answer" {
@@ -162,34 +158,30 @@ func TestFailuresArePutDownToTheirCause(t *testing.T) {
 	}
 }
 
-func at(s float64, kind history.EventKind, task string, detail ...string) history.Event {
-	e := history.Event{At: time.Duration(s * 1e9), Kind: kind, Step: 2, Service: "rng", Task: task, Detail: map[string]string{}}
-	for i := 0; i+1 < len(detail); i += 2 {
-		e.Detail[detail[i]] = detail[i+1]
-	}
-	return e
+func at(s float64, task string, p event.Payload) history.Event {
+	return history.Event{At: time.Duration(s * 1e9), Step: 2, Service: "rng", Task: task, Payload: p}
 }
 
 // replaced is a run in which both replicas are replaced one after the other, each away for a second, then with more events.
 func replaced(more ...history.Event) *history.Run {
 	events := []history.Event{
-		at(0, history.TaskStarted, "rng.1#1", "version", "v1"), at(0, history.TaskJoined, "rng.1#1"),
-		at(0, history.TaskStarted, "rng.2#1", "version", "v1"), at(0, history.TaskJoined, "rng.2#1"),
-		at(10, history.StepBegin, "", "verb", "update", "disturbance", "rng"),
-		at(10, history.RolloutBegin, "", "strategy", "rolling"),
-		at(10, history.TaskLeft, "rng.1#1"), at(10.5, history.TaskGone, "rng.1#1"),
-		at(10.5, history.TaskStarted, "rng.1#2", "version", "v2"), at(11, history.TaskJoined, "rng.1#2"),
-		at(12, history.TaskLeft, "rng.2#1"), at(12.5, history.TaskGone, "rng.2#1"),
-		at(12.5, history.TaskStarted, "rng.2#2", "version", "v2"), at(13, history.TaskJoined, "rng.2#2"),
+		at(0, "rng.1#1", event.TaskStarted{Version: "v1"}), at(0, "rng.1#1", event.TaskJoined{}),
+		at(0, "rng.2#1", event.TaskStarted{Version: "v1"}), at(0, "rng.2#1", event.TaskJoined{}),
+		at(10, "", event.StepBegin{Verb: "update", Disturbance: "rng"}),
+		at(10, "", event.RolloutBegin{Strategy: "rolling"}),
+		at(10, "rng.1#1", event.TaskLeft{}), at(10.5, "rng.1#1", event.TaskGone{}),
+		at(10.5, "rng.1#2", event.TaskStarted{Version: "v2"}), at(11, "rng.1#2", event.TaskJoined{}),
+		at(12, "rng.2#1", event.TaskLeft{}), at(12.5, "rng.2#1", event.TaskGone{}),
+		at(12.5, "rng.2#2", event.TaskStarted{Version: "v2"}), at(13, "rng.2#2", event.TaskJoined{}),
 	}
 	events = append(events, more...)
-	events = append(events, at(20, history.StepEnd, ""))
+	events = append(events, at(20, "", event.StepEnd{}))
 	slices.SortStableFunc(events, func(a, b history.Event) int { return int(a.At - b.At) })
 	return &history.Run{Events: events, End: 30 * time.Second, Status: history.Finished}
 }
 
 func TestRolloutRecord(t *testing.T) {
-	a := Analyse(replaced(at(18, history.RolloutEnd, "", "state", "completed")))
+	a := Analyse(replaced(at(18, "", event.RolloutEnd{Outcome: event.Completed})))
 	r := a.Rollout("rng")
 	if r == nil || r.State != "completed" || r.Replicas != 2 || r.Replaced != 2 || r.LeastServing != 1 {
 		t.Fatalf("%+v", r)
@@ -207,8 +199,8 @@ func TestRolloutRecord(t *testing.T) {
 
 // A rollout that did not complete fails the run, whatever the engine says of it afterwards, unless an objective expects it.
 func TestRolledBackIsAFailure(t *testing.T) {
-	run := replaced(at(14, history.TaskUnhealthy, "rng.2#2", "error", "503"), at(14.5, history.RolloutBegin, "", "rollback", "true"),
-		at(18, history.RolloutEnd, "", "state", "completed"))
+	run := replaced(at(14, "rng.2#2", event.TaskUnhealthy{Error: "503"}), at(14.5, "", event.RolloutBegin{Rollback: true}),
+		at(18, "", event.RolloutEnd{Outcome: event.Completed}))
 	a := Analyse(run)
 	if a.Overall.Outcome != OutcomeFail || len(a.Objectives) != 1 || a.Objectives[0].Result != Fail {
 		t.Errorf("%v %v", a.Overall, a.Objectives)
@@ -229,14 +221,13 @@ func TestRolledBackIsAFailure(t *testing.T) {
 // A switch that takes microseconds is no dip; an eviction that takes a second is one.
 func TestSwitchIsNoDip(t *testing.T) {
 	run := replaced()
-	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.At > 10*time.Second && e.Kind != history.StepEnd })
-	run.Events = append(run.Events, at(11, history.TaskStarted, "rng.1#2", "version", "v2"), at(11, history.TaskStarted, "rng.2#2", "version",
-		"v2"))
-	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.Kind == history.TaskLeft })
+	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.At > 10*time.Second && !e.Is(event.StepEnd{}) })
+	run.Events = append(run.Events, at(11, "rng.1#2", event.TaskStarted{Version: "v2"}), at(11, "rng.2#2", event.TaskStarted{Version: "v2"}))
+	run.Events = slices.DeleteFunc(run.Events, func(e history.Event) bool { return e.Is(event.TaskLeft{}) })
 	for i, slot := range []string{"1", "2"} {
 		x := 12 + float64(i)*1e-5
-		run.Events = append(run.Events, at(x, history.TaskLeft, "rng."+slot+"#1"), at(x+5e-6, history.TaskJoined, "rng."+slot+"#2"),
-			at(13, history.TaskGone, "rng."+slot+"#1"))
+		run.Events = append(run.Events, at(x, "rng."+slot+"#1", event.TaskLeft{}), at(x+5e-6, "rng."+slot+"#2", event.TaskJoined{}),
+			at(13, "rng."+slot+"#1", event.TaskGone{}))
 	}
 	slices.SortStableFunc(run.Events, func(a, b history.Event) int { return int(a.At - b.At) })
 	r := Analyse(run).Rollouts[0]

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Search is what a search for the greatest load that meets objectives has found.
@@ -23,14 +24,12 @@ type Search struct {
 
 func searches(run *history.Run) (found []Search) {
 	for _, e := range run.Events {
-		if e.Kind != history.SearchEnd {
+		p, ok := e.Payload.(event.SearchEnd)
+		if !ok {
 			continue
 		}
-		s := Search{Name: e.Detail["name"], Service: e.Service, SLO: e.Detail["slo"], Stopped: e.Detail["stopped"]}
-		s.Level, _ = strconv.ParseFloat(e.Detail["level"], 64)
-		s.Above, _ = strconv.ParseFloat(e.Detail["above"], 64)
-		s.Confidence, _ = strconv.ParseFloat(e.Detail["confidence"], 64)
-		s.Tested, _ = strconv.Atoi(e.Detail["tested"])
+		s := Search{Name: p.Name, Service: e.Service, SLO: p.SLO, Level: p.Level, Above: p.Above, Confidence: p.Confidence, Tested: p.Tested,
+			Stopped: p.Stopped}
 		found = append(found, s)
 	}
 	return found

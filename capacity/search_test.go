@@ -6,13 +6,13 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // A search is told by its answer, first of all, and by one load for each of its levels.
 func TestSearchIsTold(t *testing.T) {
-	run := &history.Run{Status: history.Finished, End: 9 * time.Second, Events: []history.Event{{Kind: history.SearchEnd, Service: "rng",
-		Detail: map[string]string{
-			"name": "rng", "slo": "p99<200ms", "level": "29.8", "above": "30.3", "confidence": "0.9", "tested": "2"}}}}
+	run := &history.Run{Status: history.Finished, End: 9 * time.Second, Events: []history.Event{{Service: "rng",
+		Payload: event.SearchEnd{Name: "rng", SLO: "p99<200ms", Level: 29.8, Above: 30.3, Confidence: .9, Tested: 2}}}}
 	for i, name := range []string{"rng/16", "rng/29.8", "rng/29.8", "rng/30.3", "rng", "other"} {
 		run.Loads = append(run.Loads, history.Load{LoadSpec: history.LoadSpec{Name: name, Service: "rng"},
 			Intervals: []history.Interval{{Length: time.Second, Due: int64(10 + i), OK: int64(10 + i), Response: history.NewHistogram()}}})

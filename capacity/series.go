@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // edge is how far from a window's edge a reading may lie and still stand for it.
@@ -42,7 +43,7 @@ func newSeries(run *history.Run) series {
 		t.readings = append(t.readings, r)
 	}
 	for _, e := range run.Events {
-		if t := byName[e.Service+"\x00"+e.Task]; t != nil && e.Kind == history.TaskStarted {
+		if t := byName[e.Service+"\x00"+e.Task]; t != nil && e.Is(event.TaskStarted{}) {
 			t.started = e.At
 		}
 	}

@@ -1,11 +1,13 @@
 package capacity
 
 import (
+	"cmp"
+	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Timeline is the run over time: the hash rate, the steps that were in force and what happened.
@@ -37,11 +39,17 @@ type Band struct {
 
 // Mark is an event worth seeing.
 type Mark struct {
-	AtS     float64 `json:"at_s"`
-	Kind    string  `json:"kind"`
-	Service string  `json:"service,omitempty"`
-	Task    string  `json:"task,omitempty"`
-	Text    string  `json:"text"`
+	AtS     float64    `json:"at_s"`
+	Kind    event.Kind `json:"kind"`
+	Service string     `json:"service,omitempty"`
+	Task    string     `json:"task,omitempty"`
+	Text    string     `json:"text"`
+
+	Payload event.Payload `json:"-"`
+}
+
+func newMark(e history.Event, text string) Mark {
+	return Mark{AtS: e.At.Seconds(), Kind: e.Payload.Kind(), Service: e.Service, Task: e.Task, Text: text, Payload: e.Payload}
 }
 
 // Replica is a change of a service's replicas.
@@ -116,38 +124,39 @@ func timeline(run *history.Run, s series) Timeline {
 	steps, open := map[int]int{}, map[string]int{}
 	for _, e := range run.Events {
 		at := e.At.Seconds()
-		switch e.Kind {
-		case history.StepBegin:
+		replicas := func(n int) { t.Counts = append(t.Counts, Replica{AtS: at, Service: e.Service, Replicas: n}) }
+		named := func(name string) { // of the step's first window or load
+			if i, ok := steps[e.Step]; ok && t.Steps[i].Name == "" {
+				t.Steps[i].Name, _, _ = strings.Cut(name, "/")
+			}
+		}
+		switch p := e.Payload.(type) {
+		case event.StepBegin:
 			steps[e.Step] = len(t.Steps)
-			title := e.Detail["title"]
-			if title == "" {
-				title = e.Detail["verb"]
-			}
-			t.Steps = append(t.Steps, Band{BeginS: at, EndS: end, Verb: e.Detail["verb"], Title: title})
-		case history.StepEnd:
+			t.Steps = append(t.Steps, Band{BeginS: at, EndS: end, Verb: p.Verb, Title: cmp.Or(p.Title, p.Verb)})
+		case event.StepEnd:
 			if i, ok := steps[e.Step]; ok {
-				t.Steps[i].EndS, t.Steps[i].Error = at, e.Detail["error"]
+				t.Steps[i].EndS, t.Steps[i].Error = at, p.Error
 			}
-		case history.WindowOpen:
-			open[e.Detail["name"]] = len(t.Bands)
-			t.Bands = append(t.Bands, Band{BeginS: at, EndS: end, Title: e.Detail["name"]})
-		case history.WindowEnd:
-			if i, ok := open[e.Detail["name"]]; ok {
+		case event.WindowBegin:
+			open[p.Name] = len(t.Bands)
+			t.Bands = append(t.Bands, Band{BeginS: at, EndS: end, Title: p.Name})
+			named(p.Name)
+		case event.WindowEnd:
+			if i, ok := open[p.Name]; ok {
 				t.Bands[i].EndS = at
 			}
-		}
-		if e.Kind == history.WindowOpen || e.Kind == history.LoadBegin {
-			if i, ok := steps[e.Step]; ok && t.Steps[i].Name == "" {
-				t.Steps[i].Name, _, _ = strings.Cut(e.Detail["name"], "/")
-			}
+		case event.LoadBegin:
+			named(p.Name)
+		case event.ServiceDeployed:
+			replicas(p.Replicas)
+		case event.ServiceUpdated:
+			replicas(p.Replicas)
+		case event.ServiceScaled:
+			replicas(p.To)
 		}
 		if text := describe(e); text != "" {
-			t.Marks = append(t.Marks, Mark{AtS: at, Kind: string(e.Kind), Service: e.Service, Task: e.Task, Text: text})
-		}
-		key := map[history.EventKind]string{history.ServiceDeployed: "replicas", history.ServiceScaled: "to",
-			history.ServiceUpdated: "replicas"}[e.Kind]
-		if n, err := strconv.Atoi(e.Detail[key]); key != "" && err == nil {
-			t.Counts = append(t.Counts, Replica{AtS: at, Service: e.Service, Replicas: n})
+			t.Marks = append(t.Marks, newMark(e, text))
 		}
 	}
 	return t
@@ -155,45 +164,37 @@ func timeline(run *history.Run, s series) Timeline {
 
 // describe is an event in words; "" for what a reader of the timeline does not need.
 func describe(e history.Event) string {
-	with := func(s, key string) string {
-		if v := e.Detail[key]; v != "" {
-			return s + ": " + v
-		}
-		return s
-	}
-	switch e.Kind {
-	case history.ServiceScaled:
-		return e.Service + " " + e.Detail["from"] + " → " + e.Detail["to"]
-	case history.ServiceUpdated:
+	switch p := e.Payload.(type) {
+	case event.ServiceScaled:
+		return fmt.Sprintf("%s %d → %d", e.Service, p.From, p.To)
+	case event.ServiceUpdated:
 		return e.Service + " updated"
-	case history.ServiceRemoved:
-		return ""
-	case history.RolloutBegin:
+	case event.RolloutBegin:
 		return "rollout of " + e.Service + " begins"
-	case history.RolloutEnd:
-		return with("rollout of "+e.Service+" ends", "state")
-	case history.TaskKilled:
+	case event.RolloutEnd:
+		return "rollout of " + e.Service + " ends" + after(": ", string(p.Outcome))
+	case event.TaskKilled:
 		return e.Task + " killed"
-	case history.NodeDown:
-		return e.Detail["node"] + " is down"
-	case history.NodeReady:
-		return e.Detail["node"] + " is back"
-	case history.NodeCut:
-		return e.Detail["node"] + " cut off"
-	case history.NodeMended:
-		return e.Detail["node"] + " no longer cut off"
-	case history.NodeDrained:
-		return e.Detail["node"] + " drained"
-	case history.NodeActivated:
-		return e.Detail["node"] + " takes tasks again"
-	case history.TaskUnhealthy:
-		return with(e.Task+" unhealthy", "error")
-	case history.TaskGone:
-		if e.Detail["error"] != "" {
-			return e.Task + " gone: " + e.Detail["error"]
+	case event.NodeDown:
+		return p.Node + " is down"
+	case event.NodeReady:
+		return p.Node + " is back"
+	case event.NodeCut:
+		return p.Node + " cut off"
+	case event.NodeMended:
+		return p.Node + " no longer cut off"
+	case event.NodeDrained:
+		return p.Node + " drained"
+	case event.NodeActivated:
+		return p.Node + " takes tasks again"
+	case event.TaskUnhealthy:
+		return e.Task + " unhealthy" + after(": ", p.Error)
+	case event.TaskGone:
+		if p.Error != "" {
+			return e.Task + " gone: " + p.Error
 		}
-	case history.Warning:
-		return e.Detail["message"]
+	case event.Warning:
+		return p.Message
 	}
 	return ""
 }

@@ -11,6 +11,7 @@ import (
 
 	"coinbench/capacity/des"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/internal/seeded"
 	"coinbench/services/settings"
 )
@@ -429,22 +430,20 @@ func (e explainer) faults(w *Window, t *twin) {
 		if !ok || ev.At.Seconds() > w.EndS || at < -time.Minute {
 			continue
 		}
-		switch ev.Kind {
-		case history.TaskKilled:
+		switch p := ev.Payload.(type) {
+		case event.TaskKilled:
 			if w.Backoffs == 0 && w.SilentS == 0 {
 				continue
 			}
-			down, _ := time.ParseDuration(ev.Detail["down"])
-			t.kills = append(t.kills, kill{at: at, service: ev.Service, slot: slot, how: des.Kill{Restart: true, Down: down,
-				InRotation: ev.Detail["in_rotation"] == "true"}})
-		case history.TaskPaused:
-			length, _ := time.ParseDuration(ev.Detail["for"])
-			if length <= 0 || at+length < 0 && w.SilentS == 0 {
+			t.kills = append(t.kills, kill{at: at, service: ev.Service, slot: slot, how: des.Kill{Restart: true, Down: p.Down,
+				InRotation: p.InRotation}})
+		case event.TaskPaused:
+			if p.For <= 0 || at+p.For < 0 && w.SilentS == 0 {
 				continue
 			}
-			f := des.Freeze{For: length, Restart: -1}
+			f := des.Freeze{For: p.For, Restart: -1}
 			for _, later := range e.run.Events {
-				if later.Kind == history.TaskUnhealthy && later.Task == ev.Task && later.At > ev.At && later.At < ev.At+length {
+				if later.Is(event.TaskUnhealthy{}) && later.Task == ev.Task && later.At > ev.At && later.At < ev.At+p.For {
 					f.Missed, f.Restart = later.At-ev.At, 5*time.Second
 					break
 				}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/internal/visible"
 )
 
@@ -172,8 +173,8 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 	}
 	v.Warnings = append(v.Warnings, a.Reconciliation.Contrary...)
 	for _, e := range run.Events {
-		if e.Kind == history.Warning && e.Detail["message"] != "" {
-			v.Warnings = append(v.Warnings, e.Detail["message"])
+		if p, ok := e.Payload.(event.Warning); ok && p.Message != "" {
+			v.Warnings = append(v.Warnings, p.Message)
 		}
 	}
 	if len(run.Readings) == 0 && len(run.Loads) == 0 {

@@ -5,11 +5,11 @@ import (
 	"math"
 	"slices"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -131,23 +131,16 @@ func windows(run *history.Run, s series, configs configLog) []Window {
 	var all []Window
 	open := map[string]int{}
 	for _, e := range run.Events {
-		name := e.Detail["name"]
-		switch e.Kind {
-		case history.WindowOpen:
-			w := Window{Name: name, Step: e.Step, BeginS: e.At.Seconds(), EndS: run.End.Seconds(), Config: configs.in(e.At)}
-			for k, v := range e.Detail {
-				if service, ok := strings.CutPrefix(k, "replicas."); ok {
-					if n, err := strconv.Atoi(v); err == nil {
-						w.Config.Replicas[service] = n
-					}
-				}
-			}
-			open[name] = len(all)
+		switch p := e.Payload.(type) {
+		case event.WindowBegin:
+			w := Window{Name: p.Name, Step: e.Step, BeginS: e.At.Seconds(), EndS: run.End.Seconds(), Config: configs.in(e.At)}
+			maps.Copy(w.Config.Replicas, p.Replicas)
+			open[p.Name] = len(all)
 			all = append(all, w)
-		case history.WindowEnd:
-			if i, ok := open[name]; ok {
+		case event.WindowEnd:
+			if i, ok := open[p.Name]; ok {
 				all[i].EndS, all[i].Complete = e.At.Seconds(), true
-				delete(open, name)
+				delete(open, p.Name)
 			}
 		}
 	}
@@ -171,9 +164,9 @@ func windows(run *history.Run, s series, configs configLog) []Window {
 func changedBefore(run *history.Run, endS float64) float64 {
 	latest := 0.0
 	for _, e := range run.Events {
-		switch e.Kind {
-		case history.RunEnd, history.StepBegin, history.StepEnd, history.WindowOpen, history.WindowEnd, history.SearchEnd, history.RolloutJudged,
-			history.TaskPulled, history.ConnectionFailed, history.Warning:
+		switch e.Payload.(type) {
+		case event.RunEnd, event.StepBegin, event.StepEnd, event.WindowBegin, event.WindowEnd, event.SearchEnd, event.RolloutJudged,
+			event.TaskPulled, event.ConnectionFailed, event.Warning, event.Unknown:
 		default:
 			if at := e.At.Seconds(); at < endS {
 				latest = max(latest, at)

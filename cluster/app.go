@@ -1,10 +1,11 @@
 package cluster
 
 import (
-	"strconv"
+	"maps"
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // App is what is deployed: a Compose file, read and checked.
@@ -106,13 +107,9 @@ func Balances() []Balance {
 	return []Balance{RoundRobin, RoundRobinPerClient, Random, LeastConnections}
 }
 
-// InForce lists what holds for the service, as the details of an event.
-func (s Service) InForce() []string {
-	detail := []string{"image", s.Image, "replicas", strconv.Itoa(s.Replicas), "balance", string(s.Balance)}
-	for k, v := range s.Environment {
-		detail = append(detail, "env."+k, v)
-	}
-	return detail
+// InForce is what holds for the service, as an event says it.
+func (s Service) InForce() event.InForce {
+	return event.InForce{Image: s.Image, Replicas: s.Replicas, Balance: string(s.Balance), Environment: maps.Clone(s.Environment)}
 }
 
 // ConvergeTime is how long a task may take to stop, and its successor to get healthy, by the service's own settings.
@@ -125,21 +122,6 @@ func (s Service) ConvergeTime() time.Duration {
 		d += h.StartPeriod + time.Duration(h.Retries)*(h.Interval+h.Timeout)
 	}
 	return d
-}
-
-// Event is what a cluster tells its sink: details are keys and values, of which those without a value are left out.
-func Event(kind history.EventKind, service, task string, detail ...string) history.Event {
-	e := history.Event{Kind: kind, Service: service, Task: task}
-	for i := 0; i+1 < len(detail); i += 2 {
-		if detail[i+1] == "" {
-			continue
-		}
-		if e.Detail == nil {
-			e.Detail = map[string]string{}
-		}
-		e.Detail[detail[i]] = detail[i+1]
-	}
-	return e.Filled()
 }
 
 // Levels groups services, of which dependencies come first, so that each is in a later group than those it depends on.

@@ -55,7 +55,7 @@ type Cluster interface {
 	Remove(ctx context.Context) error
 }
 
-// Sink takes events. The cluster sets Kind, Service, Task and Detail; the sink stamps the rest.
+// Sink takes events. The cluster sets Service, Task and Payload; the sink stamps the rest.
 // It may be called from several goroutines.
 type Sink func(history.Event)
 

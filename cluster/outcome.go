@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"sort"
 	"time"
+
+	"coinbench/history/event"
 )
 
 // Outcome is how a rolling update ended.
-type Outcome string
+type Outcome = event.Outcome
 
 // The outcomes of a rolling update.
 const (
-	Completed  Outcome = "completed"
-	Paused     Outcome = "paused"
-	RolledBack Outcome = "rolled_back"
+	Completed  = event.Completed
+	Paused     = event.Paused
+	RolledBack = event.RolledBack
 )
 
 // RolloutError says that an update did not complete.

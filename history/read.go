@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
+
+	"coinbench/history/event"
 )
 
 // Run is a run's folder, read back.
@@ -117,8 +117,8 @@ func Open(dir string) (*Run, error) {
 	})
 	for _, e := range r.Events {
 		r.End = max(r.End, e.At)
-		if e.Kind == RunEnd {
-			r.Status = RunStatus(e.Detail["status"])
+		if p, ok := e.Payload.(event.RunEnd); ok {
+			r.Status = RunStatus(p.Status)
 		}
 	}
 	for _, v := range r.Readings {
@@ -423,30 +423,12 @@ func (r *lineReader) next() ([]byte, error) {
 	return r.long, err
 }
 
-// Objectives are the texts of the objectives by which the run is judged, as its run.begin event holds them under
-// "objective.01" and so on.
-func (r *Run) Objectives() (texts []string) {
-	begin := r.begin()
-	for _, key := range slices.Sorted(maps.Keys(begin)) {
-		if strings.HasPrefix(key, "objective.") {
-			texts = append(texts, begin[key])
-		}
-	}
-	return texts
-}
-
-// UnmetKey is the key of Unmet in the run.begin event.
-const UnmetKey = "unmet"
-
-// Unmet is why the run does not pass where it was played, as its scenario says; "" where it says nothing.
-func (r *Run) Unmet() string { return r.begin()[UnmetKey] }
-
-// begin is the detail of the run.begin event.
-func (r *Run) begin() map[string]string {
+// Begin is what the run said of itself as it began; nothing where it did not.
+func (r *Run) Begin() event.RunBegin {
 	for _, e := range r.Events {
-		if e.Kind == RunBegin {
-			return e.Detail
+		if p, ok := e.Payload.(event.RunBegin); ok {
+			return p
 		}
 	}
-	return nil
+	return event.RunBegin{}
 }

@@ -1,6 +1,7 @@
 package history
 
 import (
+	"slices"
 	"time"
 
 	"coinbench/history/event"
@@ -105,6 +106,11 @@ type Event struct {
 
 	Kind   EventKind         // as Payload's; both go when every emitter and reader has the payload
 	Detail map[string]string //
+}
+
+// Is says whether the event is of the kind of one of the payloads.
+func (e Event) Is(kinds ...event.Payload) bool {
+	return slices.ContainsFunc(kinds, func(p event.Payload) bool { return p.Kind() == e.Payload.Kind() })
 }
 
 // NewEvent is an event now.

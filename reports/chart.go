@@ -12,6 +12,7 @@ import (
 	"coinbench/capacity"
 	"coinbench/capacity/dockercoins"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // chart is a picture as data. draw.go lays it out, and the pens of svg.go and png.go draw it, into the page and into files.
@@ -335,11 +336,12 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 	c.series = append(c.series, rate)
 	c.y.max = max(c.y.max*1.15, 1)
 	for _, m := range t.Marks {
-		if m.Kind == "task.killed" || m.Kind == "warning" || m.Kind == "task.unhealthy" || strings.HasPrefix(m.Kind, "node.") {
-			text := m.Text
-			if m.Kind != "warning" {
-				text, _, _ = strings.Cut(text, ": ") // the reason stands in the list of what happened
-			}
+		switch m.Payload.(type) {
+		case event.Warning:
+			c.marks = append(c.marks, mark{m.AtS, m.Text})
+		case event.TaskKilled, event.TaskUnhealthy, event.NodeDown, event.NodeReady, event.NodeCut, event.NodeMended, event.NodeDrained,
+			event.NodeActivated:
+			text, _, _ := strings.Cut(m.Text, ": ") // the reason is in the list of what happened
 			c.marks = append(c.marks, mark{m.AtS, text})
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"coinbench/capacity"
 	"coinbench/capacity/capacitytest"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // textPen writes a drawing down, a shape a line, in whole pixels.
@@ -285,7 +287,8 @@ func sevenReleases() *capacity.Analysis {
 	f.Failed[history.Refused][3] = 2
 	return &capacity.Analysis{Run: capacity.RunInfo{LengthS: 7}, Flows: []capacity.Flow{f}, Loads: []capacity.LoadResult{{Name: "open",
 		Schedule: "500/s"}},
-		Rollouts: []capacity.Rollout{{Name: "release-1", Verb: "update", Service: "hasher", BeginS: 1, EndS: 2}}}
+		Rollouts: []capacity.Rollout{{Name: "release-1", Verb: "update", Service: "hasher", BeginS: 1, EndS: 2,
+			Marks: []capacity.Mark{{AtS: 1, Payload: event.RolloutBegin{}}}}}}
 }
 
 func TestRolloutChart(t *testing.T) {
@@ -328,6 +331,29 @@ func TestRolloutChart(t *testing.T) {
 	d.draw(p)
 	if n := strings.Count(p.b.String(), "area path"); n != 7 {
 		t.Errorf("%d surfaces are drawn, want 7: nothing where nothing was answered", n)
+	}
+}
+
+// What was done to replicas that is no rollout is marked, whatever it is; of a rollout what changes where requests go.
+func TestFaultsAndSwitchesAreMarked(t *testing.T) {
+	for _, c := range []struct {
+		verb  string
+		marks []capacity.Mark
+		want  []mark
+	}{
+		{"kill", nil, []mark{{1, "what is done"}}},
+		{"drain", nil, []mark{{1, "what is done"}}},
+		{"partition", nil, []mark{{1, "what is done"}}},
+		{"restart", []capacity.Mark{{AtS: 1, Payload: event.RolloutBegin{}}}, nil},
+		{"update", []capacity.Mark{{AtS: 1, Payload: event.RolloutBegin{}}, {AtS: 2, Text: "switch to green", Payload: event.RolloutSwitch{}},
+			{AtS: 3, Payload: event.RolloutBegin{Rollback: true}}}, []mark{{2, "switch to green"}, {3, "rolled back"}}},
+	} {
+		a := sevenReleases()
+		r := &a.Rollouts[0]
+		r.Verb, r.Title, r.Marks = c.verb, "what is done", c.marks
+		if got, ok := rolloutChart(a); !ok || !slices.Equal(got.marks, c.want) {
+			t.Errorf("%s: marked %v, want %v", c.verb, got.marks, c.want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // mostFailureGroups is how many groups of failed requests a report names.
@@ -20,7 +21,7 @@ const mostFailureGroups = 8
 func rolloutSummary(r *capacity.Rollout) string {
 	var parts []string
 	if r.State != "" {
-		s := strings.ReplaceAll(r.State, "_", " ")
+		s := r.State.Words()
 		if r.DurationS != nil {
 			s += " in " + capacity.FormatSeconds(*r.DurationS)
 		}
@@ -279,16 +280,16 @@ func rolloutChart(a *capacity.Analysis) (chart, bool) {
 		}
 		c.bands = append(c.bands, capacity.Band{BeginS: r.BeginS, EndS: r.EndS, Verb: r.Verb, Name: r.Name, Title: r.Name})
 		for _, m := range r.Marks {
-			switch history.EventKind(m.Kind) {
-			case history.RolloutSwitch, history.RolloutJudged:
+			switch p := m.Payload.(type) {
+			case event.RolloutSwitch, event.RolloutJudged:
 				c.marks = append(c.marks, mark{m.AtS, m.Text})
-			case history.RolloutBegin:
-				if m.Text == "back" {
+			case event.RolloutBegin:
+				if p.Rollback {
 					c.marks = append(c.marks, mark{m.AtS, "rolled back"})
 				}
 			}
 		}
-		if r.Verb == "kill" || r.Verb == "pause" || r.Verb == "slow" {
+		if len(r.Marks) == 0 { // a fault
 			c.marks = append(c.marks, mark{r.BeginS, r.Title})
 		}
 	}

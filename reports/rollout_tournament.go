@@ -6,9 +6,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"coinbench/capacity"
+	"coinbench/history/event"
 )
 
 // Contender is one run of a tournament: a release by one strategy, under the same load as the others.
@@ -49,8 +49,8 @@ func tournamentRows(all []Contender) [][]string {
 		case len(c.Analysis.Validity.Doubts) > 0:
 			word = "doubtful"
 		}
-		if r.State != "completed" {
-			took += " (" + strings.ReplaceAll(r.State, "_", " ") + ")"
+		if r.State != event.Completed {
+			took += " (" + r.State.Words() + ")"
 		}
 		rows = append(rows, []string{c.Name, took, fmt.Sprint(l.Requests), fmt.Sprint(l.Failed), "≥ " + floored(l.Available.AtLeast),
 			capacity.FormatSeconds(l.MaxGapS), p99,

@@ -7,11 +7,12 @@ import (
 	"testing"
 
 	"coinbench/capacity"
+	"coinbench/history/event"
 	"coinbench/reports"
 )
 
 // released is the analysis of one release that lost some of its requests.
-func released(state string, took float64, requests, failed int64) *capacity.Analysis {
+func released(state event.Outcome, took float64, requests, failed int64) *capacity.Analysis {
 	available := capacity.NewAvailability(requests, failed)
 	felt := capacity.Felt{Load: "open", Requests: requests, Failed: failed, Available: available, MaxGapS: .25}
 	if failed > 0 {

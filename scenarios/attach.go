@@ -3,11 +3,11 @@ package scenarios
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // A scenario that is played on an app that is up finds services with replicas, where another deploys them. The record says so in the same
@@ -20,29 +20,19 @@ func (st *stage) adopt(ctx context.Context) error {
 		return fmt.Errorf("look at the app that is up: %w", err)
 	}
 	for _, s := range all {
-		st.event(history.Event{Kind: history.ServiceDeployed, Service: s.Name, Detail: inForceOf(s.Service)})
+		st.say(s.Name, event.ServiceDeployed{InForce: s.InForce()})
 		for _, t := range s.Tasks {
 			if t.State != cluster.Running && t.State != cluster.Starting {
 				continue
 			}
 			_, tag, _ := strings.Cut(t.Image[strings.LastIndexByte(t.Image, '/')+1:], ":")
-			st.event(history.Event{Kind: history.TaskStarted, Service: s.Name, Task: t.Name,
-				Detail: map[string]string{"version": tag, "image": t.Image, "address": t.Address}})
+			st.event(history.NewEvent(s.Name, t.Name, event.TaskStarted{Version: tag, Image: t.Image, Address: t.Address}))
 			if t.State == cluster.Running {
-				st.event(history.Event{Kind: history.TaskJoined, Service: s.Name, Task: t.Name})
+				st.event(history.NewEvent(s.Name, t.Name, event.TaskJoined{}))
 			}
 		}
 	}
 	return st.edge(ctx) // what was counted before the run is no part of it
-}
-
-// inForceOf is what the event says of a service that is deployed.
-func inForceOf(s cluster.Service) map[string]string {
-	detail := map[string]string{"image": s.Image, "replicas": strconv.Itoa(s.Replicas), "balance": string(s.Balance)}
-	for name, value := range s.Environment {
-		detail["env."+name] = value
-	}
-	return detail
 }
 
 // adjust makes the app that is up what a deploy step asks for, and changes nothing else: tasks that would be the same go on. Tasks that

@@ -11,6 +11,7 @@ import (
 	"coinbench/capacity"
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // canary replaces one replica, compares it with the rest by the requests of the loads in the background, and goes on or back.
@@ -56,9 +57,8 @@ func (s *Update) canary(ctx context.Context, st *stage, change cluster.Change) e
 		return err
 	}
 	v := capacity.JudgeCanary(w.seconds(), time.Second, s.Confidence)
-	st.event(history.Event{Kind: history.RolloutJudged, Service: s.Service, Task: task, Detail: map[string]string{"verdict": string(v.Result),
-		"reason": v.Reason}})
-	if v.Result != capacity.CanaryOn {
+	st.event(history.NewEvent(s.Service, task, event.RolloutJudged{Verdict: v.Result, Reason: v.Reason}))
+	if v.Result != event.CanaryOn {
 		st.doing("taking %s back", replicas[0])
 		if err := back.Rollback(ctx, s.Service); err != nil {
 			return err

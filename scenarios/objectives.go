@@ -2,12 +2,10 @@ package scenarios
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
 	"coinbench/capacity"
-	"coinbench/history"
 )
 
 // objectiveText is one objective as it is written.
@@ -67,25 +65,4 @@ func (d *decoder) within(at place, text string, column int) place {
 		}
 	}
 	return at
-}
-
-const objectiveKey = "objective." // of the run.begin event, followed by a number
-
-// Objectives are the objectives that a run was played for, as texts in their order. The run itself names them, so that an old
-// one can be judged by whoever can read its history.
-func Objectives(run *history.Run) []string {
-	var texts []string
-	for _, e := range run.Events {
-		if e.Kind != history.RunBegin {
-			continue
-		}
-		for i := 1; ; i++ {
-			text, ok := e.Detail[fmt.Sprintf("%s%02d", objectiveKey, i)]
-			if !ok {
-				return texts
-			}
-			texts = append(texts, text)
-		}
-	}
-	return texts
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 )
 
@@ -33,7 +33,7 @@ func (st *stage) record(service string, w loadgen.Workload) (*recording, error) 
 	if r.LoadWriter, err = st.writer.Load(spec); err != nil {
 		return nil, err
 	}
-	st.event(history.Event{Kind: history.LoadBegin, Service: service, Detail: map[string]string{"name": w.Name}})
+	st.say(service, event.LoadBegin{Name: w.Name})
 	return r, nil
 }
 
@@ -48,11 +48,7 @@ func (r *recording) play(ctx context.Context, rec loadgen.Recorder) (history.Loa
 
 // over says that the load has ended.
 func (r *recording) over(err error) {
-	detail := map[string]string{"name": r.workload.Name}
-	if err != nil {
-		detail["error"] = err.Error()
-	}
-	r.st.event(history.Event{Kind: history.LoadEnd, Service: r.service, Detail: detail})
+	r.st.say(r.service, event.LoadEnd{Name: r.workload.Name, Error: errorText(err)})
 }
 
 // Edges are the instants at which something happened to the load's service.
@@ -79,17 +75,16 @@ func (st *stage) edgesOf(service string) *history.Edges {
 func (st *stage) divide(e history.Event) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
+	begin, _ := e.Payload.(event.StepBegin)
 	switch {
-	case e.Kind == history.StepBegin && e.Detail["disturbance"] != "":
+	case begin.Disturbance != "":
 		st.disturbed[e.Service] = true
 		st.edgesOf(e.Service).Add(e.At)
-	case e.Kind == history.StepEnd:
+	case e.Is(event.StepEnd{}):
 		for service := range st.disturbed {
 			st.edgesOf(service).Add(e.At)
 		}
-	case strings.HasPrefix(string(e.Kind), "task."), strings.HasPrefix(string(e.Kind), "rollout."):
-		if st.disturbed[e.Service] {
-			st.edgesOf(e.Service).Add(e.At)
-		}
+	case e.Payload.Kind().OfReplicas() && st.disturbed[e.Service]:
+		st.edgesOf(e.Service).Add(e.At)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 )
 
@@ -35,13 +36,14 @@ steps:
 		if l.Name != "rng" || l.Closing == nil || p.loads[0].Schedule != "10/s" || l.Step != 2 {
 			t.Errorf("the load is %+v", l.LoadSpec)
 		}
-		i := slices.IndexFunc(p.run.Events, func(e history.Event) bool { return e.Kind == history.LoadBegin })
-		j := slices.IndexFunc(p.run.Events, func(e history.Event) bool { return e.Kind == history.StepBegin && e.Step == 3 })
+		i := slices.IndexFunc(p.run.Events, func(e history.Event) bool { return e.Is(event.LoadBegin{}) })
+		j := slices.IndexFunc(p.run.Events, func(e history.Event) bool { return e.Is(event.StepBegin{}) && e.Step == 3 })
 		if i < 0 || i > j {
 			t.Errorf("the load begins at event %d, the next step at %d", i, j)
 		}
 		named := slices.ContainsFunc(p.run.Events, func(e history.Event) bool {
-			return e.Kind == history.StepBegin && e.Service == "rng" && e.Detail["disturbance"] == "rng"
+			begin, _ := e.Payload.(event.StepBegin)
+			return e.Service == "rng" && begin.Disturbance == "rng"
 		})
 		if !named {
 			t.Error("the update has no name in the record")

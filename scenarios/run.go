@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 )
 
@@ -155,7 +155,9 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 		c.Spare(s.disturbed())
 	}
 
-	st.event(history.Event{Kind: history.RunBegin, Detail: s.detail(cfg.Cluster.Name())})
+	where := cfg.Cluster.Name()
+	st.say("", event.RunBegin{Scenario: s.Name, Steps: len(s.Steps), Settings: s.Settings, Objectives: s.Objectives,
+		Unmet: cmp.Or(s.Unmet[where], s.Unmet["any"])})
 	polled := st.poll(run) // before anything is done, so that nothing is missed
 	if s.Attach {
 		if err = st.adopt(run); err == nil && s.Profile != "" { // which a scenario without a deploy step has too
@@ -180,10 +182,10 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 		err = cfg.Writer.Err()
 	}
 
-	end := map[string]string{"status": string(history.Finished)}
+	status := history.Finished
 	switch {
 	case ctx.Err() != nil:
-		end["status"] = string(history.Interrupted)
+		status = history.Interrupted
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -191,29 +193,19 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 			err = fmt.Errorf("%w (%w)", err, ctx.Err())
 		}
 	case err != nil:
-		end["status"] = string(history.RunFailed)
+		status = history.RunFailed
 	}
-	if err != nil {
-		end["error"] = err.Error()
-	}
-	st.event(history.Event{Kind: history.RunEnd, Detail: end})
+	st.say("", event.RunEnd{Status: string(status), Error: errorText(err)})
 	st.report(true)
 	return err
 }
 
-// detail is what the run.begin event says: whatever a reader of the history needs without the scenario's parser.
-func (s Scenario) detail(where string) map[string]string {
-	detail := map[string]string{"scenario": s.Name, "steps": strconv.Itoa(len(s.Steps))}
-	for i, o := range s.Objectives {
-		detail[fmt.Sprintf("%s%02d", objectiveKey, i+1)] = o
+// errorText is an error's; "" of none.
+func errorText(err error) string {
+	if err == nil {
+		return ""
 	}
-	if why := cmp.Or(s.Unmet[where], s.Unmet["any"]); why != "" {
-		detail[history.UnmetKey] = why
-	}
-	for name, value := range s.Settings {
-		detail["set."+name] = value
-	}
-	return detail
+	return err.Error()
 }
 
 // reads says whether there is anything to read the counters of.
@@ -227,19 +219,16 @@ func (st *stage) steps(ctx context.Context) (err error) {
 			return ctx.Err()
 		}
 		st.begin(i)
-		detail := map[string]string{"verb": step.Verb, "title": step.Title}
-		service := ""
+		begin, service := event.StepBegin{Verb: step.Verb, Title: step.Title}, ""
 		if d, ok := step.act.(disturbing); ok {
-			detail["disturbance"], service = d.disturbs()
+			begin.Disturbance, service = d.disturbs()
 		}
-		st.event(history.Event{Kind: history.StepBegin, Service: service, Detail: detail})
+		st.say(service, begin)
 		err := st.act(ctx, step)
-		detail = map[string]string{"verb": step.Verb}
 		if err != nil {
 			err = fmt.Errorf("step %d (%s): %w", i+1, step.Title, err)
-			detail["error"] = err.Error()
 		}
-		st.event(history.Event{Kind: history.StepEnd, Detail: detail})
+		st.say("", event.StepEnd{Verb: step.Verb, Error: errorText(err)})
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 var update = flag.Bool("update", false, "write the expected files anew")
@@ -158,7 +159,7 @@ func TestInterruption(t *testing.T) {
 			t.Errorf("it took %s", p.took)
 		}
 		end := p.run.Events[len(p.run.Events)-1]
-		if end.Kind != history.RunEnd || end.Detail["status"] != string(history.Interrupted) {
+		if p, ok := end.Payload.(event.RunEnd); !ok || p.Status != string(history.Interrupted) {
 			t.Errorf("the record ends with %+v", end)
 		}
 		if last := p.run.Readings[len(p.run.Readings)-1]; last.At != 5500*time.Millisecond {
@@ -168,7 +169,7 @@ func TestInterruption(t *testing.T) {
 			t.Errorf("removed %d times", p.cluster.removed())
 		}
 		for _, e := range p.run.Events {
-			if e.Kind == history.WindowEnd || e.Step == 3 {
+			if e.Is(event.WindowEnd{}) || e.Step == 3 {
 				t.Errorf("after the interruption: %+v", e)
 			}
 		}
@@ -198,9 +199,9 @@ steps:
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := perform(t, t.Context(), yaml, change)
-				end := p.run.Events[len(p.run.Events)-1]
-				if p.err == nil || end.Detail["status"] != string(history.RunFailed) || end.Detail["error"] != p.err.Error() {
-					t.Errorf("error %v, recorded %v", p.err, end.Detail)
+				end, _ := p.run.Events[len(p.run.Events)-1].Payload.(event.RunEnd)
+				if p.err == nil || end.Status != string(history.RunFailed) || end.Error != p.err.Error() {
+					t.Errorf("error %v, recorded %v", p.err, end)
 				}
 				if p.cluster.removed() != 1 {
 					t.Errorf("removed %d times", p.cluster.removed())
@@ -219,7 +220,7 @@ func TestCountersThatFail(t *testing.T) {
 		}
 		warnings := 0
 		for _, e := range p.run.Events {
-			if e.Kind == history.Warning {
+			if e.Is(event.Warning{}) {
 				warnings++
 			}
 		}

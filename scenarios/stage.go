@@ -3,12 +3,12 @@ package scenarios
 import (
 	"context"
 	"fmt"
-	"strconv"
 	"sync"
 	"time"
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 )
 
@@ -67,6 +67,11 @@ func (st *stage) event(e history.Event) {
 	st.recorded(st.writer.Event(e))
 }
 
+// say records what happened now to a service, or to none.
+func (st *stage) say(service string, p event.Payload) {
+	st.event(history.Event{Service: service, Payload: p})
+}
+
 func (st *stage) recorded(err error) {
 	if err != nil {
 		st.stop(fmt.Errorf("write the history: %w", err))
@@ -80,7 +85,7 @@ func (st *stage) warn(message string) {
 	st.warned[message] = true
 	st.mu.Unlock()
 	if !known {
-		st.event(history.Event{Kind: history.Warning, Detail: map[string]string{"message": message}})
+		st.say("", event.Warning{Message: message})
 	}
 }
 
@@ -145,7 +150,11 @@ func (st *stage) read(ctx context.Context) error {
 // window is one measurement: everything between its events, and a reading of the counters directly after each. opened is called in it at
 // once, so that what it begins is recorded as of the window.
 func (st *stage) window(ctx context.Context, name string, length time.Duration, opened func()) error {
-	st.event(history.Event{Kind: history.WindowOpen, Detail: st.inForce(name)})
+	begin := event.WindowBegin{Name: name, Profile: st.scenario.Profile, Replicas: map[string]int{}}
+	for _, s := range st.app.Services {
+		begin.Replicas[s.Name] = s.Replicas
+	}
+	st.say("", begin)
 	opened()
 	if err := st.edge(ctx); err != nil {
 		return err
@@ -158,7 +167,7 @@ func (st *stage) window(ctx context.Context, name string, length time.Duration, 
 	if err := st.edge(ctx); err != nil {
 		return err
 	}
-	st.event(history.Event{At: end, Kind: history.WindowEnd, Detail: map[string]string{"name": name}})
+	st.event(history.Event{At: end, Payload: event.WindowEnd{Name: name}})
 	return nil
 }
 
@@ -172,18 +181,6 @@ func (st *stage) edge(ctx context.Context) error {
 		st.warn("at the edge of a window: " + err.Error())
 	}
 	return nil
-}
-
-// inForce is what a window's begin says: its name and every service's replicas.
-func (st *stage) inForce(name string) map[string]string {
-	detail := map[string]string{"name": name}
-	for _, s := range st.app.Services {
-		detail["replicas."+s.Name] = strconv.Itoa(s.Replicas)
-	}
-	if st.scenario.Profile != "" {
-		detail["profile"] = st.scenario.Profile
-	}
-	return detail
 }
 
 // service is a deployed service, which the steps keep as it is now.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 )
 
@@ -129,12 +130,8 @@ func (s *Search) play(ctx context.Context, st *stage) error {
 		st.doing("trying %s", text)
 		return block(ctx, loadgen.LevelName(s.name(), level), level, length)
 	})
-	st.event(history.Event{Kind: history.SearchEnd, Service: s.Service, Detail: map[string]string{
-		"name": s.name(), "slo": cfg.SLO.String(), "level": strconv.FormatFloat(found.Level, 'g', 6,
-			64), "above": strconv.FormatFloat(found.Above, 'g', 6, 64),
-		"confidence": strconv.FormatFloat(found.Confidence, 'g', -1, 64), "stopped": found.Stopped,
-		"tested": strconv.Itoa(found.Tested),
-	}})
+	st.say(s.Service, event.SearchEnd{Name: s.name(), SLO: cfg.SLO.String(), Level: found.Level, Above: found.Above,
+		Confidence: found.Confidence, Tested: found.Tested, Stopped: found.Stopped})
 	switch {
 	case err != nil:
 		return fmt.Errorf("search: %w", err)

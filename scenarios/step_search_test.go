@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 )
 
@@ -69,15 +70,15 @@ func playSearch(t *testing.T, step string, nobody bool) (*history.Run, error) {
 	return run, played
 }
 
-func searchEnd(t *testing.T, run *history.Run) map[string]string {
+func searchEnd(t *testing.T, run *history.Run) event.SearchEnd {
 	t.Helper()
 	for _, e := range run.Events {
-		if e.Kind == history.SearchEnd {
-			return e.Detail
+		if p, ok := e.Payload.(event.SearchEnd); ok {
+			return p
 		}
 	}
 	t.Fatal("the search left no end")
-	return nil
+	return event.SearchEnd{}
 }
 
 func TestSearchFindsTheCapacity(t *testing.T) {
@@ -87,11 +88,10 @@ func TestSearchFindsTheCapacity(t *testing.T) {
 			t.Fatal(err)
 		}
 		end := searchEnd(t, run)
-		level, _ := strconv.ParseFloat(end["level"], 64)
-		above, _ := strconv.ParseFloat(end["above"], 64)
-		if !(level <= 30.0001 && above > 30 && above <= 1.0201*level) || end["confidence"] != "0.9" || end["stopped"] != "" ||
-			end["slo"] != "p99<200ms,errors<0.1%" {
-			t.Errorf("the end of the search: %v", end)
+		level := end.Level
+		if !(level <= 30.0001 && end.Above > 30 && end.Above <= 1.0201*level) || end.Confidence != .9 || end.Stopped != "" ||
+			end.SLO != "p99<200ms,errors<0.1%" {
+			t.Errorf("the end of the search: %+v", end)
 		}
 		last := run.Loads[len(run.Loads)-1]
 		if last.Name != "rng" || last.Step != 2 || last.Service != "rng" || last.Closing == nil || float64(last.Total().OK) < 5*level-1 {
@@ -109,7 +109,7 @@ func TestSearchOfClients(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if end := searchEnd(t, run); end["level"] != "3" || end["above"] != "4" {
+		if end := searchEnd(t, run); end.Level != 3 || end.Above != 4 {
 			t.Errorf("%v", end)
 		}
 	})
@@ -123,7 +123,7 @@ func TestSearchFindsNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if end := searchEnd(t, run); end["level"] != "0" || !strings.Contains(end["stopped"], "not met even at 1") {
+		if end := searchEnd(t, run); end.Level != 0 || !strings.Contains(end.Stopped, "not met even at 1") {
 			t.Errorf("%v", end)
 		}
 		for _, l := range run.Loads {

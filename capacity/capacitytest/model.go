@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Model plays the app and records it.
@@ -96,22 +97,19 @@ func New(scenario string) *Model {
 		Jitter: 300 * time.Microsecond,
 		rand:   rand.New(rand.NewPCG(1, 2)), made: map[string]int{}, hashers: make([]time.Duration, 20),
 	}
-	m.event(history.Event{Kind: history.RunBegin})
+	m.event("", "", event.RunBegin{})
 	return m
 }
 
-func (m *Model) event(e history.Event) {
-	e.At, e.Step = m.now, m.step
-	m.Run.Events = append(m.Run.Events, e)
+func (m *Model) event(service, task string, p event.Payload) {
+	m.Run.Events = append(m.Run.Events, history.Event{At: m.now, Step: m.step, Service: service, Task: task, Payload: p})
 }
 
 // Step begins a step and returns what ends it.
 func (m *Model) Step(verb, title string) (end func()) {
 	m.step++
-	m.event(history.Event{Kind: history.StepBegin, Detail: map[string]string{"verb": verb, "title": title}})
-	return func() {
-		m.event(history.Event{Kind: history.StepEnd, Detail: map[string]string{"verb": verb}})
-	}
+	m.event("", "", event.StepBegin{Verb: verb, Title: title})
+	return func() { m.event("", "", event.StepEnd{Verb: verb}) }
 }
 
 func (m *Model) task(service string, slot int) *counters {
@@ -119,19 +117,19 @@ func (m *Model) task(service string, slot int) *counters {
 	c := &counters{service: service, task: fmt.Sprintf("%s.%d#%d", service, slot, m.made[fmt.Sprint(service, slot)]),
 		values: map[string]float64{}}
 	m.tasks = append(m.tasks, c)
-	m.event(history.Event{Kind: history.TaskStarted, Service: service, Task: c.task})
+	m.event(service, c.task, event.TaskStarted{})
 	return c
 }
 
 func (m *Model) environment(service string) map[string]string {
 	switch service {
 	case "rng":
-		return map[string]string{"env.COIN_DELAY": "100ms", "env.COIN_OCCUPANCY": (m.RNG - 100*time.Millisecond).String()}
+		return map[string]string{"COIN_DELAY": "100ms", "COIN_OCCUPANCY": (m.RNG - 100*time.Millisecond).String()}
 	case "hasher":
-		return map[string]string{"env.COIN_DELAY": "100ms", "env.COIN_OCCUPANCY": (m.Hasher - 100*time.Millisecond).String()}
+		return map[string]string{"COIN_DELAY": "100ms", "COIN_OCCUPANCY": (m.Hasher - 100*time.Millisecond).String()}
 	case "worker":
-		return map[string]string{"env.COIN_THINK": m.Think.String(), "env.COIN_CALL_OVERHEAD": m.Call.String(),
-			"env.COIN_BACKOFF": m.Backoff.String(), "env.COIN_KEEP_ALIVE": strconv.FormatBool(m.Pinned)}
+		return map[string]string{"COIN_THINK": m.Think.String(), "COIN_CALL_OVERHEAD": m.Call.String(),
+			"COIN_BACKOFF": m.Backoff.String(), "COIN_KEEP_ALIVE": strconv.FormatBool(m.Pinned)}
 	}
 	return map[string]string{}
 }
@@ -143,12 +141,11 @@ func (m *Model) Deploy(workers, rngs int) {
 		name string
 		n    int
 	}{{"redis", 1}, {"rng", rngs}, {"hasher", 1}, {"worker", workers}} {
-		detail := m.environment(s.name)
-		detail["replicas"] = strconv.Itoa(s.n)
+		inForce := event.InForce{Replicas: s.n, Environment: m.environment(s.name)}
 		if s.name == "rng" {
-			detail["balance"] = m.balance()
+			inForce.Balance = m.balance()
 		}
-		m.event(history.Event{Kind: history.ServiceDeployed, Service: s.name, Detail: detail})
+		m.event(s.name, "", event.ServiceDeployed{InForce: inForce})
 		switch s.name {
 		case "rng", "worker":
 			m.scale(s.name, s.n)
@@ -176,8 +173,7 @@ func (m *Model) Scale(service string, n int) {
 		from = m.active()
 	}
 	m.scale(service, n)
-	m.event(history.Event{Kind: history.ServiceScaled, Service: service, Detail: map[string]string{"from": strconv.Itoa(from),
-		"to": strconv.Itoa(n)}})
+	m.event(service, "", event.ServiceScaled{From: from, To: n})
 	m.Play(300 * time.Millisecond)
 }
 
@@ -221,9 +217,9 @@ func (m *Model) worker(slot int) {
 // UpdateThink replaces the workers one after the other by such with another think time.
 func (m *Model) UpdateThink(think, each time.Duration) {
 	defer m.Step("update", "worker think "+think.String())()
-	m.event(history.Event{Kind: history.RolloutBegin, Service: "worker"})
+	m.event("worker", "", event.RolloutBegin{})
 	m.Think = think
-	m.event(history.Event{Kind: history.ServiceUpdated, Service: "worker", Detail: map[string]string{"env.COIN_THINK": think.String()}})
+	m.event("worker", "", event.ServiceUpdated{InForce: event.InForce{Replicas: m.active(), Environment: m.environment("worker")}})
 	old := slices.Clone(m.workers)
 	slot := 0
 	for _, w := range old {
@@ -235,18 +231,16 @@ func (m *Model) UpdateThink(think, each time.Duration) {
 		m.Play(each)
 		m.worker(slot)
 	}
-	m.event(history.Event{Kind: history.RolloutEnd, Service: "worker", Detail: map[string]string{"state": "completed"}})
+	m.event("worker", "", event.RolloutEnd{Outcome: event.Completed})
 }
 
 // Window measures for a while.
 func (m *Model) Window(name string, d time.Duration) {
-	detail := map[string]string{"name": name, "replicas.worker": strconv.Itoa(m.active()), "replicas.rng": strconv.Itoa(len(m.rngs)),
-		"replicas.hasher": "1"}
-	m.event(history.Event{Kind: history.WindowOpen, Detail: detail})
+	m.event("", "", event.WindowBegin{Name: name, Replicas: map[string]int{"worker": m.active(), "rng": len(m.rngs), "hasher": 1}})
 	m.read()
 	m.Play(d)
 	m.read()
-	m.event(history.Event{Kind: history.WindowEnd, Detail: map[string]string{"name": name}})
+	m.event("", "", event.WindowEnd{Name: name})
 }
 
 // Measure is a step with one window, after a while for the system to settle.
@@ -260,8 +254,7 @@ func (m *Model) Measure(name string, settle, d time.Duration) {
 func (m *Model) Kill(slot int, down time.Duration) {
 	defer m.Step("kill", fmt.Sprintf("rng.%d for %s", slot, down))()
 	m.Down = slot
-	m.event(history.Event{Kind: history.TaskKilled, Service: "rng", Task: m.rngs[slot-1].task,
-		Detail: map[string]string{"down": down.String(), "in_rotation": "true"}})
+	m.event("rng", m.rngs[slot-1].task, event.TaskKilled{Down: down, InRotation: true})
 	m.Play(down)
 	m.Down = 0
 }
@@ -460,11 +453,11 @@ func (m *Model) load(spec history.LoadSpec, samples []history.Sample) {
 		end = max(end, s.Done)
 	}
 	i.Length = end - spec.Begin
-	m.event(history.Event{Kind: history.LoadBegin, Service: spec.Service, Detail: map[string]string{"name": spec.Name}})
+	m.event(spec.Service, "", event.LoadBegin{Name: spec.Name})
 	if end > m.now {
 		m.Play(end - m.now)
 	}
-	m.event(history.Event{Kind: history.LoadEnd, Service: spec.Service, Detail: map[string]string{"name": spec.Name}})
+	m.event(spec.Service, "", event.LoadEnd{Name: spec.Name})
 	m.Run.Loads = append(m.Run.Loads, history.Load{LoadSpec: spec, Intervals: []history.Interval{i}, Samples: samples,
 		Closing: &history.LoadEndRecord{End: end, Due: i.Due, OK: i.OK, MaxGap: i.MaxGap, SamplesKept: i.Due}})
 }
@@ -473,7 +466,7 @@ func (m *Model) load(spec history.LoadSpec, samples []history.Sample) {
 func (m *Model) Finish() *history.Run {
 	m.Play(200 * time.Millisecond)
 	m.read()
-	m.event(history.Event{Kind: history.RunEnd, Detail: map[string]string{"status": "ok"}})
+	m.event("", "", event.RunEnd{Status: string(history.Finished)})
 	m.Run.Status, m.Run.End = history.Finished, m.now
 	return m.Run
 }
@@ -493,8 +486,7 @@ func (m *Model) Bottleneck() *history.Run {
 		from := m.active()
 		m.scale("worker", n)
 		if n != from {
-			m.event(history.Event{Kind: history.ServiceScaled, Service: "worker", Detail: map[string]string{"from": strconv.Itoa(from),
-				"to": strconv.Itoa(n)}})
+			m.event("worker", "", event.ServiceScaled{From: from, To: n})
 		}
 		m.Play(1200 * time.Millisecond)
 		m.Window(fmt.Sprintf("sweep/%d", n), 3200*time.Millisecond)
@@ -520,12 +512,11 @@ func (m *Model) Bottleneck() *history.Run {
 func (m *Model) Outage() *history.Run {
 	m.Deploy(10, 5)
 	m.Measure("baseline", 2*time.Second, 8*time.Second)
-	m.event(history.Event{Kind: history.WindowOpen, Detail: map[string]string{"name": "outage", "replicas.worker": "10", "replicas.rng": "5",
-		"replicas.hasher": "1"}})
+	m.event("", "", event.WindowBegin{Name: "outage", Replicas: map[string]int{"worker": 10, "rng": 5, "hasher": 1}})
 	m.read()
 	m.Kill(3, 2*time.Second)
 	m.Play(14 * time.Second)
 	m.read()
-	m.event(history.Event{Kind: history.WindowEnd, Detail: map[string]string{"name": "outage"}})
+	m.event("", "", event.WindowEnd{Name: "outage"})
 	return m.Finish()
 }

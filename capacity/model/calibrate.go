@@ -10,6 +10,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -206,13 +207,13 @@ func environment(run *history.Run, roles history.Roles) map[string]map[string]st
 	all := map[string]map[string]string{}
 	for _, e := range run.Events {
 		role, known := roles.Of(e.Service)
-		if e.Kind != history.ServiceDeployed || all[e.Service] != nil || !known || role == roles.Store {
+		p, ok := e.Payload.(event.ServiceDeployed)
+		if !ok || all[e.Service] != nil || !known || role == roles.Store {
 			continue
 		}
 		env := map[string]string{}
-		for k, v := range e.Detail {
-			if name, ok := strings.CutPrefix(k, "env."); ok && strings.HasPrefix(name, settings.Prefix) &&
-				settings.Check(role.Program, map[string]string{name: v}) == nil {
+		for name, v := range p.Environment {
+			if strings.HasPrefix(name, settings.Prefix) && settings.Check(role.Program, map[string]string{name: v}) == nil {
 				env[name] = v
 			}
 		}
@@ -347,7 +348,7 @@ func starts(run *history.Run, driver string) float64 {
 		n = 0
 	}
 	for _, e := range run.Events {
-		if e.Kind != history.TaskStarted || e.Service != driver {
+		if !e.Is(event.TaskStarted{}) || e.Service != driver {
 			continue
 		}
 		if n > 0 && e.At-last > together {

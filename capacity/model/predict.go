@@ -14,6 +14,7 @@ import (
 	"coinbench/capacity/des"
 	"coinbench/capacity/queueing"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -210,9 +211,8 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 		Simulated: true, Start: start, Seed: seed, Roles: m.Roles}}
 	sim := des.New(des.Config{Seed: seed, Balancers: o.Balancers, Start: start})
 	nanos := func(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
-	event := func(e history.Event) {
-		e.At = sim.Now()
-		run.Events = append(run.Events, e)
+	happened := func(service string, p event.Payload) {
+		run.Events = append(run.Events, history.Event{At: sim.Now(), Service: service, Payload: p})
 	}
 	const store = "the store"
 	driver, first, last := parts(m.Roles)
@@ -222,7 +222,7 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 	if err := sim.Scale(store, 1, des.Stop{}); err != nil {
 		return nil, err
 	}
-	replicas := map[string]string{}
+	replicas := map[string]int{}
 	way := nanos(min(m.VisitS, m.Client.At(rate)/2))
 	for _, v := range []struct {
 		role     history.Role
@@ -256,30 +256,23 @@ func (m Model) Play(s Setting, rate float64, o Options, seed uint64) (*history.R
 		if err := sim.Scale(v.role.Service, v.replicas, des.Stop{}); err != nil {
 			return nil, err
 		}
-		n := fmt.Sprint(v.replicas)
-		inForce := map[string]string{"replicas": n, "balance": s.Balance}
-		for name, value := range m.Environment[v.role.Service] {
-			inForce["env."+name] = value
-		}
-		for name, value := range s.Environment[v.role.Service] {
-			inForce["env."+name] = value
-		}
+		env := map[string]string{}
+		maps.Copy(env, m.Environment[v.role.Service])
+		maps.Copy(env, s.Environment[v.role.Service])
 		if v.role == driver {
-			inForce["env.COIN_THINK"] = s.Think.String()
+			env["COIN_THINK"] = s.Think.String()
 		}
-		event(history.Event{Kind: history.ServiceDeployed, Service: v.role.Service, Detail: inForce})
-		replicas["replicas."+v.role.Service] = n
+		happened(v.role.Service, event.ServiceDeployed{InForce: event.InForce{Replicas: v.replicas, Balance: s.Balance, Environment: env}})
+		replicas[v.role.Service] = v.replicas
 	}
 	// The instant of the window must not lie at one place of the app's rhythm in every run.
 	sim.RunUntil(o.Settle + time.Duration(seed%7)*43*time.Millisecond)
 	window := func(name string) {
-		at := maps.Clone(replicas)
-		at["name"] = name
-		event(history.Event{Kind: history.WindowOpen, Detail: at})
+		happened("", event.WindowBegin{Name: name, Replicas: replicas})
 		run.Readings = append(run.Readings, sim.Readings()...)
 		sim.RunUntil(sim.Now() + o.Length)
 		run.Readings = append(run.Readings, sim.Readings()...)
-		event(history.Event{Kind: history.WindowEnd, Detail: map[string]string{"name": name}})
+		happened("", event.WindowEnd{Name: name})
 	}
 	window(steady)
 	if o.Probe > 0 {

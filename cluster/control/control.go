@@ -6,14 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"sync/atomic"
 	"time"
 
 	"coinbench/cluster"
 	"coinbench/cluster/rollout"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Driver is a cluster's hands on one service. Its methods return at once, or when the cluster's engine has answered, and hold no lock
@@ -53,9 +52,8 @@ type Engine interface {
 	Fetch(ctx context.Context, spec cluster.Service) error // rollout.Fetch
 	Move(context.Context, rollout.Order) error             // rollout.Move
 
-	// InForce and Names are details of events, besides cluster.Service.InForce: what the engine made of it, and how it is found.
-	InForce() []string
-	Names(ctx context.Context) []string
+	InForce(*event.InForce)                      // adds what the engine made of the service
+	Names(ctx context.Context) map[string]string // the addresses by which the service is found, by name
 }
 
 // Service is a service under control. Its methods wait for their turn.
@@ -95,26 +93,25 @@ func (s *Service) end() {
 	s.driver.Release()
 }
 
-func (s *Service) event(kind history.EventKind, detail ...string) {
-	s.emit(cluster.Event(kind, s.name, "", detail...))
-}
+func (s *Service) event(p event.Payload) { s.emit(history.NewEvent(s.name, "", p)) }
 
 // Deployed waits until a service that was started for the first time is there.
 func (s *Service) Deployed(ctx context.Context) error {
 	if err := s.Converge(ctx); err != nil {
 		return err
 	}
-	s.event(history.ServiceDeployed, s.inForce(ctx)...)
+	s.event(event.ServiceDeployed{InForce: s.inForce(ctx)})
 	return nil
 }
 
-// inForce lists what holds for the service, as the details of an event.
-func (s *Service) inForce(ctx context.Context) []string {
-	detail := s.state.Spec.InForce()
+// inForce is what holds for the service.
+func (s *Service) inForce(ctx context.Context) event.InForce {
+	is := s.state.Spec.InForce()
 	if e, ok := s.driver.(Engine); ok {
-		detail = slices.Concat(detail, e.InForce(), e.Names(ctx))
+		e.InForce(&is)
+		is.DNS = e.Names(ctx)
 	}
-	return detail
+	return is
 }
 
 // Scale sets the replicas.
@@ -137,11 +134,11 @@ func (s *Service) Scale(ctx context.Context, replicas int) error {
 	if err := s.Converge(ctx); err != nil {
 		return err
 	}
-	detail := []string{"from", strconv.Itoa(from), "to", strconv.Itoa(replicas)}
+	scaled := event.ServiceScaled{From: from, To: replicas}
 	if e, ok := s.driver.(Engine); ok {
-		detail = append(detail, e.Names(ctx)...)
+		scaled.DNS = e.Names(ctx)
 	}
-	s.event(history.ServiceScaled, detail...)
+	s.event(scaled)
 	return nil
 }
 
@@ -180,12 +177,12 @@ func (s *Service) change(ctx context.Context, begin func() (*rollout.Machine, er
 		return err
 	}
 	if out.Outcome != "" {
-		s.event(history.RolloutEnd, "state", string(out.Outcome), "reason", out.Reason)
+		s.event(event.RolloutEnd{Outcome: out.Outcome, Reason: out.Reason})
 		if out.Outcome != cluster.Completed {
 			return &cluster.RolloutError{Service: s.name, Outcome: out.Outcome, Reason: out.Reason}
 		}
 	}
-	s.event(history.ServiceUpdated, s.inForce(ctx)...)
+	s.event(event.ServiceUpdated{InForce: s.inForce(ctx)})
 	return nil
 }
 
@@ -244,7 +241,7 @@ func (s *Service) perform(ctx context.Context, m *rollout.Machine, actions []rol
 			seen.Looked = true
 			seen.Slots, seen.Dirty = s.driver.Slots()
 		case rollout.Pulled:
-			s.emit(cluster.Event(history.TaskPulled, s.name, s.driver.Successor(a.Slot)))
+			s.emit(history.NewEvent(s.name, s.driver.Successor(a.Slot), event.TaskPulled{}))
 		case rollout.Prepare:
 			err = s.driver.Prepare(ctx, m.After())
 		case rollout.Open:

@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // A sink that takes a second for each event delays nobody who puts them; they come in order, and say when they were.
@@ -22,7 +22,7 @@ func TestOutboxWithASlowSink(t *testing.T) {
 		for _, task := range []string{"a", "b", "c"} {
 			time.Sleep(100 * time.Millisecond)
 			before := time.Now()
-			o.Put(cluster.Event(history.TaskJoined, "rng", task))
+			o.Put(history.NewEvent("rng", task, event.TaskJoined{}))
 			if d := time.Since(before); d != 0 {
 				t.Errorf("to put %s took %s", task, d)
 			}

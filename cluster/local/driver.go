@@ -11,7 +11,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
-	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // service is control's driver of itself.
@@ -199,7 +199,7 @@ func (s *service) Turn(to map[int]*task) {
 	for _, n := range s.Places() {
 		if from := s.slots[n].current; from != nil && from.inRotation {
 			from.inRotation = false
-			s.c.emit(history.TaskLeft, s.name, from.name)
+			s.c.emit(s.name, from.name, event.TaskLeft{})
 		}
 		s.Give(n, to[n])
 		if to[n] != nil && !to[n].over {

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Pause freezes a replica for a time.
@@ -18,7 +18,7 @@ func (c *Cluster) Pause(_ context.Context, service string, slot int, d time.Dura
 		return fmt.Errorf("pause %s: %w", t.name, err)
 	}
 	defer c.outbox.Flush()
-	t.suffer(d, func() { _ = freeze(t.process, false) }, history.TaskPaused, "for", d.String())
+	t.suffer(d, func() { _ = freeze(t.process, false) }, event.TaskPaused{For: d})
 	return nil
 }
 
@@ -33,7 +33,7 @@ func (c *Cluster) Slow(_ context.Context, service string, slot int, delay, d tim
 	}
 	t.s.rotation.slow(t.backend, delay)
 	defer c.outbox.Flush()
-	t.suffer(d, func() { t.s.rotation.slow(t.backend, 0) }, history.TaskSlowed, "for", d.String(), "delay", delay.String())
+	t.suffer(d, func() { t.s.rotation.slow(t.backend, 0) }, event.TaskSlowed{For: d, Delay: delay})
 	return nil
 }
 
@@ -57,10 +57,10 @@ func (c *Cluster) running(service string, slot int) (*task, error) {
 }
 
 // suffer writes a fault down, and its end after a time, when it is undone.
-func (t *task) suffer(d time.Duration, undo func(), kind history.EventKind, detail ...string) {
+func (t *task) suffer(d time.Duration, undo func(), fault event.Payload) {
 	c := t.c
 	c.mu.Lock()
-	c.emit(kind, t.s.name, t.name, detail...)
+	c.emit(t.s.name, t.name, fault)
 	c.mu.Unlock()
 	c.wg.Go(func() {
 		select {
@@ -73,7 +73,7 @@ func (t *task) suffer(d time.Duration, undo func(), kind history.EventKind, deta
 		}
 		undo()
 		c.mu.Lock()
-		c.emit(history.TaskRecovered, t.s.name, t.name)
+		c.emit(t.s.name, t.name, event.TaskRecovered{})
 		c.mu.Unlock()
 	})
 }

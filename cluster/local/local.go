@@ -16,6 +16,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // The time that Remove gives replicas to end in good order, and the default of Config.Deadline.
@@ -236,7 +237,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := len(services) - 1; i >= 0; i-- {
-		c.emit(history.ServiceRemoved, services[i].name, "")
+		c.emit(services[i].name, "", event.ServiceRemoved{})
 	}
 	c.app, c.services, c.redis, c.hosts = cluster.App{}, nil, nil, ""
 	return nil
@@ -293,7 +294,7 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	if t.backend != nil {
 		s.rotation.kill(t.backend)
 	}
-	c.emit(history.TaskKilled, service, t.name, "down", fault.Down.String(), "in_rotation", fmt.Sprint(fault.InRotation))
+	c.emit(service, t.name, event.TaskKilled{Down: fault.Down, InRotation: fault.InRotation})
 	if err := t.process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("kill %s: %w", t.name, err)
 	}
@@ -332,8 +333,8 @@ func (c *Cluster) find(name string) (*service, error) {
 }
 
 // emit puts an event. Where the caller holds mu, events come in the order of what happened.
-func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
-	c.outbox.Put(cluster.Event(kind, service, task, detail...))
+func (c *Cluster) emit(service, task string, p event.Payload) {
+	c.outbox.Put(history.NewEvent(service, task, p))
 }
 
-func (c *Cluster) warn(message string) { c.emit(history.Warning, "", "", "message", message) }
+func (c *Cluster) warn(message string) { c.emit("", "", event.Warning{Message: message}) }

@@ -13,6 +13,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // redisServer is the app's Redis: embedded, or a real one that was there before and stays as it is.
@@ -66,14 +67,14 @@ func (r *redisServer) attach(s *service, replicas int) {
 		r.backends[s] = b
 		if !r.started {
 			r.started = true
-			s.c.emit(history.TaskStarted, s.name, b.task, "image", s.spec.Image, "address", r.address)
+			s.c.emit(s.name, b.task, event.TaskStarted{Image: s.spec.Image, Address: r.address})
 		}
 		s.rotation.join(b)
-		s.c.emit(history.TaskJoined, s.name, b.task)
+		s.c.emit(s.name, b.task, event.TaskJoined{})
 	case replicas == 0 && b != nil:
 		delete(r.backends, s)
 		s.rotation.leave(b, func() {})
-		s.c.emit(history.TaskLeft, s.name, b.task)
+		s.c.emit(s.name, b.task, event.TaskLeft{})
 	}
 	s.c.bell.Ring(nil)
 }

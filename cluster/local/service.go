@@ -17,7 +17,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
-	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/internal/seeded"
 )
 
@@ -90,7 +90,7 @@ func (s *service) connectionFailed(task, why string) {
 	if s.failures++; s.failures > mostFailures {
 		return
 	}
-	s.c.emit(history.ConnectionFailed, s.name, task, "why", why)
+	s.c.emit(s.name, task, event.ConnectionFailed{Why: why})
 }
 
 // listen opens the virtual address.

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
-	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -252,14 +252,14 @@ func (t *task) live(p *process) error {
 		case err := <-results:
 			if err != nil {
 				t.c.mu.Lock()
-				t.c.emit(history.TaskUnhealthy, t.s.name, t.name, "error", err.Error())
+				t.c.emit(t.s.name, t.name, event.TaskUnhealthy{Error: err.Error()})
 				t.c.mu.Unlock()
 				return fmt.Errorf("unhealthy: %w", err)
 			}
 			if !joined {
 				joined = true
 				t.c.mu.Lock()
-				t.c.emit(history.TaskHealthy, t.s.name, t.name)
+				t.c.emit(t.s.name, t.name, event.TaskHealthy{})
 				t.c.mu.Unlock()
 				t.join()
 			}
@@ -280,8 +280,8 @@ func (t *task) announce(p *process, a announcement) error {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
 	t.process, t.listen, t.admin = p.cmd.Process, a.Listen, a.Admin
-	t.c.emit(history.TaskStarted, t.s.name, t.name, "version", t.spec.Effective()["COIN_VERSION"],
-		"image", t.spec.Image, "pid", strconv.Itoa(t.process.Pid), "address", t.listen)
+	t.c.emit(t.s.name, t.name, event.TaskStarted{Version: t.spec.Effective()["COIN_VERSION"], Image: t.spec.Image, PID: t.process.Pid,
+		Address: t.listen})
 	t.c.bell.Ring(nil)
 	return nil
 }
@@ -325,7 +325,7 @@ func (t *task) join() {
 // enter writes down that the task is in rotation. The caller holds mu.
 func (t *task) enter() {
 	t.state, t.inRotation, t.joined, t.held = cluster.Running, true, true, false
-	t.c.emit(history.TaskJoined, t.s.name, t.name)
+	t.c.emit(t.s.name, t.name, event.TaskJoined{})
 	t.c.bell.Ring(nil)
 }
 
@@ -340,7 +340,7 @@ func (t *task) leave() {
 	}
 	if t.inRotation {
 		t.inRotation = false
-		t.c.emit(history.TaskLeft, t.s.name, t.name)
+		t.c.emit(t.s.name, t.name, event.TaskLeft{})
 		t.c.bell.Ring(nil)
 	}
 	t.c.mu.Unlock()
@@ -368,7 +368,7 @@ func (t *task) finish(p *process, failure error) {
 		if fault == nil {
 			t.c.mu.Lock()
 			t.state = cluster.Stopping
-			t.c.emit(history.TaskStopping, t.s.name, t.name)
+			t.c.emit(t.s.name, t.name, event.TaskStopping{})
 			t.c.bell.Ring(nil)
 			t.c.mu.Unlock()
 			t.terminate(p)
@@ -414,15 +414,15 @@ func (t *task) ended(exit string, failure error) {
 	defer t.c.mu.Unlock()
 	t.state, t.over = cluster.Complete, true
 	t.success = failure == nil
-	detail := []string{"exit", exit}
+	gone := event.TaskGone{Exit: exit}
 	if !t.wished {
 		if failure == nil { // not as wished either
 			failure = fmt.Errorf("ended by itself with %s", exit)
 		}
 		t.state, t.err = cluster.Failed, failure
-		detail = append(detail, "error", failure.Error())
+		gone.Error = failure.Error()
 	}
-	t.c.emit(history.TaskGone, t.s.name, t.name, detail...)
+	t.c.emit(t.s.name, t.name, gone)
 	t.c.bell.Ring(nil)
 }
 

@@ -10,7 +10,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
-	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -143,7 +143,7 @@ func (s *service) Stop(t *task) {
 		return
 	}
 	t.state = cluster.Stopping
-	t.emit(history.TaskStopping)
+	t.emit(event.TaskStopping{})
 	if t.set.OnSIGTERM != settings.Ignore || t.after(t.spec.StopGrace, func() { t.end("") }) == nil {
 		t.end("")
 	}

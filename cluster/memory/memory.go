@@ -17,6 +17,7 @@ import (
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Cluster is the cluster.
@@ -57,8 +58,8 @@ func (c *Cluster) find(name string) (*service, error) {
 	return nil, c.app.Unknown(name)
 }
 
-func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
-	c.outbox.Put(cluster.Event(kind, service, task, detail...))
+func (c *Cluster) emit(service, task string, p event.Payload) {
+	c.outbox.Put(history.NewEvent(service, task, p))
 }
 
 // Check says whether the app can be played; all faults at once.
@@ -122,7 +123,7 @@ func (c *Cluster) Remove(context.Context) error {
 			t.end("")
 		}
 		s.Ring(errors.New("the app was removed meanwhile"))
-		c.emit(history.ServiceRemoved, s.spec.Name, "")
+		c.emit(s.spec.Name, "", event.ServiceRemoved{})
 	}
 	c.app, c.services = cluster.App{}, nil
 	return nil
@@ -161,7 +162,7 @@ func (c *Cluster) Counters(context.Context) (readings []history.Reading, err err
 }
 
 // befall does something to the task of a slot that is in rotation, and undoes it after a time; 0: never.
-func (c *Cluster) befall(verb, service string, slot int, kind history.EventKind, d time.Duration, do, undo func(t *task), detail ...string) error {
+func (c *Cluster) befall(verb, service string, slot int, fault event.Payload, d time.Duration, do, undo func(t *task)) error {
 	defer c.outbox.Flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,11 +174,11 @@ func (c *Cluster) befall(verb, service string, slot int, kind history.EventKind,
 	if t == nil || t.state != cluster.Running {
 		return fmt.Errorf("%s %s.%d: no task of it runs now; the service has %d replicas", verb, service, slot, s.spec.Replicas)
 	}
-	c.emit(kind, service, t.name, detail...)
+	c.emit(service, t.name, fault)
 	do(t)
 	t.after(d, func() {
 		if undo(t); t.state == cluster.Running {
-			c.emit(history.TaskRecovered, service, t.name)
+			c.emit(service, t.name, event.TaskRecovered{})
 		}
 	})
 	return nil
@@ -189,18 +190,17 @@ func (c *Cluster) Kill(_ context.Context, service string, slot int, fault cluste
 		t.fault = &fault
 		t.end("killed")
 	}
-	return c.befall("kill", service, slot, history.TaskKilled, 0, do, func(*task) {}, "down", fault.Down.String(), "in_rotation",
-		fmt.Sprint(fault.InRotation))
+	return c.befall("kill", service, slot, event.TaskKilled{Down: fault.Down, InRotation: fault.InRotation}, 0, do, func(*task) {})
 }
 
 // Pause freezes a replica for a time.
 func (c *Cluster) Pause(_ context.Context, service string, slot int, d time.Duration) error {
 	do := func(t *task) { t.frozen = make(chan struct{}) }
-	return c.befall("pause", service, slot, history.TaskPaused, d, do, func(t *task) { close(t.frozen); t.frozen = nil }, "for", d.String())
+	return c.befall("pause", service, slot, event.TaskPaused{For: d}, d, do, func(t *task) { close(t.frozen); t.frozen = nil })
 }
 
 // Slow delays what is asked of a replica for a time.
 func (c *Cluster) Slow(_ context.Context, service string, slot int, delay, d time.Duration) error {
-	return c.befall("slow", service, slot, history.TaskSlowed, d, func(t *task) { t.delay = delay }, func(t *task) { t.delay = 0 },
-		"for", d.String(), "delay", delay.String())
+	return c.befall("slow", service, slot, event.TaskSlowed{For: d, Delay: delay}, d, func(t *task) { t.delay = delay },
+		func(t *task) { t.delay = 0 })
 }

@@ -15,6 +15,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -51,14 +52,14 @@ func (t *task) after(d time.Duration, do func()) *time.Timer {
 	})
 }
 
-func (t *task) emit(kind history.EventKind, detail ...string) {
-	t.s.c.emit(kind, t.s.spec.Name, t.name, detail...)
+func (t *task) emit(p event.Payload) {
+	t.s.c.emit(t.s.spec.Name, t.name, p)
 	t.s.Ring(nil)
 }
 
 // start begins a task's life.
 func (t *task) start() {
-	t.emit(history.TaskStarted, "image", t.spec.Image, "version", t.spec.Effective()["COIN_VERSION"], "address", t.address())
+	t.emit(event.TaskStarted{Version: t.spec.Effective()["COIN_VERSION"], Image: t.spec.Image, Address: t.address()})
 	boot := t.set.BootDelay
 	if h := t.spec.Health; h != nil { // checked one interval after the start, and after each check
 		boot = (boot/h.Interval + 1) * h.Interval
@@ -66,7 +67,7 @@ func (t *task) start() {
 	if why, failAt := t.spec.NeverHealthy(); why != "" {
 		t.after(failAt, func() {
 			if t.state == cluster.Starting {
-				t.emit(history.TaskUnhealthy, "error", why)
+				t.emit(event.TaskUnhealthy{Error: why})
 				t.end(why)
 			}
 		})
@@ -81,7 +82,7 @@ func (t *task) join() {
 		return
 	}
 	if t.spec.Health != nil {
-		t.emit(history.TaskHealthy)
+		t.emit(event.TaskHealthy{})
 	}
 	if t.ready = true; !t.held {
 		t.enter()
@@ -92,7 +93,7 @@ func (t *task) enter() {
 	t.state, t.joined, t.held = cluster.Running, true, false
 	t.s.rotation = append(t.s.rotation, t)
 	slices.SortStableFunc(t.s.rotation, func(a, b *task) int { return a.slot - b.slot })
-	t.emit(history.TaskJoined)
+	t.emit(event.TaskJoined{})
 	if t.set.Service == settings.Worker {
 		t.work()
 	}
@@ -101,7 +102,7 @@ func (t *task) enter() {
 func (t *task) leave() {
 	if i := slices.Index(t.s.rotation, t); i >= 0 {
 		t.s.rotation = slices.Delete(t.s.rotation, i, i+1)
-		t.emit(history.TaskLeft)
+		t.emit(event.TaskLeft{})
 	}
 }
 
@@ -117,11 +118,11 @@ func (t *task) end(failure string) {
 	t.s.tasks = slices.DeleteFunc(t.s.tasks, func(x *task) bool { return x == t })
 	if failure == "" {
 		t.state = cluster.Complete
-		t.emit(history.TaskGone, "exit", "exit status 0")
+		t.emit(event.TaskGone{Exit: "exit status 0"})
 		return
 	}
 	t.state, t.failure = cluster.Failed, t.name+": "+failure
-	t.emit(history.TaskGone, "exit", "signal: killed", "error", failure)
+	t.emit(event.TaskGone{Exit: "signal: killed", Error: failure})
 	down := max(t.spec.Restart.Delay, 1)
 	if t.fault != nil && t.fault.Down > 0 {
 		down = t.fault.Down

@@ -2,11 +2,10 @@ package rollout
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"coinbench/cluster"
-	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // blueGreen replaces a service's tasks (blue) by a second set (green):
@@ -30,7 +29,7 @@ type blueGreen struct {
 }
 
 func (m *Machine) prepare(now time.Time, slots []int) {
-	m.event(history.RolloutBegin, "strategy", string(cluster.BlueGreen), "order", "start-first", "tasks", strconv.Itoa(len(slots)))
+	m.event(event.RolloutBegin{Strategy: string(cluster.BlueGreen), Order: "start-first", Tasks: len(slots)})
 	m.green = &blueGreen{slots: slots, pulled: now.Add(m.change.Pull), ready: map[int]bool{}, failed: map[int]bool{}}
 }
 
@@ -64,7 +63,7 @@ func (m *Machine) switchOver(now time.Time, o Observation) {
 	case g.opened && !g.turned:
 		before := m.before
 		m.state.Spec, m.state.Previous, m.state.Partial = m.after, &before, false
-		m.event(history.RolloutSwitch, "to", "green")
+		m.event(event.RolloutSwitch{To: event.Green})
 		m.do(Become, TurnGreen)
 		g.turned, g.until = true, now.Add(m.after.Update.Monitor)
 		m.out.Wake = g.until
@@ -78,7 +77,7 @@ func (m *Machine) switchOver(now time.Time, o Observation) {
 	case g.turned && len(g.failed) > m.after.Update.Tolerated(n):
 		g.back = true
 		m.state.Spec, m.state.Previous = m.before, nil
-		m.event(history.RolloutSwitch, "to", "blue")
+		m.event(event.RolloutSwitch{To: event.Blue})
 		m.do(Become, TurnBlue)
 		m.undo(failures)
 	case g.turned && !now.Before(g.until):

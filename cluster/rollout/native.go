@@ -1,11 +1,10 @@
 package rollout
 
 import (
-	"strconv"
 	"time"
 
 	"coinbench/cluster"
-	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // native is a rolling update that the cluster's engine carries out by itself: it is told what the service shall be and how its tasks are
@@ -95,7 +94,7 @@ func (m *Machine) follow(now time.Time, reports []Report) {
 		case Turned:
 			if !n.turned[r.Slot] {
 				n.turned[r.Slot] = true
-				m.event(history.RolloutSlot, "slot", strconv.Itoa(r.Slot))
+				m.event(event.RolloutSlot{Slot: r.Slot})
 			}
 		case Up:
 			n.up[r.Slot] = true

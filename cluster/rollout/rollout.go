@@ -16,11 +16,11 @@ import (
 	"errors"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // State is a service between two changes.
@@ -228,8 +228,8 @@ func (m *Machine) do(verbs ...Verb) {
 	}
 }
 
-func (m *Machine) event(kind history.EventKind, detail ...string) {
-	m.out.Events = append(m.out.Events, cluster.Event(kind, m.after.Name, "", detail...))
+func (m *Machine) event(p event.Payload) {
+	m.out.Events = append(m.out.Events, history.NewEvent(m.after.Name, "", p))
 }
 
 func (m *Machine) end(outcome cluster.Outcome, reason string) {
@@ -292,12 +292,9 @@ func (m *Machine) looked(now time.Time, o Observation) {
 
 // announce says that tasks begin to be replaced.
 func (m *Machine) announce(tasks int) {
-	r, ofRollback := m.Settings(), ""
-	if m.ofRollback {
-		ofRollback = "true"
-	}
-	m.event(history.RolloutBegin, "strategy", string(m.Strategy()), "parallelism", strconv.Itoa(r.Parallelism), "delay", r.Delay.String(),
-		"order", r.Order, "tasks", strconv.Itoa(tasks), "rollback", ofRollback)
+	r := m.Settings()
+	m.event(event.RolloutBegin{Strategy: string(m.Strategy()), Parallelism: r.Parallelism, Delay: r.Delay, Order: r.Order, Tasks: tasks,
+		Rollback: m.ofRollback})
 }
 
 func (m *Machine) roll(now time.Time, reports []Report) {
@@ -353,7 +350,7 @@ func (m *Machine) turn(acts []Action, now time.Time) {
 	for _, a := range acts {
 		if !m.turned[a.Slot] {
 			m.turned[a.Slot] = true
-			m.event(history.RolloutSlot, "slot", strconv.Itoa(a.Slot))
+			m.event(event.RolloutSlot{Slot: a.Slot})
 		}
 		if a.Verb == Keep || !m.pulls.hold(a, now) {
 			m.out.Actions = append(m.out.Actions, a)

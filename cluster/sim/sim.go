@@ -12,6 +12,7 @@ import (
 	"coinbench/cluster/control"
 	"coinbench/cluster/rollout"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Config is how a simulated cluster is made. The zero value is one without a sink.
@@ -315,7 +316,7 @@ func (c *Cluster) Remove(context.Context) error {
 				return fmt.Errorf("remove: %w", err)
 			}
 		}
-		c.emit(history.Event{Kind: history.ServiceRemoved, Service: s.spec.Name})
+		c.emit(history.NewEvent(s.spec.Name, "", event.ServiceRemoved{}))
 	}
 	c.app, c.services = cluster.App{}, nil
 	return nil

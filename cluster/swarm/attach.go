@@ -19,6 +19,7 @@ import (
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/setup"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Attach takes over an app that an earlier process brought up to stay (Config.Keep), found by its labels.
@@ -144,7 +145,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 			s.note = drift[s.name]
 		}
 		if text := drift[s.name]; text != "" && !looking {
-			c.emit(history.Warning, "", "", "message", s.name+": "+text)
+			c.send(history.NewEvent("", "", event.Warning{Message: s.name + ": " + text}))
 		}
 		if s.colour == "" {
 			base := c.describe(s, i)

@@ -18,6 +18,7 @@ import (
 	"coinbench/cluster/swarm/observe"
 	"coinbench/cluster/swarm/setup"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Deploy brings the app up. If it fails, what it made stays until Remove, so that it can be looked at.
@@ -237,7 +238,7 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 	defer c.mu.Unlock()
 	for _, s := range slices.Backward(services) {
 		if s.id != "" {
-			c.emit(history.ServiceRemoved, s.name, "")
+			c.send(history.NewEvent(s.name, "", event.ServiceRemoved{}))
 		}
 	}
 	c.broadcast()

@@ -19,6 +19,7 @@ import (
 	"coinbench/cluster/swarm/engineerr"
 	"coinbench/cluster/swarm/observe"
 	"coinbench/cluster/swarm/setup"
+	"coinbench/history/event"
 )
 
 // newService puts a service under control.
@@ -173,14 +174,14 @@ func (s *service) Move(ctx context.Context, o rollout.Order) error {
 }
 
 // InForce is control's.
-func (s *service) InForce() []string {
+func (s *service) InForce(is *event.InForce) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return []string{"balance", string(s.spec.Balance), "endpoint", string(s.mode), "published", strings.Join(s.published, " ")}
+	is.Balance, is.Endpoint, is.Published = string(s.spec.Balance), string(s.mode), strings.Join(s.published, " ")
 }
 
 // Names is control's.
-func (s *service) Names(ctx context.Context) []string { return s.c.names(ctx, s) }
+func (s *service) Names(ctx context.Context) map[string]string { return s.c.names(ctx, s) }
 
 // Prepare is control's: the second set is another service of the engine.
 func (s *service) Prepare(ctx context.Context, after cluster.Service) error {

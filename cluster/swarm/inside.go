@@ -69,9 +69,9 @@ func (c *Cluster) chooseEndpoint(ctx context.Context) error {
 	return nil
 }
 
-// names are the answers of the overlay's DNS for a service and for its tasks, as the details of an event. Nodes tell each other of
+// names are the answers of the overlay's DNS for a service and for its tasks, by name. Nodes tell each other of
 // tasks by gossip, so the last one may be known a moment after it runs: for that moment it waits.
-func (c *Cluster) names(ctx context.Context, s *service) []string {
+func (c *Cluster) names(ctx context.Context, s *service) map[string]string {
 	if c.engine.Keep {
 		return nil
 	}
@@ -80,7 +80,7 @@ func (c *Cluster) names(ctx context.Context, s *service) []string {
 	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	var detail []string
+	all := map[string]string{}
 	for _, name := range []string{s.name, "tasks." + s.name} {
 		addresses, err := c.Resolve(ctx, name)
 		for err == nil && name != s.name && len(addresses) != want && c.Sleep(ctx, engine.QuickPoll) == nil {
@@ -90,8 +90,8 @@ func (c *Cluster) names(ctx context.Context, s *service) []string {
 		}
 		if err == nil {
 			slices.Sort(addresses)
-			detail = append(detail, "dns."+name, strings.Join(addresses, " "))
+			all[name] = strings.Join(addresses, " ")
 		}
 	}
-	return detail
+	return all
 }

@@ -18,6 +18,7 @@ import (
 	"coinbench/cluster/swarm/observe"
 	"coinbench/cluster/swarm/overlay"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // EndpointMode says how a service's name leads to its replicas.
@@ -195,13 +196,8 @@ func (c *Cluster) pollNow() {
 // send puts an event. Where the caller holds mu, events come in the order of what happened.
 func (c *Cluster) send(e history.Event) { c.outbox.Put(e) }
 
-// emit sends an event that is made of keys and values.
-func (c *Cluster) emit(kind history.EventKind, service, task string, detail ...string) {
-	c.send(cluster.Event(kind, service, task, detail...))
-}
-
 func (c *Cluster) warn(format string, args ...any) {
-	c.emit(history.Warning, "", "", "message", fmt.Sprintf(format, args...))
+	c.send(history.NewEvent("", "", event.Warning{Message: fmt.Sprintf(format, args...)}))
 }
 
 // broadcast wakes all who wait for something. The caller holds mu.

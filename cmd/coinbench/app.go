@@ -13,6 +13,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // The commands that deploy and change an app by hand, shaped like docker's.
@@ -29,20 +30,20 @@ func parseScale(text string) (string, int, error) {
 // teller prints what a cluster does, a line each.
 func teller(w io.Writer) cluster.Sink {
 	return func(e history.Event) {
-		switch e.Kind {
-		case history.Warning:
-			say(w, "warning: %s", e.Detail["message"])
-		case history.TaskJoined:
+		switch p := e.Payload.(type) {
+		case event.Warning:
+			say(w, "warning: %s", p.Message)
+		case event.TaskJoined:
 			fmt.Fprintf(w, "%s is up\n", e.Task)
-		case history.TaskGone:
+		case event.TaskGone:
 			text := e.Task + " is gone"
-			if e.Detail["error"] != "" {
-				text += ": " + e.Detail["error"]
+			if p.Error != "" {
+				text += ": " + p.Error
 			}
 			say(w, "%s", text)
-		case history.RolloutBegin:
+		case event.RolloutBegin:
 			text := "rolling update of " + e.Service
-			if e.Detail["rollback"] != "" {
+			if p.Rollback {
 				text = "rolling " + e.Service + " back"
 			}
 			fmt.Fprintln(w, text)

@@ -21,6 +21,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 	"coinbench/reports"
 )
@@ -285,23 +286,23 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload, obj
 			l.close()
 			return nil, withCode(folderCode(err), err)
 		}
-		l.event(history.RunBegin, l.begins(name))
+		l.event(l.begins(name))
 	}
 	return l, nil
 }
 
-// begins is the detail of the run's begin.
-func (l *loading) begins(name string) map[string]string {
-	detail := map[string]string{"scenario": name, "steps": "0"}
-	for i, o := range l.objectives {
-		detail[fmt.Sprintf("objective.%02d", i+1)] = o.Text
+// begins is what the run's begin says.
+func (l *loading) begins(name string) event.RunBegin {
+	begin := event.RunBegin{Scenario: name}
+	for _, o := range l.objectives {
+		begin.Objectives = append(begin.Objectives, o.Text)
 	}
-	return detail
+	return begin
 }
 
-func (l *loading) event(kind history.EventKind, detail map[string]string) {
+func (l *loading) event(p event.Payload) {
 	if l.writer != nil {
-		_ = l.writer.Event(history.Event{At: time.Since(l.start), Kind: kind, Detail: detail}) // the writer keeps its first error
+		_ = l.writer.Event(history.Event{At: time.Since(l.start), Payload: p}) // the writer keeps its first error
 	}
 }
 
@@ -339,7 +340,7 @@ func (l *loading) closeRecord() error {
 		return nil
 	}
 	w := l.writer
-	l.event(history.RunEnd, map[string]string{"status": string(l.status())})
+	l.event(event.RunEnd{Status: string(l.status())})
 	l.writer = nil
 	if err := w.Close(); err != nil {
 		return unmeasured(err)
@@ -396,11 +397,10 @@ func (l *loading) finish(played reports.PlayedLoad, out io.Writer, print func(io
 
 // judge is what the record would say of the one load, had there been one.
 func (l *loading) judge(played reports.PlayedLoad) capacity.Analysis {
-	status := map[string]string{"status": string(l.status())}
 	return capacity.Analyse(&history.Run{
 		Manifest: history.Manifest{Scenario: played.Spec.Name, Start: l.start}, Status: l.status(), End: played.End.End,
-		Events: []history.Event{{Kind: history.RunBegin, Detail: l.begins(played.Spec.Name)}, {At: played.End.End, Kind: history.RunEnd,
-			Detail: status}},
+		Events: []history.Event{{Payload: l.begins(played.Spec.Name)},
+			{At: played.End.End, Payload: event.RunEnd{Status: string(l.status())}}},
 		Loads: []history.Load{{LoadSpec: played.Spec, Intervals: []history.Interval{played.Total}, Closing: &played.End}},
 	}, l.objectives...)
 }
@@ -446,9 +446,9 @@ func (l *loading) begin(w loadgen.Workload) (loadgen.Recorder, func(history.Load
 	if err != nil {
 		return nil, nil, err
 	}
-	l.event(history.LoadBegin, map[string]string{"name": w.Name})
+	l.event(event.LoadBegin{Name: w.Name})
 	return append(all, record), func(end history.LoadEndRecord) error {
-		l.event(history.LoadEnd, map[string]string{"name": w.Name})
+		l.event(event.LoadEnd{Name: w.Name})
 		return record.End(end)
 	}, nil
 }

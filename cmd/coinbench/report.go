@@ -15,6 +15,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 	"coinbench/reports"
 )
@@ -80,18 +81,18 @@ func imported(p process, file string) (dir string, err error) {
 	if err != nil {
 		return "", err
 	}
-	event := func(at time.Duration, kind history.EventKind, detail map[string]string) {
-		_ = w.Event(history.Event{At: at, Kind: kind, Detail: detail}) // the writer keeps its first error
+	happened := func(at time.Duration, p event.Payload) {
+		_ = w.Event(history.Event{At: at, Payload: p}) // the writer keeps its first error
 	}
-	event(0, history.RunBegin, map[string]string{"scenario": name, "steps": "0"})
-	event(0, history.LoadBegin, map[string]string{"name": name})
+	happened(0, event.RunBegin{Scenario: name})
+	happened(0, event.LoadBegin{Name: name})
 	l, err := w.Load(spec)
 	if err != nil {
 		return "", err
 	}
 	end, err := record(l)
-	event(end.End, history.LoadEnd, map[string]string{"name": name})
-	event(end.End, history.RunEnd, map[string]string{"status": string(history.Finished)})
+	happened(end.End, event.LoadEnd{Name: name})
+	happened(end.End, event.RunEnd{Status: string(history.Finished)})
 	return dir, errors.Join(err, l.End(end), w.Close())
 }
 
@@ -112,7 +113,7 @@ func analyse(p process, dir string) (*capacity.Analysis, error) {
 // objectives are those that the run itself says it was judged by; the scenario's parser of that day is not needed.
 func objectives(run *history.Run) ([]capacity.Objective, error) {
 	var all []capacity.Objective
-	for _, text := range run.Objectives() {
+	for _, text := range run.Begin().Objectives {
 		o, err := capacity.ParseObjectiveOf(run.Manifest.Roles, text)
 		if err != nil {
 			return nil, err

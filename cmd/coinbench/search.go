@@ -112,8 +112,8 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 			return l.begin(w)
 		})
 	l.live.clear()
-	l.event(history.SearchEnd, event.Encode(event.SearchEnd{Name: w.Name, SLO: f.SLO.String(), Level: found.Level, Above: found.Above,
-		Confidence: found.Confidence, Tested: found.Tested, Stopped: found.Stopped}, event.Plain))
+	l.event(event.SearchEnd{Name: w.Name, SLO: f.SLO.String(), Level: found.Level, Above: found.Above,
+		Confidence: found.Confidence, Tested: found.Tested, Stopped: found.Stopped})
 	interrupted := l.status() == history.Interrupted
 	s := searched(history.MaskText(w.Targets[0].URL), f, found)
 	if len(s.Curve) > 0 || err == nil {

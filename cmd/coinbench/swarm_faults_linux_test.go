@@ -347,7 +347,7 @@ func aNodeIsKilledUnderLoad(t *testing.T, l *faultLab) {
 		t.Errorf("what was lost: %+v", a.Losses)
 	}
 	if !slices.ContainsFunc(a.Timeline.Marks, func(m capacity.Mark) bool {
-		return m.Kind == string(history.NodeDown) && strings.Contains(m.Text, victim)
+		return m.Kind == history.NodeDown && strings.Contains(m.Text, victim)
 	}) {
 		t.Error("the timeline does not show it")
 	}

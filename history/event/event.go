@@ -100,14 +100,17 @@ const (
 	RolledBack Outcome = "rolled_back"
 )
 
+// Words are the outcome in words: "rolled back".
+func (o Outcome) Words() string { return strings.ReplaceAll(string(o), "_", " ") }
+
 // Verdict is what a canary's requests say.
 type Verdict string
 
-// The verdicts on a canary.
+// The verdicts on a canary. All but CanaryOn take it back.
 const (
-	CanaryOn      Verdict = "on"           // replace the others, too
-	CanaryBack    Verdict = "back"         // take it back: it is worse
-	CanaryUnknown Verdict = "inconclusive" // take it back: the requests say too little
+	CanaryOn      Verdict = "on"           // not shown to be worse, and what the watch excludes is enough
+	CanaryBack    Verdict = "back"         // shown to be worse
+	CanaryUnknown Verdict = "inconclusive" // the watch excludes too little
 )
 
 // The two sets of a blue-green rollout.

@@ -13,6 +13,7 @@ import (
 	"coinbench/capacity"
 	"coinbench/capacity/des"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -153,13 +154,10 @@ func (s setting) record(seed uint64) (*history.Run, error) {
 	random := rand.New(rand.NewPCG(seed, 1))
 	begin := sim.Now() + s.settle + time.Duration(random.Float64()*float64(time.Second))
 	end := begin + s.window
-	window := func(kind history.EventKind, at time.Duration) {
-		run.Events = append(run.Events, history.Event{At: at, Kind: kind, Detail: map[string]string{"name": "w"}})
-	}
 	for at := begin; at <= end; at += time.Second {
 		sim.RunUntil(at)
 		if at == begin {
-			window(history.WindowOpen, at)
+			run.Events = append(run.Events, history.Event{At: at, Payload: event.WindowBegin{Name: "w"}})
 		}
 		run.Readings = append(run.Readings, sim.Readings()...)
 		if s.kill > 0 && at == begin+time.Second {
@@ -170,7 +168,7 @@ func (s setting) record(seed uint64) (*history.Run, error) {
 			}
 		}
 	}
-	window(history.WindowEnd, end)
+	run.Events = append(run.Events, history.Event{At: end, Payload: event.WindowEnd{Name: "w"}})
 	run.End = end
 	for _, k := range keepers {
 		k.load.Closing = &history.LoadEndRecord{End: end, Due: int64(len(k.load.Samples)), SamplesKept: int64(len(k.load.Samples))}

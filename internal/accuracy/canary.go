@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // canaryScenario releases one replica of rng under a load, and judges it by the watch.
@@ -39,14 +39,14 @@ type canaryTrial struct {
 // taken is how many of n canaries were taken back as worse, and how many because the watch said too little.
 func (c canaryTrial) taken(n int) (worse, inconclusive int, err error) {
 	for seed := range n {
-		judged, err := played(canaryScenario, uint64(1000+seed), c.set, history.RolloutJudged)
+		judged, err := played[event.RolloutJudged](canaryScenario, uint64(1000+seed), c.set)
 		if err != nil {
 			return 0, 0, err
 		}
-		switch judged.Detail["verdict"] {
-		case "back":
+		switch judged.Verdict {
+		case event.CanaryBack:
 			worse++
-		case "inconclusive":
+		case event.CanaryUnknown:
 			inconclusive++
 		}
 	}

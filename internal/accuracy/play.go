@@ -10,6 +10,7 @@ import (
 	"coinbench/capacity"
 	"coinbench/capacity/des"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/services/settings"
 )
 
@@ -45,12 +46,13 @@ func (s setting) deployedTo(seed uint64, sink func(history.Event)) (*des.Sim, []
 	}
 	var events []history.Event
 	for _, v := range s.services() {
-		env, inForce := map[string]string{}, map[string]string{"replicas": fmt.Sprint(v.replicas)}
+		env, inForce := map[string]string{}, event.InForce{Replicas: v.replicas}
 		for name, value := range s.env {
 			if service, variable, _ := strings.Cut(name, "/"); service == v.name {
-				env[variable], inForce["env."+variable] = value, value
+				env[variable] = value
 			}
 		}
+		inForce.Environment = env
 		c, err := settings.Parse(v.name, env)
 		if err != nil {
 			return nil, nil, err
@@ -60,7 +62,7 @@ func (s setting) deployedTo(seed uint64, sink func(history.Event)) (*des.Sim, []
 			spec.Health = time.Second
 		}
 		if v.name == settings.RNG {
-			spec.Balance, inForce["balance"] = s.balance, string(s.balance)
+			spec.Balance, inForce.Balance = s.balance, string(s.balance)
 		}
 		if err := sim.AddService(spec); err != nil {
 			return nil, nil, err
@@ -81,7 +83,7 @@ func (s setting) deployedTo(seed uint64, sink func(history.Event)) (*des.Sim, []
 		if err := sim.Scale(v.name, v.replicas, des.Stop{}); err != nil {
 			return nil, nil, err
 		}
-		events = append(events, history.Event{Kind: history.ServiceDeployed, Service: v.name, Detail: inForce})
+		events = append(events, history.Event{Service: v.name, Payload: event.ServiceDeployed{InForce: inForce}})
 		if s.spread > 0 { // dependencies first, as a cluster deploys them
 			sim.RunUntil(sim.Now() + s.spread + spec.Health)
 		}
@@ -115,15 +117,15 @@ func (s setting) play(seed uint64) (*history.Run, error) {
 	for i := range max(1, s.windows) {
 		begin := end + time.Duration((.5+random.Float64())*float64(time.Second))
 		if i == 0 && s.lead > 0 { // as after a fault that is mended
-			run.Events = append(run.Events, history.Event{At: begin - s.lead, Kind: history.TaskRecovered, Service: settings.RNG})
+			run.Events = append(run.Events, history.Event{At: begin - s.lead, Payload: event.TaskRecovered{}, Service: settings.RNG})
 		}
 		end = begin + s.window
-		open := map[string]string{"name": fmt.Sprint("w", i)}
+		name, counts := fmt.Sprint("w", i), map[string]int{}
 		for _, v := range s.services() {
-			open["replicas."+v.name] = fmt.Sprint(v.replicas)
+			counts[v.name] = v.replicas
 		}
-		run.Events = append(run.Events, history.Event{At: begin, Kind: history.WindowOpen, Detail: open},
-			history.Event{At: end, Kind: history.WindowEnd, Detail: map[string]string{"name": fmt.Sprint("w", i)}})
+		run.Events = append(run.Events, history.Event{At: begin, Payload: event.WindowBegin{Name: name, Replicas: counts}},
+			history.Event{At: end, Payload: event.WindowEnd{Name: name}})
 		instants = append(instants, begin, end)
 	}
 	for at := time.Duration(0); at < end; at += time.Second {

@@ -12,12 +12,13 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/sim"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/scenarios"
 )
 
 // played plays a scenario on the simulated cluster as `coinbench run --cluster sim` does, and returns the event of a kind that it left
 // last.
-func played(source string, seed uint64, set map[string]string, kind history.EventKind) (found history.Event, err error) {
+func played[P event.Payload](source string, seed uint64, set map[string]string) (found P, err error) {
 	err = recorded(source, seed, set, func(dir string) error {
 		events, err := os.Open(dir + "/events.jsonl") // the rest of the record takes longer to read than to make
 		if err != nil {
@@ -31,8 +32,8 @@ func played(source string, seed uint64, set map[string]string, kind history.Even
 			} else if err != nil {
 				return err
 			}
-			if e.Kind == kind {
-				found = e
+			if p, ok := e.Payload.(P); ok {
+				found = p
 			}
 		}
 	})

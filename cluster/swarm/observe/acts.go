@@ -3,10 +3,10 @@ package observe
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Kill notes that a task is killed: it is not told to stop. down is how long its slot will be empty.
@@ -14,7 +14,7 @@ func (s State) Kill(id string, down time.Duration) (State, []history.Event) {
 	w := s.begin()
 	if t := w.tasks[id]; t != nil {
 		t.Killed = true
-		w.of(history.TaskKilled, t, "down", down.String(), "in_rotation", strconv.FormatBool(false))
+		w.of(t, event.TaskKilled{Down: down})
 	}
 	return w.end()
 }
@@ -32,7 +32,7 @@ func (s State) Spare(id string) State {
 func (s State) Pause(id string, d time.Duration) (State, []history.Event) {
 	w := s.begin()
 	if t := w.tasks[id]; t != nil {
-		w.of(history.TaskPaused, t, "for", d.String())
+		w.of(t, event.TaskPaused{For: d})
 	}
 	return w.end()
 }
@@ -47,7 +47,7 @@ func (s State) Recover(ids ...string) (State, []history.Event) {
 func (w *step) recover(ids []string) {
 	for _, id := range ids {
 		if t := w.tasks[id]; t != nil && !t.Gone {
-			w.of(history.TaskRecovered, t)
+			w.of(t, event.TaskRecovered{})
 		}
 	}
 }
@@ -56,11 +56,11 @@ func (w *step) recover(ids []string) {
 func (s State) Cut(node string, d time.Duration) (State, []history.Event) {
 	w := s.begin()
 	name := w.Nodes[node].Name
-	w.event(history.NodeCut, "", "", "node", name, "for", d.String())
+	w.event("", "", event.NodeCut{Node: name, For: d})
 	w.cut[name] = []string{}
 	for _, t := range s.Present(func(t Task) bool { return t.Node == node && t.Started }) {
 		w.cut[name] = append(w.cut[name], t.ID)
-		w.of(history.TaskCut, &t, "for", d.String(), "node", name)
+		w.of(&t, event.TaskCut{For: d, Node: name})
 	}
 	return w.end()
 }
@@ -82,20 +82,22 @@ func (s State) Mend(name string) (State, []history.Event) {
 	}
 	w := s.begin()
 	delete(w.cut, name)
-	w.event(history.NodeMended, "", "", "node", name)
+	w.event("", "", event.NodeMended{Node: name})
 	w.recover(victims)
 	return w.end()
 }
 
 // Drain and Activate note that a node takes no tasks from here, and that it does again.
-func (s State) Drain(name string) (State, []history.Event) { return s.say(history.NodeDrained, name) }
+func (s State) Drain(name string) (State, []history.Event) {
+	return s.say(event.NodeDrained{Node: name})
+}
 func (s State) Activate(name string) (State, []history.Event) {
-	return s.say(history.NodeActivated, name)
+	return s.say(event.NodeActivated{Node: name})
 }
 
-func (s State) say(kind history.EventKind, node string) (State, []history.Event) {
+func (s State) say(p event.Payload) (State, []history.Event) {
 	w := s.begin()
-	w.event(kind, "", "", "node", node)
+	w.event("", "", p)
 	return w.end()
 }
 
@@ -106,7 +108,7 @@ func (s State) Fetch(service string, slots int) (State, []history.Event) {
 		place := nth(service, slot)
 		name := fmt.Sprintf("%s#%d", place, w.numbers[place]+1)
 		w.fetched[name] = true
-		w.event(history.TaskPulled, service, name)
+		w.event(service, name, event.TaskPulled{})
 	}
 	return w.end()
 }
@@ -119,10 +121,10 @@ func (s State) Switch(v Service) (State, []history.Event) {
 		switch {
 		case t.Set == v.Standby && t.InRotation():
 			t.Left = true
-			w.of(history.TaskLeft, t)
+			w.of(t, event.TaskLeft{})
 		case t.Set == v.ID && t.Ready && !t.StopRequested() && !t.InRotation():
 			t.Joined, t.Left = true, false
-			w.of(history.TaskJoined, t)
+			w.of(t, event.TaskJoined{})
 		}
 	}
 	return w.end()

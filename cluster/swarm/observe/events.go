@@ -10,7 +10,7 @@ import (
 	"github.com/moby/moby/api/types/swarm"
 
 	"coinbench/cluster/swarm/engineerr"
-	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // doubt is for how long a task with a health check that has no process must be called running to be taken at its word: one that gets
@@ -67,11 +67,11 @@ func (w *step) arrive(t *Task) {
 	node := w.Nodes[t.Node].Name
 	if !t.pulled && (t.State == swarm.TaskStateReady || t.State == swarm.TaskStateStarting || t.State == swarm.TaskStateRunning) {
 		t.pulled = true
-		w.of(history.TaskPulled, t, "node", node)
+		w.of(t, event.TaskPulled{Node: node})
 	}
 	if !t.Started && (t.State == swarm.TaskStateStarting || t.State == swarm.TaskStateRunning) {
 		t.Started = true
-		w.of(history.TaskStarted, t, "image", t.Image, "version", t.version, "node", node, "address", t.Address, "container", t.Container)
+		w.of(t, event.TaskStarted{Version: t.version, Image: t.Image, Address: t.Address, Node: node, Container: t.Container})
 	}
 	if t.State != swarm.TaskStateRunning || t.Joined || t.StopRequested() {
 		return
@@ -83,12 +83,12 @@ func (w *step) arrive(t *Task) {
 		return
 	}
 	if t.checked && !t.Ready {
-		w.of(history.TaskHealthy, t)
+		w.of(t, event.TaskHealthy{})
 	}
 	t.Ready = true
 	if !slices.ContainsFunc(w.app.Services, func(v Service) bool { return v.Standby == t.Set }) {
 		t.Joined = true
-		w.of(history.TaskJoined, t)
+		w.of(t, event.TaskJoined{})
 	}
 }
 
@@ -101,13 +101,13 @@ func (w *step) depart(t *Task) {
 	unhealthy := engineerr.Unhealthy.In(t.Error)
 	if t.InRotation() {
 		if unhealthy {
-			w.of(history.TaskUnhealthy, t, "error", t.Error)
+			w.of(t, event.TaskUnhealthy{Error: t.Error})
 		}
-		w.of(history.TaskLeft, t)
+		w.of(t, event.TaskLeft{})
 		t.Left = true
 	}
 	if !t.stopped && (t.StopRequested() || t.last < w.Looks) && t.Started && !t.Killed && t.Fault() == "" {
-		w.of(history.TaskStopping, t)
+		w.of(t, event.TaskStopping{})
 	}
 	t.stopped = true
 	if !over {
@@ -120,8 +120,8 @@ func (w *step) depart(t *Task) {
 	}
 	if t.Started || fault != "" {
 		if !t.Joined && unhealthy {
-			w.of(history.TaskUnhealthy, t, "error", t.Error)
+			w.of(t, event.TaskUnhealthy{Error: t.Error})
 		}
-		w.of(history.TaskGone, t, "exit", strconv.Itoa(t.Exit), "error", fault, "node", node.Name)
+		w.of(t, event.TaskGone{Exit: strconv.Itoa(t.Exit), Error: fault, Node: node.Name})
 	}
 }

@@ -22,6 +22,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // App is what is deployed.
@@ -167,13 +168,11 @@ func copied[K comparable, V any](m map[K]V) map[K]V {
 func (w *step) end() (State, []history.Event) { return w.State, w.events }
 
 // event puts an event: the one place where this package makes any.
-func (w *step) event(kind history.EventKind, service, task string, detail ...string) {
-	w.events = append(w.events, cluster.Event(kind, service, task, detail...))
+func (w *step) event(service, task string, p event.Payload) {
+	w.events = append(w.events, history.NewEvent(service, task, p))
 }
 
-func (w *step) of(kind history.EventKind, t *Task, detail ...string) {
-	w.event(kind, t.Service, t.Name, detail...)
-}
+func (w *step) of(t *Task, p event.Payload) { w.event(t.Service, t.Name, p) }
 
 // Heard notes whether the engine has answered, and warns when that changes.
 func (s State) Heard(err error, now time.Time) (State, []history.Event) {
@@ -181,12 +180,10 @@ func (s State) Heard(err error, now time.Time) (State, []history.Event) {
 	switch {
 	case err != nil && s.silent.IsZero():
 		w.silent = now
-		w.event(history.Warning, "", "", "message", fmt.Sprintf("the engine does not answer: %v; what happens meanwhile is seen when it does",
-			err))
+		w.event("", "", event.Warning{Message: fmt.Sprintf("the engine does not answer: %v; what happens meanwhile is seen when it does", err)})
 	case err == nil && !s.silent.IsZero():
 		w.silent = time.Time{}
-		w.event(history.Warning, "", "", "message", fmt.Sprintf("the engine answers again, after %s",
-			now.Sub(s.silent).Round(100*time.Millisecond)))
+		w.event("", "", event.Warning{Message: fmt.Sprintf("the engine answers again, after %s", now.Sub(s.silent).Round(100*time.Millisecond))})
 	}
 	return w.end()
 }
@@ -241,9 +238,9 @@ func (w *step) node(n swarm.Node) {
 	w.Nodes[n.ID] = is
 	switch {
 	case known && is.Down && !was.Down:
-		w.event(history.NodeDown, "", "", "node", is.Name)
+		w.event("", "", event.NodeDown{Node: is.Name})
 	case known && was.Down && !is.Down:
-		w.event(history.NodeReady, "", "", "node", is.Name)
+		w.event("", "", event.NodeReady{Node: is.Name})
 	}
 }
 
