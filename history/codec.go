@@ -47,9 +47,6 @@ type eventJSON struct {
 
 // json is the event as it is written, with what mask makes of its texts.
 func (e Event) json(mask func(map[string]string) map[string]string) eventJSON {
-	if e.Payload == nil {
-		e = e.Filled()
-	}
 	j := eventJSON{At: e.At, Kind: e.Payload.Kind(), Step: e.Step, Service: e.Service, Task: e.Task, Detail: event.Encode(e.Payload, mask)}
 	if len(e.Rest) > 0 {
 		if j.Detail == nil {
@@ -68,7 +65,7 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	var j eventJSON
 	err := json.Unmarshal(data, &j)
 	if err == nil {
-		*e = Event{At: j.At, Step: j.Step, Service: j.Service, Task: j.Task, Kind: j.Kind, Detail: j.Detail}
+		*e = Event{At: j.At, Step: j.Step, Service: j.Service, Task: j.Task}
 		e.Payload, e.Rest, err = event.Decode(j.Kind, j.Detail)
 	}
 	return err

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 func manifest() history.Manifest {
@@ -33,7 +34,7 @@ func write(t *testing.T, dir string) {
 			t.Fatal(err)
 		}
 	}
-	check(w.Event(history.Event{At: 1, Kind: history.RunBegin}))
+	check(w.Event(history.Event{At: 1, Payload: event.RunBegin{}}))
 	check(w.Reading(history.Reading{At: 2, Service: "rng", Task: "rng.1#1", Values: map[string]float64{history.Busy: 1.5}}))
 	check(w.Reading(history.Reading{At: 3, Service: "rng", Task: "rng.1#1", Values: map[string]float64{history.Busy: 2.5}}))
 	l, err := w.Load(history.LoadSpec{Name: "bench/c1", Clients: 1, Closed: true})
@@ -47,7 +48,7 @@ func write(t *testing.T, dir string) {
 	}
 	check(l.Interval(interval(5, 2, 1)))
 	check(l.End(history.LoadEndRecord{End: 9, Due: 3, OK: 2, Failed: 1}))
-	check(w.Event(history.Event{At: 10, Kind: history.RunEnd, Detail: map[string]string{"status": string(history.Finished)}}))
+	check(w.Event(history.Event{At: 10, Payload: event.RunEnd{Status: string(history.Finished)}}))
 	check(w.Close())
 }
 
@@ -197,7 +198,7 @@ func FuzzDecode(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	_ = w.Event(history.Event{At: 1, Kind: history.TaskGone, Task: "rng.1#1", Detail: map[string]string{"error": "x"}})
+	_ = w.Event(history.Event{At: 1, Payload: event.TaskGone{Error: "x"}, Task: "rng.1#1"})
 	_ = w.Close()
 	events, _ := os.ReadFile(filepath.Join(dir, "events.jsonl"))
 	line, _ := json.Marshal(interval(5, 3, 1))

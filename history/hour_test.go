@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // BenchmarkHour writes an hour of three loads at 5,000/s into the folder COIN_HOUR names, with the record's own writer: for
@@ -23,7 +24,7 @@ func BenchmarkHour(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	_ = w.Event(history.Event{At: 1, Kind: history.RunBegin})
+	_ = w.Event(history.Event{At: 1, Payload: event.RunBegin{}})
 	random := rand.New(rand.NewPCG(1, 2))
 	const rate, length = 5000, time.Hour
 	for load := range 3 {
@@ -64,7 +65,7 @@ func BenchmarkHour(b *testing.B) {
 			_ = w.Reading(history.Reading{At: at, Service: "rng", Task: fmt.Sprintf("rng.%d#1", n), Values: values})
 		}
 	}
-	_ = w.Event(history.Event{At: time.Second + length, Kind: history.RunEnd, Detail: map[string]string{"status": string(history.Finished)}})
+	_ = w.Event(history.Event{At: time.Second + length, Payload: event.RunEnd{Status: string(history.Finished)}})
 	if err := w.Close(); err != nil {
 		b.Fatal(err)
 	}

@@ -38,63 +38,6 @@ type Host struct {
 	Go          string `json:"go"`
 }
 
-// EventKind says what sort of thing happened.
-type EventKind = event.Kind
-
-// The kinds of events. The Detail keys that each carries are named beside it.
-const (
-	RunBegin  EventKind = "run.begin"
-	RunEnd    EventKind = "run.end"    // status: ok, failed, interrupted; error
-	StepBegin EventKind = "step.begin" // verb, title
-	StepEnd   EventKind = "step.end"   // verb, error
-	// name: counters between begin and end are one measurement; and what was in force, e.g. replicas.worker, replicas.rng
-	WindowOpen EventKind = "window.begin"
-	WindowEnd  EventKind = "window.end" // name
-	LoadBegin  EventKind = "load.begin" // name
-	LoadEnd    EventKind = "load.end"   // name, error
-	// name, slo, level (0: none met it), above (0: none missed it), confidence that both are right, tested (levels), stopped (why it had not
-	// both)
-	SearchEnd EventKind = "search.end"
-
-	ServiceDeployed EventKind = "service.deployed" // image, replicas, env.<NAME>, balance: what is in force from here
-	ServiceScaled   EventKind = "service.scaled"   // from, to
-	ServiceUpdated  EventKind = "service.updated"  // image, replicas, env.<NAME>, balance
-	ServiceRemoved  EventKind = "service.removed"
-
-	RolloutBegin  EventKind = "rollout.begin"  // strategy, parallelism, delay, order, tasks, rollback
-	RolloutSlot   EventKind = "rollout.slot"   // slot: the rollout turns to it
-	RolloutSwitch EventKind = "rollout.switch" // to: green, or blue when it is undone: all connections go to the other set from here
-	RolloutEnd    EventKind = "rollout.end"    // state: completed, paused, rolled_back; reason
-	RolloutJudged EventKind = "rollout.judged" // verdict: on, back, inconclusive; reason: of a canary
-
-	TaskPulled    EventKind = "task.pulled"    // its image is there
-	TaskStarted   EventKind = "task.started"   // version, image, pid, address
-	TaskHealthy   EventKind = "task.healthy"   //
-	TaskUnhealthy EventKind = "task.unhealthy" // error
-	TaskJoined    EventKind = "task.joined"    // in rotation from here
-	TaskLeft      EventKind = "task.left"      // out of rotation from here
-	TaskStopping  EventKind = "task.stopping"  // told to stop
-	TaskGone      EventKind = "task.gone"      // exit, error
-	TaskKilled    EventKind = "task.killed"    // a fault that the scenario asked for: down, in_rotation
-	TaskPaused    EventKind = "task.paused"    // as TaskKilled: for
-	TaskSlowed    EventKind = "task.slowed"    // as TaskKilled: for, delay
-	TaskCut       EventKind = "task.cut"       // as TaskKilled: its node was cut off from the others: for, node
-	TaskRecovered EventKind = "task.recovered" // of a pause, a slowness or a cut
-
-	NodeDown      EventKind = "node.down"      // node: the cluster does not hear of it any more
-	NodeReady     EventKind = "node.ready"     // node: it hears of it again
-	NodeCut       EventKind = "node.cut"       // a fault that the scenario asked for, nothing comes to the node or from it: node, for
-	NodeMended    EventKind = "node.mended"    // node: of a cut
-	NodeDrained   EventKind = "node.drained"   // node: it takes no tasks from here
-	NodeActivated EventKind = "node.activated" // node: it does again
-
-	// ConnectionFailed is a connection that the balancer could not bring to an end: to the task; why: refused, reset, closed (without an
-	// answer).
-	ConnectionFailed EventKind = "connection.failed"
-
-	Warning EventKind = "warning" // message: something the reader of the report must know
-)
-
 // Event is one thing that was done to the cluster or that the cluster did.
 type Event struct {
 	At      time.Duration     // since Manifest.Start
@@ -103,30 +46,19 @@ type Event struct {
 	Task    string            // "rng.3#2": slot 3 of rng, its second task
 	Payload event.Payload     // what it was
 	Rest    map[string]string // what a newer version says of it, besides
-
-	Kind   EventKind         // as Payload's; both go when every emitter and reader has the payload
-	Detail map[string]string //
 }
+
+// Detail is what the payload says, as a record has it.
+func (e Event) Detail() map[string]string { return event.Encode(e.Payload, event.Plain) }
 
 // Is says whether the event is of the kind of one of the payloads.
 func (e Event) Is(kinds ...event.Payload) bool {
 	return slices.ContainsFunc(kinds, func(p event.Payload) bool { return p.Kind() == e.Payload.Kind() })
 }
 
-// NewEvent is an event now.
+// NewEvent is an event of a service or of one of its tasks.
 func NewEvent(service, task string, p event.Payload) Event {
-	return Event{Service: service, Task: task, Payload: p}.Filled()
-}
-
-// Filled is the event with its payload, its kind and its detail, whichever of them it came with.
-func (e Event) Filled() Event {
-	if e.Payload == nil {
-		e.Payload, e.Rest, _ = event.Decode(e.Kind, e.Detail)
-		return e
-	}
-	j := e.json(event.Plain)
-	e.Kind, e.Detail = j.Kind, j.Detail
-	return e
+	return Event{Service: service, Task: task, Payload: p}
 }
 
 // Reading is what one task's counters said at one instant. Keys of Values are Prometheus series names as the services

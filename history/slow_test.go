@@ -3,6 +3,8 @@ package history
 import (
 	"testing"
 	"time"
+
+	"coinbench/history/event"
 )
 
 // While an event is being written to a disk that takes its time, a load's requests, its intervals and the readings are recorded.
@@ -17,7 +19,7 @@ func TestASlowEventDelaysNoLoad(t *testing.T) {
 	}
 	w.events.mu.Lock() // as it is during the write
 	written := make(chan error)
-	go func() { written <- w.Event(Event{Kind: TaskJoined}) }()
+	go func() { written <- w.Event(Event{Payload: event.TaskJoined{}}) }()
 	for _, err := range []error{l.Sample(Sample{}), l.Sample(Sample{Class: Refused}), l.Interval(Interval{}), w.Reading(Reading{}),
 		l.End(LoadEndRecord{})} {
 		if err != nil {

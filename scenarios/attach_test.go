@@ -10,6 +10,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // attached plays a scenario on an app that is up, whose rng has two replicas and an environment of its own.
@@ -136,7 +137,7 @@ func TestAttachIsOnRecord(t *testing.T) {
 			t.Fatal(p.err)
 		}
 		log := p.log()
-		begun := strings.Index(log, string(history.StepBegin))
+		begun := strings.Index(log, string(event.StepBegin{}.Kind()))
 		for _, want := range []string{
 			`service.deployed rng balance="round-robin" env.COIN_DELAY="50ms" image="coinbench/rng:v0.1" replicas="2"`,
 			`task.started rng.2#1 address="rng.2#1.memory.invalid:80" image="coinbench/rng:v0.1" version="v0.1"`,

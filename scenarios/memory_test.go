@@ -14,6 +14,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/memory"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/loadgen"
 )
 
@@ -214,12 +215,12 @@ func perform(t *testing.T, ctx context.Context, yaml string, change func(*witnes
 func (p performance) log() string {
 	var b strings.Builder
 	for _, e := range p.run.Events {
-		fmt.Fprintf(&b, "%8.3fs %d %s", e.At.Seconds(), e.Step, e.Kind)
+		fmt.Fprintf(&b, "%8.3fs %d %s", e.At.Seconds(), e.Step, e.Payload.Kind())
 		if of := cmp.Or(e.Task, e.Service); of != "" {
 			b.WriteString(" " + of)
 		}
-		for _, k := range sortedKeys(e.Detail) {
-			fmt.Fprintf(&b, " %s=%q", k, e.Detail[k])
+		for _, k := range sortedKeys(e.Detail()) {
+			fmt.Fprintf(&b, " %s=%q", k, e.Detail()[k])
 		}
 		b.WriteByte('\n')
 	}
@@ -230,10 +231,10 @@ func (p performance) log() string {
 func (p performance) hashes(name string) (n float64, length time.Duration) {
 	var begin, end time.Duration = -1, -1
 	for _, e := range p.run.Events {
-		if e.Detail["name"] == name && e.Kind == history.WindowOpen {
+		if e.Detail()["name"] == name && e.Is(event.WindowBegin{}) {
 			begin = e.At
 		}
-		if e.Detail["name"] == name && e.Kind == history.WindowEnd {
+		if e.Detail()["name"] == name && e.Is(event.WindowEnd{}) {
 			end = e.At
 		}
 	}

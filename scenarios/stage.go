@@ -54,7 +54,6 @@ func (st *stage) now() time.Duration { return st.cluster.Now().Sub(st.start) }
 
 // event records an event; the first one that cannot be recorded ends the run.
 func (st *stage) event(e history.Event) {
-	e = e.Filled()
 	if e.At == 0 {
 		e.At = st.now()
 	}

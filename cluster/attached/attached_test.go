@@ -15,6 +15,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // slow is a cluster whose changes take until the test lets them go.
@@ -53,7 +54,7 @@ func (s *slow) act(ctx context.Context, what string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done = append(s.done, what)
-	s.sink(history.Event{Kind: history.ServiceUpdated, Detail: map[string]string{"what": what}})
+	s.sink(history.Event{Payload: event.Warning{Message: what}})
 	return s.fault
 }
 
@@ -175,14 +176,14 @@ func TestChangesOfAServiceTakeTurns(t *testing.T) {
 func TestEventsComeBeforeTheAnswer(t *testing.T) {
 	k, s := keepSlow(t)
 	for range 100 {
-		s.sink(history.Event{Kind: history.Warning})
+		s.sink(history.Event{Payload: event.Warning{}})
 	}
 	var seen []string // the client reads it after each answer
 	var mu sync.Mutex
 	c := k.open(t, func(e history.Event) {
 		mu.Lock()
 		defer mu.Unlock()
-		seen = append(seen, e.Detail["what"])
+		seen = append(seen, e.Detail()["message"])
 	})
 	for n := range 20 {
 		s.letGo <- struct{}{}
@@ -389,7 +390,7 @@ func TestOthersFolders(t *testing.T) {
 func TestLostEvents(t *testing.T) {
 	var e Events
 	for range 5 * maxEvents {
-		e.Add(history.Event{Kind: history.Warning})
+		e.Add(history.Event{Payload: event.Warning{}})
 	}
 	if last := e.Last(); last != 5*maxEvents {
 		t.Errorf("the last is %d", last)

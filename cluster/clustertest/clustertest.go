@@ -19,6 +19,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // Service is the service that the suite works on. It must answer GET / with an X-Coinbench-Replica header.
@@ -80,7 +81,7 @@ func RunIn(t *testing.T, within func(*testing.T, func(*testing.T)), make New) {
 					}
 					if t.Failed() {
 						for _, e := range f.all() {
-							t.Logf("%s %s %s %v", e.Kind, e.Service, e.Task, e.Detail)
+							t.Logf("%s %s %s %v", e.Payload.Kind(), e.Service, e.Task, e.Detail())
 						}
 					}
 				})
@@ -226,28 +227,28 @@ func (f *fixture) spawn(do func()) (wait func()) {
 }
 
 // kinds lists what happened to a task.
-func kinds(events []history.Event, task string) []history.EventKind {
-	var list []history.EventKind
+func kinds(events []history.Event, task string) []event.Kind {
+	var list []event.Kind
 	for _, e := range events {
 		if e.Task == task {
-			list = append(list, e.Kind)
+			list = append(list, e.Payload.Kind())
 		}
 	}
 	return list
 }
 
 // inOrder says whether the kinds stand in the list in this order; others may stand between.
-func inOrder(list []history.EventKind, want ...history.EventKind) bool {
+func inOrder(list []event.Kind, want ...event.Payload) bool {
 	for _, k := range list {
-		if len(want) > 0 && k == want[0] {
+		if len(want) > 0 && k == want[0].Kind() {
 			want = want[1:]
 		}
 	}
 	return len(want) == 0
 }
 
-func index(events []history.Event, kind history.EventKind, task string) int {
-	return slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == kind && e.Task == task })
+func index(events []history.Event, kind event.Payload, task string) int {
+	return slices.IndexFunc(events, func(e history.Event) bool { return e.Is(kind) && e.Task == task })
 }
 
 func deploy(t *testing.T, f *fixture) {
@@ -263,7 +264,7 @@ func deploy(t *testing.T, f *fixture) {
 		if task.State != cluster.Running || task.Slot != i+1 || task.Name != fmt.Sprintf("%s.%d#1", Service, i+1) {
 			t.Errorf("task %+v; want %s.%d#1, running", task, Service, i+1)
 		}
-		if k := kinds(f.all(), task.Name); !inOrder(k, history.TaskStarted, history.TaskJoined) {
+		if k := kinds(f.all(), task.Name); !inOrder(k, event.TaskStarted{}, event.TaskJoined{}) {
 			t.Errorf("%s: events %v; want it started, then in rotation", task.Name, k)
 		}
 	}
@@ -277,16 +278,17 @@ func deploy(t *testing.T, f *fixture) {
 	events := f.all()
 	for _, s := range f.app.Services {
 		for _, d := range s.DependsOn {
-			begun := slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == history.TaskStarted && e.Service == s.Name })
-			up := slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == history.TaskJoined && e.Service == d })
+			begun := slices.IndexFunc(events, func(e history.Event) bool { return e.Is(event.TaskStarted{}) && e.Service == s.Name })
+			up := slices.IndexFunc(events, func(e history.Event) bool { return e.Is(event.TaskJoined{}) && e.Service == d })
 			if up < 0 || begun < up {
 				t.Errorf("%s started before %s was in rotation", s.Name, d)
 			}
 		}
 		if n := slices.IndexFunc(events, func(e history.Event) bool {
-			return e.Kind == history.ServiceDeployed && e.Service == s.Name && e.Detail["image"] == s.Image
+			p, ok := e.Payload.(event.ServiceDeployed)
+			return ok && e.Service == s.Name && p.Image == s.Image
 		}); n < 0 {
-			t.Errorf("no %s for %s", history.ServiceDeployed, s.Name)
+			t.Errorf("no %s for %s", event.ServiceDeployed{}.Kind(), s.Name)
 		}
 	}
 	if _, _, err := f.ask(t); err != nil {
@@ -310,7 +312,7 @@ func scale(t *testing.T, f *fixture) {
 		}
 		events := f.since(before, Service)
 		last := events[len(events)-1]
-		if last.Kind != history.ServiceScaled || last.Detail["from"] != fmt.Sprint(from) || last.Detail["to"] != fmt.Sprint(n) {
+		if p, ok := last.Payload.(event.ServiceScaled); !ok || p.From != from || p.To != n {
 			t.Errorf("scaled from %d to %d: the last event is %v", from, n, last)
 		}
 		if n == 0 {
@@ -321,8 +323,8 @@ func scale(t *testing.T, f *fixture) {
 			t.Errorf("scaled to %d: %v answer", n, got)
 		}
 		for _, e := range events {
-			if e.Kind == history.TaskGone {
-				if k := kinds(events, e.Task); !inOrder(k, history.TaskLeft, history.TaskStopping, history.TaskGone) {
+			if e.Is(event.TaskGone{}) {
+				if k := kinds(events, e.Task); !inOrder(k, event.TaskLeft{}, event.TaskStopping{}, event.TaskGone{}) {
 					t.Errorf("%s: events %v; want it out of rotation, then told to stop, then gone", e.Task, k)
 				}
 			}
@@ -421,23 +423,23 @@ func update(t *testing.T, f *fixture) {
 		}
 	}
 	events := f.since(before, Service)
-	if events[0].Kind != history.RolloutBegin || events[0].Detail["parallelism"] != "2" {
+	if p, ok := events[0].Payload.(event.RolloutBegin); !ok || p.Parallelism != 2 {
 		t.Errorf("the first event is %v", events[0])
 	}
 	if n := slices.IndexFunc(events, func(e history.Event) bool {
-		return e.Kind == history.RolloutEnd && e.Detail["state"] == string(cluster.Completed)
+		return e.Payload == event.Payload(event.RolloutEnd{Outcome: event.Completed})
 	}); n < 0 {
 		t.Error("no end of the rollout")
 	}
-	if last := events[len(events)-1]; last.Kind != history.ServiceUpdated || last.Detail["image"] != image {
-		t.Errorf("the last event is %v", last)
+	if p, ok := events[len(events)-1].Payload.(event.ServiceUpdated); !ok || p.Image != image {
+		t.Errorf("the last event is %v", events[len(events)-1])
 	}
 	out, most := 0, 0
 	for _, e := range events {
-		switch e.Kind {
-		case history.TaskLeft:
+		switch e.Payload.(type) {
+		case event.TaskLeft:
 			out++
-		case history.TaskJoined:
+		case event.TaskJoined:
 			out--
 		}
 		most = max(most, out)
@@ -447,7 +449,7 @@ func update(t *testing.T, f *fixture) {
 	}
 	for slot := 1; slot <= 4; slot++ {
 		old, young := fmt.Sprintf("%s.%d#1", Service, slot), fmt.Sprintf("%s.%d#2", Service, slot)
-		if index(events, history.TaskGone, old) > index(events, history.TaskStarted, young) {
+		if index(events, event.TaskGone{}, old) > index(events, event.TaskStarted{}, young) {
 			t.Errorf("%s started before %s was gone, though the order is stop-first", young, old)
 		}
 	}
@@ -471,7 +473,7 @@ func update(t *testing.T, f *fixture) {
 	events = f.since(before, Service)
 	for slot := 1; slot <= 4; slot++ {
 		old, young := fmt.Sprintf("%s.%d#2", Service, slot), fmt.Sprintf("%s.%d#3", Service, slot)
-		if index(events, history.TaskLeft, old) < index(events, history.TaskJoined, young) {
+		if index(events, event.TaskLeft{}, old) < index(events, event.TaskJoined{}, young) {
 			t.Errorf("%s left before %s was in rotation, though the order is start-first", old, young)
 		}
 	}
@@ -498,13 +500,14 @@ func rollsBack(t *testing.T, f *fixture) {
 	}
 	events := f.all()
 	if n := slices.IndexFunc(events, func(e history.Event) bool {
-		return e.Kind == history.RolloutEnd && e.Detail["state"] == string(cluster.RolledBack)
+		p, _ := e.Payload.(event.RolloutEnd)
+		return p.Outcome == event.RolledBack
 	}); n < 0 {
 		t.Error("no event says that it was rolled back")
 	}
 	replaced := 0
 	for slot := 1; slot <= 3; slot++ {
-		if index(events, history.TaskGone, fmt.Sprintf("%s.%d#1", Service, slot)) >= 0 {
+		if index(events, event.TaskGone{}, fmt.Sprintf("%s.%d#1", Service, slot)) >= 0 {
 			replaced++
 		}
 	}
@@ -525,7 +528,7 @@ func balanceOnly(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	events := f.since(before, Service)
-	if len(events) != 1 || events[0].Kind != history.ServiceUpdated || events[0].Detail["balance"] != string(cluster.Random) {
+	if len(events) != 1 || !events[0].Is(event.ServiceUpdated{}) || events[0].Detail()["balance"] != string(cluster.Random) {
 		t.Errorf("events are %v", events)
 	}
 	if s := f.status(t); s.Balance != cluster.Random {
@@ -543,9 +546,9 @@ func kill(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	f.eventually(t, "a successor in rotation", func() bool {
-		return index(f.all(), history.TaskJoined, Service+".2#2") >= 0
+		return index(f.all(), event.TaskJoined{}, Service+".2#2") >= 0
 	})
-	if k := kinds(f.all(), Service+".2#1"); !inOrder(k, history.TaskJoined, history.TaskKilled, history.TaskLeft, history.TaskGone) {
+	if k := kinds(f.all(), Service+".2#1"); !inOrder(k, event.TaskJoined{}, event.TaskKilled{}, event.TaskLeft{}, event.TaskGone{}) {
 		t.Errorf("events are %v", k)
 	}
 	if got := f.shares(t, f.enough(t, 2)); len(got) != 2 {
@@ -575,7 +578,7 @@ func killInRotation(t *testing.T, f *fixture) {
 	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: time.Hour, InRotation: true}); err != nil {
 		t.Fatal(err)
 	}
-	f.eventually(t, "its end", func() bool { return index(f.all(), history.TaskGone, Service+".1#1") >= 0 })
+	f.eventually(t, "its end", func() bool { return index(f.all(), event.TaskGone{}, Service+".1#1") >= 0 })
 	failures := 0
 	for range 6 {
 		if _, _, err := f.ask(t); err != nil {
@@ -585,7 +588,7 @@ func killInRotation(t *testing.T, f *fixture) {
 	if failures != 3 {
 		t.Errorf("%d of 6 connections failed; want every second", failures)
 	}
-	if n := index(f.all(), history.TaskLeft, Service+".1#1"); n >= 0 {
+	if n := index(f.all(), event.TaskLeft{}, Service+".1#1"); n >= 0 {
 		t.Error("it left the rotation")
 	}
 }
@@ -598,10 +601,10 @@ func killInRotationEnds(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	old, young := Service+".1#1", Service+".1#2"
-	f.eventually(t, "a successor in rotation", func() bool { return index(f.all(), history.TaskJoined, young) >= 0 })
+	f.eventually(t, "a successor in rotation", func() bool { return index(f.all(), event.TaskJoined{}, young) >= 0 })
 	events := f.all()
-	gone, left := index(events, history.TaskGone, old), index(events, history.TaskLeft, old)
-	if started := index(events, history.TaskStarted, young); gone < 0 || left < gone || started < left {
+	gone, left := index(events, event.TaskGone{}, old), index(events, event.TaskLeft{}, old)
+	if started := index(events, event.TaskStarted{}, young); gone < 0 || left < gone || started < left {
 		t.Errorf("%s is gone in event %d and leaves the rotation in %d, %s starts in %d; want it in this order", old, gone, left, young, started)
 	}
 	if got := f.shares(t, f.enough(t, 2)); len(got) != 2 {
@@ -677,10 +680,10 @@ func remove(t *testing.T, f *fixture) {
 	}
 	started, gone := map[string]bool{}, map[string]bool{}
 	for _, e := range f.all() {
-		switch e.Kind {
-		case history.TaskStarted:
+		switch e.Payload.(type) {
+		case event.TaskStarted:
 			started[e.Task] = e.Service != "redis" // it may have been there before
-		case history.TaskGone:
+		case event.TaskGone:
 			gone[e.Task] = true
 		}
 	}

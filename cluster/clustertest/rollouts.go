@@ -10,6 +10,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // sick is a version that never becomes healthy: its admin port is not the one that is asked.
@@ -126,7 +127,7 @@ func watchedForTheDelay(t *testing.T, f *fixture) {
 	r := quick(1)
 	r.Delay, r.FailureAction = 10*time.Second, "rollback"
 	kill := func() {
-		for index(f.all(), history.TaskJoined, Service+".1#2") < 0 {
+		for index(f.all(), event.TaskJoined{}, Service+".1#2") < 0 {
 			if err := f.Sleep(t.Context(), 20*time.Millisecond); err != nil {
 				return
 			}
@@ -231,13 +232,13 @@ func blueGreen(t *testing.T, f *fixture) {
 		t.Errorf("after the update: %+v", s)
 	}
 	events := f.since(before, Service)
-	turn := slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == history.RolloutSwitch })
+	turn := slices.IndexFunc(events, func(e history.Event) bool { return e.Is(event.RolloutSwitch{}) })
 	for slot := 1; slot <= 3; slot++ {
 		old, young := fmt.Sprintf("%s.%d#1", Service, slot), fmt.Sprintf("%s.%d#2", Service, slot)
-		if i := index(events, history.TaskHealthy, young); i > turn {
+		if i := index(events, event.TaskHealthy{}, young); i > turn {
 			t.Errorf("%s became healthy after the switch", young)
 		}
-		if i := index(events, history.TaskStopping, old); i < turn {
+		if i := index(events, event.TaskStopping{}, old); i < turn {
 			t.Errorf("%s was told to stop before the switch", old)
 		}
 	}
@@ -258,7 +259,7 @@ func blueGreenUndone(t *testing.T, f *fixture) {
 		t.Errorf("after the failure: %+v", s)
 	}
 	for _, e := range f.all() {
-		if e.Kind == history.TaskLeft || e.Kind == history.RolloutSwitch {
+		if e.Is(event.TaskLeft{}) || e.Is(event.RolloutSwitch{}) {
 			t.Errorf("the old set was touched: %v", e)
 		}
 	}
@@ -306,9 +307,9 @@ func pullFirst(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	events := f.since(before, Service)
-	first := slices.IndexFunc(events, func(e history.Event) bool { return e.Kind == history.TaskLeft })
+	first := slices.IndexFunc(events, func(e history.Event) bool { return e.Is(event.TaskLeft{}) })
 	for slot := 1; slot <= 2; slot++ {
-		if i := index(events, history.TaskPulled, fmt.Sprintf("%s.%d#2", Service, slot)); i < 0 || i > first {
+		if i := index(events, event.TaskPulled{}, fmt.Sprintf("%s.%d#2", Service, slot)); i < 0 || i > first {
 			t.Errorf("slot %d: pulled at event %d, the first task left at %d", slot, i, first)
 		}
 	}
@@ -322,7 +323,7 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		longest := time.Duration(0)
-		for longest < 100*time.Millisecond && index(f.all(), history.TaskRecovered, name) < 0 { // the first may be quicker than the signal
+		for longest < 100*time.Millisecond && index(f.all(), event.TaskRecovered{}, name) < 0 { // the first may be quicker than the signal
 			begun := f.Now()
 			if _, _, err := f.ask(t); err != nil {
 				t.Errorf("a frozen replica refuses: %v", err)
@@ -332,7 +333,7 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 		if longest < 100*time.Millisecond {
 			t.Errorf("a replica that is frozen for 500ms answers within %s", longest)
 		}
-		f.eventually(t, "its recovery", func() bool { return index(f.all(), history.TaskRecovered, name) >= 0 })
+		f.eventually(t, "its recovery", func() bool { return index(f.all(), event.TaskRecovered{}, name) >= 0 })
 	}
 	if c, ok := f.Cluster.(cluster.Slower); ok {
 		if err := c.Slow(t.Context(), Service, 1, 100*time.Millisecond, time.Minute); err != nil {

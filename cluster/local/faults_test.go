@@ -18,6 +18,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/scrape"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // only is an app of rng alone, with the given environment over GORACE and the test's replica.
@@ -66,12 +67,12 @@ func (e *events) list() []history.Event {
 	return slices.Clone(e.all)
 }
 
-func (e *events) count(kind history.EventKind) int {
+func (e *events) count(kind event.Payload) int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	n := 0
 	for _, x := range e.all {
-		if x.Kind == kind {
+		if x.Is(kind) {
 			n++
 		}
 	}
@@ -128,7 +129,7 @@ func TestEnvironmentIsExact(t *testing.T) {
 func TestCrashedReplicaIsReplaced(t *testing.T) {
 	var seen events
 	up(t, Config{Sink: seen.sink}, only(t, 1, "restart_policy: {delay: 10ms}", map[string]string{"TEST_CRASH": "200ms"}))
-	wait(t, "the third life", func() bool { return seen.count(history.TaskJoined) >= 3 })
+	wait(t, "the third life", func() bool { return seen.count(event.TaskJoined{}) >= 3 })
 }
 
 func TestCrashLoopEnds(t *testing.T) {
@@ -142,7 +143,7 @@ func TestCrashLoopEnds(t *testing.T) {
 			t.Errorf("the error is %v; want %q in it", err, want)
 		}
 	}
-	if n := seen.count(history.TaskGone); n != 3 {
+	if n := seen.count(event.TaskGone{}); n != 3 {
 		t.Errorf("%d tasks have ended; want 3", n)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "logs", "rng.1#2.log")); err != nil || !strings.Contains(string(text), "no entropy left") {
@@ -170,7 +171,7 @@ func TestSickReplicaNeverJoins(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "restart policy is none") {
 		t.Errorf("the error is %v", err)
 	}
-	if seen.count(history.TaskUnhealthy) != 1 || seen.count(history.TaskJoined) != 0 {
+	if seen.count(event.TaskUnhealthy{}) != 1 || seen.count(event.TaskJoined{}) != 0 {
 		t.Error("it was not found unhealthy once, or it was in rotation")
 	}
 }
@@ -188,7 +189,7 @@ func TestStubbornReplica(t *testing.T) {
 		defer seen.mu.Unlock()
 		n := 0
 		for _, e := range seen.all {
-			if e.Kind == history.TaskGone && e.Detail["exit"] == "signal: killed" && e.Detail["error"] == "" {
+			if e.Payload == event.Payload(event.TaskGone{Exit: "signal: killed"}) {
 				n++
 			}
 		}
@@ -229,7 +230,7 @@ func TestDrain(t *testing.T) {
 	answers.ReadString('\n')
 	scaled := make(chan error, 1)
 	go func() { scaled <- c.Scale(context.Background(), "rng", 0) }()
-	wait(t, "the signal to stop", func() bool { return seen.count(history.TaskStopping) == 1 })
+	wait(t, "the signal to stop", func() bool { return seen.count(event.TaskStopping{}) == 1 })
 	fmt.Fprint(conn, "coin")
 	answer, err := http.ReadResponse(answers, nil)
 	if err != nil {

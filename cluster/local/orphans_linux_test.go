@@ -14,6 +14,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // supervise is a coinbench that is killed: it deploys three replicas that ignore SIGTERM, says their process ids and waits.
@@ -30,8 +31,8 @@ func supervise() int {
 		return 1
 	}
 	c, err := New(Config{Command: []string{os.Args[0]}, Sink: func(e history.Event) {
-		if e.Kind == history.TaskStarted {
-			fmt.Println(e.Detail["pid"])
+		if p, ok := e.Payload.(event.TaskStarted); ok {
+			fmt.Println(p.PID)
 		}
 	}})
 	if err != nil {

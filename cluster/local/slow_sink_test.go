@@ -9,6 +9,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // While the sink takes nothing at all, replicas start, join, die and are followed, and the balancer serves: the clocks of a run do not
@@ -69,14 +70,14 @@ func TestSlowSinkDelaysNobody(t *testing.T) {
 	last := time.Duration(0)
 	for _, x := range e.list() {
 		if x.At < last {
-			t.Errorf("%s %s at %s came after one at %s", x.Kind, x.Task, x.At, last)
+			t.Errorf("%s %s at %s came after one at %s", x.Payload.Kind(), x.Task, x.At, last)
 		}
 		last = x.At
-		if x.Kind == history.TaskJoined && x.At > opened {
+		if x.Is(event.TaskJoined{}) && x.At > opened {
 			t.Errorf("%s joined at %s, before the gate was opened at %s", x.Task, x.At, opened)
 		}
 	}
-	if n := e.count(history.TaskJoined); n != 4 {
+	if n := e.count(event.TaskJoined{}); n != 4 {
 		t.Errorf("%d joined; want 4", n)
 	}
 }

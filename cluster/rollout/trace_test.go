@@ -194,9 +194,9 @@ func (p *player) step(reports []Report) {
 	for p.machine != nil {
 		out := p.machine.Step(p.now, seen)
 		for _, e := range out.Events {
-			text := string(e.Kind)
-			for _, k := range sortedKeys(e.Detail) {
-				text += " " + k + "=" + e.Detail[k]
+			text := string(e.Payload.Kind())
+			for _, k := range sortedKeys(e.Detail()) {
+				text += " " + k + "=" + e.Detail()[k]
 			}
 			p.print("event %s", text)
 		}

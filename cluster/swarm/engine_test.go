@@ -21,6 +21,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // How long a task of engine takes: nothing that the watcher's looks are in step with.
@@ -253,15 +254,19 @@ func (k *told) rollouts() (list []string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, e := range k.events {
-		switch e.Kind {
-		case history.RolloutBegin:
-			list = append(list, "begin "+e.Detail["strategy"]+" "+e.Detail["tasks"]+strings.Repeat(" back", len(e.Detail["rollback"])/4))
-		case history.RolloutSlot:
-			list = append(list, "slot "+e.Detail["slot"])
-		case history.RolloutEnd:
-			list = append(list, "end "+e.Detail["state"])
-		case history.ServiceUpdated:
-			list = append(list, e.Detail["image"])
+		switch p := e.Payload.(type) {
+		case event.RolloutBegin:
+			text := fmt.Sprintf("begin %s %d", p.Strategy, p.Tasks)
+			if p.Rollback {
+				text += " back"
+			}
+			list = append(list, text)
+		case event.RolloutSlot:
+			list = append(list, fmt.Sprint("slot ", p.Slot))
+		case event.RolloutEnd:
+			list = append(list, "end "+string(p.Outcome))
+		case event.ServiceUpdated:
+			list = append(list, p.Image)
 		}
 	}
 	k.events = nil

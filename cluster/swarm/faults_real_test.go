@@ -15,6 +15,7 @@ import (
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/setup"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // record keeps events.
@@ -30,14 +31,14 @@ func (r *record) take(e history.Event) {
 }
 
 // says whether an event of the kind has the text in one of its details.
-func (r *record) says(kind history.EventKind, text string) bool {
+func (r *record) says(kind event.Payload, text string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, e := range r.events {
-		if e.Kind != kind {
+		if !e.Is(kind) {
 			continue
 		}
-		for _, v := range e.Detail {
+		for _, v := range e.Detail() {
 			if strings.Contains(v, text) {
 				return true
 			}
@@ -83,7 +84,7 @@ func TestNeverHealthyOnASwarm(t *testing.T) {
 		}
 	}
 	err = c.Deploy(t.Context(), app)
-	if !r.says(history.TaskGone, "health check") {
+	if !r.says(event.TaskGone{}, "health check") {
 		t.Error("the history does not say why the tasks ended")
 	}
 	wants(t, err, "rng.1", "not converged within", "before it was healthy", "docker service logs testneverhealthyonaswarm_rng")

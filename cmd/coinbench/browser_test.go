@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // browser returns a tab of a real browser, and what went wrong in it: errors of scripts, and what the page loaded from
@@ -86,8 +87,8 @@ func TestTheWebPageDrawsTheHashRate(t *testing.T) {
 	}
 	address := ""
 	for _, e := range run.Events {
-		if e.Kind == history.TaskStarted && e.Service == "webui" {
-			address = e.Detail["address"]
+		if p, ok := e.Payload.(event.TaskStarted); ok && e.Service == "webui" {
+			address = p.Address
 		}
 	}
 	if err := chromedp.Do(ctx, chromedp.Navigate("http://"+address+"/")); err != nil {

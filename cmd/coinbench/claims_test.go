@@ -10,6 +10,7 @@ import (
 	"coinbench/capacity/queueing"
 	"coinbench/cluster/sim"
 	"coinbench/history"
+	"coinbench/history/event"
 	"coinbench/internal/race"
 )
 
@@ -227,7 +228,7 @@ func TestClaimFlapping(t *testing.T) {
 	t.Parallel()
 	unhealthy := func(run *history.Run) (n int) {
 		for _, e := range run.Events {
-			if e.Kind == history.TaskUnhealthy {
+			if e.Is(event.TaskUnhealthy{}) {
 				n++
 			}
 		}

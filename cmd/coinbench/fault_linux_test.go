@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // patience is how long a test waits for what should take a moment: generous, for the machine may be busy.
@@ -105,9 +105,9 @@ func (s *session) mining(t *testing.T) []int {
 		}
 		measuring := false
 		for _, e := range run.Events {
-			measuring = measuring || e.Kind == history.WindowOpen
-			if pid, err := strconv.Atoi(e.Detail["pid"]); err == nil && e.Kind == history.TaskStarted {
-				pids = append(pids, pid)
+			measuring = measuring || e.Is(event.WindowBegin{})
+			if p, ok := e.Payload.(event.TaskStarted); ok && p.PID > 0 {
+				pids = append(pids, p.PID)
 			}
 		}
 		select {
@@ -249,8 +249,8 @@ func TestFullDisk(t *testing.T) {
 	}
 	var pids []int
 	for _, e := range run.Events {
-		if pid, err := strconv.Atoi(e.Detail["pid"]); err == nil {
-			pids = append(pids, pid)
+		if p, ok := e.Payload.(event.TaskStarted); ok && p.PID > 0 {
+			pids = append(pids, p.PID)
 		}
 	}
 	if len(pids) == 0 || !gone(pids) {

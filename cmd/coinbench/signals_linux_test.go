@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // TestSignals ends a run, loads and a search at random instants, from their very first on until after they are over: nothing is left
@@ -174,8 +175,8 @@ func (s *session) endedBy(t *testing.T, command string, after time.Duration, chi
 		return
 	}
 	for _, e := range run.Events {
-		if pid, err := strconv.Atoi(e.Detail["pid"]); err == nil {
-			children = append(children, pid)
+		if p, ok := e.Payload.(event.TaskStarted); ok && p.PID > 0 {
+			children = append(children, p.PID)
 		}
 	}
 	if !gone(children) {

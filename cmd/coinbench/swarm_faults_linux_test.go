@@ -19,6 +19,7 @@ import (
 	"coinbench/cluster/swarm/lab"
 	"coinbench/cluster/swarm/lab/labtest"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // faultLab is a Swarm of three nodes, and the very binary that its images hold: without the race detector, which would take the processors
@@ -131,17 +132,17 @@ func (s *session) records(t *testing.T, what string, found func([]history.Event)
 }
 
 // happened says whether an event of a kind has the texts among its details.
-func happened(events []history.Event, kind history.EventKind, texts ...string) bool {
+func happened(events []history.Event, kind event.Payload, texts ...string) bool {
 	return slices.ContainsFunc(events, func(e history.Event) bool {
-		if e.Kind != kind {
+		if !e.Is(kind) {
 			return false
 		}
-		all := fmt.Sprint(e.Service, e.Task, e.Detail)
+		all := fmt.Sprint(e.Service, e.Task, e.Detail())
 		return !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(all, text) })
 	})
 }
 
-func when(kind history.EventKind, texts ...string) func([]history.Event) bool {
+func when(kind event.Payload, texts ...string) func([]history.Event) bool {
 	return func(events []history.Event) bool { return happened(events, kind, texts...) }
 }
 
@@ -317,7 +318,7 @@ func aNodeIsKilledUnderLoad(t *testing.T, l *faultLab) {
   - scale: {redis: 1, rng: 3, hasher: 3, worker: 3} # that is: until they are there
 `)
 	here := l.generators(t, "losing", 1)
-	tasks.records(t, "the workers are measured", when(history.WindowOpen, "mining"))
+	tasks.records(t, "the workers are measured", when(event.WindowBegin{}, "mining"))
 	victim := "node2"
 	if here[victim] != "" {
 		victim = "node3"
@@ -347,7 +348,7 @@ func aNodeIsKilledUnderLoad(t *testing.T, l *faultLab) {
 		t.Errorf("what was lost: %+v", a.Losses)
 	}
 	if !slices.ContainsFunc(a.Timeline.Marks, func(m capacity.Mark) bool {
-		return m.Kind == history.NodeDown && strings.Contains(m.Text, victim)
+		return m.Kind == event.NodeDown{}.Kind() && strings.Contains(m.Text, victim)
 	}) {
 		t.Error("the timeline does not show it")
 	}
@@ -365,22 +366,22 @@ func theEngineIsRestartedInMidRun(t *testing.T, l *faultLab) {
   - measure: {name: mining, for: 12s}
   - scale: {rng: 3}
 `)
-	s.records(t, "the workers are measured", when(history.WindowOpen, "mining"))
+	s.records(t, "the workers are measured", when(event.WindowBegin{}, "mining"))
 	if err := l.StopEngine(t.Context(), "node1"); err != nil {
 		t.Fatal(err)
 	}
-	s.records(t, "the run notices", when(history.Warning, "the engine does not answer"))
+	s.records(t, "the run notices", when(event.Warning{}, "the engine does not answer"))
 	if err := l.Start(t.Context(), "node1"); err != nil {
 		t.Fatal(err)
 	}
-	s.records(t, "it answers again", when(history.Warning, "the engine answers again"))
+	s.records(t, "it answers again", when(event.Warning{}, "the engine answers again"))
 	a := s.analysis(t, exitUnmeasured)
 	s.says(t, "the engine answers again, after", "was not read for")
 	if a.Run.Status != history.Finished {
 		t.Errorf("the run did not go on: %s", a.Run.Status)
 	}
 	record, err := history.Open(s.dir)
-	if err != nil || !happened(record.Events, history.ServiceScaled, "rng") {
+	if err != nil || !happened(record.Events, event.ServiceScaled{}, "rng") {
 		t.Errorf("nothing was done after the restart: %v", err)
 	}
 	l.nodesReady(t)
@@ -457,7 +458,7 @@ func coinbenchIsKilledInMidRollout(t *testing.T, l *faultLab) {
   - deploy: {rng: 3, hasher: 0, worker: 0, webui: 0}
   - update: {name: forth, service: rng, environment: {COIN_DELAY: 10ms}, parallelism: 1, delay: 30s, monitor: 1s}
 `, "--engine-socket", "/nowhere.sock")
-	s.records(t, "a replica is replaced", when(history.TaskGone, "rng."))
+	s.records(t, "a replica is replaced", when(event.TaskGone{}, "rng."))
 	if err := s.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -489,7 +490,7 @@ func coinbenchIsKilledWhileNodesAreOut(t *testing.T, l *faultLab) {
   - partition: {node: node3, service: rng, for: 8s, name: cut}
   - wait: 10m
 `)
-	s.records(t, "the node is cut off", when(history.NodeCut, "node3"))
+	s.records(t, "the node is cut off", when(event.NodeCut{}, "node3"))
 	if err := s.Process.Signal(syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -518,13 +519,13 @@ func pausePartitionDrain(t *testing.T, l *faultLab) {
 		t.Fatalf("%v, %v", record.Status, err)
 	}
 	for _, want := range []struct {
-		kind  history.EventKind
+		kind  event.Payload
 		texts []string
 	}{
-		{history.TaskPaused, []string{"rng.2#"}},
-		{history.NodeCut, []string{"node3", "1.5s"}}, {history.TaskCut, []string{"node3"}}, {history.NodeMended, []string{"node3"}},
-		{history.NodeDrained, []string{"node2"}}, {history.NodeActivated, []string{"node2"}},
-		{history.NodeDrained, []string{"node3"}}, {history.NodeActivated, []string{"node3"}}, // at the end, by itself
+		{event.TaskPaused{}, []string{"rng.2#"}},
+		{event.NodeCut{}, []string{"node3", "1.5s"}}, {event.TaskCut{}, []string{"node3"}}, {event.NodeMended{}, []string{"node3"}},
+		{event.NodeDrained{}, []string{"node2"}}, {event.NodeActivated{}, []string{"node2"}},
+		{event.NodeDrained{}, []string{"node3"}}, {event.NodeActivated{}, []string{"node3"}}, // at the end, by itself
 	} {
 		if !happened(record.Events, want.kind, want.texts...) {
 			t.Errorf("no event %s %v", want.kind, want.texts)
@@ -537,7 +538,7 @@ func pausePartitionDrain(t *testing.T, l *faultLab) {
 	if len(a.Losses) != 0 {
 		t.Errorf("what was asked for is called a loss: %+v", a.Losses)
 	}
-	if !happened(record.Events, history.TaskRecovered, "rng.2#") && !happened(record.Events, history.TaskGone, "rng.2#1") {
+	if !happened(record.Events, event.TaskRecovered{}, "rng.2#") && !happened(record.Events, event.TaskGone{}, "rng.2#1") {
 		t.Error("the frozen replica neither recovered nor was replaced")
 	}
 	for _, name := range []string{"frozen", "cut", "drained", "left"} {

@@ -11,7 +11,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/swarm/observe"
-	"coinbench/history"
+	"coinbench/history/event"
 )
 
 var states = []swarm.TaskState{"new", "pending", "assigned", "accepted", "preparing", "ready", "starting", "running", "complete",
@@ -27,7 +27,7 @@ func TestLaws(t *testing.T) {
 			Update: cluster.Rollout{Order: order}}}}}
 		var s observe.State
 		var answer observe.Answer
-		happened := map[string][]history.EventKind{}
+		happened := map[string][]event.Kind{}
 		stopped := map[string]bool{} // what is told to stop once is told so for ever
 		now := start
 		for range rapid.IntRange(1, 15).Draw(t, "looks") {
@@ -63,7 +63,7 @@ func TestLaws(t *testing.T) {
 			}
 			s = next
 			for _, e := range events {
-				happened[e.Task] = append(happened[e.Task], e.Kind)
+				happened[e.Task] = append(happened[e.Task], e.Payload.Kind())
 			}
 			delete(happened, "") // of nodes
 			in := 0
@@ -85,9 +85,9 @@ func TestLaws(t *testing.T) {
 }
 
 // inRotation is 1 if a task is in rotation after events of it, which must be in the order of its life.
-func inRotation(t *rapid.T, name string, kinds []history.EventKind) (in int) {
-	place := map[history.EventKind]int{history.TaskPulled: 1, history.TaskStarted: 2, history.TaskJoined: 3, history.TaskLeft: 4,
-		history.TaskStopping: 5, history.TaskGone: 6}
+func inRotation(t *rapid.T, name string, kinds []event.Kind) (in int) {
+	place := map[event.Kind]int{event.TaskPulled{}.Kind(): 1, event.TaskStarted{}.Kind(): 2, event.TaskJoined{}.Kind(): 3, event.TaskLeft{}.Kind(): 4,
+		event.TaskStopping{}.Kind(): 5, event.TaskGone{}.Kind(): 6}
 	last := 0
 	for _, k := range kinds {
 		if place[k] <= last {
@@ -95,9 +95,9 @@ func inRotation(t *rapid.T, name string, kinds []history.EventKind) (in int) {
 		}
 		last = place[k]
 		switch k {
-		case history.TaskJoined:
+		case event.TaskJoined{}.Kind():
 			in = 1
-		case history.TaskLeft:
+		case event.TaskLeft{}.Kind():
 			if in == 0 {
 				t.Fatalf("%s leaves a rotation that it is not in: %v", name, kinds)
 			}

@@ -86,12 +86,12 @@ func (p *player) take(next observe.State, events []history.Event) {
 	p.state = next
 	p.events = append(p.events, events...)
 	for _, e := range events {
-		text := string(e.Kind)
+		text := string(e.Payload.Kind())
 		if who := e.Task; who != "" {
 			text += " " + who
 		}
-		for _, k := range slices.Sorted(maps.Keys(e.Detail)) {
-			v := e.Detail[k]
+		for _, k := range slices.Sorted(maps.Keys(e.Detail())) {
+			v := e.Detail()[k]
 			if k == "container" {
 				v = v[:min(len(v), 6)]
 			}

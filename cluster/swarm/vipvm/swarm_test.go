@@ -13,6 +13,7 @@ import (
 
 	"coinbench/cluster/swarm/lab/labtest"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 const (
@@ -108,13 +109,15 @@ func writeScenario(t *testing.T, dir string) {
 func choseVIP(t *testing.T, run *history.Run) {
 	deployed := 0
 	for _, e := range run.Events {
-		switch {
-		case e.Kind == history.Warning && strings.Contains(e.Detail["message"], "virtual addresses"):
-			t.Errorf("it fell back: %s", e.Detail["message"])
-		case e.Kind == history.ServiceDeployed:
+		switch p := e.Payload.(type) {
+		case event.Warning:
+			if strings.Contains(p.Message, "virtual addresses") {
+				t.Errorf("it fell back: %s", p.Message)
+			}
+		case event.ServiceDeployed:
 			deployed++
-			if e.Detail["endpoint"] != "vip" || e.Detail["balance"] != "round-robin" {
-				t.Errorf("%s has the endpoint mode %s, balance %s", e.Service, e.Detail["endpoint"], e.Detail["balance"])
+			if p.Endpoint != "vip" || p.Balance != "round-robin" {
+				t.Errorf("%s has the endpoint mode %s, balance %s", e.Service, p.Endpoint, p.Balance)
 			}
 		}
 	}
@@ -127,16 +130,17 @@ func choseVIP(t *testing.T, run *history.Run) {
 func oneAddress(t *testing.T, run *history.Run) {
 	said := 0
 	for _, e := range run.Events {
-		if e.Service != "rng" || e.Detail["dns.tasks.rng"] == "" {
+		is := e.Detail()
+		if e.Service != "rng" || is["dns.tasks.rng"] == "" {
 			continue
 		}
-		name, each := e.Detail["dns.rng"], strings.Fields(e.Detail["dns.tasks.rng"])
-		t.Logf("%s: rng is %s, tasks.rng is %v", e.Kind, name, each)
+		name, each := is["dns.rng"], strings.Fields(is["dns.tasks.rng"])
+		t.Logf("%s: rng is %s, tasks.rng is %v", e.Payload.Kind(), name, each)
 		if net.ParseIP(name) == nil || slices.Contains(each, name) {
-			t.Errorf("%s: rng is %q, which is not one address of its own", e.Kind, name)
+			t.Errorf("%s: rng is %q, which is not one address of its own", e.Payload.Kind(), name)
 		}
 		if len(each) != replicas {
-			t.Errorf("%s: tasks.rng is %v", e.Kind, each)
+			t.Errorf("%s: tasks.rng is %v", e.Payload.Kind(), each)
 		}
 		said++
 	}
@@ -163,9 +167,9 @@ func fifths(t *testing.T, run *history.Run) {
 	came, gone := time.Duration(-1), time.Duration(-1)
 	for _, e := range run.Events {
 		switch {
-		case e.Kind == history.StepBegin && e.Detail["verb"] == "scale" && came < 0:
+		case e.Is(event.StepBegin{}) && e.Detail()["verb"] == "scale" && came < 0:
 			came = e.At
-		case e.Kind == history.StepEnd && e.Detail["verb"] == "wait":
+		case e.Is(event.StepEnd{}) && e.Detail()["verb"] == "wait":
 			gone = e.At
 		}
 	}
@@ -190,8 +194,8 @@ func fifths(t *testing.T, run *history.Run) {
 	equal(t, "the workers", workers, all)
 	if t.Failed() {
 		for _, e := range run.Events {
-			if e.Kind == history.Warning || e.Kind == history.StepBegin || e.Kind == history.WindowOpen || e.Kind == history.WindowEnd {
-				t.Log(e.At, e.Kind, e.Service, e.Detail)
+			if e.Is(event.Warning{}) || e.Is(event.StepBegin{}) || e.Is(event.WindowBegin{}) || e.Is(event.WindowEnd{}) {
+				t.Log(e.At, e.Payload.Kind(), e.Service, e.Detail())
 			}
 		}
 		for _, r := range run.Readings {
@@ -227,8 +231,8 @@ func equal(t *testing.T, who string, counts map[string]float64, all float64) {
 func webPage(t *testing.T, run *history.Run, share string) {
 	on := map[string]bool{}
 	for _, e := range run.Events {
-		if e.Kind == history.TaskStarted && e.Service == "webui" {
-			on[e.Detail["node"]] = true
+		if p, ok := e.Payload.(event.TaskStarted); ok && e.Service == "webui" {
+			on[p.Node] = true
 		}
 	}
 	if len(on) != 1 {
