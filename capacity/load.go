@@ -30,6 +30,7 @@ type LoadResult struct {
 	Failed   int64   `json:"failed"` // without LeftOut
 	// had no answer when the load ended, and were younger than PatienceS: in no failure and no availability
 	LeftOut   int64                   `json:"left_out,omitempty"`
+	Missing   int64                   `json:"missing,omitempty"` // about: what a generator that was lost did not send
 	PatienceS float64                 `json:"patience_s,omitempty"`
 	Failures  map[history.Class]int64 `json:"failures,omitempty"`
 	PerS      float64                 `json:"ok_per_s"`
@@ -87,7 +88,7 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 		}
 	}
 	if l.Closing != nil {
-		r.CPUS, r.Invalid, r.Warnings = l.Closing.CPUSeconds, l.Closing.Invalid, l.Closing.Warnings
+		r.CPUS, r.Invalid, r.Warnings, r.Missing = l.Closing.CPUSeconds, l.Closing.Invalid, l.Closing.Warnings, l.Closing.Missing
 	}
 	r.Warnings = append(slices.Clip(r.Warnings), unanswered(total.Failures, l.Patience)...)
 	var times []tied
@@ -168,6 +169,17 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 		}
 	}
 	return r
+}
+
+// maxMissing is the share of a load that may be missing for its response times to be those of the load that was asked for.
+const maxMissing = 0.05
+
+// missingShare is the share of what was asked for that was not sent, because a generator was lost.
+func (r *LoadResult) missingShare() float64 {
+	if r.Missing == 0 {
+		return 0
+	}
+	return float64(r.Missing) / float64(r.Missing+r.Requests)
 }
 
 // unanswered says what became of the requests that had no answer when their load ended.

@@ -277,7 +277,14 @@ func metrics() []metric {
 					before.workers()))
 			}),
 		{name: "throughput", args: []argument{loadArg}, doc: "Good requests per second of a load, from its first request to its last answer.",
-			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil }), estimate: estimateOf("throughput")},
+			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil }), estimate: estimateOf("throughput"),
+			between: func(r *LoadResult, _ Objective, x float64) (low, high float64, why string) {
+				if r.Missing == 0 || r.LengthS == 0 {
+					return x, x, ""
+				}
+				return x, x + float64(r.Missing)/r.LengthS, fmt.Sprintf("about %s of a generator that was lost are missing", count(int(r.Missing),
+					"request"))
+			}},
 		latency("mean", "Mean", 100, func(l *Latency) float64 { return l.MeanS }),
 		percentile("p50", 50), percentile("p90", 90), percentile("p95", 95), percentile("p99", 99), percentile("p99.9", 99.9),
 		latency("max", "Maximum", 100, func(l *Latency) float64 { return l.MaxS }),
@@ -865,6 +872,10 @@ func (o Objective) Judge(a *Analysis) Verdict {
 	}
 	if o.holds(x) {
 		v.Result = Pass
+	}
+	if load := a.Load(strings.Join(o.Args, "")); v.Result == Pass && load != nil && m.unit == "s" && load.missingShare() > maxMissing {
+		v.Result = Unknown
+		v.Reason += fmt.Sprintf(", of a load %s lower than was asked for: a generator was lost", percent(load.missingShare()))
 	}
 	if m.estimate != nil && !o.Exact {
 		if e := m.estimate(a, o.Args); e != nil {

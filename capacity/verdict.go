@@ -63,8 +63,9 @@ type Validity struct {
 
 // playedAgain says whether the generator spoilt a load and the search that it belongs to played it again, under the same name, in order.
 func playedAgain(loads []LoadResult, i int) bool {
-	return len(loads[i].Invalid) > 0 && slices.ContainsFunc(loads[i+1:], func(l LoadResult) bool {
-		return l.Name == loads[i].Name && l.Complete && len(l.Invalid) == 0
+	spoilt := func(l LoadResult) bool { return len(l.Invalid) > 0 || l.Missing > 0 }
+	return spoilt(loads[i]) && slices.ContainsFunc(loads[i+1:], func(l LoadResult) bool {
+		return l.Name == loads[i].Name && l.Complete && !spoilt(l)
 	})
 }
 
@@ -77,7 +78,7 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 	for i, l := range a.Loads {
 		v.Requests += l.Requests
 		if playedAgain(a.Loads, i) {
-			v.Warnings = append(v.Warnings, "load "+l.Name+" was played again, and its numbers are not used: "+l.Invalid[0])
+			v.Warnings = append(v.Warnings, "load "+l.Name+" was played again, and its numbers are not used: "+slices.Concat(l.Invalid, l.Warnings)[0])
 			continue
 		}
 		if l.Lag != nil && (v.LagP99S == nil || l.Lag.P99S > *v.LagP99S) {

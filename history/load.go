@@ -141,6 +141,7 @@ type LoadEndRecord struct {
 	OK         int64         `json:"ok"`
 	Failed     int64         `json:"failed"`              // Dropped, NoAnswer and Cancelled included
 	InFlight   int64         `json:"in_flight,omitempty"` // when the load was stopped; they are NoAnswer or Cancelled
+	Missing    int64         `json:"missing,omitempty"`   // that fell due at a generator after it was lost, about: they are in no other count
 	MaxGap     time.Duration `json:"max_gap"`
 	Invalid    []string      `json:"invalid,omitempty"`  // why the generator's numbers must not be used, and what to change
 	Warnings   []string      `json:"warnings,omitempty"` // what the reader must know

@@ -45,6 +45,7 @@ func (e *LoadEndRecord) Merge(other LoadEndRecord) {
 	e.OK += other.OK
 	e.Failed += other.Failed
 	e.InFlight += other.InFlight
+	e.Missing += other.Missing
 	e.Invalid = append(e.Invalid, other.Invalid...)
 	e.Warnings = append(e.Warnings, other.Warnings...)
 	e.CPUSeconds += other.CPUSeconds

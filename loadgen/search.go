@@ -333,12 +333,12 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 			failure = fmt.Errorf("search: %w: of %d requests none was answered as expected (%s)", ErrNothingAnswers, b.Total.Due, b.Why)
 			break
 		}
-		if len(b.End.Invalid) > 0 {
+		if undelivered := b.undelivered(); undelivered != "" {
 			if invalid++; invalid < mostInvalid {
 				repeated++
 				continue
 			}
-			stopped = fmt.Sprintf("the generator could not deliver %s, %d times in a row: %s", number(level), invalid, b.End.Invalid[0])
+			stopped = fmt.Sprintf("the generator could not deliver %s, %d times in a row: %s", number(level), invalid, undelivered)
 			if invalid = 0; s.limit() {
 				continue
 			}
@@ -453,6 +453,17 @@ func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, or
 // LevelName is the name of a search's load at a level.
 func LevelName(search string, level float64) string {
 	return search + "/" + strconv.FormatFloat(level, 'g', 4, 64)
+}
+
+// undelivered says why a block is not what was asked for: the generator is to blame, or one of several was lost; "": it is.
+func (b Block) undelivered() string {
+	switch {
+	case len(b.End.Invalid) > 0:
+		return b.End.Invalid[0]
+	case b.End.Missing > 0:
+		return fmt.Sprintf("%d requests of a generator that was lost are missing", b.End.Missing)
+	}
+	return ""
 }
 
 func classes(i history.Interval) string {

@@ -27,7 +27,7 @@ func generators(run func(context.Context, Job) error, n int) func(context.Contex
 		if err != nil {
 			return history.LoadEndRecord{}, err
 		}
-		m := newMerger(rec, len(shares))
+		m := newMerger(rec, shares)
 		playing, stop := context.WithCancelCause(ctx)
 		defer stop(nil)
 		check := func(err error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -15,12 +16,14 @@ import (
 // merger makes one record of several.
 type merger struct {
 	rec      loadgen.Recorder
+	shares   []loadgen.Workload
 	copies   []copyRecord
 	next     int // number of the interval that is recorded next
 	total    history.LoadEndRecord
 	recorded int64 // requests in the intervals that were recorded
 	told     int64 // requests that the generators counted
 	last     time.Duration
+	begin    time.Duration // of the first interval
 	gaps     *history.Gaps // nil: no interval was recorded yet
 }
 
@@ -28,11 +31,12 @@ type copyRecord struct {
 	node      string
 	intervals []history.Interval // those that were not recorded yet; the first is number merger.next
 	ended     bool
-	lost      string // why; "": it is not
+	lost      string                // why; "": it is not
+	sum       history.LoadEndRecord // of all its intervals, for one that does not come to its end
 }
 
-func newMerger(rec loadgen.Recorder, copies int) *merger {
-	return &merger{rec: rec, copies: make([]copyRecord, copies)}
+func newMerger(rec loadgen.Recorder, shares []loadgen.Workload) *merger {
+	return &merger{rec: rec, shares: shares, copies: make([]copyRecord, len(shares))}
 }
 
 // take adds what a generator has said.
@@ -52,8 +56,10 @@ func (m *merger) take(copy int, node string, message []byte) error {
 			return err
 		}
 	}
-	if t.Interval != nil {
-		c.intervals = append(c.intervals, *t.Interval)
+	c.sum.SamplesKept += int64(len(t.Samples))
+	if i := t.Interval; i != nil {
+		c.intervals = append(c.intervals, *i)
+		c.sum.Merge(history.LoadEndRecord{End: i.At + i.Length, Due: i.Due, OK: i.OK, Failed: i.Failed(), ReceivedBytes: i.Received})
 	}
 	if t.End != nil {
 		c.ended = true
@@ -83,7 +89,8 @@ func (m *merger) merge(final bool) error {
 			}
 		}
 		if m.gaps == nil {
-			m.gaps = history.NewGaps(slices.MinFunc(second, func(a, b history.Interval) int { return cmp.Compare(a.At, b.At) }).At)
+			m.begin = slices.MinFunc(second, func(a, b history.Interval) int { return cmp.Compare(a.At, b.At) }).At
+			m.gaps = history.NewGaps(m.begin)
 		}
 		var merged history.Interval
 		for _, i := range second {
@@ -102,8 +109,38 @@ func (m *merger) merge(final bool) error {
 // lose notes that nothing more will come of a generator.
 func (m *merger) lose(copy int, why string) error {
 	m.copies[copy-1].lost = why
-	m.total.Invalid = append(m.total.Invalid, fmt.Sprintf("load generator %d of %d was lost %s", copy, len(m.copies), why))
 	return m.merge(false)
+}
+
+// account says what is lost with generators. What each told of stays. Of an open load the others go on: the record holds what was sent,
+// and what is missing. A closed one has fewer clients from then on, which is another experiment; so is nothing but losses.
+func (m *merger) account() {
+	all := !slices.ContainsFunc(m.copies, func(c copyRecord) bool { return c.lost == "" })
+	for i := range m.copies {
+		c := &m.copies[i]
+		if c.lost == "" {
+			continue
+		}
+		if !c.ended {
+			m.told += c.sum.Due
+			m.total.Merge(c.sum)
+		}
+		text := fmt.Sprintf("load generator %d of %d was lost %s", i+1, len(m.copies), c.lost)
+		w := m.shares[i]
+		schedule, err := loadgen.ParseSchedule(w.Schedule)
+		if all || w.Schedule == "" || err != nil {
+			m.total.Invalid = append(m.total.Invalid, text)
+			continue
+		}
+		due := int64(math.Round(schedule.Count(max(m.total.Ceased, m.last) - m.begin)))
+		if w.Requests > 0 {
+			due = min(due, w.Requests)
+		}
+		missing := max(due-c.sum.Due, 0)
+		m.total.Missing += missing
+		m.total.Warnings = append(m.total.Warnings, fmt.Sprintf("%s: from %s of the load on, its share of the rate was not sent; about %d of its "+
+			"%d requests are missing", text, max(c.sum.End-m.begin, 0).Round(100*time.Millisecond), missing, due))
+	}
 }
 
 // lateStart is how long after the agreed instant a generator may begin without a word.
@@ -130,7 +167,8 @@ func (m *merger) end(copy int, node string, e history.LoadEndRecord, late, off t
 // finish records what is left and returns the end of all.
 func (m *merger) finish() (history.LoadEndRecord, error) {
 	err := m.merge(true)
-	whole := !slices.ContainsFunc(m.copies, func(c copyRecord) bool { return !c.ended })
+	m.account()
+	whole := !slices.ContainsFunc(m.copies, func(c copyRecord) bool { return !c.ended && c.lost == "" })
 	if whole && m.recorded != m.told {
 		m.total.Invalid = append(m.total.Invalid, fmt.Sprintf("the generators counted %d requests, and %d came over: the record is not complete",
 			m.told, m.recorded))

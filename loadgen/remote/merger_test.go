@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -130,28 +131,79 @@ func TestTwoGeneratorsMakeOneRecord(t *testing.T) {
 	}
 }
 
-// A generator that dies makes the record invalid, with the name of its node; what has come stays.
-func TestALostGeneratorMakesTheRecordInvalid(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	jobs := inside{drop: 2, lost: "on node2: its node is down", play: func(copy int, s *Sender) error {
-		for n := range 4 {
-			i, _ := second(n, 10, random)
-			if err := s.Interval(i); err != nil {
-				return err
+// A generator of several that is lost costs its share: what it told of is in the record, and the rest of its share is named as missing.
+// Of a closed load, and where none is left, the record is invalid.
+func TestALostGeneratorCostsItsShare(t *testing.T) {
+	open := workload() // 2000/s for 3 s
+	closed := open
+	closed.Schedule, closed.Clients = "", 40
+	for _, row := range []struct {
+		name     string
+		w        loadgen.Workload
+		copies   int
+		evicted  bool // it still says its end
+		invalid  bool
+		due      int64
+		missing  int64
+		interval int
+	}{
+		{name: "open", w: open, copies: 4, due: 3*1500 + 2*500, missing: 500, interval: 3},
+		{name: "open, told to stop", w: open, copies: 4, evicted: true, due: 3*1500 + 2*500, missing: 500, interval: 3},
+		{name: "closed", w: closed, copies: 4, due: 3*1500 + 2*500, invalid: true, interval: 3},
+		{name: "one of one", w: open, copies: 1, due: 4000, invalid: true, interval: 2},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(1, 2))
+			each := 2000 / row.copies
+			play := func(_ context.Context, job Job) error {
+				lost := row.copies // the last
+				senders := make([]*Sender, row.copies)
+				for i := range senders {
+					senders[i] = NewSender(func(m []byte) error { job.Message(i+1, fmt.Sprintf("node%d", i+1), m); return nil }, 0, 0)
+				}
+				for n := range 3 {
+					for i, s := range senders {
+						if i+1 == lost && n == 2 {
+							if row.evicted {
+								_ = s.End(history.LoadEndRecord{End: 2 * time.Second, Due: int64(2 * each), OK: int64(2 * each)})
+							}
+							job.Lost(lost, fmt.Sprintf("on node%d: its node is down", lost))
+							continue
+						}
+						second, _ := second(n, each, random)
+						if err := s.Interval(second); err != nil {
+							return err
+						}
+					}
+				}
+				for _, s := range senders[:lost-1] {
+					if err := s.End(history.LoadEndRecord{End: 3 * time.Second, Ceased: 3 * time.Second, Due: int64(3 * each), OK: int64(3 * each)}); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
-		}
-		return s.End(history.LoadEndRecord{Due: 40, OK: 40})
-	}}
-	var rec keptRecord
-	end, err := generators(jobs.run, 2)(t.Context(), workload(), time.Now(), &rec)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(end.Invalid) != 1 || !strings.Contains(end.Invalid[0], "node2") {
-		t.Errorf("invalid: %q", end.Invalid)
-	}
-	if len(rec.intervals) != 4 {
-		t.Errorf("%d intervals stay", len(rec.intervals))
+			var rec keptRecord
+			end, err := generators(play, row.copies)(t.Context(), row.w, time.Now(), &rec)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var due int64
+			for _, i := range rec.intervals {
+				due += i.Due
+			}
+			if due != row.due || end.Due != row.due || end.OK != row.due || end.Missing != row.missing || len(rec.intervals) != row.interval {
+				t.Errorf("%d requests in %d intervals; the end is %+v", due, len(rec.intervals), end)
+			}
+			texts := end.Warnings
+			if row.invalid {
+				texts = end.Invalid
+			}
+			want := fmt.Sprintf("load generator %d of %d was lost on node%d: its node is down", row.copies, row.copies, row.copies)
+			if len(end.Invalid)+len(end.Warnings) != 1 || len(texts) != 1 || !strings.HasPrefix(texts[0], want) {
+				t.Errorf("invalid %q, warnings %q", end.Invalid, end.Warnings)
+			}
+		})
 	}
 }
 
