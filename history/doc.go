@@ -8,7 +8,7 @@
 //	    manifest.json     what was asked, where, with which binary (written once, first)
 //	    scenario.yaml     the scenario as it was read
 //	    app.yaml          the Compose file as it was read
-//	    events.jsonl      one Event a line, in the order they happened
+//	    events.jsonl      one Event a line, in the order they happened; package event has what each kind says
 //	    readings.jsonl    one Reading a line: a replica's counters at one instant
 //	    load/<name>/      one folder per load: load.json, intervals.jsonl, samples.jsonl, failures.jsonl
 //	    logs/             each replica's output

@@ -272,3 +272,68 @@ func TestAnOldFolderIsReadable(t *testing.T) {
 		t.Errorf("lag: %d times, at most %v", total.Lag.TotalCount(), time.Duration(total.Lag.Max()))
 	}
 }
+
+// Events that were written when they were strings by key, by every kind of step on a local cluster, and of a Swarm one of each form: each
+// is of a known kind, and says now what it said then.
+func TestOldEventsAreReadable(t *testing.T) {
+	for dir, want := range map[string]struct{ events, kinds int }{"testdata/events-1": {164, 30}, "testdata/events-1-swarm": {24, 22}} {
+		run, err := history.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(filepath.Join(dir, "events.jsonl"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(string(data)), "\n")
+		if len(run.Warnings) > 0 || run.Status != history.Finished || len(run.Events) != want.events || len(lines) != want.events {
+			t.Fatalf("%s: warnings %q, status %q, %d events of %d", dir, run.Warnings, run.Status, len(run.Events), len(lines))
+		}
+		kinds := map[event.Kind]bool{}
+		for i, e := range run.Events {
+			var was struct{ Detail map[string]string }
+			if err := json.Unmarshal([]byte(lines[i]), &was); err != nil {
+				t.Fatal(err)
+			}
+			now := e.Detail()
+			kinds[e.Payload.Kind()] = true
+			for key, value := range was.Detail {
+				if now[key] != value {
+					t.Errorf("%s: %s: %s was %q, is %q", dir, e.Payload.Kind(), key, value, now[key])
+				}
+			}
+			if _, unknown := e.Payload.(event.Unknown); unknown || e.Rest != nil {
+				t.Errorf("%s: not known: %v", dir, e)
+			}
+		}
+		if len(kinds) != want.kinds {
+			t.Errorf("%s: %d kinds", dir, len(kinds))
+		}
+	}
+}
+
+// An event whose value is none is left out, and its file and line are named; what a newer version wrote stays as it is.
+func TestEventsOfOthers(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	write(t, dir)
+	lines := `{"at":1,"kind":"task.killed","service":"rng","task":"rng.1#1","detail":{"down":"soon"}}
+{"at":2,"kind":"task.teleported","task":"rng.1#1","detail":{"to":"mars"}}
+{"at":3,"kind":"task.left","task":"rng.1#1","detail":{"why":"bored"}}
+`
+	if err := os.WriteFile(filepath.Join(dir, "events.jsonl"), []byte(lines), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run, err := history.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `events.jsonl:1: task.killed: down is "soon"; accepted: a duration, such as 1.5s: left out`
+	if len(run.Warnings) != 1 || run.Warnings[0] != want || len(run.Events) != 2 {
+		t.Fatalf("warnings %q, events %v", run.Warnings, run.Events)
+	}
+	for i, line := range strings.Split(strings.TrimSpace(lines), "\n")[1:] {
+		if again, err := json.Marshal(run.Events[i]); err != nil || string(again) != line {
+			t.Errorf("%s\nis written again as %s, %v", line, again, err)
+		}
+	}
+}
