@@ -31,7 +31,7 @@ func (a App) Service(name string) (Service, bool) {
 	return Service{}, false
 }
 
-// Service is one service of an App, as it is wished for.
+// Service is one service of an App, as it shall be.
 type Service struct {
 	Name        string
 	Image       string            // coinbench/rng:v0.1; redis:7 is the one foreign image that every cluster knows

@@ -79,9 +79,9 @@ type Rollbacker interface {
 	Rollback(ctx context.Context, service string) error
 }
 
-// Participants is the ability of a cluster whose time passes only while everyone who uses it waits. Go starts a goroutine beside the
+// VirtualClock is the ability of a cluster whose time passes only while everyone who uses it waits. Go starts a goroutine beside the
 // caller that uses the cluster too; the function that it returns waits for its end.
-type Participants interface {
+type VirtualClock interface {
 	Go(f func()) (wait func())
 }
 
@@ -128,8 +128,8 @@ const (
 	Starting TaskState = "starting" // started, not yet in rotation
 	Running  TaskState = "running"  // in rotation
 	Stopping TaskState = "stopping" // told to stop
-	Complete TaskState = "complete" // gone, as wished
-	Failed   TaskState = "failed"   // gone or ill, not as wished
+	Complete TaskState = "complete" // gone, as it was told
+	Failed   TaskState = "failed"   // gone or ill by itself
 )
 
 // Task is one replica's life: a slot has many tasks, one after the other.

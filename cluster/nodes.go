@@ -15,8 +15,8 @@ type Partitioner interface {
 	Partition(ctx context.Context, node string, d time.Duration) error
 }
 
-// Losable is a cluster that can be lost while a run goes on.
-type Losable interface {
+// HealthReporter is a cluster that can be lost while a run goes on.
+type HealthReporter interface {
 	// Lost says that nothing was heard of the cluster for so long that the run has no sense any more; nil: it goes on.
 	Lost() error
 }

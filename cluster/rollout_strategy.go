@@ -47,8 +47,8 @@ type Strategist interface {
 	Strategies() []Strategy
 }
 
-// Gated is a Strategist whose blue-green needs Service.Gateway; others switch their own balancing.
-type Gated interface {
+// GatewayRouter is a Strategist whose blue-green needs Service.Gateway; others switch their own balancing.
+type GatewayRouter interface {
 	Strategist
 	NeedsGateway() bool
 }
@@ -65,8 +65,8 @@ type Pauser interface {
 	Pause(ctx context.Context, service string, slot int, d time.Duration) error
 }
 
-// Slower is the ability to make the way to a replica slow.
-type Slower interface {
+// LatencyInjector is the ability to make the way to a replica slow.
+type LatencyInjector interface {
 	// Slow delays every connection to the replica in the slot by delay, for a time, and returns at once.
 	Slow(ctx context.Context, service string, slot int, delay, d time.Duration) error
 }

@@ -36,7 +36,7 @@ func (st *stage) loadBeside(ctx context.Context, service string, w loadgen.Workl
 		}
 	})
 	st.backgrounds = append(st.backgrounds, b)
-	if _, ok := st.cluster.(cluster.Participants); !ok {
+	if _, ok := st.cluster.(cluster.VirtualClock); !ok {
 		<-begun
 		return
 	}

@@ -90,7 +90,7 @@ func (st *stage) warn(message string) {
 
 // beside runs f beside the caller, on a cluster of virtual time as a participant of its clock; wait waits for its end.
 func (st *stage) beside(f func()) (wait func()) {
-	if c, ok := st.cluster.(cluster.Participants); ok {
+	if c, ok := st.cluster.(cluster.VirtualClock); ok {
 		return c.Go(f)
 	}
 	ended := make(chan struct{})
@@ -122,7 +122,7 @@ func (st *stage) poll(ctx context.Context) <-chan struct{} {
 				return
 			}
 			_ = st.read(ctx) // a task that comes or goes does not answer; the edges of windows insist
-			if c, ok := st.cluster.(cluster.Losable); ok && c.Lost() != nil {
+			if c, ok := st.cluster.(cluster.HealthReporter); ok && c.Lost() != nil {
 				st.stop(c.Lost())
 				return
 			}
@@ -245,7 +245,7 @@ func (st *stage) send(ctx context.Context, w loadgen.Workload, record loadgen.Re
 			err = fmt.Errorf("a fault in coinbench itself: %v", r)
 		}
 	}()
-	if _, virtual := st.cluster.(cluster.Participants); virtual && w.Engine != "" {
+	if _, virtual := st.cluster.(cluster.VirtualClock); virtual && w.Engine != "" {
 		return end, fmt.Errorf("load %s: %s sends on the network, and this cluster's time is virtual: run it with --cluster local", w.Name,
 			w.Engine)
 	}

@@ -38,14 +38,14 @@ func (s *Slow) check(p *plan) {
 var errNoSlow = errors.New("this cluster cannot slow a replica; leave the step out, or choose another cluster with --cluster")
 
 func (s *Slow) supported(c cluster.Cluster) error {
-	if _, ok := c.(cluster.Slower); !ok {
+	if _, ok := c.(cluster.LatencyInjector); !ok {
 		return errNoSlow
 	}
 	return nil
 }
 
 func (s *Slow) play(ctx context.Context, st *stage) error {
-	c, ok := st.cluster.(cluster.Slower)
+	c, ok := st.cluster.(cluster.LatencyInjector)
 	if !ok {
 		return errNoSlow
 	}

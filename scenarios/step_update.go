@@ -179,7 +179,7 @@ func (s *Update) rollout(service cluster.Service) *cluster.Rollout {
 // supported says whether the cluster knows the strategy. Lanes all know.
 func (s *Update) supported(c cluster.Cluster) error {
 	needed := cluster.Strategy(s.Strategy)
-	if gated, ok := c.(cluster.Gated); ok && gated.NeedsGateway() && needed == cluster.BlueGreen && !s.gated {
+	if gated, ok := c.(cluster.GatewayRouter); ok && gated.NeedsGateway() && needed == cluster.BlueGreen && !s.gated {
 		return fmt.Errorf("blue-green on this cluster needs a gateway in front of %s, by which it is switched; set gateway: true for it in "+
 			"the deploy step", s.Service)
 	}

@@ -262,7 +262,7 @@ func (s *Server) verbs() map[string]func(ctx context.Context, in call, out *answ
 			return on.Pause(context.WithoutCancel(ctx), in.Service, in.Slot, in.For)
 		},
 		"slow": func(ctx context.Context, in call, _ *answer) error {
-			on, ok := c.(cluster.Slower)
+			on, ok := c.(cluster.LatencyInjector)
 			if !ok {
 				return s.lacks("slow")
 			}

@@ -218,7 +218,7 @@ func (f *fixture) eventually(t *testing.T, what string, condition func() bool) {
 
 // spawn starts a goroutine that uses the cluster, too; wait waits for its end.
 func (f *fixture) spawn(do func()) (wait func()) {
-	if p, ok := f.Cluster.(cluster.Participants); ok {
+	if p, ok := f.Cluster.(cluster.VirtualClock); ok {
 		return p.Go(do)
 	}
 	var wg sync.WaitGroup

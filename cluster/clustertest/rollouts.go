@@ -208,7 +208,7 @@ func (f *fixture) knows(t *testing.T, s cluster.Strategy) {
 
 // behind puts the service behind a gateway where blue-green needs one.
 func (f *fixture) behind() {
-	if c, ok := f.Cluster.(cluster.Gated); ok && c.NeedsGateway() {
+	if c, ok := f.Cluster.(cluster.GatewayRouter); ok && c.NeedsGateway() {
 		f.app.Services = slices.Clone(f.app.Services)
 		for i := range f.app.Services {
 			f.app.Services[i].Gateway = f.app.Services[i].Name == Service
@@ -335,7 +335,7 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 		}
 		f.eventually(t, "its recovery", func() bool { return index(f.all(), event.TaskRecovered{}, name) >= 0 })
 	}
-	if c, ok := f.Cluster.(cluster.Slower); ok {
+	if c, ok := f.Cluster.(cluster.LatencyInjector); ok {
 		if err := c.Slow(t.Context(), Service, 1, 100*time.Millisecond, time.Minute); err != nil {
 			t.Fatal(err)
 		}

@@ -65,7 +65,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i, s := range sources {
-		if s.of != nil && (s.of.over || s.of.wished || s.of.fault != nil) {
+		if s.of != nil && (s.of.over || s.of.stopRequested || s.of.fault != nil) {
 			faults[i] = nil // it ended while it was asked
 		}
 	}

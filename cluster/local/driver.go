@@ -134,9 +134,9 @@ func (s *service) Look(t *task) control.Sight {
 	if t == nil {
 		return control.Sight{Stopping: true, Gone: true}
 	}
-	sight := control.Sight{Spec: t.spec, Stopping: t.wished || t.over, Gone: !slices.Contains(s.tasks, t), Ready: t.ready, Up: t.joined}
+	sight := control.Sight{Spec: t.spec, Stopping: t.stopRequested || t.over, Gone: !slices.Contains(s.tasks, t), Ready: t.ready, Up: t.joined}
 	if t.err != nil {
-		sight.Failure = t.epitaph()
+		sight.Failure = t.lastWords()
 	}
 	return sight
 }
@@ -172,7 +172,7 @@ func (s *service) Give(n int, t *task) {
 // Fill starts what is missing.
 func (s *service) Fill() error {
 	for _, sl := range s.slots {
-		if sl.pending == nil && sl.givenUp == nil && (sl.current == nil || sl.current.wished) {
+		if sl.pending == nil && sl.givenUp == nil && (sl.current == nil || sl.current.stopRequested) {
 			s.launch(sl, s.spec)
 		}
 	}

@@ -50,7 +50,7 @@ func (c *Cluster) running(service string, slot int) (*task, error) {
 		return nil, fmt.Errorf("the service has %d replicas; accepted: a slot from 1 to %d", s.spec.Replicas, s.spec.Replicas)
 	}
 	t := sl.current
-	if t == nil || t.over || t.process == nil || t.wished || t.fault != nil || !t.inRotation {
+	if t == nil || t.over || t.process == nil || t.stopRequested || t.fault != nil || !t.inRotation {
 		return nil, fmt.Errorf("no task of it runs now")
 	}
 	return t, nil

@@ -219,7 +219,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 			case <-patience.Done():
 			}
 			c.mu.Lock()
-			t.hurry()
+			t.killNow()
 			c.mu.Unlock()
 			<-t.gone
 		}
@@ -284,7 +284,7 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 			s.spec.Replicas)
 	}
 	t := sl.current
-	if t == nil || t.over || t.process == nil || t.wished || t.fault != nil {
+	if t == nil || t.over || t.process == nil || t.stopRequested || t.fault != nil {
 		return fmt.Errorf("kill %s.%d: no task of it runs now", service, slot)
 	}
 	if fault.Down == 0 {

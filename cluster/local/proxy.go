@@ -21,13 +21,13 @@ type proxy struct {
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex
-	doors []door
-	conns map[*net.TCPConn]struct{}
+	mu        sync.Mutex
+	listeners []clientListener
+	conns     map[*net.TCPConn]struct{}
 }
 
-// door is an address of the proxy. Clients that are told apart have one each.
-type door struct {
+// clientListener is an address of the proxy. Clients that are told apart have one each.
+type clientListener struct {
 	listener *net.TCPListener
 	client   string // who alone uses it; "": everybody else
 }
@@ -48,7 +48,7 @@ func (p *proxy) listen(address, client string) (string, error) {
 		return "", err
 	}
 	p.mu.Lock()
-	p.doors = append(p.doors, door{l, client})
+	p.listeners = append(p.listeners, clientListener{l, client})
 	p.mu.Unlock()
 	p.wg.Go(func() { p.accept(l, client) })
 	return l.Addr().String(), nil
@@ -58,7 +58,7 @@ func (p *proxy) listen(address, client string) (string, error) {
 func (p *proxy) forget(client string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.doors = slices.DeleteFunc(p.doors, func(d door) bool {
+	p.listeners = slices.DeleteFunc(p.listeners, func(d clientListener) bool {
 		if d.client == client {
 			d.listener.Close()
 		}
@@ -189,7 +189,7 @@ func (p *proxy) untrack(conns ...*net.TCPConn) {
 func (p *proxy) close() {
 	p.cancel()
 	p.mu.Lock()
-	for _, d := range p.doors {
+	for _, d := range p.listeners {
 		d.listener.Close()
 	}
 	for c := range p.conns {

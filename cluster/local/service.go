@@ -160,9 +160,9 @@ func (s *service) begin(sl *slot, spec cluster.Service, held bool) *task {
 		s.c.mu.Lock()
 		s.tasks = slices.DeleteFunc(s.tasks, func(x *task) bool { return x == t })
 		if t.err != nil {
-			sl.failure = t.epitaph()
+			sl.failure = t.lastWords()
 		}
-		if sl.current == t && s.slots[sl.n] == sl && !t.wished && s.life.Err() == nil {
+		if sl.current == t && s.slots[sl.n] == sl && !t.stopRequested && s.life.Err() == nil {
 			s.replace(sl, t)
 		}
 		s.c.bell.Ring(nil)
@@ -219,25 +219,25 @@ func (s *service) replace(sl *slot, t *task) {
 
 // askStop tells a task to stop. The caller holds mu.
 func (t *task) askStop() {
-	if !t.wished {
-		t.wished = true
+	if !t.stopRequested {
+		t.stopRequested = true
 		close(t.stop)
 		if t.fault != nil && t.fault.InRotation {
-			t.hurry() // it is dead, and only the balancer is to learn of it
+			t.killNow() // it is dead, and only the balancer is to learn of it
 		}
 	}
 }
 
-// hurry takes the rest of its grace from a task. The caller holds mu.
-func (t *task) hurry() {
-	if !t.hurried {
-		t.hurried = true
+// killNow takes the rest of its grace from a task. The caller holds mu.
+func (t *task) killNow() {
+	if !t.killed {
+		t.killed = true
 		close(t.kill)
 	}
 }
 
-// epitaph says how a task ended, with the last it had to say. The caller holds mu.
-func (t *task) epitaph() string {
+// lastWords says how a task ended, with the last it had to say. The caller holds mu.
+func (t *task) lastWords() string {
 	text := fmt.Sprintf("%s: %v", t.name, t.err)
 	if t.log != nil {
 		if lines := t.log.last(5); len(lines) > 0 {

@@ -40,21 +40,21 @@ type task struct {
 	gone chan struct{} // closed when it has ended and everyone knows
 
 	// mu: the cluster's
-	state      cluster.TaskState
-	wished     bool           // told to stop by us
-	hurried    bool           // kill is closed
-	fault      *cluster.Fault // killed because a scenario asked for it
-	err        error          // why it ended though not wished
-	success    bool           // it ended with status 0
-	process    *os.Process    // nil: not started yet
-	listen     string         // host:port
-	admin      string
-	backend    *backend // nil: not in rotation yet, or of a service without an address
-	inRotation bool
-	joined     bool // it is or was in rotation
-	held       bool // it does not go into rotation by itself
-	ready      bool // it is held, and would be in rotation otherwise
-	over       bool // it has ended
+	state         cluster.TaskState
+	stopRequested bool           // by us
+	killed        bool           // kill is closed
+	fault         *cluster.Fault // killed because a scenario asked for it
+	err           error          // why it ended though it was not told to
+	success       bool           // it ended with status 0
+	process       *os.Process    // nil: not started yet
+	listen        string         // host:port
+	admin         string
+	backend       *backend // nil: not in rotation yet, or of a service without an address
+	inRotation    bool
+	joined        bool // it is or was in rotation
+	held          bool // it does not go into rotation by itself
+	ready         bool // it is held, and would be in rotation otherwise
+	over          bool // it has ended
 }
 
 // announcement is what a supervised service says on file descriptor 3.
@@ -302,7 +302,7 @@ func (t *task) addresses() map[string]string {
 func (t *task) join() {
 	t.c.mu.Lock()
 	defer t.c.mu.Unlock()
-	if t.wished || t.fault != nil {
+	if t.stopRequested || t.fault != nil {
 		return
 	}
 	if t.s.proxy != nil {
@@ -415,8 +415,8 @@ func (t *task) ended(exit string, failure error) {
 	t.state, t.over = cluster.Complete, true
 	t.success = failure == nil
 	gone := event.TaskGone{Exit: exit}
-	if !t.wished {
-		if failure == nil { // not as wished either
+	if !t.stopRequested {
+		if failure == nil { // it was not told to, either
 			failure = fmt.Errorf("ended by itself with %s", exit)
 		}
 		t.state, t.err = cluster.Failed, failure

@@ -87,7 +87,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 			return fault(fmt.Errorf("the label %s of %s: %w", engine.ServiceLabel, x.Spec.Name, err))
 		}
 		s := &service{id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate,
-			mesh: meshPorts(x), colour: labels[engine.ColourLabel], beside: others[x.ID].ID}
+			mesh: meshPorts(x), colour: labels[engine.ColourLabel], standby: others[x.ID].ID}
 		if r := x.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
 			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
 		}

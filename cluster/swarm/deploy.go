@@ -100,7 +100,7 @@ func (c *Cluster) startWatching() {
 	c.watching.Go(func() { c.watch(life) })
 }
 
-// stopWatching ends what goes on beside the changes.
+// stopWatching ends what goes on besides the changes.
 func (c *Cluster) stopWatching() {
 	if c.stop == nil {
 		return
@@ -218,7 +218,7 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 	for _, s := range slices.Backward(services) {
 		c.mu.Lock()
 		s.removed = true
-		sets := []string{s.beside, s.id}
+		sets := []string{s.standby, s.id}
 		c.mu.Unlock()
 		for _, id := range sets {
 			if id == "" {

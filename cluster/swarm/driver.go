@@ -203,7 +203,7 @@ func (s *service) Prepare(ctx context.Context, after cluster.Service) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.beside, s.retired, s.note, s.told = made, false, "", c.seen.Looks
+	s.standby, s.retired, s.note, s.told = made, false, "", c.seen.Looks
 	s.change = c.seen.Change(s.observed(), made).Told(c.seen)
 	c.pollNow()
 	return nil
@@ -212,7 +212,7 @@ func (s *service) Prepare(ctx context.Context, after cluster.Service) error {
 // Do is control's.
 func (s *service) Do(ctx context.Context, a rollout.Action) error {
 	c := s.c
-	beside, colour := s.sets()
+	standby, colour := s.sets()
 	switch a.Verb {
 	case rollout.Open:
 		return c.route(ctx, s, describe.OtherColour(colour))
@@ -223,12 +223,12 @@ func (s *service) Do(ctx context.Context, a rollout.Action) error {
 			return err
 		}
 		c.turn(s)
-		c.mark(ctx, s, beside, false)
+		c.mark(ctx, s, standby, false)
 	case rollout.RetireGreen, rollout.RetireBlue:
-		if beside == "" {
+		if standby == "" {
 			return nil
 		}
-		err := c.discardSet(ctx, beside)
+		err := c.discardSet(ctx, standby)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		s.retired, s.told = true, c.seen.Looks
@@ -240,10 +240,10 @@ func (s *service) Do(ctx context.Context, a rollout.Action) error {
 }
 
 // sets are the ID of the set that is out of rotation, and the colour of the other.
-func (s *service) sets() (beside, colour string) {
+func (s *service) sets() (standby, colour string) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	return s.beside, s.colour
+	return s.standby, s.colour
 }
 
 // mark notes, for whoever finds it after this process was killed, whether a set is one that was switched away from; its tasks do not
@@ -260,13 +260,13 @@ func (c *Cluster) mark(ctx context.Context, s *service, set string, kept bool) {
 	}
 }
 
-// turn notes that the set beside is in rotation now, and the one that was, which it returns, is beside.
-func (c *Cluster) turn(s *service) (beside string) {
+// turn notes that the standby set is in rotation now, and the other, which it returns, is standby.
+func (c *Cluster) turn(s *service) (standby string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.id, s.beside, s.colour = s.beside, s.id, describe.OtherColour(s.colour)
+	s.id, s.standby, s.colour = s.standby, s.id, describe.OtherColour(s.colour)
 	c.advance(c.seen.Switch(s.observed()))
-	return s.beside
+	return s.standby
 }
 
 // Reports is control's.
@@ -289,7 +289,7 @@ func (s *service) Missing() (missing error, hopeless bool) {
 	case missing != nil && advice != "":
 		return fmt.Errorf("%w; %s", missing, advice), true
 	case missing == nil && s.retired:
-		s.beside, s.retired = "", false
+		s.standby, s.retired = "", false
 	}
 	return missing, false
 }

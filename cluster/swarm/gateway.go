@@ -34,22 +34,22 @@ func (c *Cluster) route(ctx context.Context, s *service, colour string) error {
 	c.mu.Unlock()
 	for {
 		_, web, err := c.overlay.Relay(ctx)
-		var doors []string
+		var gateways []string
 		if err == nil {
 			c.mu.Lock()
 			for _, t := range c.seen.Live(gate.name) {
 				if t.Joined && !t.StopRequested() && t.IP != "" {
-					doors = append(doors, net.JoinHostPort(t.IP, strconv.Itoa(admin)))
+					gateways = append(gateways, net.JoinHostPort(t.IP, strconv.Itoa(admin)))
 				}
 			}
 			c.mu.Unlock()
-			if len(doors) == 0 {
+			if len(gateways) == 0 {
 				err = fmt.Errorf("no task of %s runs", gate.name)
 			}
 		}
-		for _, door := range doors {
+		for _, gateway := range gateways {
 			if err == nil {
-				err = putUpstream(ctx, web, door, to, least)
+				err = putUpstream(ctx, web, gateway, to, least)
 			}
 		}
 		if err == nil {
@@ -61,8 +61,8 @@ func (c *Cluster) route(ctx context.Context, s *service, colour string) error {
 	}
 }
 
-func putUpstream(ctx context.Context, web *http.Client, door, to string, least int) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodPut, fmt.Sprintf("http://%s/upstream?addresses=%d", door, least),
+func putUpstream(ctx context.Context, web *http.Client, gateway, to string, least int) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPut, fmt.Sprintf("http://%s/upstream?addresses=%d", gateway, least),
 		strings.NewReader(to))
 	if err != nil {
 		return err

@@ -96,7 +96,7 @@ type service struct {
 	published []string         // host:port of all published ports, as they were seen last
 	removed   bool
 	colour    string // of the set in rotation, behind a gateway: blue or green; "": there is none
-	beside    string // the other set's ID on the engine, while there is one
+	standby   string // the other set's ID on the engine, while there is one
 	note      string // what a person must know
 
 	change   observe.Change   // in progress

@@ -95,7 +95,7 @@ func (c *Cluster) advance(next observe.State, events []history.Event) {
 
 // observed is a service in the words of package observe. The caller holds mu.
 func (s *service) observed() observe.Service {
-	return observe.Service{Spec: s.spec, ID: s.id, Standby: s.beside}
+	return observe.Service{Spec: s.spec, ID: s.id, Standby: s.standby}
 }
 
 // state is what has been seen so far.

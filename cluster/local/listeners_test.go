@@ -10,8 +10,8 @@ import (
 	"coinbench/cluster"
 )
 
-// doors lists the addresses of a service by the client that has them.
-func doors(c *Cluster, service string) map[string]string {
+// listeners lists the addresses of a service by the client that has them.
+func listeners(c *Cluster, service string) map[string]string {
 	s, err := c.find(service)
 	if err != nil {
 		return nil
@@ -19,7 +19,7 @@ func doors(c *Cluster, service string) map[string]string {
 	s.proxy.mu.Lock()
 	defer s.proxy.mu.Unlock()
 	found := map[string]string{}
-	for _, d := range s.proxy.doors {
+	for _, d := range s.proxy.listeners {
 		found[d.client] = d.listener.Addr().String()
 	}
 	return found
@@ -54,7 +54,7 @@ func TestWorkersHaveTheirOwnTurn(t *testing.T) {
 	}
 	order := []string{"rng.1", "rng.2", "rng.3"}
 	at := map[string]int{} // by client: the place of the last answer in the order
-	found := doors(c, "rng")
+	found := listeners(c, "rng")
 	for i := range 30 {
 		client := []string{"worker.1#1", "", "worker.2#1", "worker.1#1"}[i%4]
 		if found[client] == "" {
@@ -66,14 +66,14 @@ func TestWorkersHaveTheirOwnTurn(t *testing.T) {
 		}
 		at[client] = place
 	}
-	if n := len(doors(c, "redis")); n != 1 {
+	if n := len(listeners(c, "redis")); n != 1 {
 		t.Errorf("redis has %d addresses; one replica needs one", n)
 	}
 	if err := c.Scale(t.Context(), "worker", 1); err != nil {
 		t.Fatal(err)
 	}
 	for _, service := range []string{"rng", "hasher"} {
-		if left := doors(c, service); left["worker.2#1"] != "" || left["worker.1#1"] == "" {
+		if left := listeners(c, service); left["worker.2#1"] != "" || left["worker.1#1"] == "" {
 			t.Errorf("%s: addresses are left for %v", service, left)
 		}
 	}
