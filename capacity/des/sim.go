@@ -40,6 +40,7 @@ const (
 // Service is one service of the app.
 type Service struct {
 	Name     string            // "": Settings.Service
+	Image    string            // for the record alone
 	Settings settings.Settings // the store has none
 	Balance  Balance           // "": RoundRobin
 

@@ -58,6 +58,7 @@ type task struct {
 	down     time.Duration // from its end to the start of the successor, where it is to stop first
 	held     bool          // not to join before Turn
 	ready    bool          // held, and could join
+	in       bool          // in rotation, as far as one without a server can be
 	freeze   Freeze        // the latest
 }
 
@@ -150,10 +151,13 @@ func (s *Sim) Turn(join, leave []int) {
 		t.held = false
 		switch {
 		case t.state == Running: // it was in rotation before
-			if t.index >= 0 && s.services[t.service].role == serves && !s.servers[t.index].inRotation {
-				s.join(t.index)
-				s.emit(int32(id), event.TaskJoined{})
+			if t.in {
+				continue
 			}
+			if t.in = true; s.services[t.service].role == serves {
+				s.join(t.index)
+			}
+			s.emit(int32(id), event.TaskJoined{})
 		case t.ready:
 			s.joins(int32(id))
 		}
@@ -233,7 +237,7 @@ func (s *Sim) start(service int32, slot int) int {
 		p := seeded.Stream(s.config.Seed, seeded.Word("start"), seeded.Word(v.Name), uint64(slot), uint64(life))
 		delay += int64(uniform(&p) * float64(v.StartSpread))
 	}
-	s.emit(int32(id), event.TaskStarted{Version: v.Settings.Version})
+	s.emit(int32(id), event.TaskStarted{Version: v.Settings.Version, Image: v.Image})
 	s.schedule(delay, taskBoots, int32(id), 0)
 	return id
 }
@@ -331,6 +335,7 @@ func (s *Sim) enters(id int32) {
 func (s *Sim) joins(id int32) {
 	s.become(id, Running)
 	t := &s.tasks[id]
+	t.in = true
 	if v := &s.services[t.service]; v.role == serves {
 		s.join(t.index)
 		for _, other := range v.slots[t.slot-1] { // a dead predecessor may still be in rotation
@@ -344,7 +349,11 @@ func (s *Sim) joins(id int32) {
 
 func (s *Sim) leaves(id int32) {
 	t := &s.tasks[id]
-	if s.services[t.service].role == serves && t.index >= 0 && s.leave(t.index) {
+	left := t.in
+	if s.services[t.service].role == serves {
+		left = t.index >= 0 && s.leave(t.index)
+	}
+	if t.in = false; left {
 		s.emit(id, event.TaskLeft{})
 	}
 }

@@ -54,6 +54,8 @@ func RunIn(t *testing.T, within func(*testing.T, func(*testing.T)), make New) {
 		{"scale, then rollback", scaledThenBack},
 		{"image that is nowhere", missingImage},
 		{"delay longer than monitor", watchedForTheDelay},
+		{"failures up to the ratio", failureRatio},
+		{"constraint that no node meets", constraint},
 		{"global", globalHasNoNumber},
 		{"restart", restart},
 		{"blue-green", blueGreen},
@@ -79,6 +81,7 @@ func RunIn(t *testing.T, within func(*testing.T, func(*testing.T)), make New) {
 					if err := f.Remove(context.Background()); err != nil {
 						t.Errorf("remove: %v", err)
 					}
+					evidence(t, f.all())
 					if t.Failed() {
 						for _, e := range f.all() {
 							t.Logf("%s %s %s %v", e.Payload.Kind(), e.Service, e.Task, e.Detail())
@@ -720,6 +723,8 @@ func faults(t *testing.T, f *fixture) {
 		"name":        f.Update(ctx, Service, cluster.Change{Environment: map[string]string{"COIN_DELYA": "1s"}}),
 		"balance":     f.Update(ctx, Service, cluster.Change{Balance: "fair"}),
 		"order":       f.Update(ctx, Service, cluster.Change{Rollout: &cluster.Rollout{Order: "backwards"}}),
+		"ratio":       f.Update(ctx, Service, cluster.Change{Rollout: &cluster.Rollout{MaxFailureRatio: 1.01}}),
+		"low ratio":   f.Update(ctx, Service, cluster.Change{Rollout: &cluster.Rollout{MaxFailureRatio: -0.01}}),
 	} {
 		if err == nil {
 			t.Errorf("impossible %s: no error", what)

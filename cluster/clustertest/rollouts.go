@@ -151,6 +151,73 @@ func watchedForTheDelay(t *testing.T, f *fixture) {
 	}
 }
 
+// 0.7 of 10 new tasks may fail, and the eighth is one too many.
+func failureRatio(t *testing.T, f *fixture) {
+	killer, ok := f.Cluster.(cluster.Killer)
+	if !ok {
+		t.Skip("not a Killer")
+	}
+	f.deploy(t, 10)
+	r := quick(0)
+	r.Monitor, r.FailureAction, r.MaxFailureRatio = 5*time.Second, "rollback", 0.7
+	for _, failures := range []int{7, 8} {
+		before := len(f.all())
+		wait := f.spawn(func() {
+			up := func() (n int) {
+				for _, e := range f.since(before, Service) {
+					if e.Is(event.TaskJoined{}) {
+						n++
+					}
+				}
+				return n
+			}
+			for up() < 10 {
+				if err := f.Sleep(t.Context(), 20*time.Millisecond); err != nil {
+					return
+				}
+			}
+			for slot := 1; slot <= failures; slot++ {
+				if err := killer.Kill(t.Context(), Service, slot, cluster.Fault{Down: time.Minute}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": fmt.Sprint(failures, "ms")},
+			Rollout: r})
+		wait()
+		var failed *cluster.RolloutError
+		if rolledBack := errors.As(err, &failed) && failed.Outcome == cluster.RolledBack; rolledBack != (failures > 7) || err != nil && !rolledBack {
+			t.Errorf("%d of 10 new tasks failed, of which 0.7 may: %v", failures, err)
+		}
+		if failures == 7 { // the seven that wait for their successors are in nobody's way
+			if err := f.Scale(t.Context(), Service, 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Scale(t.Context(), Service, 10); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// A constraint that no node meets is found before, or when, the app is deployed, and not after minutes.
+func constraint(t *testing.T, f *fixture) {
+	f.app.Services = slices.Clone(f.app.Services)
+	for i := range f.app.Services {
+		if s := &f.app.Services[i]; s.Name == Service {
+			s.Constraints = []string{"node.labels.zone==nowhere"}
+		}
+	}
+	begun := f.Now()
+	err := f.Deploy(t.Context(), f.app)
+	if err == nil || !strings.Contains(err.Error(), "constraint") {
+		t.Errorf("deployed: %v; want an error that names the constraint", err)
+	}
+	if d := f.Now().Sub(begun); d > patience {
+		t.Errorf("that took %s", d)
+	}
+}
+
 // A global service has one task on each node, and no number of them.
 func globalHasNoNumber(t *testing.T, f *fixture) {
 	f.app.Services = slices.Clone(f.app.Services)

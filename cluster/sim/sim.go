@@ -66,6 +66,7 @@ func New(config Config) *Cluster {
 				s.touched = append(s.touched, t.Slot)
 			}
 		}
+		c.changed() // also where a fault changed it, and no time passed
 	}})
 	return c
 }
@@ -149,7 +150,7 @@ func (c *Cluster) tell(spec cluster.Service) error {
 		return err
 	}
 	k := c.config.Costs
-	v := des.Service{Name: spec.Name, Settings: set, Balance: des.Balance(spec.Balance),
+	v := des.Service{Name: spec.Name, Image: spec.Image, Settings: set, Balance: des.Balance(spec.Balance),
 		StartDelay: k.TaskStart, StartSpread: k.StartSpread, Network: k.Connect, Stores: set.Service == "", Delay: k.Redis}
 	v.Settings.Occupancy += k.Request
 	v.Settings.CallOverhead += k.Call
