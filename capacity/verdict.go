@@ -94,14 +94,14 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 			v.Doubts = append(v.Doubts, "load "+l.Name+" was cut off")
 		}
 	}
+	var late []string
+	least, most := 1.0, 0.0
 	for i := range a.Windows {
 		w := &a.Windows[i]
 		if why := w.Host.disturbed(); why != "" {
 			v.Invalid = append(v.Invalid, "window "+w.Name+": "+why)
 		} else if w.Host != nil && w.Host.Late != nil && *w.Host.Late > warnLate {
-			v.Warnings = append(v.Warnings, fmt.Sprintf("window %s: the app's delays lasted %s longer than they were to, for want of processors: "+
-				"its rates are lower by about as much",
-				w.Name, percent(*w.Host.Late)))
+			late, least, most = append(late, w.Name), min(least, *w.Host.Late), max(most, *w.Host.Late)
 		}
 		if w.Config.Drivers() > 0 && w.HashRate == nil {
 			v.Doubts = append(v.Doubts, "window "+w.Name+": the "+a.Roles.Driver.Plural+"' counters were not read")
@@ -123,6 +123,17 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 					w.Name, visible.Figures(w.HashRate.Value), visible.Figures(bound)))
 			}
 		}
+	}
+	if len(late) > 0 {
+		share, windows := percent(most), "window "
+		if percent(least) != share {
+			share = strings.TrimSuffix(percent(least), " %") + " to " + share
+		}
+		if len(late) > 1 {
+			windows = "windows "
+		}
+		v.Warnings = append(v.Warnings, fmt.Sprintf("%s%s: the app's delays lasted %s longer than they were to, for want of processors: rates are "+
+			"lower by about as much", windows, strings.Join(late, ", "), share))
 	}
 	for i := range a.Losses {
 		v.Doubts = append(v.Doubts, a.Losses[i].words())

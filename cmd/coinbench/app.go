@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -57,6 +58,7 @@ func printApp(ctx context.Context, p process, c cluster.Cluster) error {
 	if err != nil || len(all) == 0 {
 		return err
 	}
+	p.keepSecretOf(all)
 	services := [][]string{{"SERVICE ", "REPLICAS ", "IMAGE ", "BALANCE ", "PUBLISHED "}}
 	tasks := [][]string{{"TASK ", "STATE ", "NODE ", "IMAGE ", "ERROR "}}
 	for _, s := range all {
@@ -266,19 +268,26 @@ func logsCommand(p process) *cobra.Command {
   coinbench logs -f worker`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			return f.on(p, func(ctx context.Context, app *found) error {
+			return f.on(p, func(ctx context.Context, app *found) (err error) {
+				all, err := app.cluster.Status(ctx)
+				if err != nil {
+					return err
+				}
+				p.keepSecretOf(all)
+				out := &maskedLines{w: p.stdout, secrets: p.secrets}
+				defer func() { err = errors.Join(err, out.flush()) }()
 				if !follow {
 					on, ok := app.cluster.(cluster.Logs)
 					if !ok {
 						return app.lacks("show logs")
 					}
-					return on.Logs(ctx, args[0], p.stdout)
+					return on.Logs(ctx, args[0], out)
 				}
 				on, ok := app.cluster.(cluster.LogFollower)
 				if !ok {
 					return app.lacks("follow logs")
 				}
-				err := on.FollowLogs(ctx, args[0], p.stdout)
+				err = on.FollowLogs(ctx, args[0], out)
 				if ctx.Err() != nil {
 					return nil // that is how it ends
 				}

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"coinbench/history"
 	"coinbench/scenarios"
 )
 
@@ -88,7 +89,6 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	visit(rootCommand(process{env: os.LookupEnv}))
 }
 
-// A registry of ours has every image that a shipped scenario names.
 // Every help fits every terminal, but for single words that do not, such as paths.
 func TestEveryHelpFitsTheTerminal(t *testing.T) {
 	var visit func(*cobra.Command)
@@ -107,6 +107,23 @@ func TestEveryHelpFitsTheTerminal(t *testing.T) {
 	visit(rootCommand(process{env: os.LookupEnv}))
 }
 
+// What tasks print is masked line by line, wherever it is cut on its way.
+func TestLogsAreMasked(t *testing.T) {
+	secrets := new(history.Secrets)
+	secrets.AddValues(map[string]string{"API_TOKEN": "t0psecret"})
+	const printed = "rng.1#1 | the token is t0psecret\nrng.1#1 | and t0psecret again"
+	for cut := range len(printed) {
+		var b strings.Builder
+		m := &maskedLines{w: &b, secrets: secrets}
+		_, _ = m.Write([]byte(printed[:cut]))
+		_, _ = m.Write([]byte(printed[cut:]))
+		if err := m.flush(); err != nil || b.String() != strings.ReplaceAll(printed, "t0psecret", "xxxxx") {
+			t.Fatalf("cut at %d: %q, %v", cut, b.String(), err)
+		}
+	}
+}
+
+// A registry of ours has every image that a shipped scenario names.
 func TestShippedScenariosNameImagesThatARegistryHas(t *testing.T) {
 	tag := regexp.MustCompile(`coinbench/[^ ":]+:([\w.]+)`)
 	found := 0

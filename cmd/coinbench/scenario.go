@@ -211,6 +211,13 @@ func loadApp(p process, dir, path string) (cluster.App, error) {
 	return app, err
 }
 
+// keepSecretOf has no output repeat the secrets of an app that is up.
+func (p process) keepSecretOf(all []cluster.ServiceStatus) {
+	for _, s := range all {
+		p.secrets.AddValues(s.Environment)
+	}
+}
+
 // keepSecret has no output repeat the secrets of an app.
 func (p process) keepSecret(app cluster.App) {
 	p.secrets.AddText(string(app.Source))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -69,6 +70,28 @@ func (m messages) Write(p []byte) (int, error) {
 	}
 	_, _ = io.WriteString(m.Writer, text)
 	return len(p), nil
+}
+
+// maskedLines writes what others printed, line by line, without the secrets that are known.
+type maskedLines struct {
+	w       io.Writer
+	secrets *history.Secrets
+	begun   []byte // a line that has not ended
+}
+
+func (m *maskedLines) Write(p []byte) (int, error) {
+	m.begun = append(m.begun, p...)
+	ended := bytes.LastIndexByte(m.begun, '\n') + 1
+	_, err := io.WriteString(m.w, m.secrets.Mask(string(m.begun[:ended])))
+	m.begun = append(m.begun[:0], m.begun[ended:]...)
+	return len(p), err
+}
+
+// flush writes a last line that has no end.
+func (m *maskedLines) flush() error {
+	_, err := io.WriteString(m.w, m.secrets.Mask(string(m.begun)))
+	m.begun = nil
+	return err
 }
 
 // width is how many columns the lines of a stream have: a terminal's own, and elsewhere 100.
