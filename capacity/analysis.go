@@ -9,7 +9,7 @@ import (
 
 // Version is the version of Analysis as JSON. It grows when a field changes its meaning or goes away; new fields do not
 // change it.
-const Version = 1
+const Version = 2
 
 // Analysis is all that a report says of a run. As JSON it is result.json: units are in the names (_s seconds, _per_s per
 // second, otherwise counts and ratios 0..1), and an absent number is one that could not be measured.

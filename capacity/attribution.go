@@ -244,7 +244,8 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 // loopEvidence says why the workers' own loop is the limit.
 func (e explainer) loopEvidence(w *Window, d decomposition) string {
 	if w.Bounds == nil {
-		return fmt.Sprintf("no %s was made, and no counter says why: look at the %s' logs in the run's folder", d.roles.Unit.One, d.roles.Driver.Plural)
+		return fmt.Sprintf("no %s was made, and no counter says why: look at the %s' logs in the run's folder", d.roles.Unit.One,
+			d.roles.Driver.Plural)
 	}
 	u, name := busiest(w.Services)
 	b := *w.Bounds

@@ -20,16 +20,16 @@ import (
 type Bounds struct {
 	Source      string   `json:"source"` // measured or configured
 	Driver      string   `json:"driver"` // the service that the workers are replicas of
-	Workers     int      `json:"workers"`
+	Workers     int      `json:"drivers"`
 	ThinkS      float64  `json:"think_s"`    // the worker's own work
 	OverheadS   float64  `json:"overhead_s"` // client overheads and Redis, for each loop
 	Demands     []Demand `json:"demands"`
 	LoopS       float64  `json:"loop_s"`       // D: the shortest loop, without any wait
-	WorkerPerS  float64  `json:"worker_per_s"` // N/D
+	WorkerPerS  float64  `json:"driver_per_s"` // N/D
 	UpperPerS   float64  `json:"upper_per_s"`
 	LowerPerS   float64  `json:"lower_per_s"`
 	Limit       string   `json:"limit"`                  // the driver or the station whose bound is lowest
-	KneeWorkers *float64 `json:"knee_workers,omitempty"` // N*; absent: no service limits
+	KneeWorkers *float64 `json:"knee_drivers,omitempty"` // N*; absent: no service limits
 }
 
 // Demand is what one hash needs of a service.

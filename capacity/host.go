@@ -19,7 +19,7 @@ type HostUse struct {
 	// share of the time in which something was ready to run and had to wait, 0..1; absent: the kernel does not say
 	Pressure *float64 `json:"pressure,omitempty"`
 
-	engines bool // engines and their health checks run beside the app, and are a part of what is measured
+	engines bool // engines and their health checks run besides the app, and are a part of what is measured
 }
 
 // The limits beyond which a window says more about the machine than about the app. The app's work is made of sleeping, so how late
@@ -43,7 +43,7 @@ func host(s series, begin, end time.Duration) *HostUse {
 			continue
 		}
 		offered := sp.delta(history.HostCPU)
-		u := &HostUse{Busy: sp.delta(history.HostBusy) / offered, engines: s.cluster == "swarm"}
+		u := &HostUse{Busy: sp.delta(history.HostBusy) / offered, engines: s.engines}
 		if _, known := sp.last.Values[history.HostPressure]; known {
 			u.Pressure = ptr(sp.delta(history.HostPressure) / sp.seconds())
 		}

@@ -24,13 +24,13 @@ type task struct {
 type series struct {
 	tasks   []*task
 	start   time.Time
-	cluster string
+	engines bool // container engines run besides the app
 	virtual bool // it was simulated: no machine adds its noise
 	roles   history.Roles
 }
 
 func newSeries(run *history.Run) series {
-	s := series{start: run.Manifest.Start, cluster: run.Manifest.Cluster, virtual: run.Manifest.Simulated, roles: RolesOf(run)}
+	s := series{start: run.Manifest.Start, engines: run.Manifest.Engines, virtual: run.Manifest.Simulated, roles: RolesOf(run)}
 	byName := map[string]*task{}
 	for _, r := range run.Readings {
 		key := r.Service + "\x00" + r.Task

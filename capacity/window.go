@@ -33,7 +33,7 @@ type Window struct {
 	Errors     float64            `json:"errors"` // the workers' exceptions
 	ByClass    map[string]float64 `json:"errors_by_class,omitempty"`
 	Backoffs   float64            `json:"backoffs"`
-	Workers    []WorkerRate       `json:"workers,omitempty"`
+	Workers    []WorkerRate       `json:"drivers,omitempty"`
 	Loop       *Loop              `json:"loop,omitempty"`
 	Services   []ServiceUse       `json:"services,omitempty"`
 	Host       *HostUse           `json:"host,omitempty"`

@@ -47,6 +47,10 @@ func roles(app App, labels map[string]map[string]string) (history.Roles, error) 
 		}
 		part := of[RoleLabel]
 		any = any || part != ""
+		if !slices.Contains([]string{"", driverRole, stationRole, storeRole}, part) {
+			fault(RoleLabel, fmt.Sprintf("role %q", part), "driver, station or store")
+			continue
+		}
 		for _, l := range []struct{ key, part string }{{VisitLabel, stationRole}, {UnitLabel, driverRole}, {ShareLabel, driverRole}} {
 			if _, set := of[l.key]; set && part != l.part {
 				fault(l.key, fmt.Sprintf("%s of a service that is no %s", l.key, l.part), "the label "+RoleLabel+": "+l.part+", or none of this one")
@@ -93,7 +97,8 @@ func roles(app App, labels map[string]map[string]string) (history.Roles, error) 
 					in, _ = strconv.Atoi(words[2])
 				}
 				if in < 2 || !word.MatchString(words[0]) || !word.MatchString(words[1]) {
-					fault(ShareLabel, fmt.Sprintf("share %q", text), `one, many, and in how many units there is one, at least 2, such as "coin, coins, 16"`)
+					fault(ShareLabel, fmt.Sprintf("share %q", text),
+						`one, many, and in how many units there is one, at least 2, such as "coin, coins, 16"`)
 				} else {
 					r.Share = history.Share{Word: history.Word{One: words[0], Many: words[1]}, In: in}
 				}
@@ -115,8 +120,6 @@ func roles(app App, labels map[string]map[string]string) (history.Roles, error) 
 			}
 		case storeRole:
 			r.Store = role
-		default:
-			fault(RoleLabel, fmt.Sprintf("role %q", part), "driver, station or store")
 		}
 	}
 	if any && len(faults) == 0 {

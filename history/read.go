@@ -107,6 +107,7 @@ func Open(dir string) (*Run, error) {
 		return nil, fmt.Errorf("open history: %s has format version %d, this coinbench reads up to %d: use a newer one", dir, r.Manifest.Version,
 			Version)
 	}
+	r.Manifest.Engines = r.Manifest.Engines || r.Manifest.Cluster == "swarm" // which a manifest did not always say
 	r.Scenario = r.file("scenario.yaml")
 	r.App = r.file("app.yaml")
 	r.Events = readLines[Event](r, "events.jsonl")

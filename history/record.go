@@ -23,6 +23,7 @@ type Manifest struct {
 	Coinbench string            `json:"coinbench"`          // version of the binary
 	Host      Host              `json:"host"`               // where the harness ran
 	Roles     Roles             `json:"roles,omitzero"`     // of the app's services
+	Engines   bool              `json:"engines,omitempty"`  // container engines and their health checks run besides the app
 
 	Secrets Secrets `json:"-"` // which no text of the record may repeat, besides those that Create finds by their names
 }

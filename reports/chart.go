@@ -101,7 +101,7 @@ type picture struct {
 // pictures lists every chart, in the order of the page. A new one is one line here.
 func pictures() []picture {
 	return []picture{
-		{"workers", "hash rate against the driver's replicas, with the bounds and what was published", workersChart},
+		{"drivers", "hash rate against the driver's replicas, with the bounds and what was published", workersChart},
 		{"timeline", "hash rate over time, with the steps", timelineChart},
 		{"rollouts", "requests over time, by version and failure, with rollouts and faults", rolloutChart},
 		{"latency", "latency percentiles against concurrency", latencyChart},

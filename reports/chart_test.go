@@ -183,7 +183,7 @@ func (d *drawing) value(y float64) float64 {
 
 func TestWorkersChartShowsTheMeasuredRate(t *testing.T) {
 	a := bottleneckOnce()
-	d := chartNamed(t, "workers")
+	d := chartNamed(t, "drivers")
 	var found int
 	for _, p := range d.dots(t, "measured, 1 rng") {
 		if math.Abs(p.x-d.px(10)) > .5 {

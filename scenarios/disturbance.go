@@ -49,16 +49,16 @@ func (p *plan) portOf(service string, port *int) {
 		return
 	}
 	for _, s := range p.app.Services {
-		kind, tag, ours := cluster.OwnImage(s.Image)
-		if s.Name != service || !ours || kind == cluster.Redis {
+		i := cluster.ParseImage(s.Image)
+		if s.Name != service || !i.Coinbench() {
 			continue
 		}
-		env := settings.TagDefaults(kind, tag)
+		env := settings.TagDefaults(i.Kind, i.Tag)
 		if env == nil {
 			env = map[string]string{}
 		}
 		maps.Copy(env, s.Environment)
-		set, err := settings.Parse(kind, env)
+		set, err := settings.Parse(i.Kind, env)
 		if err != nil { // which is said elsewhere
 			continue
 		}
@@ -72,7 +72,8 @@ func (p *plan) portOf(service string, port *int) {
 func (p *plan) port(service string, pointer any) {
 	roles := coins.Default(p.app.Roles)
 	for _, s := range p.app.Services {
-		if kind, _, ok := cluster.OwnImage(s.Image); s.Name == service && (ok && kind == cluster.Redis || service == roles.Store.Service) {
+		i := cluster.ParseImage(s.Image) // the store's image is the one that is known and not coinbench's
+		if s.Name == service && (i.Kind != "" && !i.Coinbench() || service == roles.Store.Service) {
 			p.wrong(pointer, "%s does not speak HTTP; accepted: a service that does", service)
 		}
 	}

@@ -23,8 +23,8 @@ type Totals struct {
 	Backoffs    int64
 	BackingOff  int64 // workers
 	Errors      map[history.Class]int64
-	RedisHashes int64
-	RedisCoins  int64
+	StoreHashes int64
+	StoreCoins  int64
 }
 
 // Totals sums up the counters of a service, of all services for "".
@@ -64,7 +64,7 @@ func (s *Sim) Totals(name string) Totals {
 			}
 		}
 	}
-	t.RedisHashes, t.RedisCoins = s.store.hashes, s.store.coins
+	t.StoreHashes, t.StoreCoins = s.store.hashes, s.store.coins
 	return t
 }
 

@@ -232,7 +232,7 @@ func TestFlushIsLazy(t *testing.T) {
 	before := int64(0)
 	for i := range 60 {
 		s.RunUntil(time.Duration(i+1)*time.Second + 50*time.Millisecond)
-		now := s.Totals("").RedisHashes
+		now := s.Totals("").StoreHashes
 		seen[now-before]++
 		before = now
 	}

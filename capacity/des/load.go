@@ -275,7 +275,7 @@ func (s *Sim) clientFailed(id int32, q *call) {
 // classes are the history's words for failures; a worker's exceptions have the same, and one of the store.
 func classes() [failures]history.Class {
 	return [failures]history.Class{history.OK, history.Refused, history.ResetBeforeByte, history.ConnectTimeout, history.HeaderTimeout,
-		settings.Redis}
+		settings.StoreError}
 }
 
 // finished records a request that was sent, and lets its client go on.

@@ -245,7 +245,7 @@ func TestWorkerStops(t *testing.T) {
 			t.Errorf("%s: gone at %v, want %v", behaviour, s.Now(), gone)
 		}
 		w := s.Totals(settings.Worker)
-		if behaviour == "drain" && (w.Counted != w.Hashes || w.RedisHashes != w.Hashes) {
+		if behaviour == "drain" && (w.Counted != w.Hashes || w.StoreHashes != w.Hashes) {
 			t.Errorf("a drained worker left %d of %d hashes uncounted", w.Hashes-w.Counted, w.Hashes)
 		}
 	}
@@ -271,7 +271,7 @@ func TestRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.RunUntil(55 * time.Second)
-	if w := s.Totals(""); w.Errors["redis"] != 20 || w.RedisHashes != 0 || w.Lost == 0 {
+	if w := s.Totals(""); w.Errors["redis"] != 20 || w.StoreHashes != 0 || w.Lost == 0 {
 		t.Errorf("after redis was replaced: %+v", w)
 	}
 	// A slow Redis is a part of the loop.
@@ -377,8 +377,8 @@ func invariants(t *rapid.T, s *Sim) {
 			t.Fatalf("worker %d: %d hashes, %d counted, %d lost, %d unflushed, %d posted", i, w.hashes, w.counted, w.lost, w.unflushed, w.posted)
 		}
 	}
-	if all := s.Totals(""); all.RedisHashes != all.Counted {
-		t.Fatalf("redis has %d, the workers counted %d", all.RedisHashes, all.Counted)
+	if all := s.Totals(""); all.StoreHashes != all.Counted {
+		t.Fatalf("redis has %d, the workers counted %d", all.StoreHashes, all.Counted)
 	}
 }
 

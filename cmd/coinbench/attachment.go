@@ -52,7 +52,7 @@ func (a *attachment) app() (app cluster.App, err error) {
 
 // testbed is the app as the place of a run, and the sink that its events go to.
 func (a *attachment) testbed() (testbed, *scenarios.Sink) {
-	bed := testbed{cluster: a.found.cluster, start: a.start}
+	bed := testbed{cluster: a.found.cluster, start: a.start, engines: a.found.here == nil}
 	if jobs, ok := a.found.cluster.(cluster.Jobs); ok { // load must come from inside
 		bed.play = remote.Generators(jobs, a.where.swarm.generators)
 	}

@@ -58,6 +58,7 @@ type testbed struct {
 	cluster   cluster.Cluster
 	play      playFunc     // nil: the load generator, over the network
 	simulated bool         // nothing is measured
+	engines   bool         // container engines run it
 	start     time.Time    // of the run, on the cluster's clock
 	ready     func() error // asks what the cluster stands on, after everything that can be known without it; nil: it needs nothing
 }

@@ -56,7 +56,7 @@ func newSwarm(f clusterFlags, asked request) (testbed, error) {
 		return testbed{}, err
 	}
 	// Load must come from inside the overlay.
-	return testbed{cluster: c, play: remote.Generators(c, f.swarm.generators), start: asked.start,
+	return testbed{cluster: c, engines: true, play: remote.Generators(c, f.swarm.generators), start: asked.start,
 		ready: func() error { return reach(c.Ready) }}, nil
 }
 

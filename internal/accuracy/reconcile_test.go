@@ -47,8 +47,8 @@ func TestContradictingRates(t *testing.T) {
 					service, counter, name string
 					by                     float64
 				}{
-					{"redis", history.RedisHashes, "the counter in Redis", 1.5},
-					{"redis", history.RedisHashes, "the counter in Redis", .5},
+					{"redis", history.RedisHashes, "the counter in redis", 1.5},
+					{"redis", history.RedisHashes, "the counter in redis", .5},
 					{settings.Hasher, history.Requests, "hasher's posts", 1.3},
 					{settings.Worker, history.Hashes, "the workers' completions", .7},
 				} {

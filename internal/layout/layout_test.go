@@ -8,6 +8,7 @@ import (
 	"go/types"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,5 +189,78 @@ func eachFile(t *testing.T, visit func(path string, file *ast.File)) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// named are the services of DockerCoins, as words; a worker is also what a closed system's client is called, in code.
+var (
+	named     = regexp.MustCompile(`(?i)\b(workers?|rngs?|hashers?|redis|webui)\b`)
+	namedCode = regexp.MustCompile(`(?i)(^|_)(rng|hasher|redis|webui)|[a-z](RNG|Rng|Hasher|Redis|WebUI|Webui)|RNG|Hasher|WebUI`)
+)
+
+// What is said and computed of every app names no service: it speaks of the driver, the stations and the store. What is known of DockerCoins
+// alone is data, in one place.
+func TestNoServiceIsNamed(t *testing.T) {
+	seen := 0
+	eachFile(t, func(path string, file *ast.File) {
+		path = filepath.ToSlash(path)
+		top, _, _ := strings.Cut(path, "/")
+		if !slices.Contains([]string{"capacity", "reports", "scenarios"}, top) || strings.HasPrefix(path, "capacity/dockercoins/") ||
+			strings.HasPrefix(path, "capacity/capacitytest/") {
+			return
+		}
+		seen++
+		for _, found := range namesIn(file) {
+			t.Errorf("%s names %s: take it from the roles, or put it into capacity/dockercoins", path, found)
+		}
+	})
+	if seen < 100 {
+		t.Errorf("only %d files were seen", seen)
+	}
+}
+
+// namesIn finds the services' names in a file's texts, its own identifiers, and the programs that it asks of settings.
+func namesIn(file *ast.File) (found []string) {
+	ast.Inspect(file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.ImportSpec:
+			return false
+		case *ast.BasicLit:
+			if name := named.FindString(n.Value); n.Kind == token.STRING && name != "" {
+				found = append(found, name+" in "+n.Value)
+			}
+		case *ast.SelectorExpr:
+			x, ok := n.X.(*ast.Ident)
+			if ok && x.Name == "settings" && slices.Contains([]string{"RNG", "Hasher", "Worker", "WebUI"}, n.Sel.Name) {
+				found = append(found, "settings."+n.Sel.Name)
+			}
+			if ok && x.Name == "history" { // the names of series are those of the programs
+				return false
+			}
+		case *ast.Ident:
+			if namedCode.MatchString(n.Name) {
+				found = append(found, n.Name)
+			}
+		}
+		return true
+	})
+	return found
+}
+
+// The rule finds what it is for.
+func TestNamesAreFound(t *testing.T) {
+	for source, want := range map[string]int{
+		`var a = "the workers wait"`: 1, "var a = `rng.1#1`": 1, `type a struct { b int "json:\"station_s\"" }`: 0,
+		`type a struct { b int "json:\"redis\"" }`: 1,
+		`var rngs = 1`: 1, `var maxRNG = 1`: 1, `var a = settings.Worker`: 1, `var a = history.RedisHashes`: 0, `var a = cluster.Redis`: 1,
+		`var a = "the driver's replicas, hashed"`: 0, `var workers, storage, wrong = 1, 2, 3 // rng`: 0,
+	} {
+		file, err := parser.ParseFile(token.NewFileSet(), "a.go", "package a\n"+source, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := namesIn(file); len(found) != want {
+			t.Errorf("%s: %q, want %d", source, found, want)
+		}
 	}
 }

@@ -58,11 +58,13 @@ func load(t *testing.T, dir string) []pack {
 		}
 	}
 	fset := token.NewFileSet()
-	config := types.Config{Importer: importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(compiled[path]) })}
+	open := func(path string) (io.ReadCloser, error) { return os.Open(compiled[path]) }
+	config := types.Config{Importer: importer.ForCompiler(fset, "gc", open)}
 	var all []pack
 	for _, p := range ours {
 		one := pack{path: p.ImportPath, deps: p.Deps, own: p.Imports, fset: fset,
-			info: &types.Info{Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{}, Types: map[ast.Expr]types.TypeAndValue{}}}
+			info: &types.Info{Uses: map[*ast.Ident]types.Object{}, Selections: map[*ast.SelectorExpr]*types.Selection{},
+				Types: map[ast.Expr]types.TypeAndValue{}}}
 		for _, name := range p.GoFiles {
 			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.ParseComments)
 			if err != nil {

@@ -23,6 +23,9 @@ const (
 	Gateway = "gateway"
 )
 
+// StoreError is the class of the worker's exceptions that its store makes.
+const StoreError = Redis
+
 // Stages are those of the worker's loop, by which its counters know where its time goes: a stage of a visit has the visited service's name.
 func Stages() [5]string { return [5]string{"think", RNG, Hasher, Redis, "overhead"} }
 
