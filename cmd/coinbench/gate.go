@@ -394,6 +394,9 @@ func (g *gateRun) take(b *gate.Block, a *capacity.Analysis) {
 	}
 	for _, m := range g.design.Metrics {
 		v, err := valueOf(a, m)
+		if err == nil && v == 0 {
+			v, err = g.none(b.Side)
+		}
 		if err != nil {
 			b.Invalid, b.Values = m.Name+": "+err.Error(), nil
 			return
@@ -402,7 +405,16 @@ func (g *gateRun) take(b *gate.Block, a *capacity.Analysis) {
 	}
 }
 
-// valueOf is a metric of an analysis, which must be above 0: the gate compares ratios.
+// none stands for a metric that is 0, of which there is no ratio: of head, which makes no hash, half a hash in the whole window, so that it
+// fails. With a base that makes none there is nothing to compare.
+func (g *gateRun) none(s gate.Side) (float64, error) {
+	if s == gate.Base {
+		return 0, errors.New("it is 0 in base, so that there is nothing to compare with")
+	}
+	return .5 / g.design.BlockS, nil
+}
+
+// valueOf is a metric of an analysis.
 func valueOf(a *capacity.Analysis, m gate.Metric) (float64, error) {
 	limit := " >= 0"
 	if m.Unit == "s" {
@@ -413,11 +425,8 @@ func valueOf(a *capacity.Analysis, m gate.Metric) (float64, error) {
 		return 0, err
 	}
 	v := o.Judge(a)
-	switch {
-	case v.Value == nil:
+	if v.Value == nil {
 		return 0, errors.New(v.Reason)
-	case *v.Value <= 0:
-		return 0, fmt.Errorf("it is %g, of which there is no ratio", *v.Value)
 	}
 	return *v.Value, nil
 }
