@@ -3,8 +3,14 @@ package loadgen
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
+	"time"
+
+	"coinbench/history"
 )
 
 func TestGuardChecksWorkloads(t *testing.T) {
@@ -48,5 +54,33 @@ func TestGuardChecksWorkloads(t *testing.T) {
 	w := Workload{Targets: []Target{{URL: "http://127.0.0.1/"}}, Transport: Transport{Proxy: "http://192.0.2.1:3128"}}
 	if err := NewGuard(nil, lookup).Check(t.Context(), w); err == nil {
 		t.Error("a foreign proxy was not refused")
+	}
+}
+
+// A load that is given no guard, as a generator in a Swarm plays it, goes to loopback and to the hosts that it names, and nowhere else:
+// neither by a redirect nor by a name of its own that leads elsewhere through a redirect.
+func TestALoadWithoutAGuardKeepsToItsHosts(t *testing.T) {
+	to := "http://192.0.2.1:9/"
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, to, http.StatusFound)
+	}))
+	defer server.Close()
+	w := Workload{Targets: []Target{{URL: server.URL}}, Clients: 1, Requests: 1, MaxSamples: 1, Transport: Transport{Redirects: 1},
+		Timeouts: Timeouts{Connect: 2 * time.Second}}
+	var m memory
+	end, err := Run(t.Context(), w, time.Now(), &m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := m.samples[0]; end.OK != 0 || s.Class != history.ConnectFailed || !strings.Contains(s.Error, "refuse to send load to 192.0.2.1") {
+		t.Errorf("%+v: %q %s", end, s.Class, s.Error)
+	}
+	w.Targets = append(w.Targets, Target{URL: "http://rng:80/"})
+	g := NewGuard(w.hosts(), nil)
+	if err := g.address("rng:80", netip.MustParseAddr("10.0.1.5")); err != nil || g.Refused() != nil {
+		t.Errorf("a host that it names: %v", err)
+	}
+	if err := g.address("hasher:80", netip.MustParseAddr("10.0.1.6")); err == nil || g.Refused() == nil {
+		t.Error("a host that it does not name was not refused")
 	}
 }

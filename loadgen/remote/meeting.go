@@ -209,7 +209,7 @@ func gather(ctx context.Context, dial func(context.Context) (net.Conn, error), n
 	transport := &http.Transport{Protocols: &h2, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
 	up, feed := io.Pipe()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, end)
+	stop := context.AfterFunc(ctx, func() { end(); feed.CloseWithError(context.Cause(ctx)) }) // a body that is waited for heeds no context
 	defer stop()
 	m := &meeting{feed: feed, end: func() { end(); transport.CloseIdleConnections() }}
 	defer func() {

@@ -88,7 +88,8 @@ type run struct {
 
 type copyState struct {
 	over  bool      // it has come to its end, or is lost
-	heard time.Time // when a line of it came last
+	lines int       // of its log so far
+	heard time.Time // when the last of them came
 	ended time.Time // when it was seen to have ended; zero: it was not
 }
 
@@ -175,13 +176,15 @@ func (r *run) over() bool {
 func (r *run) take(line string) {
 	copy, err := r.reader.Line(line)
 	c := r.copy(copy)
+	if c != nil && r.reader.Lines(copy) > c.lines { // of a log that is read again, most came before
+		c.lines, c.heard = r.reader.Lines(copy), time.Now()
+	}
 	switch {
 	case c == nil:
 		r.note(line)
 	case err != nil:
 		r.lose(copy, err.Error())
 	default:
-		c.heard = time.Now()
 		c.over = c.over || r.reader.Ended(copy)
 	}
 }

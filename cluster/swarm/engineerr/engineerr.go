@@ -47,7 +47,7 @@ func (s sign) in(text string) bool {
 }
 
 // signs are how each kind is recognised: by the class of the error, which is the status of the answer, or by all of some texts.
-// since is the first engine that it was seen with; testdata/errors.txt has the answers.
+// since is the first engine that it was seen with; testdata/errors.txt has answers that were recorded.
 var signs = []sign{
 	{Passing, client.IsErrConnectionFailed, nil, "20.10"},
 	{Passing, errdefs.IsUnavailable, nil, "20.10"},

@@ -153,6 +153,14 @@ func (r *Reader) Line(line string) (copy int, err error) {
 // Ended says whether a copy has said that nothing is missing.
 func (r *Reader) Ended(copy int) bool { return r.copies[copy] != nil && r.copies[copy].ended }
 
+// Lines is how many lines of a copy have come, each counted once.
+func (r *Reader) Lines(copy int) int {
+	if s := r.copies[copy]; s != nil {
+		return s.next
+	}
+	return 0
+}
+
 // Node is where a copy is; "": it was not heard yet.
 func (r *Reader) Node(copy int) string {
 	if s := r.copies[copy]; s != nil {
