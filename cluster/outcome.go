@@ -8,20 +8,10 @@ import (
 	"coinbench/history/event"
 )
 
-// Outcome is how a rolling update ended.
-type Outcome = event.Outcome
-
-// The outcomes of a rolling update.
-const (
-	Completed  = event.Completed
-	Paused     = event.Paused
-	RolledBack = event.RolledBack
-)
-
 // RolloutError says that an update did not complete.
 type RolloutError struct {
 	Service string
-	Outcome Outcome // Paused or RolledBack
+	Outcome event.Outcome // Paused or RolledBack
 	Reason  string
 }
 

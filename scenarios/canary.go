@@ -63,7 +63,7 @@ func (s *Update) canary(ctx context.Context, st *stage, change cluster.Change) e
 		if err := back.Rollback(ctx, s.Service); err != nil {
 			return err
 		}
-		return &cluster.RolloutError{Service: s.Service, Outcome: cluster.RolledBack, Reason: v.Reason}
+		return &cluster.RolloutError{Service: s.Service, Outcome: event.RolledBack, Reason: v.Reason}
 	}
 	st.doing("replacing the other %s", plural(service.Replicas-1, "replica"))
 	change.Slots = nil

@@ -56,7 +56,7 @@ func TestRolledBackGoesOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := perform(t, t.Context(), "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\"}}, {wait: 2s}]\n",
 			func(f *witness) {
-				f.fail["Update rng"] = &cluster.RolloutError{Service: "rng", Outcome: cluster.RolledBack, Reason: "sick"}
+				f.fail["Update rng"] = &cluster.RolloutError{Service: "rng", Outcome: event.RolledBack, Reason: "sick"}
 			})
 		if p.err != nil || p.took < 2*time.Second {
 			t.Errorf("ended after %s: %v", p.took, p.err)

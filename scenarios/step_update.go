@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/history/event"
 )
 
 // Update changes a service by a rolling update, with the words and defaults of Docker Swarm. An update that is paused or rolled
@@ -225,7 +226,7 @@ func (s *Update) play(ctx context.Context, st *stage) error {
 func (st *stage) rolledOut(err error, service string) error {
 	var failed *cluster.RolloutError
 	if errors.As(err, &failed) {
-		if s, ok := st.service(service); ok && failed.Outcome == cluster.RolledBack {
+		if s, ok := st.service(service); ok && failed.Outcome == event.RolledBack {
 			s.Update = st.previous[service].Update
 		}
 		return nil

@@ -205,7 +205,7 @@ func TestErrorsOnTheirWay(t *testing.T) {
 	c := k.open(t, nil)
 	for _, err := range []error{
 		errors.New("plain, with \"quotes\" and ü"),
-		fmt.Errorf("a: %w", &cluster.RolloutError{Service: "rng", Outcome: cluster.RolledBack, Reason: "why"}),
+		fmt.Errorf("a: %w", &cluster.RolloutError{Service: "rng", Outcome: event.RolledBack, Reason: "why"}),
 		fmt.Errorf("b: %w", &cluster.ComposeError{File: "f", Line: 3, Column: 4, Problem: "p"}),
 		fmt.Errorf("c: %w", errors.ErrUnsupported),
 		fmt.Errorf("d: %w", context.DeadlineExceeded),

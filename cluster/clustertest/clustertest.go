@@ -254,6 +254,16 @@ func index(events []history.Event, kind event.Payload, task string) int {
 	return slices.IndexFunc(events, func(e history.Event) bool { return e.Is(kind) && e.Task == task })
 }
 
+// said is the first payload of a type that the service or one of its tasks has on record.
+func said[P event.Payload](t *testing.T, events []history.Event, task string) (p P) {
+	t.Helper()
+	n := index(events, p, task)
+	if n < 0 {
+		t.Fatalf("no %s of %q in %v", p.Kind(), task, events)
+	}
+	return events[n].Payload.(P)
+}
+
 func deploy(t *testing.T, f *fixture) {
 	if err := f.Check(f.app); err != nil {
 		t.Fatalf("check: %v", err)
@@ -269,6 +279,9 @@ func deploy(t *testing.T, f *fixture) {
 		}
 		if k := kinds(f.all(), task.Name); !inOrder(k, event.TaskStarted{}, event.TaskJoined{}) {
 			t.Errorf("%s: events %v; want it started, then in rotation", task.Name, k)
+		}
+		if said[event.TaskStarted](t, f.all(), task.Name).Version == "" {
+			t.Errorf("%s has no version on record", task.Name)
 		}
 	}
 	all, _ := f.Status(t.Context())
@@ -426,8 +439,9 @@ func update(t *testing.T, f *fixture) {
 		}
 	}
 	events := f.since(before, Service)
-	if p, ok := events[0].Payload.(event.RolloutBegin); !ok || p.Parallelism != 2 {
-		t.Errorf("the first event is %v", events[0])
+	want := event.RolloutBegin{Strategy: string(cluster.RollingUpdate), Parallelism: 2, Delay: quick(2).Delay, Order: "stop-first", Tasks: 4}
+	if events[0].Payload != event.Payload(want) {
+		t.Errorf("the first event is %v, want %+v", events[0], want)
 	}
 	if n := slices.IndexFunc(events, func(e history.Event) bool {
 		return e.Payload == event.Payload(event.RolloutEnd{Outcome: event.Completed})
@@ -494,7 +508,7 @@ func rollsBack(t *testing.T, f *fixture) {
 	r.Monitor, r.Delay = time.Second, time.Second
 	err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"}, Rollout: r})
 	var failed *cluster.RolloutError
-	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack || failed.Reason == "" {
+	if !errors.As(err, &failed) || failed.Outcome != event.RolledBack || failed.Reason == "" {
 		t.Fatalf("the error is %v; want a RolloutError, rolled back, with its reason", err)
 	}
 	s := f.status(t)
@@ -504,9 +518,15 @@ func rollsBack(t *testing.T, f *fixture) {
 	events := f.all()
 	if n := slices.IndexFunc(events, func(e history.Event) bool {
 		p, _ := e.Payload.(event.RolloutEnd)
-		return p.Outcome == event.RolledBack
+		return p.Outcome == event.RolledBack && p.Reason != ""
 	}); n < 0 {
-		t.Error("no event says that it was rolled back")
+		t.Error("no event says that it was rolled back, and why")
+	}
+	if !slices.ContainsFunc(events, func(e history.Event) bool {
+		p, _ := e.Payload.(event.RolloutBegin)
+		return p.Rollback
+	}) {
+		t.Error("no event says that the rollback began")
 	}
 	replaced := 0
 	for slot := 1; slot <= 3; slot++ {
@@ -553,6 +573,9 @@ func kill(t *testing.T, f *fixture) {
 	})
 	if k := kinds(f.all(), Service+".2#1"); !inOrder(k, event.TaskJoined{}, event.TaskKilled{}, event.TaskLeft{}, event.TaskGone{}) {
 		t.Errorf("events are %v", k)
+	}
+	if down := said[event.TaskKilled](t, f.all(), Service+".2#1").Down; down <= 0 { // how long a slot is empty is the engine's on a Swarm
+		t.Errorf("the record says that its slot is empty for %s", down)
 	}
 	if got := f.shares(t, f.enough(t, 2)); len(got) != 2 {
 		t.Errorf("%v answer; want both", got)

@@ -38,7 +38,7 @@ func keepsOld(t *testing.T, f *fixture) {
 	r.Monitor = time.Second // as above
 	err := f.Update(t.Context(), Service, cluster.Change{Environment: sick(), Rollout: r})
 	var failed *cluster.RolloutError
-	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack {
+	if !errors.As(err, &failed) || failed.Outcome != event.RolledBack {
 		t.Fatalf("the error is %v; want a RolloutError, rolled back", err)
 	}
 	if s := f.status(t); s.Running != 3 || len(s.Tasks) != 3 {
@@ -106,7 +106,7 @@ func missingImage(t *testing.T, f *fixture) {
 	switch {
 	case err == nil:
 		t.Error("an image that is nowhere runs")
-	case errors.As(err, &failed) && (failed.Outcome != cluster.RolledBack || !strings.Contains(failed.Reason, ":nowhere")):
+	case errors.As(err, &failed) && (failed.Outcome != event.RolledBack || !strings.Contains(failed.Reason, ":nowhere")):
 		t.Errorf("the error is %v; want it rolled back, with the image's name", err)
 	}
 	if err := f.Update(t.Context(), Service, cluster.Change{Image: "coinbench/nowhere:v1"}); err == nil || errors.As(err, &failed) {
@@ -143,7 +143,7 @@ func watchedForTheDelay(t *testing.T, f *fixture) {
 	err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "2ms"}, Rollout: r})
 	wait()
 	var failed *cluster.RolloutError
-	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack {
+	if !errors.As(err, &failed) || failed.Outcome != event.RolledBack {
 		t.Fatalf("the error is %v; want a RolloutError, rolled back", err)
 	}
 	if s := f.status(t); s.Running != 1 || s.Environment["COIN_DELAY"] == "2ms" {
@@ -186,7 +186,7 @@ func failureRatio(t *testing.T, f *fixture) {
 			Rollout: r})
 		wait()
 		var failed *cluster.RolloutError
-		if rolledBack := errors.As(err, &failed) && failed.Outcome == cluster.RolledBack; rolledBack != (failures > 7) || err != nil && !rolledBack {
+		if rolledBack := errors.As(err, &failed) && failed.Outcome == event.RolledBack; rolledBack != (failures > 7) || err != nil && !rolledBack {
 			t.Errorf("%d of 10 new tasks failed, of which 0.7 may: %v", failures, err)
 		}
 		if failures == 7 { // the seven that wait for their successors are in nobody's way
@@ -318,7 +318,7 @@ func blueGreenUndone(t *testing.T, f *fixture) {
 	r := quick(1)
 	err := f.Update(t.Context(), Service, cluster.Change{Environment: sick(), Strategy: cluster.BlueGreen, Rollout: r})
 	var failed *cluster.RolloutError
-	if !errors.As(err, &failed) || failed.Outcome != cluster.RolledBack || failed.Reason == "" {
+	if !errors.As(err, &failed) || failed.Outcome != event.RolledBack || failed.Reason == "" {
 		t.Fatalf("the error is %v; want a RolloutError, rolled back, with its reason", err)
 	}
 	s := f.status(t)
@@ -401,6 +401,9 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 			t.Errorf("a replica that is frozen for 500ms answers within %s", longest)
 		}
 		f.eventually(t, "its recovery", func() bool { return index(f.all(), event.TaskRecovered{}, name) >= 0 })
+		if p := said[event.TaskPaused](t, f.all(), name); p.For != 500*time.Millisecond {
+			t.Errorf("the record says that it is frozen for %s", p.For)
+		}
 	}
 	if c, ok := f.Cluster.(cluster.LatencyInjector); ok {
 		if err := c.Slow(t.Context(), Service, 1, 100*time.Millisecond, time.Minute); err != nil {

@@ -178,7 +178,7 @@ func (s *Service) change(ctx context.Context, begin func() (*rollout.Machine, er
 	}
 	if out.Outcome != "" {
 		s.event(event.RolloutEnd{Outcome: out.Outcome, Reason: out.Reason})
-		if out.Outcome != cluster.Completed {
+		if out.Outcome != event.Completed {
 			return &cluster.RolloutError{Service: s.name, Outcome: out.Outcome, Reason: out.Reason}
 		}
 	}

@@ -83,7 +83,7 @@ func (m *Machine) switchOver(now time.Time, o Observation) {
 	case g.turned && !now.Before(g.until):
 		m.do(RetireBlue)
 		m.out.Converge = true
-		m.end(cluster.Completed, "")
+		m.end(event.Completed, "")
 	default:
 		m.out.Wake = g.until
 	}
@@ -92,5 +92,5 @@ func (m *Machine) switchOver(now time.Time, o Observation) {
 func (m *Machine) undo(reason string) {
 	m.do(RetireGreen)
 	m.out.Converge = true
-	m.end(cluster.RolledBack, reason)
+	m.end(event.RolledBack, reason)
 }

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"coinbench/cluster"
+	"coinbench/history/event"
 )
 
 // lanes is the simple version of rolling: each lane is looked at on each call. rolling must not be told from it.
@@ -22,12 +23,12 @@ type lane struct {
 	until time.Time // end of the delay
 }
 
-func (r *lanes) next(now time.Time) (acts []Action, wake time.Time, done cluster.Outcome) {
+func (r *lanes) next(now time.Time) (acts []Action, wake time.Time, done event.Outcome) {
 	if r.total == 0 {
-		return nil, time.Time{}, cluster.Completed
+		return nil, time.Time{}, event.Completed
 	}
-	if r.halted == cluster.RolledBack {
-		return nil, time.Time{}, cluster.RolledBack
+	if r.halted == event.RolledBack {
+		return nil, time.Time{}, event.RolledBack
 	}
 	busy, delaying := false, false
 	for i := range r.all {
@@ -65,8 +66,8 @@ func (r *lanes) next(now time.Time) (acts []Action, wake time.Time, done cluster
 	switch {
 	case busy:
 		return acts, wake, ""
-	case r.halted == cluster.Paused:
-		return nil, time.Time{}, cluster.Paused
+	case r.halted == event.Paused:
+		return nil, time.Time{}, event.Paused
 	case delaying:
 		return acts, wake, ""
 	case !r.drained:
@@ -76,7 +77,7 @@ func (r *lanes) next(now time.Time) (acts []Action, wake time.Time, done cluster
 		if r.finish.After(now) {
 			return acts, r.finish, ""
 		}
-		return nil, time.Time{}, cluster.Completed
+		return nil, time.Time{}, event.Completed
 	}
 }
 

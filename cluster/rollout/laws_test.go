@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"coinbench/cluster"
+	"coinbench/history/event"
 )
 
 // model is a cluster in a few lines: stopping and starting take the time that is drawn, and chosen new tasks fail.
@@ -264,7 +265,7 @@ func TestChangesThatGoWell(t *testing.T) {
 			}
 			blueGreen := machine.green != nil || machine.change.Strategy == cluster.BlueGreen
 			least := allowed(machine.Settings(), blueGreen, n)
-			if out := m.run(t, machine); out.Outcome != cluster.Completed || !out.Converge {
+			if out := m.run(t, machine); out.Outcome != event.Completed || !out.Converge {
 				t.Fatalf("it ends with %+v", out)
 			}
 			if m.fewest < least {
@@ -319,24 +320,24 @@ func TestChangesThatFail(t *testing.T) {
 		}
 		out := m.run(t, machine)
 		tolerated := r.Tolerated(spec.Replicas)
-		want := cluster.Completed
+		want := event.Completed
 		switch {
 		case blueGreen && len(ill) > 0:
-			want = cluster.RolledBack
+			want = event.RolledBack
 		case blueGreen || r.FailureAction == "continue" || len(ill) <= tolerated:
 		case r.FailureAction == "rollback":
-			want = cluster.RolledBack
+			want = event.RolledBack
 		default:
-			want = cluster.Paused
+			want = event.Paused
 		}
 		if out.Outcome != want {
 			t.Fatalf("%d of %d fail, %d are tolerated: %s; want %s", len(ill), spec.Replicas, tolerated, out.Outcome, want)
 		}
-		if (out.Reason == "") != (want == cluster.Completed) {
+		if (out.Reason == "") != (want == event.Completed) {
 			t.Fatalf("%s with the reason %q", want, out.Reason)
 		}
 		image := "v2"
-		if want == cluster.RolledBack {
+		if want == event.RolledBack {
 			image = "v1"
 			for slot, p := range m.slots {
 				if p.current == nil || p.current.image != "v1" || !p.current.serving {

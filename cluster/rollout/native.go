@@ -134,7 +134,7 @@ func (m *Machine) returned(r Report) {
 	switch r.What {
 	case Returned:
 		m.state.Partial, m.out.Converge = false, true
-		m.end(cluster.RolledBack, m.reason)
+		m.end(event.RolledBack, m.reason)
 	case Stuck:
 		m.paused(r.Reason)
 	}
@@ -154,7 +154,7 @@ func (m *Machine) paused(reason string) {
 		reason = m.reason + "; then the rollback was paused: " + reason
 	}
 	m.state.Partial = true
-	m.end(cluster.Paused, reason)
+	m.end(event.Paused, reason)
 }
 
 // finish ends an update that has gone through. The settings of a rollback were for this once.
@@ -170,8 +170,8 @@ func (m *Machine) finish() {
 	case n.tasks == 0:
 		m.end("", "")
 	case m.reason != "":
-		m.end(cluster.RolledBack, m.reason)
+		m.end(event.RolledBack, m.reason)
 	default:
-		m.end(cluster.Completed, "")
+		m.end(event.Completed, "")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/history/event"
 )
 
 // rolling decides in which order the tasks of some slots are replaced.
@@ -30,7 +31,7 @@ type rolling struct {
 	slots      map[int]*progress // slots that a lane has taken
 	total      int
 	failures   int
-	halted     cluster.Outcome // Paused or RolledBack once a failure has triggered it
+	halted     event.Outcome // Paused or RolledBack once a failure has triggered it
 	reason     string
 	drained    bool      // every lane has finished
 	finish     time.Time // end of the last watch
@@ -66,12 +67,12 @@ func (r *rolling) startFirst() bool { return r.rollout.Order == "start-first" }
 // next returns the actions that are due, and when to call again even if nothing is reported (zero: only then).
 // done is not empty when the update has ended; then there are no actions. It costs no more than what it returns, however many lanes
 // there are.
-func (r *rolling) next(now time.Time) (acts []Action, wake time.Time, done cluster.Outcome) {
+func (r *rolling) next(now time.Time) (acts []Action, wake time.Time, done event.Outcome) {
 	if r.total == 0 {
-		return nil, time.Time{}, cluster.Completed
+		return nil, time.Time{}, event.Completed
 	}
-	if r.halted == cluster.RolledBack {
-		return nil, time.Time{}, cluster.RolledBack
+	if r.halted == event.RolledBack {
+		return nil, time.Time{}, event.RolledBack
 	}
 	for _, slot := range r.settled {
 		if p := r.slots[slot]; p.phase == up && r.startFirst() {
@@ -105,8 +106,8 @@ func (r *rolling) next(now time.Time) (acts []Action, wake time.Time, done clust
 	switch {
 	case r.busy > 0:
 		return acts, wake, ""
-	case r.halted == cluster.Paused:
-		return nil, time.Time{}, cluster.Paused
+	case r.halted == event.Paused:
+		return nil, time.Time{}, event.Paused
 	case len(r.delays) > 0:
 		return acts, wake, ""
 	case !r.drained:
@@ -116,7 +117,7 @@ func (r *rolling) next(now time.Time) (acts []Action, wake time.Time, done clust
 		if r.finish.After(now) {
 			return acts, r.finish, ""
 		}
-		return nil, time.Time{}, cluster.Completed
+		return nil, time.Time{}, event.Completed
 	}
 }
 
@@ -158,9 +159,9 @@ func (r *rolling) failed(slot int, now time.Time, reason string) (acts []Action)
 	if r.failures <= r.rollout.Tolerated(r.total) || r.halted != "" {
 		return acts
 	}
-	r.halted = cluster.Paused
+	r.halted = event.Paused
 	if r.rollout.FailureAction == "rollback" && !r.ofRollback {
-		r.halted = cluster.RolledBack
+		r.halted = event.RolledBack
 	}
 	r.reason = fmt.Sprintf("%d of %d tasks failed, last %s", r.failures, r.total, reason)
 	return acts

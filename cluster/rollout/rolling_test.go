@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"coinbench/cluster"
+	"coinbench/history/event"
 )
 
 // world carries a rolling out in virtual time: stopping and starting take as long as it says, and chosen tasks fail.
@@ -25,7 +26,7 @@ type entry struct {
 }
 
 // run returns when and how the update ended.
-func (w *world) run(r cluster.Rollout, slots []int, ofRollback bool) (time.Duration, cluster.Outcome, *rolling) {
+func (w *world) run(r cluster.Rollout, slots []int, ofRollback bool) (time.Duration, event.Outcome, *rolling) {
 	begin := time.Unix(0, 0)
 	m := newRolling(r, slots, ofRollback)
 	var due []entry
@@ -128,7 +129,7 @@ func TestRolloutDurations(t *testing.T) {
 	} {
 		w := &world{stop: row.stop, start: row.start}
 		got, outcome, _ := w.run(row.rollout, slots(row.n), false)
-		if outcome != cluster.Completed || got != row.want {
+		if outcome != event.Completed || got != row.want {
 			t.Errorf("%s: %s after %s; want completed after %s", row.name, outcome, got, row.want)
 		}
 	}
@@ -161,21 +162,21 @@ func TestRolloutFailures(t *testing.T) {
 		rollout    cluster.Rollout
 		fail       map[int]time.Duration
 		ofRollback bool
-		outcome    cluster.Outcome
+		outcome    event.Outcome
 		started    int // slots of 7 that were touched
 	}{
-		{"the first failure pauses", cluster.Rollout{FailureAction: "pause"}, early, false, cluster.Paused, 1},
-		{"a half needs the fourth of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.5}, early, false, cluster.RolledBack,
+		{"the first failure pauses", cluster.Rollout{FailureAction: "pause"}, early, false, event.Paused, 1},
+		{"a half needs the fourth of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.5}, early, false, event.RolledBack,
 			4},
 		{"a quarter needs the second of seven", cluster.Rollout{FailureAction: "rollback", MaxFailureRatio: 0.25}, early, false,
-			cluster.RolledBack, 2},
-		{"a rollback is never rolled back", cluster.Rollout{FailureAction: "rollback"}, early, true, cluster.Paused, 1},
-		{"continue", cluster.Rollout{FailureAction: "continue"}, early, false, cluster.Completed, 7},
-		{"all may fail", cluster.Rollout{FailureAction: "pause", MaxFailureRatio: 1}, early, false, cluster.Completed, 7},
+			event.RolledBack, 2},
+		{"a rollback is never rolled back", cluster.Rollout{FailureAction: "rollback"}, early, true, event.Paused, 1},
+		{"continue", cluster.Rollout{FailureAction: "continue"}, early, false, event.Completed, 7},
+		{"all may fail", cluster.Rollout{FailureAction: "pause", MaxFailureRatio: 1}, early, false, event.Completed, 7},
 		{"a failure while it is monitored", cluster.Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{7: 4 * s}, false,
-			cluster.Paused, 7},
+			event.Paused, 7},
 		{"a failure after that", cluster.Rollout{FailureAction: "pause", Monitor: 5 * s}, map[int]time.Duration{1: 7 * s}, false,
-			cluster.Completed, 7},
+			event.Completed, 7},
 	} {
 		row.rollout.Parallelism = 1
 		w := &world{stop: s, start: s, failAt: row.fail}
@@ -183,7 +184,7 @@ func TestRolloutFailures(t *testing.T) {
 		if outcome != row.outcome || len(m.slots) != row.started {
 			t.Errorf("%s: %s after %d slots; want %s after %d", row.name, outcome, len(m.slots), row.outcome, row.started)
 		}
-		if (m.reason != "") != (outcome != cluster.Completed) {
+		if (m.reason != "") != (outcome != event.Completed) {
 			t.Errorf("%s: %s with the reason %q", row.name, outcome, m.reason)
 		}
 	}
@@ -210,13 +211,13 @@ func TestRolloutLaws(t *testing.T) {
 			w.failAt[slot] = ms("after", 0, 40)
 		}
 		_, outcome, m := w.run(r, slots(n), rapid.Bool().Draw(t, "of rollback"))
-		if outcome != cluster.Completed && outcome != cluster.Paused && outcome != cluster.RolledBack {
+		if outcome != event.Completed && outcome != event.Paused && outcome != event.RolledBack {
 			t.Fatalf("it ends %s", outcome)
 		}
-		if outcome == cluster.Completed && len(m.slots) != n {
+		if outcome == event.Completed && len(m.slots) != n {
 			t.Fatalf("completed after %d of %d slots", len(m.slots), n)
 		}
-		if len(w.failAt) == 0 && outcome != cluster.Completed {
+		if len(w.failAt) == 0 && outcome != event.Completed {
 			t.Fatalf("nothing failed, and it ends %s", outcome)
 		}
 		lanes := r.Parallelism
@@ -234,7 +235,7 @@ func TestRolloutLaws(t *testing.T) {
 				}
 			}
 			switch {
-			case r.Order == "stop-first" && outcome == cluster.RolledBack: // may end between the two
+			case r.Order == "stop-first" && outcome == event.RolledBack: // may end between the two
 				if !slices.Equal(whats, []string{"stop", "start"}) && !slices.Equal(whats, []string{"stop"}) {
 					t.Fatalf("slot %d: %v", slot, whats)
 				}

@@ -102,9 +102,9 @@ type Output struct {
 	Done    bool
 
 	// Of a machine that is done.
-	Outcome  cluster.Outcome // "": no task had to be replaced
-	Reason   string          // why it did not complete
-	Converge bool            // what is left is to wait until the service is as State.Spec says
+	Outcome  event.Outcome // "": no task had to be replaced
+	Reason   string        // why it did not complete
+	Converge bool          // what is left is to wait until the service is as State.Spec says
 }
 
 // Machine is one change of a service, from its begin to its end.
@@ -232,7 +232,7 @@ func (m *Machine) event(p event.Payload) {
 	m.out.Events = append(m.out.Events, history.NewEvent(m.after.Name, "", p))
 }
 
-func (m *Machine) end(outcome cluster.Outcome, reason string) {
+func (m *Machine) end(outcome event.Outcome, reason string) {
 	m.out.Done, m.out.Outcome, m.out.Reason = true, outcome, reason
 }
 
@@ -324,16 +324,16 @@ func (m *Machine) roll(now time.Time, reports []Report) {
 	}
 	switch {
 	case outcome == "":
-	case outcome == cluster.RolledBack:
+	case outcome == event.RolledBack:
 		m.goBack()
-	case outcome == cluster.Completed && m.reason == "":
+	case outcome == event.Completed && m.reason == "":
 		m.out.Converge = !m.ill
 		m.do(Fill)
 		m.end(outcome, m.rolling.reason)
-	case outcome == cluster.Completed:
+	case outcome == event.Completed:
 		m.out.Converge = !m.ill
 		m.do(Fill)
-		m.end(cluster.RolledBack, m.reason)
+		m.end(event.RolledBack, m.reason)
 	case m.reason == "":
 		m.do(Fill)
 		m.state.Partial = true

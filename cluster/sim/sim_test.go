@@ -20,6 +20,7 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/clustertest"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -284,7 +285,7 @@ func TestFailureRatio(t *testing.T) {
 				Rollout: &cluster.Rollout{Parallelism: 1, Order: "stop-first", Monitor: time.Second, FailureAction: "rollback",
 					MaxFailureRatio: ratio}})
 			want := fmt.Sprintf("%d of %d tasks failed", row.halted, row.n)
-			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), string(cluster.RolledBack)) {
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), string(event.RolledBack)) {
 				t.Errorf("%g of %d by %s: %v; want it rolled back, %s", row.ratio, row.n, way, err, want)
 			}
 		}

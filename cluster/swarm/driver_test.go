@@ -11,6 +11,7 @@ import (
 	"coinbench/cluster/rollout"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/history"
+	"coinbench/history/event"
 )
 
 // The engine moves the tasks; what is told of it is what it does.
@@ -25,7 +26,7 @@ func TestChangesByTheEngine(t *testing.T) {
 			what   string
 			change func() error
 			want   string // of what is told
-			ends   cluster.Outcome
+			ends   event.Outcome
 			image  string
 			tasks  int
 		}{
@@ -38,7 +39,7 @@ func TestChangesByTheEngine(t *testing.T) {
 			{"of nothing", func() error { return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v2"}) }, "coinbench/rng:v2", "",
 				"v2", 4},
 			{"update that goes back by itself", func() error { return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:bad"}) },
-				"begin rolling 4, slot 1, begin rolling 1 back, slot 1, end rolled_back", cluster.RolledBack, "v2", 4},
+				"begin rolling 4, slot 1, begin rolling 1 back, slot 1, end rolled_back", event.RolledBack, "v2", 4},
 			{"canary", func() error {
 				return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v3", Strategy: cluster.Canary, Slots: []int{1}})
 			}, "begin canary 1, slot 1, end completed, coinbench/rng:v3", "", "v3", 4},
@@ -48,12 +49,12 @@ func TestChangesByTheEngine(t *testing.T) {
 				"begin rolling 4 back, slot 1, slot 2, slot 3, slot 4, end completed, coinbench/rng:v2", "", "v2", 4},
 			{"update that pauses", func() error {
 				return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:bad", Rollout: settings("pause")})
-			}, "begin rolling 4, slot 1, end paused", cluster.Paused, "bad", 3},
+			}, "begin rolling 4, slot 1, end paused", event.Paused, "bad", 3},
 			{"back from it", func() error { return c.Rollback(t.Context(), "rng") },
 				"begin rolling 4 back, slot 1, end completed, coinbench/rng:v2", "", "v2", 4},
 		} {
 			err := row.change()
-			outcome := cluster.Outcome("")
+			outcome := event.Outcome("")
 			var failed *cluster.RolloutError
 			if errors.As(err, &failed) {
 				outcome = failed.Outcome
