@@ -153,7 +153,9 @@ func (l *life) next(p event.Payload) (wrong string) {
 		case !l.stopping && p.Error == "":
 			wrong = "nobody told it to stop, and no error says why it ended"
 		}
-		l.gone = true
+		if l.gone = true; p.Error != "" { // as of one that could not be started
+			return wrong
+		}
 	}
 	if !l.started {
 		wrong = "it was not started"

@@ -133,19 +133,7 @@ func nothingWith(t *testing.T, at *client.Client, label string) {
 // TestConformanceOnASwarm plays every part of the suite with an app of its own name, several at the same time.
 func TestConformanceOnASwarm(t *testing.T) {
 	labtest.Require(t)
-	base := shipped(t)
-	base.Services = nil
-	for _, s := range shipped(t).Services {
-		switch s.Name {
-		case "hasher": // rng, what depends on it, and redis are what the suite looks at
-			continue
-		case "worker": // it must take no turns, and none of the engine's time
-			s.DependsOn = []string{"redis", "rng"}
-			s.Environment = map[string]string{"COIN_THINK": "1h", "COIN_ON_SIGTERM": "exit"}
-			s.Health = nil
-		}
-		base.Services = append(base.Services, s)
-	}
+	base := suite(t)
 	var number atomic.Int32
 	clustertest.Run(t, func(t *testing.T, sink cluster.Sink) (cluster.Cluster, cluster.App) {
 		t.Parallel()

@@ -21,13 +21,24 @@ const (
 	dialTimeout   = 10 * time.Second
 )
 
-// Serve is the relay: it answers what comes in until the input ends or ctx is done.
+// Inside is how a relay reaches others.
+type Inside struct {
+	Dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	Lookup func(ctx context.Context, host string) (addresses []string, err error)
+}
+
+// Serve is the relay on a machine: see Inside.Serve.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
+	return Inside{new(net.Dialer).DialContext, net.DefaultResolver.LookupHost}.Serve(ctx, in, out)
+}
+
+// Serve is the relay: it answers what comes in until the input ends or ctx is done.
+func (n Inside) Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	mux := http.NewServeMux()
-	mux.HandleFunc("/dial", dial)
-	mux.HandleFunc("/resolve", resolve)
+	mux.HandleFunc("/dial", n.dial)
+	mux.HandleFunc("/resolve", n.resolve)
 	mux.HandleFunc("/host", machine)
 
 	var h2 http.Protocols
@@ -62,10 +73,10 @@ func machine(w http.ResponseWriter, _ *http.Request) {
 }
 
 // dial passes a connection on.
-func dial(w http.ResponseWriter, r *http.Request) {
+func (n Inside) dial(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Header.Get(addressHeader))
+	conn, err := n.Dial(ctx, "tcp", r.Header.Get(addressHeader))
 	if err != nil {
 		refuse(w, err)
 		return
@@ -86,9 +97,9 @@ func dial(w http.ResponseWriter, r *http.Request) {
 	}()
 	buffer := make([]byte, 32<<10)
 	for {
-		n, err := conn.Read(buffer)
-		if n > 0 {
-			if _, werr := w.Write(buffer[:n]); werr != nil || control.Flush() != nil {
+		read, err := conn.Read(buffer)
+		if read > 0 {
+			if _, werr := w.Write(buffer[:read]); werr != nil || control.Flush() != nil {
 				return
 			}
 		}
@@ -99,10 +110,10 @@ func dial(w http.ResponseWriter, r *http.Request) {
 }
 
 // resolve looks a name up where the app does.
-func resolve(w http.ResponseWriter, r *http.Request) {
+func (n Inside) resolve(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), dialTimeout)
 	defer cancel()
-	addresses, err := net.DefaultResolver.LookupHost(ctx, r.URL.Query().Get("name"))
+	addresses, err := n.Lookup(ctx, r.URL.Query().Get("name"))
 	if err != nil {
 		refuse(w, err)
 		return
