@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"coinbench/cluster"
+	"coinbench/cluster/clustertest"
 	"coinbench/cluster/local"
 	"coinbench/services"
 )
@@ -49,23 +50,10 @@ func replica(name string) int {
 // shipped is the app of docker-compose.yml, with health checks that do not keep the tests waiting and a worker whose calls take no turns.
 func shipped(t testing.TB) cluster.App {
 	t.Helper()
-	source, err := os.ReadFile("../../docker-compose.yml")
+	app, err := clustertest.Quick(t).With("worker", nil, cluster.Change{
+		Environment: map[string]string{"COIN_THINK": "1h", "COIN_ON_SIGTERM": "exit"}})
 	if err != nil {
 		t.Fatal(err)
-	}
-	source = []byte(strings.NewReplacer("interval: 1s", "interval: 50ms", "monitor: 5s", "monitor: 10ms").Replace(string(source)))
-	app, err := cluster.LoadApp(t.Context(), "docker-compose.yml", source, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range app.Services {
-		env := map[string]string{"GORACE": "atexit_sleep_ms=0"}
-		if s.Name == "worker" {
-			env["COIN_THINK"], env["COIN_ON_SIGTERM"] = "1h", "exit"
-		}
-		if app, err = app.With(s.Name, nil, cluster.Change{Environment: env}); err != nil {
-			t.Fatal(err)
-		}
 	}
 	return app
 }

@@ -2,7 +2,6 @@ package local
 
 import (
 	"os"
-	"strings"
 	"testing"
 
 	"coinbench/cluster"
@@ -10,24 +9,7 @@ import (
 )
 
 // shipped is the app of docker-compose.yml, with health checks that do not keep the tests waiting.
-func shipped(t testing.TB) cluster.App {
-	t.Helper()
-	source, err := os.ReadFile("../../docker-compose.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	source = []byte(strings.NewReplacer("interval: 1s", "interval: 50ms", "monitor: 5s", "monitor: 10ms").Replace(string(source)))
-	app, err := cluster.LoadApp(t.Context(), "docker-compose.yml", source, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range app.Services { // a binary with the race detector otherwise sleeps a second at its end
-		if app, err = app.With(s.Name, nil, cluster.Change{Environment: map[string]string{"GORACE": "atexit_sleep_ms=0"}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return app
-}
+func shipped(t testing.TB) cluster.App { return clustertest.Quick(t) }
 
 // newCluster makes a cluster whose replicas are this test binary.
 func newCluster(t testing.TB, config Config) *Cluster {

@@ -1,8 +1,6 @@
 package memory
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 	"testing/synctest"
 
@@ -11,15 +9,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	source, err := os.ReadFile(filepath.Join("..", "..", "docker-compose.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	app, err := cluster.LoadApp(t.Context(), "docker-compose.yml", source, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	app, err = app.With("worker", nil, cluster.Change{Environment: map[string]string{"COIN_THINK": "1h"}})
+	app, err := clustertest.Shipped(t).With("worker", nil, cluster.Change{Environment: map[string]string{"COIN_THINK": "1h"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -25,18 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func shipped(t testing.TB) cluster.App {
-	t.Helper()
-	source, err := os.ReadFile(filepath.Join("..", "..", "docker-compose.yml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	app, err := cluster.LoadApp(context.Background(), "docker-compose.yml", source, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return app
-}
+func shipped(t testing.TB) cluster.App { return clustertest.Shipped(t) }
 
 // bridged gives every simulated service a real address, where each request is one request of the simulation.
 type bridged struct {

@@ -43,16 +43,8 @@ func manager(t testing.TB, l *lab.Lab) *client.Client {
 // that bear a machine that others use: an engine starts a process for each, so that they are most of the work of many small apps.
 func shipped(t testing.TB) cluster.App {
 	t.Helper()
-	source, err := os.ReadFile("../../docker-compose.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := strings.NewReplacer("monitor: 5s", "monitor: 10ms", "delay: 5s", "delay: 500ms", "interval: 1s", "interval: 2s", "timeout: 5s",
-		"timeout: 10s").Replace(string(source))
-	app, err := cluster.LoadApp(t.Context(), "docker-compose.yml", []byte(text), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	app := clustertest.Shipped(t, "monitor: 5s", "monitor: 10ms", "delay: 5s", "delay: 500ms", "interval: 1s", "interval: 2s", "timeout: 5s",
+		"timeout: 10s")
 	return without(app, "webui")
 }
 
