@@ -34,7 +34,8 @@ func TestABusyMachineMakesAWindowInvalid(t *testing.T) {
 		{"others compute beside engines", "swarm", .95, .15, .80, true, -1, "waited for a processor in 80 % of the time"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			run := &history.Run{Manifest: history.Manifest{Cluster: c.cluster}, Status: history.Finished, End: 10 * time.Second,
+			run := &history.Run{Manifest: history.Manifest{Cluster: c.cluster, Engines: c.cluster == "swarm"}, Status: history.Finished,
+				End: 10 * time.Second,
 				Events: []history.Event{
 					{At: 0, Payload: event.WindowBegin{Name: "w"}},
 					{At: 10 * time.Second, Payload: event.WindowEnd{Name: "w"}},
