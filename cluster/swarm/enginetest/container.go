@@ -58,7 +58,7 @@ func (e *Engine) open(t *task) *container {
 		c.exit <- 0
 		return c
 	case len(args) > 1 && strings.HasSuffix(args[0], "-container"):
-		go e.beside(t, c, args)
+		e.lives.Go(func() { e.beside(t, c, args) })
 		return c
 	case kind == "" && len(args) == 2 && args[0] == "service":
 		c.spec.Image = "coinbench/" + args[1] + ":v0.1"

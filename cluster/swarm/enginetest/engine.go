@@ -37,6 +37,7 @@ type Engine struct {
 	listeners  map[string]func(net.Conn)
 	life       context.Context
 	turns      int
+	lives      sync.WaitGroup
 }
 
 type named struct {
@@ -86,6 +87,7 @@ func New(t testing.TB) (*Engine, *client.Client) {
 	}
 	t.Cleanup(func() {
 		end()
+		e.lives.Wait()
 		c.Close()
 		server.Close()
 		<-served
@@ -216,7 +218,7 @@ func (e *Engine) begin(s *service, slot int, node string) *task {
 	t.CreatedAt, t.DesiredState, t.Spec = time.Now(), swarm.TaskStateRunning, s.Spec.TaskTemplate
 	t.Status.State = swarm.TaskStateNew
 	e.tasks = append(e.tasks, t)
-	go e.live(t)
+	e.lives.Go(func() { e.live(t) })
 	return t
 }
 
@@ -354,7 +356,8 @@ func (e *Engine) update(s *service, spec swarm.ServiceSpec) {
 	s.PreviousSpec, s.Spec, s.UpdateStatus = &was, spec, nil
 	s.roll++
 	e.reconcile(s)
-	go e.replace(s, s.roll, false)
+	roll := s.roll
+	e.lives.Go(func() { e.replace(s, roll, false) })
 }
 
 func same(a, b swarm.TaskSpec) bool {
@@ -404,7 +407,8 @@ func (e *Engine) replace(s *service, roll int, back bool) {
 		if rules.FailureAction == swarm.UpdateFailureActionRollback && !back {
 			s.Spec, s.PreviousSpec = *s.PreviousSpec, nil
 			s.Version.Index++
-			go e.replace(s, s.roll, true)
+			roll := s.roll
+			e.lives.Go(func() { e.replace(s, roll, true) })
 			return
 		}
 		say(swarm.UpdateStatePaused, swarm.UpdateStateRollbackPaused, message)
