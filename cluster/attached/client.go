@@ -314,8 +314,10 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 
 // Remove takes the app down. The other process goes on without one.
 func (c *Cluster) Remove(ctx context.Context) error {
-	_, err := c.ask(context.WithoutCancel(ctx), "remove", call{})
-	return err
+	if _, err := c.ask(context.WithoutCancel(ctx), "remove", call{}); !errors.Is(err, ErrDown) {
+		return err
+	}
+	return nil
 }
 
 // Logs writes what the tasks of a service printed.

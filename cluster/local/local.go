@@ -225,11 +225,14 @@ func (c *Cluster) Remove(ctx context.Context) error {
 		}
 	}
 	c.wg.Wait()
+	if c.redis != nil {
+		c.mu.Lock()
+		c.redis.remove()
+		c.mu.Unlock()
+		c.redis.close()
+	}
 	for _, s := range services {
 		s.close()
-	}
-	if c.redis != nil {
-		c.redis.close()
 	}
 	c.probes.CloseIdleConnections()
 	c.scrapes.CloseIdleConnections()

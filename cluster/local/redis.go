@@ -21,7 +21,7 @@ type redisServer struct {
 	embedded *miniredis.Miniredis // nil: a real one
 	address  string
 	client   *goredis.Client
-	started  bool
+	tasks    map[*service]string   // the names under which it was started
 	backends map[*service]*backend // in rotation
 }
 
@@ -36,7 +36,7 @@ func (silence) Printf(context.Context, string, ...any) {}
 // newRedis starts the embedded Redis, or reaches for the real one.
 func newRedis(address string) (*redisServer, error) {
 	quiet()
-	r := &redisServer{address: address, backends: map[*service]*backend{}}
+	r := &redisServer{address: address, tasks: map[*service]string{}, backends: map[*service]*backend{}}
 	if address == "" {
 		r.embedded = miniredis.NewMiniRedis()
 		if err := r.embedded.StartAddr("127.0.0.1:0"); err != nil {
@@ -63,12 +63,16 @@ func (r *redisServer) attach(s *service, replicas int) {
 	b := r.backends[s]
 	switch {
 	case replicas > 0 && b == nil:
-		b = &backend{task: s.name + ".1#1", slot: 1, address: r.address}
-		r.backends[s] = b
-		if !r.started {
-			r.started = true
-			s.c.emit(s.name, b.task, event.TaskStarted{Image: s.spec.Image, Address: r.address})
+		task, started := r.tasks[s]
+		if !started {
+			place := s.name + ".1"
+			s.c.numbers[place]++
+			task = fmt.Sprintf("%s#%d", place, s.c.numbers[place])
+			r.tasks[s] = task
+			s.c.emit(s.name, task, event.TaskStarted{Image: s.spec.Image, Address: r.address})
 		}
+		b = &backend{task: task, slot: 1, address: r.address}
+		r.backends[s] = b
 		s.rotation.join(b)
 		s.c.emit(s.name, b.task, event.TaskJoined{})
 	case replicas == 0 && b != nil:
@@ -79,8 +83,19 @@ func (r *redisServer) attach(s *service, replicas int) {
 	s.c.bell.Ring(nil)
 }
 
-// tasks is what Status shows of it. The caller holds the cluster's mutex.
-func (r *redisServer) tasks(s *service) []cluster.Task {
+// remove takes Redis out of rotation for good; one that was there before lives on. The caller holds the cluster's mutex.
+func (r *redisServer) remove() {
+	for s, task := range r.tasks {
+		r.attach(s, 0)
+		if r.embedded != nil {
+			s.c.emit(s.name, task, event.TaskStopping{})
+			s.c.emit(s.name, task, event.TaskGone{})
+		}
+	}
+}
+
+// status is what Status shows of it. The caller holds the cluster's mutex.
+func (r *redisServer) status(s *service) []cluster.Task {
 	b := r.backends[s]
 	if b == nil {
 		return nil

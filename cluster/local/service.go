@@ -279,7 +279,7 @@ func (s *service) Missing() (missing error, hopeless bool) {
 func (s *service) status() cluster.ServiceStatus {
 	st := cluster.ServiceStatus{Service: s.spec, Published: s.published}
 	if s.isRedis {
-		st.Tasks = s.c.redis.tasks(s)
+		st.Tasks = s.c.redis.status(s)
 	}
 	add := func(t *task) {
 		x := cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: "local", Image: t.spec.Image, State: t.state, Address: t.listen}

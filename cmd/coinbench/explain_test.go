@@ -75,7 +75,7 @@ func TestExplain(t *testing.T) {
 			"path: /10, clients: 400, for: 45s}\n",
 			part: "rng/c400", want: capacity.CauseQueueLimit, evidence: "turned away", try: "Scale rng"},
 		{name: "redis", source: app("10", "5", "1", steady), costs: sim.Costs{Redis: 300 * time.Millisecond}, want: "redis",
-			evidence: "of each loop in Redis", try: "Look at Redis"},
+			evidence: "of each loop in redis", try: "Look at redis"},
 		{name: "unhealthy replica", source: "name: case\nsteps:\n  - deploy: {worker: {replicas: 15, environment: {COIN_BACKOFF: 100ms}}, " +
 			"rng: 3, hasher: 1}\n  - wait: {for: 2s}\n  - kill: {service: rng, replica: 2, down: 60s}\n  - measure: " + steady + "\n",
 			want: capacity.CauseReplica, evidence: "rng.2#1 was killed", task: "rng.2#1", try: "out of rotation"},

@@ -116,7 +116,7 @@ steps:
   - deploy: {worker: 1, redis: {environment: {SESSION_COOKIE: t0pStep, AUTH_TOKEN: "${token}"}}}
   - bench: {service: hasher, clients: 2, requests: 4, body: '{"password": "t0pScenario"}', path: "/?access_token=t0pPath"}
   - attack: {service: hasher, rate: 20/s, for: 1s, body: "api_key=t0pForm"}
-  - update: {service: hasher, environment: {COIN_DELAY: 2ms}}
+  - update: {service: hasher, environment: {COIN_DELAY: 2ms}, order: start-first}
 objectives:
   - errors == 0
 `
