@@ -16,16 +16,17 @@ type Change struct {
 	told    bool
 	since   int // the look when the engine was told
 
-	known map[string]bool // by the ID of the tasks before it, or before its way back: whether they were told to stop then already
-	last  map[string]bool // the same of the tasks at the last reports
-	back  bool            // the engine goes back
+	known  map[string]bool // by the ID of the tasks before it, or before its way back: whether they were told to stop then already
+	last   map[string]bool // the same of the tasks at the last reports
+	before map[string]bool // and at those before
+	back   bool            // the engine goes back
 }
 
 // Change begins to follow a change of a service, before the engine is told of it. green is the ID of the second set of tasks, if the change
 // is one of these: of the first, nothing is reported then.
 func (s State) Change(v Service, green string) Change {
 	known := s.stopping(v.Spec.Name)
-	return Change{service: v.Spec.Name, set: v.ID, green: green, known: known, last: known}
+	return Change{service: v.Spec.Name, set: v.ID, green: green, known: known, last: known, before: known}
 }
 
 // Told notes that the engine has been told, at a state: what was seen before says nothing of the change.
@@ -96,7 +97,7 @@ func (c Change) Reports(s State) (Change, []rollout.Report) {
 	status := s.updates[c.set]
 	what := reported(status.State)
 	if what == "" || c.green != "" {
-		c.last = s.stopping(c.service)
+		c.before, c.last = c.last, s.stopping(c.service)
 		return c, reports
 	}
 	reason := strings.TrimSpace(status.Message)
@@ -104,12 +105,13 @@ func (c Change) Reports(s State) (Change, []rollout.Report) {
 		reason += "; last, " + last
 	}
 	if back := what == rollout.Returning || what == rollout.Returned || what == rollout.Stuck; back && !c.back {
-		// What has changed since the last reports is of the way back.
+		// A look lists services before tasks: the last one may have shown the way back in these alone. What it showed of the way there
+		// is replaced on the way back, too.
 		reports = append(reports, rollout.Report{What: rollout.Returning, Reason: reason})
-		c.back, c.known = true, c.last
+		c.back, c.known = true, c.before
 		turned()
 	}
-	c.last = s.stopping(c.service)
+	c.before, c.last = c.last, s.stopping(c.service)
 	if what != rollout.Returning {
 		reports = append(reports, rollout.Report{What: what, Reason: reason})
 	}
