@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -39,8 +38,6 @@ type container struct {
 
 	// of a relay
 	labels map[string]string
-	input  *io.PipeReader
-	feed   *io.PipeWriter
 	conn   net.Conn
 	end    context.CancelFunc
 }
@@ -301,8 +298,6 @@ func (f framed) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
-
-var errGone = errors.New("it is gone")
 
 // follow writes what a container prints until it ends.
 func (e *Engine) follow(ctx context.Context, c *container, w io.Writer, flush func(), on bool) {
