@@ -55,7 +55,7 @@ func evidence(t *testing.T, events []history.Event) {
 		}
 	}
 	for name, l := range lives {
-		if !l.gone && !strings.HasPrefix(name, "redis.") { // which may have been there before
+		if l.started && !l.gone && !strings.HasPrefix(name, "redis.") { // which may have been there before
 			t.Errorf("%s is not gone", name)
 		}
 	}
