@@ -181,10 +181,10 @@ func (e *scripted) roll(s *api.Service, version uint64, back bool) {
 			e.stop(old)
 		}
 		e.mu.Lock()
-		t := e.begin(s, slot)
+		t, delay := e.begin(s, slot), s.Spec.UpdateConfig.Delay
 		e.mu.Unlock()
 		failed := e.run(t)
-		if delay := s.Spec.UpdateConfig.Delay; !failed {
+		if !failed {
 			time.Sleep(delay)
 		}
 		e.mu.Lock()
