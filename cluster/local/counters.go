@@ -48,7 +48,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 			var values map[string]float64
 			var err error
 			if s.of == nil {
-				values, err = server.counters(ctx)
+				values, err = scrape.Redis(ctx, server.client)
 			} else {
 				values, err = scrape.Get(ctx, client, s.admin)
 			}

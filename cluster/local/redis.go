@@ -3,8 +3,6 @@ package local
 import (
 	"context"
 	"fmt"
-	"strconv"
-	"sync"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
@@ -12,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"coinbench/cluster"
-	"coinbench/history"
+	"coinbench/cluster/scrape"
 	"coinbench/history/event"
 )
 
@@ -25,17 +23,9 @@ type redisServer struct {
 	backends map[*service]*backend // in rotation
 }
 
-// quiet stops go-redis from printing: its errors come back to us as well.
-var quiet = sync.OnceFunc(func() { goredis.SetLogger(silence{}) })
-
-type silence struct{}
-
-// Printf says nothing.
-func (silence) Printf(context.Context, string, ...any) {}
-
 // newRedis starts the embedded Redis, or reaches for the real one.
 func newRedis(address string) (*redisServer, error) {
-	quiet()
+	scrape.QuietRedis()
 	r := &redisServer{address: address, tasks: map[*service]string{}, backends: map[*service]*backend{}}
 	if address == "" {
 		r.embedded = miniredis.NewMiniRedis()
@@ -102,24 +92,6 @@ func (r *redisServer) status(s *service) []cluster.Task {
 	}
 	return []cluster.Task{{Name: b.task, Service: s.name, Slot: 1, Node: "local", Image: s.spec.Image, State: cluster.Running,
 		Address: r.address}}
-}
-
-// counters reads the app's two keys.
-func (r *redisServer) counters(ctx context.Context) (map[string]float64, error) {
-	pipe := r.client.Pipeline()
-	hashes, coins := pipe.Get(ctx, "hashes"), pipe.HLen(ctx, "wallet")
-	if _, err := pipe.Exec(ctx); err != nil && err != goredis.Nil {
-		return nil, err
-	}
-	values := map[string]float64{history.RedisHashes: 0, history.RedisCoins: float64(coins.Val())}
-	if text := hashes.Val(); text != "" { // no key before the first worker counts
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return nil, fmt.Errorf("key hashes is %q, not a number", text)
-		}
-		values[history.RedisHashes] = n
-	}
-	return values, nil
 }
 
 func (r *redisServer) close() {

@@ -113,22 +113,10 @@ func (c *Cluster) machine(ctx context.Context, r *relay.Client) history.Reading 
 // redisCounters reads the app's two keys.
 func redisCounters(ctx context.Context, address string, dial func(context.Context, string, string) (net.Conn, error)) (map[string]float64,
 	error) {
+	scrape.QuietRedis()
 	client := goredis.NewClient(&goredis.Options{
 		Addr: address, Dialer: dial, PoolSize: 1, MaxRetries: -1, DisableIdentity: true, Protocol: 2, ContextTimeoutEnabled: true,
 	})
 	defer client.Close()
-	pipe := client.Pipeline()
-	hashes, coins := pipe.Get(ctx, "hashes"), pipe.HLen(ctx, "wallet")
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return nil, err
-	}
-	values := map[string]float64{history.RedisHashes: 0, history.RedisCoins: float64(coins.Val())}
-	if text := hashes.Val(); text != "" { // no key before the first worker counts
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil {
-			return nil, fmt.Errorf("key hashes is %q, not a number", text)
-		}
-		values[history.RedisHashes] = n
-	}
-	return values, nil
+	return scrape.Redis(ctx, client)
 }
