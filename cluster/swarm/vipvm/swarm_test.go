@@ -17,10 +17,10 @@ import (
 )
 
 const (
-	allowance = 8 * time.Minute // of the whole test
-	replicas  = 5               // of rng
-	point     = .01             // of all requests, by which a replica's share may miss its fifth
-	least     = 200             // requests of the workers in all, of which a point is two
+	allowance = 12 * time.Minute // of the whole test
+	replicas  = 5                // of rng
+	point     = .01              // of all requests, by which a replica's share may miss its fifth
+	least     = 200              // requests of the workers in all, of which a point is two
 )
 
 // inTheGuest plays the scenario of the folder on the Swarm, and meanwhile asks every node for the web page, from outside of
