@@ -146,6 +146,8 @@ func (l *life) next(p event.Payload) (wrong string) {
 			wrong = "it is in rotation, or gone"
 		}
 		l.stopping = true
+	case event.TaskKilled: // its process may have ended well before the signal came
+		l.stopping = true
 	case event.TaskGone:
 		switch {
 		case l.gone:
