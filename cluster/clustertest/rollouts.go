@@ -159,7 +159,7 @@ func failureRatio(t *testing.T, f *fixture) {
 	}
 	f.deploy(t, 10)
 	r := quick(0)
-	r.Monitor, r.FailureAction, r.MaxFailureRatio = 5*time.Second, "rollback", 0.7
+	r.Monitor, r.FailureAction, r.MaxFailureRatio = 20*time.Second, "rollback", 0.7 // within which eight are killed one by one
 	for _, failures := range []int{7, 8} {
 		before := len(f.all())
 		wait := f.spawn(func() {
