@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"coinbench/cluster"
 )
 
 const cgroupRoot = "coinbench-lab"
@@ -50,7 +52,7 @@ func removeCgroups(ctx context.Context, name string) error {
 			if err == nil || errors.Is(err, fs.ErrNotExist) {
 				break
 			}
-			if pause(ctx, 4*poll) != nil { // the kernel needs a moment after the last process
+			if (cluster.RealTime{}).Sleep(ctx, 4*poll) != nil { // the kernel needs a moment after the last process
 				return fmt.Errorf("removing the control group %s: %w", root, err)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"coinbench/cluster"
 	"coinbench/cluster/swarm/engineerr"
 
 	"github.com/moby/moby/api/types/swarm"
@@ -133,7 +134,7 @@ func (s *state) formSwarm(ctx context.Context, heartbeat time.Duration) error {
 		if ready == len(s.Nodes) {
 			return nil
 		}
-		if err := pause(ctx, 4*poll); err != nil {
+		if err := (cluster.RealTime{}).Sleep(ctx, 4*poll); err != nil {
 			return fmt.Errorf("%d of %d nodes are ready: %w", ready, len(s.Nodes), err)
 		}
 	}

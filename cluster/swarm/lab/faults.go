@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"coinbench/cluster"
 )
 
 // change runs an act on a node under the lab's lock, with the state as it is now.
@@ -65,7 +67,7 @@ func (s *state) endEngine(ctx context.Context, n nodeState, signal func(int) err
 	}
 	for _, e := range engines {
 		for e.alive() {
-			if perr := pause(ctx, poll); perr != nil {
+			if perr := (cluster.RealTime{}).Sleep(ctx, poll); perr != nil {
 				return errors.Join(err, fmt.Errorf("the engine of %s does not end: %w", n.Name, perr))
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"coinbench/cluster"
 )
 
 const poll = 5 * time.Millisecond
@@ -41,7 +43,7 @@ func (p process) kill(ctx context.Context) error {
 		if err := sendKill(p.PID); err != nil {
 			return fmt.Errorf("killing process %d: %w", p.PID, err)
 		}
-		if err := pause(ctx, poll); err != nil {
+		if err := (cluster.RealTime{}).Sleep(ctx, poll); err != nil {
 			return fmt.Errorf("process %d does not end: %w", p.PID, err)
 		}
 	}
@@ -125,18 +127,6 @@ func (p process) inside(command string) ([]process, error) {
 func bootID() (string, error) {
 	data, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(data)), err
-}
-
-// pause waits, or returns the context's error.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // tail returns the last lines of a log file, for an error.
