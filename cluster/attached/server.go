@@ -24,6 +24,7 @@ type Host struct {
 	Dir       string                        // for Info
 	Coinbench string                        // for Info
 	Log       func(format string, a ...any) // told of every change that is asked for, and how it ends; nil: nobody is
+	Given     func(...cluster.Service)      // told of what services are given, secrets too, before they are; nil: nobody is
 }
 
 // Server answers other processes about a cluster of this one. It ends with the app: when somebody takes it down, or when it could not be
@@ -48,6 +49,9 @@ func NewServer(host Host) *Server {
 	}
 	if host.Log == nil {
 		host.Log = func(string, ...any) {}
+	}
+	if host.Given == nil {
+		host.Given = func(...cluster.Service) {}
 	}
 	life, end := context.WithCancel(context.Background())
 	return &Server{host: host, life: life, end: end, over: make(chan struct{}), turns: map[string]chan struct{}{}}
@@ -110,6 +114,7 @@ func (s *Server) Deploy(ctx context.Context, app cluster.App) error {
 	if !first {
 		return s.host.Cluster.Deploy(ctx, app) // which says why not
 	}
+	s.host.Given(app.Services...)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.life, cancel)()
@@ -231,6 +236,7 @@ func (s *Server) verbs() map[string]func(ctx context.Context, in call, out *answ
 			if in.Change == nil {
 				return errors.New("update: no change is given")
 			}
+			s.host.Given(cluster.Service{Environment: in.Change.Environment})
 			return s.change(ctx, "update "+in.Service, in.Service, func(ctx context.Context) error { return c.Update(ctx, in.Service, *in.Change) })
 		},
 		"rollback": func(ctx context.Context, in call, _ *answer) error {

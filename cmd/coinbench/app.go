@@ -269,11 +269,6 @@ func logsCommand(p process) *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			return f.on(p, func(ctx context.Context, app *found) (err error) {
-				all, err := app.cluster.Status(ctx)
-				if err != nil {
-					return err
-				}
-				p.keepSecretOf(all)
 				out := &maskedLines{w: p.stdout, secrets: p.secrets}
 				defer func() { err = errors.Join(err, out.flush()) }()
 				if !follow {

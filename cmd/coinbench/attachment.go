@@ -46,7 +46,7 @@ func (a *attachment) app() (app cluster.App, err error) {
 			app.Services = append(app.Services, s.Service)
 		}
 	}
-	a.p.keepSecret(app)
+	a.p.keepSecret(app.Services...)
 	return app, unmeasured(err)
 }
 

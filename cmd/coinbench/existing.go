@@ -53,6 +53,9 @@ func (f existing) on(p process, work func(ctx context.Context, app *found) error
 	if err != nil {
 		return err
 	}
+	if all, err := app.cluster.Status(ctx); err == nil {
+		p.keepSecretOf(all)
+	}
 	err = work(ctx, app)
 	letGo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http/httptest"
@@ -272,7 +273,7 @@ func smallDisk(t *testing.T, size string) string {
 		t.Skipf("not run: a full disk, for want of the right to mount one (%v)", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil { // a process may be about to end there
 			t.Error(err)
 		}
 	})
@@ -338,5 +339,47 @@ steps:
 				t.Errorf("the samples hold %d requests, the report %+v, %v", held, result.Loads, err)
 			}
 		})
+	}
+}
+
+// The process that keeps an app up: on a full disk it goes on, and its log names no secret of the app or of a change.
+func TestSupervisorOnAFullDiskAndItsSecrets(t *testing.T) {
+	t.Parallel()
+	disk, runtime := smallDisk(t, "64k"), t.TempDir()
+	do := func(want int, args ...string) string {
+		t.Helper()
+		c := exec.Command("coinbench", args...)
+		c.Dir, c.Env = disk, append(os.Environ(), "XDG_RUNTIME_DIR="+runtime)
+		out, err := c.CombinedOutput()
+		if exitCode(err) != want {
+			t.Errorf("%s: exit code %d, want %d\n%s", args, exitCode(err), want, out)
+		}
+		return string(out)
+	}
+	app := `services: {redis: {image: "redis:7"}, rng: {image: "coinbench/rng:v1", environment: {API_TOKEN: t0pDeployed}}}`
+	if err := os.WriteFile(filepath.Join(disk, "app.yml"), []byte(app), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	do(exitPass, "up", "-d", "--file", "app.yml")
+	t.Cleanup(func() { do(exitPass, "down") })
+	said := do(exitUsage, "update", "rng", "--env", "COIN_DELAY=t0pDeployed") +
+		do(exitUsage, "update", "rng", "--env", "COIN_DELAY=t0pChanged", "--env", "API_TOKEN=t0pChanged")
+	log, err := os.ReadFile(filepath.Join(disk, "runs", "up", "latest", supervisorLog))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := said + string(log); strings.Contains(all, "t0p") || strings.Count(all, history.Masked) < 4 {
+		t.Errorf("secrets are told, or nothing is:\n%s", all)
+	}
+	if err := os.WriteFile(filepath.Join(disk, "full"), make([]byte, 1<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("the disk is not full: %v", err)
+	}
+	do(exitPass, "scale", "rng=2")
+	if out := do(exitPass, "update", "rng", "--image", "coinbench/rng:v2", "--delay", "0s", "--monitor", "1ms"); !strings.Contains(out,
+		"log of rng.2#1 is not complete") || !strings.Contains(out, "no space left on device") {
+		t.Errorf("the full disk is not told:\n%s", out)
+	}
+	if out := do(exitPass, "ps"); strings.Count(out, "coinbench/rng:v2") != 3 { // of the service and of two tasks
+		t.Errorf("the update did not happen:\n%s", out)
 	}
 }

@@ -257,7 +257,7 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload, obj
 		return nil, usage(err)
 	}
 	for _, v := range w.Secrets() {
-		p.secrets.Add(v)
+		p.secrets.keep(v, "", nil)
 	}
 	ctx, stop := p.interruptible()
 	l := &loading{p: p, ctx: ctx, guard: loadgen.NewGuard(f.allow, nil), start: time.Now(), live: newLiveLine(p.stderr),
@@ -280,7 +280,7 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload, obj
 		var err error
 		l.writer, err = history.Create(f.out, history.Manifest{
 			Scenario: name, Cluster: "none", Start: l.start.UTC(), Seed: w.Seed, Command: append([]string{"coinbench"}, p.args...),
-			Coinbench: version(), Host: host(), Secrets: *p.secrets,
+			Coinbench: version(), Host: host(), Secrets: p.secrets.all(),
 		}, nil, nil)
 		if err != nil {
 			l.close()

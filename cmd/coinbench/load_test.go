@@ -121,7 +121,7 @@ func TestMetricsAreServed(t *testing.T) {
 	server := httptest.NewServer(&served{})
 	defer server.Close()
 	var out, notes strings.Builder
-	p := process{stdout: &out, stderr: &notes, secrets: new(history.Secrets)}
+	p := process{stdout: &out, stderr: &notes, secrets: new(secrets)}
 	w := loadgen.Workload{Name: "a", Targets: []loadgen.Target{{URL: server.URL}}, Clients: 1, Requests: 7}
 	l, err := startLoading(p, recordFlags{metrics: "127.0.0.1:0"}, "test", w)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"coinbench/cmd/coinbench/early"
-	"coinbench/history"
 	"coinbench/reports"
 )
 
@@ -34,8 +33,8 @@ type process struct {
 	environ        []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	interrupts     *interrupts      // nil: nothing interrupts it
-	secrets        *history.Secrets // which no message repeats; files that are read add theirs
+	interrupts     *interrupts // nil: nothing interrupts it
+	secrets        *secrets    // which no message repeats; files that are read add theirs
 }
 
 func main() {
@@ -77,13 +76,13 @@ func run(p process) int {
 }
 
 // secretsOf are the secrets that a command is given.
-func secretsOf(p process) *history.Secrets {
-	var s history.Secrets
-	s.AddArgs(p.args)
+func secretsOf(p process) *secrets {
+	var s secrets
+	s.known.AddArgs(p.args)
 	env := environment(p.environ)
 	delete(env, "PWD") // a folder
 	delete(env, "OLDPWD")
-	s.AddValues(env)
+	s.known.AddValues(env)
 	return &s
 }
 

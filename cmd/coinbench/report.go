@@ -77,7 +77,7 @@ func imported(p process, file string) (dir string, err error) {
 	}
 	dir = file + ".report"
 	w, err := history.Create(dir, history.Manifest{Scenario: name, Cluster: "none", Start: start.UTC(),
-		Command: append([]string{"coinbench"}, p.args...), Coinbench: version(), Host: host(), Secrets: *p.secrets}, nil, nil)
+		Command: append([]string{"coinbench"}, p.args...), Coinbench: version(), Host: host(), Secrets: p.secrets.all()}, nil, nil)
 	if err != nil {
 		return "", err
 	}

@@ -106,7 +106,7 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	}
 	w, err := history.Create(dir, history.Manifest{
 		Scenario: s.Name, Cluster: c.cluster.Name(), Simulated: c.simulated, Start: c.start.UTC(), Seed: s.Seed,
-		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(), Secrets: *p.secrets,
+		Command: append([]string{"coinbench"}, p.args...), Settings: s.Settings, Coinbench: version(), Host: host(), Secrets: p.secrets.all(),
 		Roles: s.App.Roles, Engines: c.engines,
 	}, s.Source, s.App.Source)
 	if err != nil {

@@ -174,8 +174,7 @@ func parseScenario(p process, file string, source []byte, set map[string]string,
 
 func parseScenarioOf(p process, file string, source []byte, set map[string]string, attach *attachment,
 	compose string) (scenarios.Scenario, error) {
-	p.secrets.AddText(string(source))
-	p.secrets.AddValues(set)
+	p.secrets.keep("", string(source), set)
 	options := scenarios.Options{Set: set, App: func(path string) (cluster.App, error) {
 		if compose != "" {
 			return loadApp(p, "", compose)
@@ -205,23 +204,22 @@ func loadApp(p process, dir, path string) (cluster.App, error) {
 			return cluster.App{}, fmt.Errorf("read app: %w", err)
 		}
 	}
-	p.secrets.AddText(string(source))
+	p.secrets.keep("", string(source), nil)
 	app, err := cluster.LoadApp(context.Background(), name, source, environment(p.environ))
-	p.keepSecret(app) // what other files gave it as well
+	p.keepSecret(app.Services...) // what other files gave it as well
 	return app, err
 }
 
 // keepSecretOf has no output repeat the secrets of an app that is up.
 func (p process) keepSecretOf(all []cluster.ServiceStatus) {
 	for _, s := range all {
-		p.secrets.AddValues(s.Environment)
+		p.keepSecret(s.Service)
 	}
 }
 
-// keepSecret has no output repeat the secrets of an app.
-func (p process) keepSecret(app cluster.App) {
-	p.secrets.AddText(string(app.Source))
-	for _, s := range app.Services {
-		p.secrets.AddValues(s.Environment)
+// keepSecret has no output repeat the secrets of services.
+func (p process) keepSecret(all ...cluster.Service) {
+	for _, s := range all {
+		p.secrets.keep("", strings.Join(s.Command, " "), s.Environment)
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/cluster/sim"
-	"coinbench/history"
 	"coinbench/internal/race"
 	"coinbench/scenarios"
 )
@@ -25,7 +24,7 @@ func TestClaimShippedPassOrSayWhyNot(t *testing.T) {
 				if profile != "" {
 					set["profile"] = profile
 				}
-				s, err := parseScenario(process{env: os.LookupEnv, secrets: new(history.Secrets)}, e.Name+".yaml", e.Source, set, nil)
+				s, err := parseScenario(process{env: os.LookupEnv, secrets: new(secrets)}, e.Name+".yaml", e.Source, set, nil)
 				if err != nil {
 					t.Fatal(err)
 				}

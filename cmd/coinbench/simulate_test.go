@@ -18,7 +18,7 @@ import (
 func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]string, change ...func(*loadgen.Workload)) (*history.Run,
 	*capacity.Analysis) {
 	t.Helper()
-	p := process{env: os.LookupEnv, secrets: new(history.Secrets)}
+	p := process{env: os.LookupEnv, secrets: new(secrets)}
 	s, err := parseScenario(p, "test.yaml", source, sets, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -7,7 +7,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/term"
@@ -46,11 +48,35 @@ func unlessGone(err error) error {
 	return err
 }
 
+// secrets are what no output repeats: those of the command and of the files that it reads, and of what is said to a cluster meanwhile.
+type secrets struct {
+	mu    sync.Mutex
+	known history.Secrets
+}
+
+// keep hides a secret, and those of a text of YAML, JSON or a form, and of variables, from here on.
+func (s *secrets) keep(secret, text string, values map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known.Add(secret)
+	s.known.AddText(text)
+	s.known.AddValues(values)
+}
+
+// Mask is a text without them.
+func (s *secrets) Mask(text string) string { return s.all().Mask(text) }
+
+func (s *secrets) all() history.Secrets {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.known)
+}
+
 // messages is standard error: progress, warnings, errors. That they cannot be written stops nothing, what others said in them cannot
 // command the terminal, and none repeats a secret.
 type messages struct {
 	io.Writer
-	secrets *history.Secrets
+	secrets *secrets
 }
 
 func (m messages) Write(p []byte) (int, error) {
@@ -75,7 +101,7 @@ func (m messages) Write(p []byte) (int, error) {
 // maskedLines writes what others printed, line by line, without the secrets that are known.
 type maskedLines struct {
 	w       io.Writer
-	secrets *history.Secrets
+	secrets *secrets
 	begun   []byte // a line that has not ended
 }
 

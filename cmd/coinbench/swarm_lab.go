@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,19 +43,22 @@ func labUp(p process, name *string) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := p.interruptible()
 			defer stop()
-			if err := lab.Check(); err != nil {
+			config := lab.Config{Name: *name, Nodes: nodes, Heartbeat: heartbeat, RegistryDir: filled,
+				Progress: func(text string) { fmt.Fprintln(p.stderr, text) }}
+			err := config.Validate()
+			if nodes == 0 { // which is as many as usual, for Config
+				err = errors.New("0 nodes; accepted: 1 or more")
+			}
+			if err = cmp.Or(err, lab.Check()); err != nil {
 				return usage(err)
 			}
-			var set images.Set
 			if filled == "" {
-				var err error
-				if set, err = labImages(ctx, p); err != nil {
+				if config.Images, err = labImages(ctx, p); err != nil {
 					return unmeasured(err)
 				}
 			}
 			begun := time.Now()
-			l, err := lab.Up(ctx, lab.Config{Name: *name, Nodes: nodes, Heartbeat: heartbeat, RegistryDir: filled, Images: set,
-				Progress: func(text string) { fmt.Fprintln(p.stderr, text) }})
+			l, err := lab.Up(ctx, config)
 			if err != nil {
 				return unmeasured(err)
 			}

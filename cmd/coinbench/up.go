@@ -121,7 +121,7 @@ func newKeeper(ctx context.Context, p process, where clusterFlags, dir string, s
 	}
 	k.cluster = bed.cluster
 	k.server = attached.NewServer(attached.Host{Cluster: bed.cluster, Events: k.events, Start: start, Dir: dir, Coinbench: version(),
-		Log: log})
+		Log: log, Given: p.keepSecret})
 	if k.socket, err = attached.Listen(socketFolder(p)); err != nil {
 		if errors.Is(err, attached.ErrUp) {
 			return nil, alreadyUp(ctx, p)

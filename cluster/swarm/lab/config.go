@@ -52,6 +52,12 @@ type Config struct {
 	Progress func(string)
 }
 
+// Validate says what is wrong with the configuration; all faults at once.
+func (c Config) Validate() error {
+	_, err := c.complete()
+	return err
+}
+
 // complete returns the configuration with its defaults, or every fault of it.
 func (c Config) complete() (Config, error) {
 	c.Name = cmp.Or(c.Name, DefaultName)
