@@ -85,8 +85,15 @@ func gateFacts(r gate.Report) (facts []string) {
 		gate.Percent(rule.Tolerate),
 		gate.Percent(rule.Detect)))
 	facts = append(facts, gatePlan(r)...)
-	facts = append(facts, fmt.Sprintf("Identical code failed %s among the base blocks of this series' gates, and %s by --aa.",
-		control(r.Free), control(r.Asked)))
+	if r.Spread != nil {
+		facts = append(facts, gateSpread(r))
+	}
+	alike := fmt.Sprintf("Identical code failed %s among the base blocks of this series' gates, and %s by --aa", control(r.Free),
+		control(r.Asked))
+	if r.Again.Gates > 0 {
+		alike += fmt.Sprintf("; the blocks of these under other labels %d of %s", r.Again.Failed, plural(r.Again.Gates, "gate"))
+	}
+	facts = append(facts, alike+".")
 	switch t := r.SelfTest; {
 	case t == nil:
 		facts = append(facts, "Self-test: never played, so that this series cannot be green.")
@@ -203,6 +210,27 @@ func GatePlanText(w io.Writer, r gate.Report, o TextOptions) error {
 		t.line("%s", f)
 	}
 	return t.flush(w)
+}
+
+// GateSpreadText writes how much windows vary within deployments and between them.
+func GateSpreadText(w io.Writer, r gate.Report, o TextOptions) error {
+	t := newTextWriter(o)
+	t.line("%s", gateSpread(r))
+	return t.flush(w)
+}
+
+// gateSpread says what a calibration has shown.
+func gateSpread(r gate.Report) string {
+	s, m, rule := *r.Spread, r.Session.Design.Metrics[0], r.Session.Design.Rule
+	best := "deployments add nothing, so that longer windows are better than more"
+	if l := s.BestWindow(); !math.IsInf(l, 1) {
+		best = fmt.Sprintf("windows of %s make the most of a gate's time", capacity.FormatSeconds(max(l, 1)))
+	}
+	return fmt.Sprintf("Calibrated on %d deployments with %d windows of %s each: %s is %s %s; it varies by %s within a deployment and by %s "+
+		"between them, and so by %s from pair to pair: a PASS of a head that is alike takes %s, a FAIL of one that loses %s %s. A block "+
+		"takes %s besides its window; %s.", s.Deployments, s.Windows, capacity.FormatSeconds(s.WindowS), m.Name, figures(s.Mean), m.Unit,
+		gate.Percent(s.Within), gate.Percent(s.Between), gate.Percent(s.Pair()), plural(rule.PairsToPass(s.Pair()), "pair"),
+		gate.Percent(rule.Detect), plural(rule.PairsToFail(s.Pair()), "pair"), capacity.FormatSeconds(s.Overhead), best)
 }
 
 // GateMarkdown writes a gate's report for a pull request or a job's summary, in less than 60 kB: a comment takes 64.

@@ -19,7 +19,7 @@ func TestBlockIsOneWindowOfTheAppAsItIsThen(t *testing.T) {
 		workers, rng int
 		think        string
 	}{"": {10, 1, ""}, "saturated": {10, 1, ""}, "scaled": {10, 5, ""}, "fast": {10, 5, "10ms"}} {
-		b, name, err := s.Block(window, 2*time.Second, 10*time.Second)
+		b, name, err := s.Block(window, 2*time.Second, 10*time.Second, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestBlockIsOneWindowOfTheAppAsItIsThen(t *testing.T) {
 	if again, _ := s.App.Service("worker"); len(s.Steps) < 10 || again.Replicas == 10 {
 		t.Error("the scenario itself was changed")
 	}
-	if _, _, err := s.Block("nowhere", 0, time.Second); err == nil {
+	if _, _, err := s.Block("nowhere", 0, time.Second, 1); err == nil {
 		t.Error("a window that is not there was found")
 	}
 }

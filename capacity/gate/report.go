@@ -16,14 +16,16 @@ type Report struct {
 	SelfTest *Shown    `json:"self_test,omitempty"`
 	Accepted *Accepted `json:"accepted,omitempty"` // its loss was accepted
 
-	SD    float64  `json:"pair_sd"`          // of all pairs of the series, within their sequences; 0: not known yet
-	Most  int      `json:"most_pairs"`       // of a session
-	Found []Found  `json:"found,omitempty"`  // the smallest loss that is found in 95 % of gates, with that standard deviation
-	Plan  *Planned `json:"plan,omitempty"`   // how many pairs a gate takes
-	Free  Control  `json:"free_aa"`          // from the base blocks of all gates of the series
-	Asked Control  `json:"asked_aa"`         // by --aa
-	Tries int      `json:"tries,omitempty"`  // sequences of the same head's commit with other digests
-	Lost  int      `json:"broken,omitempty"` // lines of the store that could not be read
+	SD     float64  `json:"pair_sd"`          // of all pairs of the series, within their sequences; 0: not known yet
+	Most   int      `json:"most_pairs"`       // of a session
+	Found  []Found  `json:"found,omitempty"`  // the smallest loss that is found in 95 % of gates, with that standard deviation
+	Plan   *Planned `json:"plan,omitempty"`   // how many pairs a gate takes
+	Spread *Spread  `json:"spread,omitempty"` // as the latest --calibrate has found it
+	Free   Control  `json:"free_aa"`          // from the base blocks of all gates of the series
+	Asked  Control  `json:"asked_aa"`         // by --aa
+	Again  Control  `json:"relabelled_aa"`    // the blocks of --aa, in their order and under other labels
+	Tries  int      `json:"tries,omitempty"`  // sequences of the same head's commit with other digests
+	Lost   int      `json:"broken,omitempty"` // lines of the store that could not be read
 }
 
 // PairOf is a pair, for the eye.
@@ -90,6 +92,7 @@ func (s Series) Report(session Session, over bool) Report {
 			r.Found = append(r.Found, Found{n, rule.Found(r.SD, n)})
 		}
 	}
+	r.Spread = s.Spread()
 	r.SelfTest = s.selfTest()
 	if session.Kind == Compare && r.Verdict.Outcome == capacity.OutcomePass && (r.SelfTest == nil ||
 		r.SelfTest.Outcome != capacity.OutcomeFail) {
@@ -107,6 +110,7 @@ func (s Series) Report(session Session, over bool) Report {
 		}
 	}
 	r.Asked.bound()
+	r.Again, _ = s.Relabelled(Relabellings)
 	for _, first := range s.Sequences(Compare) {
 		if c := session.Head.Commit; c != "" && first.Head.Commit == c && first.Head.Digest != session.Head.Digest {
 			r.Tries++

@@ -34,6 +34,8 @@ const (
 	Compare  Kind = "gate"
 	SelfTest Kind = "self-test" // head is base with an injected loss of what is to be detected
 	Alike    Kind = "aa"        // base against base
+	// Calibration is of several windows of each deployment of base.
+	Calibration Kind = "calibrate"
 )
 
 // Session is what was asked for by one call of the command.

@@ -33,6 +33,7 @@ type gateFlags struct {
 	settle, block      time.Duration
 	store, out         string
 	more, plan, tested bool
+	calibrate          bool
 	alike              int
 	where              clusterFlags
 }
@@ -78,7 +79,9 @@ Exit codes: 0 PASS; 1 FAIL; 2 bad input; 3 it could not be told or measured.`,
 	c.Flags().BoolVar(&f.tested, "self-test", false, "compare base with itself made slower by what is to be detected: this must FAIL, and is "+
 		"then exit code 0")
 	c.Flags().IntVar(&f.alike, "aa", 0, "play `N` gates of base against itself, and count those that fail")
-	c.MarkFlagsMutuallyExclusive("self-test", "aa")
+	c.Flags().BoolVar(&f.calibrate, "calibrate", false, fmt.Sprintf("measure how much %d windows of each of %d deployments of base vary",
+		gate.CalibrationWindows, gate.CalibrationDeployments))
+	c.MarkFlagsMutuallyExclusive("self-test", "aa", "calibrate")
 	f.where.add(c)
 	return c
 }
@@ -110,10 +113,13 @@ func runGate(p process, f gateFlags) error {
 		return err
 	}
 	defer g.out.giveUp() // if nothing came of it
-	if f.alike > 0 {
+	switch g.kind {
+	case gate.Alike:
 		return g.playAlike()
+	case gate.Calibration:
+		return g.playCalibration()
 	}
-	r, err := g.play(g.sequence(0))
+	r, err := g.play(g.sequence())
 	if err != nil {
 		return err
 	}
@@ -128,6 +134,8 @@ func newGateRun(p process, f gateFlags) (*gateRun, error) {
 		g.kind = gate.SelfTest
 	case f.alike > 0:
 		g.kind = gate.Alike
+	case f.calibrate:
+		g.kind = gate.Calibration
 	}
 	rule, err := f.rule()
 	if err != nil {
@@ -148,7 +156,7 @@ func newGateRun(p process, f gateFlags) (*gateRun, error) {
 		metrics = []gate.Metric{{Name: "hash_rate(" + window + ")", Unit: "hashes/s"}}
 	}
 	switch g.kind {
-	case gate.Alike:
+	case gate.Alike, gate.Calibration:
 		g.head = g.base
 	case gate.SelfTest:
 		g.head, err = g.base.slower(rule.Detect)
@@ -183,8 +191,8 @@ func (f gateFlags) rule() (r gate.Rule, err error) {
 			f.budget)
 	case f.alike < 0:
 		return r, fmt.Errorf("--aa %d; accepted: a number of gates", f.alike)
-	case f.alike > 0 && (f.more || f.plan):
-		return r, errors.New("--aa plays gates of its own; accepted: without --more and --plan")
+	case (f.alike > 0 || f.calibrate) && (f.more || f.plan):
+		return r, errors.New("--aa and --calibrate begin anew; accepted: without --more and --plan")
 	}
 	return r, r.Check()
 }
@@ -238,11 +246,11 @@ func (f gateFlags) metricList() (all []gate.Metric, window string, err error) {
 	return all, window, nil
 }
 
-// sequence is the name of what this call continues. Gates of base against itself are numbered.
-func (g *gateRun) sequence(n int) string {
+// sequence is the name of what this call continues. Gates of base against itself, and calibrations, begin anew.
+func (g *gateRun) sequence() string {
 	name := fmt.Sprintf("%s-%s-%s", g.kind, g.base.digest[:12], g.head.digest[:12])
-	if g.kind == gate.Alike {
-		name = fmt.Sprintf("%s-%d", name, n)
+	if g.kind == gate.Alike || g.kind == gate.Calibration {
+		name += "-" + sessionID()
 	}
 	return name
 }
@@ -324,20 +332,20 @@ func (g *gateRun) measure(blocks []gate.Block) error {
 			}
 			spent += b.Seconds
 			blocks = append(blocks, b)
-			g.tell(b)
+			g.tell(fmt.Sprintf("pair %d  %s", 2*b.Quad+b.Place/2+1, b.Side), b)
 		}
 	}
 }
 
 // tell prints a line for a block.
-func (g *gateRun) tell(b gate.Block) {
+func (g *gateRun) tell(which string, b gate.Block) {
 	what := b.Invalid
 	if what == "" {
 		what = fmt.Sprintf("%.2f %s", b.Values[0], g.design.Metrics[0].Unit)
 	} else {
 		what = "void: " + what
 	}
-	fmt.Fprintf(g.p.stderr, "pair %d  %s  %s\n", 2*b.Quad+b.Place/2+1, b.Side, what)
+	fmt.Fprintf(g.p.stderr, "%s  %s\n", which, what)
 }
 
 // playBlock deploys one side afresh and measures its window. A block that could not be measured is invalid; an error is what must stop the
@@ -347,37 +355,45 @@ func (g *gateRun) playBlock(b *gate.Block) error {
 	if b.Side == gate.Head {
 		s = g.head
 	}
+	a, err := g.deploy(s, b, fmt.Sprintf("%02d-%d-%s", b.Quad+1, b.Place+1, b.Side))
+	if a != nil {
+		g.take(b, a, g.design.Window, g.design.Metrics)
+	}
+	return err
+}
+
+// deploy deploys a side afresh, with the block's seed, and measures it. nil: it could not be measured, and the block says why.
+func (g *gateRun) deploy(s side, b *gate.Block, name string) (*capacity.Analysis, error) {
 	scenario := s.scenario
 	scenario.Seed = b.Seed
-	dir := filepath.Join(g.out.dir, fmt.Sprintf("%s-%02d-%d-%s", g.session.ID[len(g.session.ID)-4:], b.Quad+1, b.Place+1, b.Side))
+	dir := filepath.Join(g.out.dir, g.session.ID[len(g.session.ID)-4:]+"-"+name)
 	quiet := g.p
 	quiet.stderr = io.Discard
 	began := time.Now()
 	recorded, stopped := recordAlone(quiet, scenario, g.f.where, dir)
 	b.Seconds = time.Since(began).Seconds()
 	if !recorded || errors.Is(stopped, context.Canceled) {
-		return stopped
+		return nil, stopped
 	}
 	g.out.link()
 	run, err := openHistory(dir)
 	if err != nil {
-		return unmeasured(err)
+		return nil, unmeasured(err)
 	}
 	if run.Manifest.Simulated {
 		b.Seconds = run.End.Seconds()
 	}
 	if stopped != nil {
 		b.Invalid = stopped.Error()
-		return nil
+		return nil, nil
 	}
 	a := capacity.Measure(run)
-	g.take(b, &a)
-	return nil
+	return &a, nil
 }
 
 // take judges a block's validity, and only then takes its values.
-func (g *gateRun) take(b *gate.Block, a *capacity.Analysis) {
-	w := a.Window(g.design.Window)
+func (g *gateRun) take(b *gate.Block, a *capacity.Analysis, window string, metrics []gate.Metric) {
+	w := a.Window(window)
 	why := append(slices.Clone(a.Validity.Invalid), a.Validity.Doubts...)
 	if w == nil {
 		why = append(why, "the window is missing")
@@ -392,7 +408,7 @@ func (g *gateRun) take(b *gate.Block, a *capacity.Analysis) {
 	if w.HashRate != nil && w.HashRate.StdErr != nil {
 		b.StdErr = *w.HashRate.StdErr
 	}
-	for _, m := range g.design.Metrics {
+	for _, m := range metrics {
 		v, err := valueOf(a, m)
 		if err == nil && v == 0 {
 			v, err = g.none(b.Side)
@@ -468,20 +484,16 @@ func (g *gateRun) plan() error {
 	if err != nil {
 		return err
 	}
-	g.begin(g.sequence(0))
+	g.begin(g.sequence())
 	return reports.GatePlanText(g.p.stdout, stored.Report(g.session, false), textOptions(g.p))
 }
 
 // playAlike plays gates of base against itself.
 func (g *gateRun) playAlike() error {
-	stored, err := g.store.read()
-	if err != nil {
-		return err
-	}
-	done := len(stored.Sequences(gate.Alike))
 	var last gate.Report
-	for i := range g.f.alike {
-		if last, err = g.play(g.sequence(done + i)); err != nil {
+	for range g.f.alike {
+		var err error
+		if last, err = g.play(g.sequence()); err != nil {
 			return err
 		}
 		fmt.Fprintf(g.p.stdout, "%s  %s  %d pairs, %s\n", last.Verdict.Outcome, last.Verdict.Metrics[0].Text(), last.Verdict.Pairs,
@@ -489,8 +501,10 @@ func (g *gateRun) playAlike() error {
 	}
 	a := last.Asked
 	fmt.Fprintf(g.p.stdout, "Gates of identical code failed %d of %d times, at most %s with a confidence of 95 %%. Stored in %s.\n",
-		a.Failed, a.Gates,
-		gate.Percent(a.Bound), g.store.path)
+		a.Failed, a.Gates, gate.Percent(a.Bound), g.store.path)
+	if again := last.Again; again.Gates > 0 {
+		fmt.Fprintf(g.p.stdout, "The same blocks under other labels: %d of %d fail.\n", again.Failed, again.Gates)
+	}
 	if gate.AtLeast(a.Failed, a.Gates, .95) > .01 {
 		return exit(exitFail)
 	}

@@ -94,7 +94,7 @@ func (f sideFlags) read(p process, g gateFlags, window string) (side, error) {
 	if err != nil {
 		return side{}, fmt.Errorf("%s: %w", f.name, err)
 	}
-	block, window, err := whole.Block(window, g.settle, g.block)
+	block, window, err := whole.Block(window, g.settle, g.block, g.windows())
 	if err != nil {
 		return side{}, err
 	}
