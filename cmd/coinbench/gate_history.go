@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -304,6 +305,9 @@ func addLines(path string, have, other [][]byte) error {
 	return appendWhole(path, missing)
 }
 
+// credentials are those of a URL, which git repeats in its messages.
+var credentials = regexp.MustCompile(`://[^/@\s]*@`)
+
 // git runs git and returns what it prints.
 func git(dir string, args ...string) (string, error) {
 	c := exec.Command("git", args...)
@@ -311,7 +315,8 @@ func git(dir string, args ...string) (string, error) {
 	var out, failed bytes.Buffer
 	c.Stdout, c.Stderr = &out, &failed
 	if err := c.Run(); err != nil {
-		return "", fmt.Errorf("git %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(failed.String()))
+		text := fmt.Sprintf("git %s: %v: %s", strings.Join(args, " "), err, strings.TrimSpace(failed.String()))
+		return "", errors.New(credentials.ReplaceAllString(text, "://***@"))
 	}
 	return out.String(), nil
 }

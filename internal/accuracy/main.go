@@ -4,6 +4,7 @@
 //	go run ./internal/accuracy                          all tables, to standard output
 //	go run ./internal/accuracy -into docs/accuracy.md rate-bias rate-coverage    these alone, in the page as it is
 //	go run ./internal/accuracy -into docs/gate.md gate                           those that begin with gate-, in a page of their own
+//	go run ./internal/accuracy -into docs/gate.md -store DIR measured            of gates that were measured and stored there
 //
 // A table is a file here with one line in tables.
 package main
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -39,15 +41,16 @@ true there. Made by
 
 func main() {
 	into := flag.String("into", "", "replace the named tables in this `page`, instead of printing")
+	store := flag.String("store", "", "the `folder` of the gates of which the tables of measured gates are made")
 	flag.Parse()
-	if err := run(os.Stdout, *into, flag.Args()); err != nil {
+	if err := run(os.Stdout, *into, *store, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "accuracy:", err)
 		os.Exit(1)
 	}
 }
 
-func run(w io.Writer, into string, names []string) error {
-	chosen, err := choose(names)
+func run(w io.Writer, into, store string, names []string) error {
+	chosen, err := choose(store, names)
 	if err != nil {
 		return err
 	}
@@ -82,11 +85,11 @@ func run(w io.Writer, into string, names []string) error {
 }
 
 // choose returns the tables of the given names, each its own or what several begin with; without names those of docs/accuracy.md.
-func choose(names []string) (chosen []table, err error) {
+func choose(store string, names []string) (chosen []table, err error) {
 	if len(names) == 0 {
 		return tables(), nil
 	}
-	all := append(tables(), gateTables()...)
+	all := slices.Concat(tables(), gateTables(), gateMeasured(store))
 	var known []string
 	for _, t := range all {
 		known = append(known, t.name)

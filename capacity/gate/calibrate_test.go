@@ -1,0 +1,81 @@
+package gate
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+)
+
+// alikeSeries has blocks of the given kind whose logarithm varies by what next gives.
+func alikeSeries(kind Kind, blocks int, next func(i int) float64) Series {
+	session := Session{ID: "s", Sequence: "q", Kind: kind, Seed: 7, Design: Design{BlockS: 10, Rule: DefaultRule(),
+		Metrics: []Metric{{Name: "hash_rate(steady)", Unit: "hashes/s"}}}}
+	s := Series{Sessions: []Session{session}}
+	for i := range blocks {
+		b := Next(7, "s", s.Blocks)
+		b.Values, b.Seconds = []float64{30 * math.Exp(next(i))}, 13
+		s.Blocks = append(s.Blocks, b)
+	}
+	return s
+}
+
+// What varies within deployments and between them is found again, and a deployment with an invalid window is left out.
+func TestSpreadTellsWithinFromBetween(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	var within, between float64
+	const n = 200
+	for range n {
+		deployment := 0.0
+		s := alikeSeries(Calibration, CalibrationDeployments*CalibrationWindows, func(i int) float64 {
+			if i%CalibrationWindows == 0 {
+				deployment = .01 * r.NormFloat64()
+			}
+			return deployment + .004*r.NormFloat64()
+		})
+		for i := range s.Blocks {
+			s.Blocks[i].Quad, s.Blocks[i].Place = i/CalibrationWindows, i%CalibrationWindows
+			s.Blocks[i].Seconds = 10
+			if i%CalibrationWindows == 0 {
+				s.Blocks[i].Seconds = 14
+			}
+		}
+		x := s.Spread()
+		if x == nil || x.Deployments != CalibrationDeployments || math.Abs(x.Overhead-4) > 1e-9 || math.Abs(x.Mean-30) > 1 {
+			t.Fatalf("%+v", x)
+		}
+		within, between = within+x.Within*x.Within/n, between+x.Between*x.Between/n
+		s.Blocks[3].Invalid, s.Blocks[3].Values = "the clock was set", nil
+		if x = s.Spread(); x.Deployments != CalibrationDeployments-1 || math.Abs(x.Mean-30) > 1 {
+			t.Fatalf("with an invalid window: %+v", x)
+		}
+	}
+	if math.Abs(math.Sqrt(within)-.004) > .0004 || math.Abs(math.Sqrt(between)-.01) > .001 {
+		t.Errorf("within %.4f, between %.4f, want .004 and .01", math.Sqrt(within), math.Sqrt(between))
+	}
+	x := Spread{WindowS: 10, Overhead: 4, Within: .004, Between: .01}
+	if got := x.BestWindow(); math.Abs(got-10*math.Sqrt(.4*.16)) > 1e-9 {
+		t.Errorf("best window %g", got)
+	}
+}
+
+// Identical code does not fail under other labels.
+func TestRelabelledGates(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	c, blocks := alikeSeries(Alike, 80, func(int) float64 { return .005 * r.NormFloat64() }).Relabelled(299)
+	if c.Gates != 299 || c.Failed > 3 || blocks != 80 || c.Failed == 0 && math.Abs(c.Bound-.00997) > 1e-4 {
+		t.Errorf("%+v of %d blocks", c, blocks)
+	}
+	if c, _ := alikeSeries(Alike, 8, func(int) float64 { return 0 }).Relabelled(299); c.Gates != 0 {
+		t.Errorf("%d gates of two quads, which cannot fail", c.Gates)
+	}
+	// They can fail: in a stream whose sides by the coins of the first relabelled gate do differ, that gate fails.
+	s := alikeSeries(Alike, 24, func(int) float64 { return .001 * r.NormFloat64() })
+	for i := range s.Blocks {
+		if Order(s.Sessions[0].Seed, i/4)[i%4] == Head {
+			s.Blocks[i].Values[0] *= .9
+		}
+	}
+	if c, _ := s.Relabelled(1); c.Failed != 1 {
+		t.Errorf("a gate whose coins agree with a loss of 10 %% does not fail: %+v", c)
+	}
+}
