@@ -149,9 +149,14 @@ func rootCommand(p process) *cobra.Command {
 		Long: `coinbench deploys DockerCoins (the demo app of the Docker orchestration workshops), plays a scenario on it,
 and reports where the bottleneck is, what proves it, and what to change.
 
+    coinbench run bottleneck     find the bottleneck, in 90 seconds
+    coinbench lab                learn by predicting what your own run measures
+    coinbench gate --help        is the change slower? base against head, for CI
+
 Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it could not be measured.`,
 		Example: `  coinbench run bottleneck          # the workshop's bottleneck, from deployment to report, in 90 seconds
-  coinbench run smoke               # the whole instrument in 20 seconds
+  coinbench lab                     # learn by predicting what your own run will measure
+  coinbench gate setting --base-set think=100ms --head-set think=110ms   # is the change slower? for CI
   coinbench scenarios               # what is shipped`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -165,7 +170,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 		return usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))
 	})
 	root.AddCommand(
-		runCommand(p), reportCommand(p), compareCommand(p), gateCommand(p), historyCommand(p), acceptCommand(p), storeCommand(p), tournamentCommand(p),
+		runCommand(p), learnCommand(p), reportCommand(p), compareCommand(p), gateCommand(p), historyCommand(p), acceptCommand(p), storeCommand(p), tournamentCommand(p),
 		benchCommand(p), attackCommand(p), searchCommand(p),
 		explainCommand(p), calibrateCommand(p), predictCommand(p), proveCommand(p), planCommand(p),
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),

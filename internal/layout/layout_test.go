@@ -20,7 +20,8 @@ import (
 // in docs/design.md: everything before the history has effects, everything after it is a pure function.
 var may = map[string][]string{
 	".":         {},
-	"cmd":       {".", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services", "internal"},
+	"cmd":       {".", "labs", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services", "internal"},
+	"labs":      {"capacity", "history"},
 	"scenarios": {"cluster", "loadgen", "capacity", "history", "services/settings"},
 	"reports":   {"capacity", "history", "internal/visible"},
 	"cluster":   {"history", "services/settings", "internal/seeded"},
