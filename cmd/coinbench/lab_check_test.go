@@ -14,7 +14,7 @@ func labProcess() process {
 }
 
 // Every lab, on three seeds: each answer that it knows has its own outcome and its own paragraph.
-func TestLabsTeachWhatTheyClaim(t *testing.T) {
+func TestClaimLabsTeachWhatTheySay(t *testing.T) {
 	p := labProcess()
 	var out strings.Builder
 	p.stdout = &out
@@ -42,7 +42,7 @@ func TestLabsTeachWhatTheyClaim(t *testing.T) {
 }
 
 // An app that is not what a lab is about turns it red, whatever its numbers are: the workshop itself lost its bottleneck twice.
-func TestALostLessonTurnsALabRed(t *testing.T) {
+func TestClaimALostLessonTurnsALabRed(t *testing.T) {
 	p := labProcess()
 	for _, c := range []struct{ name, lab, round, old, new string }{
 		{"an rng with threads", "ten-times-the-workers", labs.Question, "rng: 1,", "rng: {replicas: 1, environment: {COIN_ACCEPT: pool, COIN_CONCURRENCY: 100}},"},
