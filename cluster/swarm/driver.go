@@ -100,6 +100,10 @@ func (s *service) Become(spec cluster.Service) error {
 	defer s.c.mu.Unlock()
 	s.spec, s.settings = spec, nil
 	s.c.settle(s)
+	if s.base != nil { // the engine went back by itself: what was tried is not there any more, and can be tried again
+		base := s.c.describe(s, slices.Index(s.c.services, s))
+		s.base = &base
+	}
 	return nil
 }
 

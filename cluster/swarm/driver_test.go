@@ -1,27 +1,88 @@
-package swarm
+package swarm_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"coinbench/cluster"
-	"coinbench/cluster/rollout"
+	"coinbench/cluster/swarm"
 	"coinbench/cluster/swarm/engine"
+	"coinbench/cluster/swarm/enginetest"
 	"coinbench/history"
 	"coinbench/history/event"
 )
 
+// three is a cluster with rng in three replicas, taken over from the process that brought it up. close must be called in the test's bubble.
+func three(t *testing.T, sink cluster.Sink) (c *swarm.Cluster, close func()) {
+	t.Helper()
+	_, client := enginetest.New(t)
+	begin := func(sink cluster.Sink) *swarm.Cluster {
+		c, err := swarm.New(engine.New(client, engine.Options{Keep: true}), swarm.Config{Sink: sink, Endpoint: swarm.DNSRR})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	app := suite(t)
+	rng, _ := app.Service("rng")
+	rng.Replicas, rng.Update.Parallelism, rng.Update.Delay = 3, 1, 5*time.Second
+	app.Services = []cluster.Service{rng}
+	first := begin(nil)
+	must(first.Deploy(t.Context(), app))
+	must(first.Close(t.Context()))
+	c = begin(sink)
+	must(c.Attach(t.Context(), app.Name))
+	return c, func() { must(c.Close(t.Context())) }
+}
+
+// rollouts are what is told of rollouts since the last call.
+func (r *record) rollouts() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []string
+	for _, e := range r.events {
+		switch p := e.Payload.(type) {
+		case event.RolloutBegin:
+			text := fmt.Sprintf("begin %s %d", p.Strategy, p.Tasks)
+			if p.Rollback {
+				text += " back"
+			}
+			list = append(list, text)
+		case event.RolloutSlot:
+			list = append(list, fmt.Sprint("slot ", p.Slot))
+		case event.RolloutEnd:
+			list = append(list, "end "+string(p.Outcome))
+		case event.ServiceUpdated:
+			list = append(list, p.Image)
+		}
+	}
+	r.events = nil
+	return strings.Join(list, ", ")
+}
+
 // The engine moves the tasks; what is told of it is what it does.
 func TestChangesByTheEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		k := &told{}
-		c := attached(t, k.take)
+		var r record
+		c, close := three(t, r.take)
+		defer close()
 		settings := func(action string) *cluster.Rollout {
 			return &cluster.Rollout{Parallelism: 1, Order: "stop-first", Monitor: time.Second, FailureAction: action}
 		}
+		update := func(change cluster.Change) func() error {
+			return func() error { return c.Update(t.Context(), "rng", change) }
+		}
+		sick := map[string]string{"COIN_ADMIN_LISTEN": ":9999"}
 		for _, row := range []struct {
 			what   string
 			change func() error
@@ -30,26 +91,22 @@ func TestChangesByTheEngine(t *testing.T) {
 			image  string
 			tasks  int
 		}{
-			{"scale", func() error { return c.Scale(t.Context(), "rng", 4) }, "", "", "v1", 4},
-			{"update", func() error {
-				return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v2", Rollout: settings("rollback")})
-			}, "begin rolling 4, slot 1, slot 2, slot 3, slot 4, end completed, coinbench/rng:v2", "", "v2", 4},
+			{"scale", func() error { return c.Scale(t.Context(), "rng", 4) }, "", "", "v0.1", 4},
+			{"update", update(cluster.Change{Image: "coinbench/rng:v2", Rollout: settings("rollback")}),
+				"begin rolling 4, slot 1, slot 2, slot 3, slot 4, end completed, coinbench/rng:v2", "", "v2", 4},
 			{"restart", func() error { return c.Restart(t.Context(), "rng") },
 				"begin rolling 4, slot 1, slot 2, slot 3, slot 4, end completed, coinbench/rng:v2", "", "v2", 4},
-			{"of nothing", func() error { return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v2"}) }, "coinbench/rng:v2", "",
-				"v2", 4},
-			{"update that goes back by itself", func() error { return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:bad"}) },
+			{"of nothing", update(cluster.Change{Image: "coinbench/rng:v2"}), "coinbench/rng:v2", "", "v2", 4},
+			{"update that goes back by itself", update(cluster.Change{Image: "coinbench/rng:v9", Environment: sick}),
 				"begin rolling 4, slot 1, begin rolling 1 back, slot 1, end rolled_back", event.RolledBack, "v2", 4},
-			{"canary", func() error {
-				return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v3", Strategy: cluster.Canary, Slots: []int{1}})
-			}, "begin canary 1, slot 1, end completed, coinbench/rng:v3", "", "v3", 4},
-			{"on", func() error { return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v3"}) },
+			{"canary", update(cluster.Change{Image: "coinbench/rng:v3", Strategy: cluster.Canary, Slots: []int{1}}),
+				"begin canary 1, slot 1, end completed, coinbench/rng:v3", "", "v3", 4},
+			{"on", update(cluster.Change{Image: "coinbench/rng:v3"}),
 				"begin rolling 4, slot 2, slot 3, slot 4, end completed, coinbench/rng:v3", "", "v3", 4},
 			{"back before both", func() error { return c.Rollback(t.Context(), "rng") },
 				"begin rolling 4 back, slot 1, slot 2, slot 3, slot 4, end completed, coinbench/rng:v2", "", "v2", 4},
-			{"update that pauses", func() error {
-				return c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:bad", Rollout: settings("pause")})
-			}, "begin rolling 4, slot 1, end paused", event.Paused, "bad", 3},
+			{"update that pauses", update(cluster.Change{Image: "coinbench/rng:v9", Environment: sick, Rollout: settings("pause")}),
+				"begin rolling 4, slot 1, end paused", event.Paused, "v9", 3},
 			{"back from it", func() error { return c.Rollback(t.Context(), "rng") },
 				"begin rolling 4 back, slot 1, end completed, coinbench/rng:v2", "", "v2", 4},
 		} {
@@ -61,7 +118,7 @@ func TestChangesByTheEngine(t *testing.T) {
 			} else if err != nil {
 				t.Fatalf("%s: %v", row.what, err)
 			}
-			if got := strings.Join(k.rollouts(), ", "); got != row.want || outcome != row.ends {
+			if got := r.rollouts(); got != row.want || outcome != row.ends {
 				t.Errorf("%s: %s, ends %q; want %s, %q", row.what, got, outcome, row.want, row.ends)
 			}
 			all, err := c.Status(t.Context())
@@ -69,8 +126,6 @@ func TestChangesByTheEngine(t *testing.T) {
 				t.Errorf("%s: %+v, %v; want %d tasks of %s", row.what, all, err, row.tasks, row.image)
 			}
 		}
-		c.stopWatching()
-		time.Sleep(2 * rollout.Held) // for which the engine waits after a canary
 	})
 }
 
@@ -79,10 +134,11 @@ func TestChangesByTheEngine(t *testing.T) {
 func TestSlowSinkDelaysNobody(t *testing.T) {
 	record := func(t *testing.T, slow time.Duration) (list []history.Event) {
 		synctest.Test(t, func(t *testing.T) {
-			c := attached(t, func(e history.Event) {
+			c, close := three(t, func(e history.Event) {
 				time.Sleep(slow)
 				list = append(list, e)
 			})
+			defer close()
 			if err := c.Update(t.Context(), "rng", cluster.Change{Image: "coinbench/rng:v2"}); err != nil {
 				t.Fatal(err)
 			}

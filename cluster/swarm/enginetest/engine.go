@@ -47,8 +47,9 @@ type named struct {
 
 type service struct {
 	swarm.Service
-	roll   int // number of the update in progress
-	failed func(*task)
+	roll    int // number of the update in progress
+	failed  func(*task)
+	waiting int // slots that wait for a successor: a real engine has made it already, and replaces it
 }
 
 type task struct {
@@ -146,8 +147,9 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// How long a task takes to be made, to boot and to end.
+// How long a task takes to be made, to boot and to end, and an update to turn to it: nothing that the watcher's looks are in step with.
 const (
+	turnTime    = 7 * time.Millisecond
 	prepareTime = 30 * time.Millisecond
 	bootTime    = 40 * time.Millisecond
 	stopTime    = 20 * time.Millisecond
@@ -268,14 +270,17 @@ func (e *Engine) live(t *task) {
 	if again != nil && again.Delay != nil {
 		delay = *again.Delay
 	}
-	gone := !slices.Contains(e.services, s)
+	defer e.mu.Unlock()
+	if asked || again != nil && again.Condition == swarm.RestartPolicyConditionNone {
+		return
+	}
+	s.waiting++
 	e.mu.Unlock()
-	if !asked && !gone && (again == nil || again.Condition != swarm.RestartPolicyConditionNone) && sleep(e.life, delay) {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		if slices.Contains(e.services, s) {
-			e.reconcile(s)
-		}
+	on := sleep(e.life, delay)
+	e.mu.Lock()
+	s.waiting--
+	if on && slices.Contains(e.services, s) {
+		e.reconcile(s)
 	}
 }
 
@@ -385,7 +390,8 @@ func (e *Engine) replace(s *service, roll int, back bool) {
 			dirty = append(dirty, t)
 		}
 	}
-	if len(dirty) == 0 && !back || s.roll != roll {
+	slices.SortStableFunc(dirty, func(a, b *task) int { return a.Slot - b.Slot }) // a real one takes them in any order
+	if len(dirty)+s.waiting == 0 && !back || s.roll != roll {
 		e.mu.Unlock()
 		return
 	}
@@ -427,7 +433,7 @@ func (e *Engine) replace(s *service, roll int, back bool) {
 	for range workers {
 		wg.Go(func() {
 			for old := range slots {
-				if !e.renew(s, roll, old, rules.Order == "start-first") || !sleep(e.life, rules.Delay) {
+				if !sleep(e.life, turnTime) || !e.renew(s, roll, old, rules.Order == "start-first") || !sleep(e.life, rules.Delay) {
 					return
 				}
 			}
