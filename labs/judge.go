@@ -145,10 +145,13 @@ func (r *Round) Judge(prediction float64, a *capacity.Analysis, vars map[string]
 	return f
 }
 
+// wholeBand is that of whole numbers: none, but for the rounding of formulas.
+const wholeBand = 1e-6
+
 // band is never narrower than what the measurement leaves open and 2 %.
 func (r *Round) band(measured, half float64) float64 {
 	if r.Whole {
-		return 0
+		return wholeBand
 	}
 	return max(float64(r.Band)*math.Abs(measured), half+.02*math.Abs(measured))
 }
@@ -181,7 +184,7 @@ func (w Wrong) meets(x, says float64, whole bool) bool {
 		return true
 	}
 	if whole {
-		return x == says
+		return math.Abs(x-says) <= wholeBand
 	}
 	return math.Abs(x-says) <= near*math.Abs(says)
 }

@@ -119,7 +119,8 @@ func prefix(round string) string {
 
 // order is that in which a newcomer meets the labs.
 func order() []string {
-	return []string{"four-or-three", "ten-times-the-workers", "nothing-happened"}
+	return []string{"four-or-three", "ten-times-the-workers", "the-knee", "a-question-that-waits", "fifty-at-once", "widen-it", "nothing-happened",
+		"fair-or-random", "faster-it-fails", "two-seconds", "slow-release", "zero-of-n"}
 
 }
 
@@ -312,8 +313,9 @@ func (l *Lab) Settings(round string, seed uint64) map[string]string {
 	for _, name := range slices.Sorted(maps.Keys(l.Draw)) {
 		set[name] = l.Draw[name][chance.IntN(len(l.Draw[name]))]
 	}
+	drawn := Numbers(set)
 	for name, text := range l.Round(round).Set {
-		if v, err := Eval(text, Numbers(set), nil); err == nil && strings.ContainsAny(text, "*+(") {
+		if v, err := Eval(text, drawn, nil); err == nil && strings.ContainsAny(text, "*/+(") {
 			text = Figures(v) // such as workers * 2
 		}
 		set[name] = text

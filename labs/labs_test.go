@@ -107,13 +107,13 @@ func TestARandomNumberIsRarelyAModel(t *testing.T) {
 		t.Fatal(err)
 	}
 	chance := rand.New(rand.NewPCG(1, 2))
-	const draws = 20_000
+	const draws = 3000
 	worst := 0.0
 	for _, l := range all {
 		for _, name := range RoundNames() {
 			r := l.Round(name)
 			vars := Numbers(l.Settings(name, 1))
-			for k, v := range map[string]float64{"think": .1, "down": 2, "backoff": 10, "workers": 10, "rng": 5, "delay": .1, "requests": 400, "parallelism": 2, "grace": 10, "clients": 50} {
+			for k, v := range map[string]float64{"think": .1, "down": 2, "backoff": 10, "workers": 10, "rng": 5, "delay": .1, "requests": 400, "parallelism": 2, "grace": 10, "monitor": 2, "rate": 100, "length": 4} {
 				if _, ok := vars[k]; !ok {
 					vars[k] = v
 				}
