@@ -139,7 +139,7 @@ func (e explainer) attribute(w *Window, play bool) {
 	case len(p.limits) > 0:
 		limits = nil
 		for _, cause := range p.limits {
-			limits = append(limits, e.evidence(w, d, cause))
+			limits = append(limits, e.evidence(w, d, cause, p.limits...))
 		}
 	}
 	k.Limit, k.Task = string(limits[0].cause), limits[0].task
@@ -188,7 +188,8 @@ func atRandom(balance string) bool {
 }
 
 // evidence is what the numbers say for a cause.
-func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
+// It leaves aside what is said of the causes that are told with it.
+func (e explainer) evidence(w *Window, d decomposition, cause Cause, told ...Cause) finding {
 	f := finding{cause: cause}
 	driver, store := d.roles.Driver.Service, d.roles.Store.Service
 	_, station := d.roles.Station(string(cause))
@@ -236,21 +237,23 @@ func (e explainer) evidence(w *Window, d decomposition, cause Cause) finding {
 			}
 		}
 	default:
-		f.evidence = []string{e.loopEvidence(w, d)}
+		f.evidence = []string{e.loopEvidence(w, d, told)}
 	}
 	return f
 }
 
 // loopEvidence says why the workers' own loop is the limit.
-func (e explainer) loopEvidence(w *Window, d decomposition) string {
+func (e explainer) loopEvidence(w *Window, d decomposition, told []Cause) string {
 	if w.Bounds == nil {
 		return fmt.Sprintf("no %s was made, and no counter says why: look at the %s' logs in the run's folder", d.roles.Unit.One,
 			d.roles.Driver.Plural)
 	}
 	u, name := busiest(w.Services)
 	b := *w.Bounds
-	s := fmt.Sprintf("the busiest server, %s, is busy %s of the time; %s of %s each make at most %s", name, percent(u),
-		count(b.Workers, "loop"), FormatSeconds(b.LoopS), perSecond(b.WorkerPerS))
+	s := fmt.Sprintf("%s of %s each make at most %s", count(b.Workers, "loop"), FormatSeconds(b.LoopS), perSecond(b.WorkerPerS))
+	if !slices.Contains(told, Cause(name)) {
+		s = fmt.Sprintf("the busiest server, %s, is busy %s of the time; %s", name, percent(u), s)
+	}
 	queued := 0.0
 	for _, r := range d.roles.Stations {
 		queued += d.calls[r.Service].queue

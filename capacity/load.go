@@ -156,11 +156,11 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 	if l.Closed && r.OK > 0 {
 		r.MeanTurnS = float64(l.Clients) * r.LengthS / float64(r.OK)
 	}
-	felt := total.Response
+	felt, known := total.Response, r.Response
 	if l.ServiceOnly {
-		felt = total.Service
+		felt, known = total.Service, r.ServiceTime
 	}
-	r.OverTime, r.Quantiles, r.Histogram = over.overTime(), quantiles(felt), bins(felt)
+	r.OverTime, r.Quantiles, r.Histogram = over.overTime(), quantiles(known), bins(felt)
 	if l.ServiceOnly { // samples have an instant at which they were due, but it is the one at which they were sent
 		r.Response, r.Lag, r.Late, r.Sorted = nil, nil, nil, nil
 		if t := r.ServiceTime; t != nil {

@@ -44,20 +44,41 @@ type shape struct {
 	each   int // seconds of a stretch
 	n      int // that were added to this one
 
-	begin, end time.Duration // of this one
+	stretch          // this one
+	last    *stretch // the one before it
+}
+
+type stretch struct {
+	begin, end time.Duration
 	ok, failed int64
 	times      history.Sum
 }
 
+func (s *stretch) reset() {
+	s.begin, s.end, s.ok, s.failed = math.MaxInt64, 0, 0, 0
+	s.times.Reset()
+}
+
+func (s *stretch) length() time.Duration { return s.end - s.begin }
+
+func (s *stretch) point() LoadPoint {
+	length := s.length().Seconds()
+	p := LoadPoint{AtS: s.begin.Seconds() + length/2, LengthS: length, PerS: float64(s.ok) / length, FailedPerS: float64(s.failed) / length}
+	if h := s.times.Histogram(); h != nil {
+		p.P50S, p.P99S, p.MaxS = inSeconds(h.ValueAtPercentile(50)), inSeconds(h.ValueAtPercentile(99)), inSeconds(h.Max())
+	}
+	return p
+}
+
 // newShape is the shape of a load of a number of seconds.
 func newShape(seconds int) *shape {
-	return &shape{each: (seconds + maxLoadPoints - 1) / maxLoadPoints, begin: math.MaxInt64}
+	return &shape{each: (seconds + maxLoadPoints - 1) / maxLoadPoints, stretch: stretch{begin: math.MaxInt64}, last: &stretch{}}
 }
 
 // add adds an interval of this second and its response times.
 func (s *shape) add(i history.Interval, response []history.Count) {
 	s.begin, s.end = min(s.begin, i.At), max(s.end, i.At+i.Length)
-	s.ok, s.failed = s.ok+i.OK, s.failed+i.Failed()
+	s.ok, s.failed = s.ok+i.OK, s.failed+i.Failed()-i.Failures[history.Cancelled]
 	s.times.Add(response)
 }
 
@@ -68,27 +89,27 @@ func (s *shape) next() {
 	}
 }
 
-// finish ends a stretch.
+// finish ends a stretch. One that lasted less than half of the one before it is a moment, which says nothing of a rate: it belongs to that.
 func (s *shape) finish() {
-	if length := (s.end - s.begin).Seconds(); length > 0 {
-		p := LoadPoint{AtS: s.begin.Seconds() + length/2, LengthS: length, PerS: float64(s.ok) / length, FailedPerS: float64(s.failed) / length}
-		if h := s.times.Histogram(); h != nil {
-			p.P50S, p.P99S, p.MaxS = inSeconds(h.ValueAtPercentile(50)), inSeconds(h.ValueAtPercentile(99)), inSeconds(h.Max())
-		}
-		s.points = append(s.points, p)
+	n := len(s.points)
+	switch length := s.length(); {
+	case length <= 0:
+	case n > 0 && length < s.last.length()/2:
+		s.last.end, s.last.ok, s.last.failed = s.end, s.last.ok+s.ok, s.last.failed+s.failed
+		s.last.times.AddSum(&s.times)
+		s.points[n-1] = s.last.point()
+	default:
+		s.points = append(s.points, s.point())
+		*s.last, s.stretch = s.stretch, *s.last
 	}
-	s.n, s.ok, s.failed, s.begin, s.end = 0, 0, 0, math.MaxInt64, 0
-	s.times.Reset()
+	s.n = 0
+	s.reset()
 }
 
 // overTime is the whole of it.
 func (s *shape) overTime() []LoadPoint {
 	if s.n > 0 {
 		s.finish()
-	}
-	// What ended after the last whole stretch is a moment that says nothing of a rate.
-	if n := len(s.points); n > 1 && s.points[n-1].LengthS < s.points[n-2].LengthS/2 {
-		return s.points[:n-1]
 	}
 	return s.points
 }
@@ -106,18 +127,18 @@ func bySecond(all []history.Interval) (seconds [][]history.Interval) {
 func inSeconds(ns int64) float64 { return float64(ns) / 1e9 }
 
 // quantiles are the times of a distribution at each nine, as far as its requests reach: 1 in 1,000 is nothing that 100 can show.
-func quantiles(h *history.Histogram) (all []Quantile) {
-	if h == nil || h.TotalCount() == 0 {
+func quantiles(l *Latency) (all []Quantile) {
+	if l == nil {
 		return nil
 	}
-	n := float64(h.TotalCount())
+	n := float64(l.Count + l.GivenUp)
 	for decade := 1.; ; decade /= 10 {
 		for _, tail := range []float64{1, .5, .25} {
 			above := decade * tail
 			if above*n < 1-1e-9 {
-				return append(all, Quantile{Share: 1 - 1/(2*n), S: inSeconds(h.Max())})
+				return append(all, Quantile{Share: 1 - 1/(2*n), S: l.MaxS})
 			}
-			all = append(all, Quantile{Share: 1 - above, S: inSeconds(h.ValueAtPercentile(100 * (1 - above)))})
+			all = append(all, Quantile{Share: 1 - above, S: l.percentile(100 * (1 - above))})
 		}
 	}
 }

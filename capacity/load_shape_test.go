@@ -79,3 +79,48 @@ func TestServiceTimesAreDrawnWhereOnlyTheyAreKnown(t *testing.T) {
 		t.Errorf("response %v, over time %+v, %d quantiles, %d columns", r.Response, r.OverTime, len(r.Quantiles), len(r.Histogram))
 	}
 }
+
+// What follows the last whole second belongs to it: a load has the same longest time everywhere, and no request is lost.
+func TestOverTimeKeepsTheEnd(t *testing.T) {
+	var l history.Load
+	for k, length := range []time.Duration{time.Second, time.Second, time.Second, 300 * time.Millisecond} {
+		i := history.Interval{At: time.Duration(k) * time.Second, Length: length}
+		for n := range 20 {
+			i.Due, i.OK = i.Due+1, i.OK+1
+			history.Observe(&i.Response, time.Duration(10*(k+1)+n)*time.Millisecond)
+		}
+		if k == 3 {
+			i.Due, i.Failures = i.Due+5, map[history.Class]int64{history.Cancelled: 3, history.NoAnswer: 2}
+		}
+		l.Intervals = append(l.Intervals, i)
+	}
+	r := newLoadResult(l, Config{})
+	answered, failed, longest := 0.0, 0.0, 0.0
+	for _, p := range r.OverTime {
+		answered, failed, longest = answered+p.PerS*p.LengthS, failed+p.FailedPerS*p.LengthS, max(longest, p.MaxS)
+	}
+	if n := len(r.OverTime); n != 3 || math.Abs(answered-80) > 1e-9 || math.Abs(failed-2) > 1e-9 || longest != r.Response.MaxS {
+		t.Errorf("%d points with %v answered and %v failed, the longest %v; want 3, 80, 2 and %v", n, answered, failed, longest, r.Response.MaxS)
+	}
+}
+
+// The curve of percentiles is that of the tables, also where some requests were given up.
+func TestQuantilesAreThePercentiles(t *testing.T) {
+	var answered, givenUp []float64
+	for i := range 400 {
+		answered = append(answered, .001*float64(i+1))
+	}
+	for i := range 100 {
+		givenUp = append(givenUp, 10+.01*float64(i))
+	}
+	l := latencyOf(answered, givenUp)
+	for _, q := range quantiles(l) {
+		want := map[float64]float64{0: l.MinS, .5: l.P50S, .75: l.P75S, .9: l.P90S, .95: l.P95S, .99: l.P99S, .999: l.MaxS}
+		if s, ok := want[math.Round(1000*q.Share)/1000]; ok && q.S != s {
+			t.Errorf("within %v: %v, want %v", q.Share, q.S, s)
+		}
+	}
+	if all := quantiles(l); all[len(all)-1].S != l.MaxS || len(all) < 8 {
+		t.Errorf("%+v", all)
+	}
+}

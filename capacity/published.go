@@ -69,14 +69,19 @@ func compareWithPublished(windows []Window, loads []LoadResult) []Row {
 		}
 		rows = append(rows, r)
 	}
+	row := func(r Row) { // what has neither is in the table of loads
+		if r.Bound != nil || len(r.Published) > 0 {
+			rows = append(rows, r)
+		}
+	}
 	for _, l := range loads {
 		role, visited := l.Config.roles.Station(l.Service)
 		first, _ := l.Config.first()
 		switch {
 		case l.Closed && l.OK > 0 && visited:
-			rows = append(rows, benchRow(l, role))
+			row(benchRow(l, role))
 		case !l.Closed && l.Response != nil && visited && l.Service == first.Service:
-			rows = append(rows, probeRow(l))
+			row(probeRow(l))
 		}
 	}
 	return rows

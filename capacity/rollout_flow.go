@@ -2,7 +2,6 @@ package capacity
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +16,7 @@ type Flow struct {
 	Service  string                      `json:"service"`
 	BinS     float64                     `json:"bin_s"`
 	BeginS   float64                     `json:"begin_s"` // of the first bin
+	EndS     float64                     `json:"end_s"`   // of the last bin, which is longer than the others by what is no whole bin
 	Answered map[string][]float64        `json:"answered_per_s"`
 	Failed   map[history.Class][]float64 `json:"failed_per_s,omitempty"`
 	Stints   []Stint                     `json:"stints,omitempty"` // of the service's replicas, by replica and time
@@ -66,7 +66,7 @@ func slot(replica string) int {
 const mostBins = 160
 
 // fewestPerBin is how many requests a bin holds on average, so that its height is a rate.
-const fewestPerBin = 10
+const fewestPerBin = 25
 
 // flows are the loads that met a rollout or a fault: by the request where all were kept, else by the second.
 func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
@@ -87,44 +87,65 @@ func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 		if kept(l) {
 			end, finest = 0, .1
 			for _, s := range l.Samples {
-				end = max(end, s.Done)
+				end = max(end, happened(s))
 			}
 		}
-		f := Flow{Load: l.Name, Service: l.Service, BeginS: l.Begin.Seconds(), Answered: map[string][]float64{},
+		end += (end - l.Begin) / time.Duration(max(1, total.Due)) // the last request has its share of the time
+		f := Flow{Load: l.Name, Service: l.Service, BeginS: l.Begin.Seconds(), EndS: end.Seconds(), Answered: map[string][]float64{},
 			Failed: map[history.Class][]float64{}}
-		length := (end - l.Begin).Seconds()
+		length := f.EndS - f.BeginS
 		for _, b := range []float64{.1, .2, .5, 1, 2, 5, 10, 30, 60, 300} {
 			// A rate needs several requests in each bin: 5/s in bins of 0.1 s would be a comb of 0 and 10.
 			if f.BinS = b; b >= finest && length/b <= mostBins && float64(total.Due)*b/max(length, b) >= fewestPerBin {
 				break
 			}
 		}
-		bins := int(math.Ceil(length/f.BinS)) + 1
+		bins := max(1, int(length/f.BinS+1e-9))
+		f.EndS = max(f.EndS, f.BeginS+float64(bins)*f.BinS)
 		bin := func(at time.Duration) int { return min(max(0, int((at-l.Begin).Seconds()/f.BinS)), bins-1) }
+		perS := func(i int, n int64) float64 { // n requests in a bin
+			if i == bins-1 {
+				return float64(n) / (f.EndS - f.BeginS - float64(i)*f.BinS)
+			}
+			return float64(n) / f.BinS
+		}
+		answered := func(version string, i int, n int64) { add(f.Answered, version, i, bins, perS(i, n)) }
+		failed := func(class history.Class, i int, n int64) { add(f.Failed, class, i, bins, perS(i, n)) }
 		if kept(l) {
 			for _, s := range l.Samples {
 				switch {
 				case s.Class == history.OK:
-					add(f.Answered, s.Version, bin(s.Done), bins, 1/f.BinS)
+					answered(s.Version, bin(s.Done), 1)
 				case bad(s):
-					add(f.Failed, s.Class, bin(s.Done), bins, 1/f.BinS)
+					failed(s.Class, bin(happened(s)), 1)
 				}
 			}
 		} else {
+			var reader history.TimesReader
 			for _, i := range l.Intervals {
 				at, unnamed := bin(i.At+i.Length/2), i.OK
 				for _, p := range i.Parts {
 					if p.OK > 0 {
-						add(f.Answered, p.Version, at, bins, float64(p.OK)/f.BinS)
+						answered(p.Version, at, p.OK)
 						unnamed -= p.OK
 					}
 				}
 				if unnamed > 0 {
-					add(f.Answered, "", at, bins, float64(unnamed)/f.BinS)
+					answered("", at, unnamed)
 				}
 				for class, n := range i.Failures {
-					if class != history.Cancelled {
-						add(f.Failed, class, at, bins, float64(n)/f.BinS)
+					switch {
+					case class == history.Cancelled:
+					case class != history.NoAnswer:
+						failed(class, at, n)
+					default: // their ages are those of all that were given up, of which they are the oldest
+						_, ages := reader.Of(i)
+						for k := len(ages) - 1; k >= 0 && n > 0; k-- {
+							m := min(n, ages[k].N)
+							failed(class, bin(i.At+i.Length-time.Duration(ages[k].NS)), m)
+							n -= m
+						}
+						failed(class, at, n)
 					}
 				}
 			}
@@ -133,6 +154,15 @@ func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 		all = append(all, f)
 	}
 	return all
+}
+
+// happened is when a request became what it was. One that never had an answer was given up with its load, which says nothing of when its
+// trouble began: it counts where it fell due.
+func happened(s history.Sample) time.Duration {
+	if s.Class == history.NoAnswer {
+		return s.Due
+	}
+	return s.Done
 }
 
 func add[K comparable](to map[K][]float64, key K, i, n int, v float64) {

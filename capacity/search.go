@@ -41,8 +41,11 @@ func (s Search) Answer() string {
 	if s.Level > 0 && s.Stopped == "" {
 		both = " for both"
 	}
-	return fmt.Sprintf("%s: %s (confidence %.3g, %s tested%s)", s.Label(), s.Finding(), s.Confidence, count(s.Tested, "level"), both)
+	return fmt.Sprintf("%s: %s (confidence %s, %s tested%s)", s.Label(), s.Finding(), ConfidenceText(s.Confidence), count(s.Tested, "level"), both)
 }
+
+// ConfidenceText is a confidence in percent, with the nines that it has.
+func ConfidenceText(c float64) string { return fmt.Sprintf("%.4g %%", 100*c) }
 
 // Label is what texts call it.
 func (s Search) Label() string {

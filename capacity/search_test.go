@@ -18,7 +18,7 @@ func TestSearchIsTold(t *testing.T) {
 			Intervals: []history.Interval{{Length: time.Second, Due: int64(10 + i), OK: int64(10 + i), Response: history.NewHistogram()}}})
 	}
 	a := Measure(run)
-	if !strings.Contains(a.Overall.Headline, "search rng: 29.8 meets p99<200ms, 30.3 does not (confidence 0.9, 2 levels tested for both)") {
+	if !strings.Contains(a.Overall.Headline, "search rng: 29.8 meets p99<200ms, 30.3 does not (confidence 90 %, 2 levels tested for both)") {
 		t.Errorf("the headline is %q", a.Overall.Headline)
 	}
 	var names []string

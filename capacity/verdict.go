@@ -252,7 +252,7 @@ func overall(a *Analysis) Overall {
 		o.Why = fmt.Sprintf("%d of %s could not be judged: %s: %s", len(unknown), count(total, "objective"), unknown[0].Objective,
 			sentence(unknown[0].Reason, len(unknown)))
 	case total == 0:
-		o.Why = "The run is whole and its numbers are sound; the scenario states no objective, so nothing was judged."
+		o.Why = "The numbers are sound. No objective was stated, so nothing was judged."
 	case total == 1:
 		o.Why = fmt.Sprintf("The objective was met: %s (%s).", a.Objectives[0].Objective, a.Objectives[0].Reason)
 	default:

@@ -139,6 +139,20 @@ func (s *Sum) Add(times []Count) {
 	s.longest = max(s.longest, times[len(times)-1].NS)
 }
 
+// AddSum adds what another sum holds.
+func (s *Sum) AddSum(other *Sum) {
+	if other.counts == nil {
+		return
+	}
+	if s.counts == nil {
+		s.counts = make([]int64, steps)
+	}
+	for step, n := range other.counts {
+		s.counts[step] += n
+	}
+	s.longest = max(s.longest, other.longest)
+}
+
 // Reset empties it.
 func (s *Sum) Reset() {
 	clear(s.counts)

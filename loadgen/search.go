@@ -394,7 +394,7 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 	return r, failure
 }
 
-func number(x float64) string { return strconv.FormatFloat(x, 'g', 6, 64) }
+func number(x float64) string { return strconv.FormatFloat(x, 'g', 4, 64) }
 
 // SearchRate searches the greatest rate (with cfg.Whole: the greatest number of clients) of the workload at which cfg.SLO is
 // met. It plays w with its schedule (or clients) and its end replaced by each block's. Each block may be recorded on its

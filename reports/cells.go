@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -119,7 +120,20 @@ func clients(l capacity.LoadResult) string {
 	if l.Closed {
 		return strconv.Itoa(l.Clients)
 	}
-	return "open, " + l.Schedule
+	return "open, " + schedule(l.Schedule)
+}
+
+var manyDigits = regexp.MustCompile(`\d+\.\d{3,}`)
+
+// schedule is a load's schedule as a person would write it: rates that were computed have four digits.
+func schedule(text string) string {
+	return manyDigits.ReplaceAllStringFunc(text, func(s string) string {
+		v, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return s
+		}
+		return strconv.FormatFloat(v, 'g', 4, 64)
+	})
 }
 
 func path(url string) string {

@@ -24,6 +24,7 @@ type chart struct {
 	marks           []mark
 	lanes           []lane // strips below the time axis
 	table           [][]string
+	again           bool // the table is one of the page's
 }
 
 type axis struct {

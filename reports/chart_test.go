@@ -484,3 +484,90 @@ func TestSearchShowsItsAnswer(t *testing.T) {
 		t.Errorf("drawn: %v", drawn)
 	}
 }
+
+// Texts of marks cover no other, whatever they say and in every size; a text that is repeated is not piled up.
+func TestMarksDoNotCoverEachOther(t *testing.T) {
+	c := chart{x: axis{label: "time (s)", max: 10}, y: axis{label: "requests", max: 60000}}
+	for i := range 40 {
+		c.marks = append(c.marks, mark{float64(i*7%40) / 4, []string{"median 54.3 ms", "p99 60.0 ms", "switch to green"}[i%3]})
+	}
+	c.marks = append(c.marks, mark{18, "beyond the axis"})
+	for _, s := range []size{wide(), narrow(), paper(), alone()} {
+		p := &boxPen{}
+		d := layout(c, s)
+		p.d = d
+		d.draw(p)
+		for i, a := range p.boxes {
+			if a.text == "beyond the axis" || a.from < 0 || a.to > d.width {
+				t.Errorf("%s: %q lies from %.0f to %.0f of %.0f", s.class, a.text, a.from, a.to, d.width)
+			}
+			for _, b := range p.boxes[:i] {
+				if a.y == b.y && a.from < b.to && b.from < a.to {
+					t.Errorf("%s: %q covers %q", s.class, a.text, b.text)
+				}
+			}
+		}
+		if len(p.boxes) < 3 || !slices.Contains(p.ticks, "60000") && !slices.Contains(p.ticks, "40000") {
+			t.Errorf("%s: %d marks have a text, and the ticks are %q", s.class, len(p.boxes), p.ticks)
+		}
+	}
+}
+
+// boxPen keeps where the texts of marks lie, and what the ticks say.
+type boxPen struct {
+	textPen
+	d     *drawing
+	boxes []box
+	ticks []string
+}
+
+type box struct {
+	text        string
+	from, to, y float64
+}
+
+func (p *boxPen) text(style string, q pt, a anchor, s string) {
+	switch w := p.d.measure(12, s); {
+	case style == "tick":
+		p.ticks = append(p.ticks, s)
+	case style != "marklabel":
+	case a == end:
+		p.boxes = append(p.boxes, box{s, q.x - w, q.x, q.y})
+	default:
+		p.boxes = append(p.boxes, box{s, q.x, q.x + w, q.y})
+	}
+}
+
+// A table that would fill pages of paper is left to the screen.
+func TestLongTablesAreNotPrinted(t *testing.T) {
+	a := aLoad()
+	l := &a.Loads[0]
+	for len(l.OverTime) <= maxPrintedRows {
+		l.OverTime = append(l.OverTime, l.OverTime[len(l.OverTime)-1])
+	}
+	var b strings.Builder
+	if err := HTML(&b, a); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), `class="scroll screen"`); n != 1 || !strings.Contains(b.String(), fmt.Sprintf("The table has %d rows", len(l.OverTime))) {
+		t.Errorf("%d tables are for the screen alone", n)
+	}
+}
+
+func TestNumbersAsAPersonWritesThem(t *testing.T) {
+	for got, want := range map[string]string{
+		signed(-.0004):                  "0.0 %",
+		signed(.0123):                   "+1.2 %",
+		signed(-.0323):                  "-3.2 %",
+		schedule("90.50966799187809/s"): "90.51/s",
+		schedule("ramp(1/s, 20.5/s, 30s) then 12.5/s"): "ramp(1/s, 20.5/s, 30s) then 12.5/s",
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	table := Columns([][]string{{"n", "balancing ", "why "}, {"1", "least-connections", strings.Repeat("word ", 30)}}, "", 50)
+	if !strings.Contains(table, "least-connections") {
+		t.Errorf("a word is broken:\n%s", table)
+	}
+}

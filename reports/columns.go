@@ -122,13 +122,19 @@ func Columns(rows [][]string, indent string, width int) string {
 	}
 	n := len(rows[0])
 	left := make([]bool, n)
-	widths := make([]int, n)
+	widths, least := make([]int, n), make([]int, n)
 	for i, name := range rows[0] {
 		left[i] = strings.HasSuffix(name, " ")
 	}
 	for _, r := range rows {
 		for i, c := range r {
 			widths[i] = max(widths[i], runes(strings.TrimSuffix(c, " ")))
+			least[i] = max(least[i], narrowest)
+			for _, word := range strings.Fields(c) { // a word is broken only where it is long
+				if w := runes(word); w <= 2*narrowest {
+					least[i] = max(least[i], w)
+				}
+			}
 		}
 	}
 	total := func() int {
@@ -141,14 +147,14 @@ func Columns(rows [][]string, indent string, width int) string {
 	for width > 0 && total() > width { // take from the widest column of words
 		widest := -1
 		for i := range widths {
-			if left[i] && widths[i] > narrowest && (widest < 0 || widths[i] > widths[widest]) {
+			if left[i] && widths[i] > least[i] && (widest < 0 || widths[i] > widths[widest]) {
 				widest = i
 			}
 		}
 		if widest < 0 {
 			break
 		}
-		widths[widest] = max(narrowest, widths[widest]-(total()-width))
+		widths[widest] = max(least[widest], widths[widest]-(total()-width))
 	}
 	if width > 0 && total() > width && n > 2 {
 		if k := split(widths, len(indent), width); k > 1 && k < n {

@@ -99,18 +99,32 @@ func layout(c chart, s size) *drawing {
 		d.top = 8
 		d.height = max(140, d.top+d.bottom+26*float64(len(c.y.ticks)))
 		for _, t := range c.y.ticks {
-			d.left = max(d.left, min(measure(12, t.label)+16, s.width*.4))
+			d.left = max(d.left, min(d.measure(12, t.label)+16, s.width*.4))
 		}
 	}
 	for _, l := range c.lanes {
 		if d.lane == laneHeight {
-			d.left = max(d.left, measure(12, l.name)+16)
+			d.left = max(d.left, d.measure(12, l.name)+16)
+		}
+	}
+	if c.y.label != "" {
+		for _, t := range c.y.allTicks(d.ticks) {
+			d.left = max(d.left, min(d.measure(12, t.label)+12, s.width*.25))
 		}
 	}
 	return d
 }
 
-// measure is the width of a text in pixels when its letters are so many pixels high; fonts of readers differ a little.
+// measure is the width that a text may take. A file has its letters' shapes from a font like that of measure; a page has those that its
+// reader has, of which the widest in use are a seventh wider.
+func (d *drawing) measure(height float64, s string) float64 {
+	if d.alone {
+		return measure(height, s)
+	}
+	return measure(height, s) * 1.15
+}
+
+// measure is the width of a text in pixels when its letters are so many pixels high.
 func measure(height float64, s string) float64 {
 	sty := text.Style{Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: font.Length(height)}, Handler: plot.DefaultTextHandler}
 	return float64(sty.Width(s))
@@ -148,7 +162,7 @@ func (d *drawing) drawAxes() {
 		if d.y.label != "" { // names need no lines
 			p.line("grid", pt{d.left, y}, pt{right, y}, "")
 		}
-		p.text("tick", pt{d.left - 8, y + 4}, end, fit(t.label, d.left-12))
+		p.text("tick", pt{d.left - 8, y + 4}, end, d.fit(t.label, d.left-12))
 	}
 	p.line("base", pt{d.left, floor}, pt{right, floor}, "")
 	for _, t := range d.x.allTicks(d.ticks) {
@@ -169,12 +183,12 @@ func (d *drawing) drawAxes() {
 }
 
 // fit cuts a text to a width.
-func fit(s string, width float64) string {
-	if measure(12, s) <= width {
+func (d *drawing) fit(s string, width float64) string {
+	if d.measure(12, s) <= width {
 		return s
 	}
 	r := []rune(s)
-	for len(r) > 1 && measure(12, string(r)+"…") > width {
+	for len(r) > 1 && d.measure(12, string(r)+"…") > width {
 		r = r[:len(r)-1]
 	}
 	return string(r) + "…"
@@ -206,7 +220,7 @@ func (d *drawing) bandLabels() []string {
 		center := (d.px(d.bands[i].BeginS) + d.px(d.bands[i].EndS)) / 2
 		names := bandNames(i, d.bands[i])
 		for k, name := range names {
-			half := measure(12, name)/2 + 2
+			half := d.measure(12, name)/2 + 2
 			last := k == len(names)-1
 			if 2*half > width(i)-2 && !last || center-half < 0 || center+half > d.width ||
 				slices.ContainsFunc(taken, func(t [2]float64) bool { return center-half < t[1] && t[0] < center+half }) {
@@ -251,21 +265,37 @@ func (d *drawing) drawBands() {
 	}
 }
 
-// drawMarks draws events as vertical lines, each with its text, which is set below that of the one before it where they would meet.
+// maxMarkRows is in how many rows the texts of marks are set, one below the other.
+const maxMarkRows = 6
+
+// drawMarks draws events as vertical lines, each with its text in the first row in which it covers no other. A text that is there already
+// is not set again in a lower row, and one for which there is no row is left to whoever points at the line.
 func (d *drawing) drawMarks() {
-	free, row := 0.0, 0
+	var taken [maxMarkRows][][2]float64
+	told := map[string]bool{}
 	for _, m := range d.marks {
-		x := d.px(m.at)
+		if m.at < d.x.min || m.at > d.x.max {
+			continue
+		}
+		x, width := d.px(m.at), d.measure(12, m.text)
 		d.pen.line("mark", pt{x, d.top}, pt{x, d.floor()}, m.text)
-		if row++; x > free || row > 5 {
-			row = 0
+		at, a := x+5, start
+		span := [2]float64{x, at + width + 8}
+		if at+width > d.width-d.right {
+			at, a = x-5, end
+			span = [2]float64{at - width - 8, x}
 		}
-		at, a := pt{x + 5, d.top + 12 + float64(row)*14}, start
-		if at.x+measure(12, m.text) > d.width-d.right {
-			at.x, a = x-5, end
+		for row := range taken {
+			if slices.ContainsFunc(taken[row], func(t [2]float64) bool { return span[0] < t[1] && t[0] < span[1] }) {
+				continue
+			}
+			if row == 0 || !told[m.text] {
+				taken[row] = append(taken[row], span)
+				told[m.text] = true
+				d.pen.text("marklabel", pt{at, d.top + 12 + float64(row)*14}, a, m.text)
+			}
+			break
 		}
-		d.pen.text("marklabel", at, a, m.text)
-		free = max(free, x+measure(12, m.text)+8)
 	}
 }
 
@@ -273,9 +303,9 @@ func (d *drawing) drawLanes(top float64) {
 	for i, l := range d.lanes {
 		y := top + float64(i)*d.lane
 		if d.lane == laneHeight {
-			d.pen.text("tick", pt{d.left - 8, y + 13}, end, fit(l.name, d.left-12))
+			d.pen.text("tick", pt{d.left - 8, y + 13}, end, d.fit(l.name, d.left-12))
 		} else if i == 0 || i == len(d.lanes)-1 {
-			d.pen.text("tick", pt{d.left - 8, y + 8}, end, fit(l.name, d.left-12))
+			d.pen.text("tick", pt{d.left - 8, y + 8}, end, d.fit(l.name, d.left-12))
 		}
 		for j, part := range l.parts {
 			from, to := max(d.left, d.px(part.from)), min(d.width-d.right, d.px(part.to))
@@ -289,7 +319,7 @@ func (d *drawing) drawLanes(top float64) {
 			}
 			d.pen.rect(class, pt{from, y}, max(1, to-from), d.lane-3, fmt.Sprintf("%s: %s from %.1f s to %.1f s", l.name, part.text, part.from,
 				part.to))
-			if d.lane == laneHeight && to-from > measure(11, part.text)+4 {
+			if d.lane == laneHeight && to-from > d.measure(11, part.text)+4 {
 				label := "lanelabel"
 				if part.color != "" {
 					label = "lanelabel on"
@@ -388,7 +418,7 @@ func (d *drawing) drawSeries(s series) {
 		case bar:
 			p.rect("column", pt{d.left, at.y - 9}, max(1, at.x-d.left), 18, v.text)
 			label, a := pt{at.x + 8, at.y + 4}, start
-			if label.x+measure(12, v.label) > d.width {
+			if label.x+d.measure(12, v.label) > d.width {
 				label.x, a = at.x-8, end
 			}
 			p.text(map[anchor]string{start: "barlabel", end: "barlabel on"}[a], label, a, v.label)
@@ -400,8 +430,9 @@ func (d *drawing) drawSeries(s series) {
 			if dark(v.color.rgb()) {
 				label = "celllabel on"
 			}
-			for i, l := range strings.Split(v.label, "\n") {
-				p.text(label, pt{at.x, at.y + 4 + float64(i*12)}, middle, l)
+			lines := strings.Split(v.label, "\n")
+			for i, l := range lines {
+				p.text(label, pt{at.x, at.y + 4 + 12*(float64(i)-float64(len(lines)-1)/2)}, middle, l)
 			}
 		case edge:
 			p.line("line thick", at, pt{d.px(v.x2), d.py(v.y2)}, "")

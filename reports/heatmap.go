@@ -70,9 +70,9 @@ func heatmapChart(x WhatIf) chart {
 	for _, v := range x.Measured {
 		measured[[2]int{v.Drivers, v.First}] = v
 	}
-	need := x.Goal.Required()
+	need := x.Goal.Required() * (1 - model.Tie) // as the plan is chosen
 	cells := series{kind: cell}
-	met := series{name: "target of " + figures(need) + " met to the right of and above this line", kind: edge, color: green}
+	met := series{name: "target of " + figures(x.Goal.Required()) + " met to the right of and above this line", kind: edge, color: green}
 	for i, r := range g.First {
 		for j, n := range g.Drivers {
 			v := g.PerS[i][j]

@@ -50,6 +50,7 @@ type page struct {
 	Notes         []string
 	Charts        []pageChart
 	Events        template.HTML
+	Happened      string // how many events
 	Loads         template.HTML
 	Rollouts      template.HTML
 	Books         template.HTML
@@ -92,7 +93,7 @@ type tile struct {
 func loadTiles(a *capacity.Analysis) (all []tile) {
 	for _, s := range a.Searches {
 		t := tile{Name: upperFirst(s.Label()), Value: "none", Text: upperFirst(s.Finding()), Failed: s.Level == 0,
-			Sub: fmt.Sprintf("%s tested, confidence %s", plural(s.Tested, "level"), percent(s.Confidence))}
+			Sub: fmt.Sprintf("%s tested, confidence %s", plural(s.Tested, "level"), capacity.ConfidenceText(s.Confidence))}
 		if s.Level > 0 {
 			t.Value, t.Unit = strconv.FormatFloat(s.Level, 'g', 4, 64), searchUnit(a, s)
 			if s.Level == 1 {
@@ -126,8 +127,18 @@ func loadTiles(a *capacity.Analysis) (all []tile) {
 			if l.Response == nil {
 				t.Text += "service time: "
 			}
-			t.Text += fmt.Sprintf("half within %s, 99 %% within %s, all within %s", capacity.FormatSeconds(r.P50S), capacity.FormatSeconds(r.P99S),
-				capacity.FormatSeconds(r.MaxS))
+			var parts []string
+			for _, p := range []struct {
+				percentile, s float64
+				within, not   string
+			}{{50, r.P50S, "half", "median"}, {99, r.P99S, "99 %", "p99"}, {100, r.MaxS, "all", "slowest"}} {
+				if r.AtLeast(p.percentile) {
+					parts = append(parts, p.not+" ≥ "+capacity.FormatSeconds(p.s))
+				} else {
+					parts = append(parts, p.within+" within "+capacity.FormatSeconds(p.s))
+				}
+			}
+			t.Text += strings.Join(parts, ", ")
 		}
 		all = append(all, t)
 	}
@@ -141,9 +152,14 @@ type pageChart struct {
 	Legend          []legendEntry
 	Steps           string
 	Long            bool // its table, which is printed in two columns
+	Rows            int  // of a table that is too long to be printed
+	Again           bool // it is printed elsewhere
 	Drawn           template.HTML
 	Table           template.HTML
 }
+
+// maxPrintedRows is how many rows of a chart's table a reader on paper is shown: as many as the chart itself takes.
+const maxPrintedRows = 40
 
 type legendEntry struct {
 	Key  template.HTML
@@ -174,7 +190,10 @@ func newPage(a *capacity.Analysis) page {
 	p.Comparison, p.Notes = comparisonTable(a)
 	for _, c := range charts(a) {
 		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Drawn: template.HTML(c.onPage()),
-			Table: template.HTML(htmlTable(c.table, nil)), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8}
+			Table: template.HTML(htmlTable(c.table, nil)), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8, Again: c.again}
+		if n := len(c.table) - 1; n > maxPrintedRows {
+			pc.Rows = n
+		}
 		for _, s := range c.legend() {
 			pc.Legend = append(pc.Legend, legendEntry{template.HTML(legendKey(s)), s.name})
 		}
@@ -185,7 +204,7 @@ func newPage(a *capacity.Analysis) page {
 		for _, m := range a.Timeline.Marks {
 			rows = append(rows, []string{fmt.Sprintf("%.2f", m.AtS), m.Text})
 		}
-		p.Events = template.HTML(htmlTable(rows, nil))
+		p.Events, p.Happened = template.HTML(htmlTable(rows, nil)), plural(len(a.Timeline.Marks), "event")
 	}
 	if len(a.Loads) > 0 {
 		answers := ""
@@ -355,7 +374,7 @@ func comparisonTable(a *capacity.Analysis) (template.HTML, []string) {
 		var pub []string
 		for _, p := range r.Published {
 			n := notes.number(footnote(p))
-			pub = append(pub, fmt.Sprintf(`<span style="white-space:nowrap">%s<sup><a href="#note-%d">%d</a></sup></span>`, esc(publishedText(r, p)),
+			pub = append(pub, fmt.Sprintf(`<span style="white-space:nowrap">%s <a class="ref" href="#note-%d">[%d]</a></span>`, esc(publishedText(r, p)),
 				n, n))
 		}
 		if len(pub) == 0 {

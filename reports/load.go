@@ -99,7 +99,7 @@ func asked(l PlayedLoad) string {
 	if s.Closed {
 		text += ", " + plural(s.Clients, "client")
 	} else {
-		text += ", " + s.Schedule
+		text += ", " + schedule(s.Schedule)
 	}
 	if s.Requests > 0 {
 		text += fmt.Sprintf(", %d requests", s.Requests)

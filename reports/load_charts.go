@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"coinbench/capacity"
@@ -81,12 +82,14 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 	answered, failed := lane{name: "ok/s"}, lane{name: "failed"}
 	c.table = [][]string{{"from (s)", "to (s)", "ok/s", "failed/s", "median", "p99", "slowest"}}
 	c.x.min, c.x.max = l.OverTime[0].AtS, l.OverTime[0].AtS
+	alike := true
 	every := max(1, len(l.OverTime)/16) // a number in each stretch has no room
 	for i, p := range l.OverTime {
 		from, to := p.AtS-p.LengthS/2, p.AtS+p.LengthS/2
 		c.x.min, c.x.max = min(c.x.min, from), max(c.x.max, to)
 		text := fmt.Sprintf("%.1f s: %s/s, median %s, p99 %s, slowest %s", p.AtS, figures(p.PerS), capacity.FormatSeconds(p.P50S),
 			capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS))
+		alike = alike && p.P99S == p.MaxS
 		if p.MaxS > 0 {
 			for k, v := range []float64{p.MaxS, p.P99S, p.P50S} {
 				at := xy{x: from, y: v * u.perS}
@@ -107,13 +110,20 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 		if p.FailedPerS > 0 {
 			failed.parts = append(failed.parts, part{from: from, to: to, text: figures(p.FailedPerS) + "/s failed", color: vermilion})
 		}
-		c.table = append(c.table, []string{fmt.Sprintf("%.1f", from), fmt.Sprintf("%.1f", to), figures(p.PerS), figures(p.FailedPerS),
-			capacity.FormatSeconds(p.P50S), capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS)})
+		row := []string{fmt.Sprintf("%.1f", from), fmt.Sprintf("%.1f", to), figures(p.PerS), figures(p.FailedPerS), "–", "–", "–"}
+		if p.MaxS > 0 {
+			row = append(row[:4], capacity.FormatSeconds(p.P50S), capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS))
+		}
+		c.table = append(c.table, row)
 	}
 	for i := range lines { // the last value holds to the end
 		if n := len(lines[i].xy); n > 0 {
 			lines[i].xy = append(lines[i].xy, xy{x: c.x.max, y: lines[i].xy[n-1].y})
 		}
+	}
+	if alike { // fewer than 100 requests in each stretch
+		lines = lines[1:]
+		lines[0].name = "p99, the slowest"
 	}
 	c.series = lines
 	c.lanes = append(c.lanes, answered)
@@ -135,6 +145,9 @@ func percentileChart(a *capacity.Analysis) (chart, bool) {
 	c.title = upperFirst(times) + " by percentile"
 	c.desc = fmt.Sprintf("How long the slowest of 10, 100, 1,000 … requests took, %s. Each line ends where its requests are too few to say "+
 		"more.", span)
+	if slices.ContainsFunc(all, func(l capacity.LoadResult) bool { return l.Response != nil && l.Response.GivenUp > 0 }) {
+		c.desc += " Requests that were given up without an answer count as at least their age."
+	}
 	nines := func(share float64) float64 { return -math.Log10(1 - share) }
 	highest := 0.0
 	for _, l := range all {
@@ -180,6 +193,9 @@ func histogramChart(a *capacity.Analysis) (chart, bool) {
 	times, span := timed(l)
 	c.title = "Distribution of " + times + "s: " + l.Name
 	c.desc = "How many requests took how long, " + span + "."
+	if n := l.Requests - l.OK; n > 0 {
+		c.desc += fmt.Sprintf(" %d of %s had no good answer and are not in it.", n, plural(int(l.Requests), "request"))
+	}
 	first, last := l.Histogram[0], l.Histogram[len(l.Histogram)-1]
 	u := scaleFor(last.ToS)
 	c.x.label = times + " (" + u.unit + ")"

@@ -55,7 +55,13 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 // tenths writes a ratio as a percentage with one digit behind the point.
 func tenths(ratio float64) string { return fmt.Sprintf("%.1f %%", 100*ratio) }
 
-func signed(ratio float64) string { return fmt.Sprintf("%+.1f %%", 100*ratio) }
+// signed is tenths with its sign; what rounds to nothing has none.
+func signed(ratio float64) string {
+	if math.Abs(ratio) < .0005 {
+		return "0.0 %"
+	}
+	return fmt.Sprintf("%+.1f %%", 100*ratio)
+}
 
 // PredictionText writes a prediction for a terminal: the simulator's number first, the models beside it, and why they differ.
 func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {

@@ -212,8 +212,8 @@ func htmlRollouts(a *capacity.Analysis) string {
 func rolloutChart(a *capacity.Analysis) (chart, bool) {
 	c := chart{title: "Requests through rollouts and faults", x: axis{label: "time since the start of the run (s)"},
 		y: axis{label: "requests/s"},
-		desc: "Requests answered per second, stacked by version, and above them those that failed, by class. Bands are rollouts and faults; " +
-			"the strips below are the replicas in rotation, by version."}
+		desc: "Requests answered per second, stacked by version, and above them those that failed, by class; those without an answer where " +
+			"they fell due. Bands are rollouts and faults; the strips below are the replicas in rotation, by version."}
 	if len(a.Flows) == 0 {
 		return c, false
 	}
@@ -229,7 +229,7 @@ func rolloutChart(a *capacity.Analysis) (chart, bool) {
 	versions := versionShades(f)
 	base := map[int]float64{}
 	stack := func(name string, color shade, bins []float64, word string) {
-		s := series{name: name, kind: area, color: color, until: f.BeginS + float64(len(bins))*f.BinS}
+		s := series{name: name, kind: area, color: color, until: f.EndS}
 		for j, y := range bins {
 			x := f.BeginS + float64(j)*f.BinS
 			p := xy{x: x, y: base[j] + y, y2: base[j]}
@@ -278,7 +278,7 @@ func rolloutChart(a *capacity.Analysis) (chart, bool) {
 		if r.Service != f.Service {
 			continue
 		}
-		c.bands = append(c.bands, capacity.Band{BeginS: r.BeginS, EndS: r.EndS, Verb: r.Verb, Name: r.Name, Title: r.Name})
+		c.bands = append(c.bands, capacity.Band{BeginS: r.BeginS, EndS: r.EndS, Verb: r.Verb, Name: r.Name, Title: r.Title})
 		for _, m := range r.Marks {
 			switch p := m.Payload.(type) {
 			case event.RolloutSwitch, event.RolloutJudged:
@@ -293,7 +293,7 @@ func rolloutChart(a *capacity.Analysis) (chart, bool) {
 			c.marks = append(c.marks, mark{r.BeginS, r.Title})
 		}
 	}
-	c.table = rolloutTable(a.Rollouts)
+	c.table, c.again = rolloutTable(a.Rollouts), true
 	return c, true
 }
 

@@ -76,7 +76,7 @@ func (s Searched) Answer() string {
 	if s.Clients && s.Above > 1 {
 		not = "do not"
 	}
-	worth := fmt.Sprintf("confidence %s, %s tested", percent(s.Confidence), plural(s.Tested, "level"))
+	worth := fmt.Sprintf("confidence %s, %s tested", capacity.ConfidenceText(s.Confidence), plural(s.Tested, "level"))
 	switch {
 	case s.Level == 0 && s.Above > 0:
 		return fmt.Sprintf("No level was found that meets %s at %s; %s %s (%s): %s.", s.Objectives, s.URL, s.amount(s.Above), not, worth,
