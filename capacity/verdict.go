@@ -3,6 +3,7 @@ package capacity
 import (
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -192,8 +193,50 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 	if len(run.Readings) == 0 && len(run.Loads) == 0 {
 		v.Doubts = append(v.Doubts, "nothing was measured")
 	}
+	v.Invalid, v.Doubts, v.Warnings = alike(v.Invalid), alike(v.Doubts), alike(v.Warnings)
 	v.OK = len(v.Invalid) == 0 && len(v.Doubts) == 0 && run.Status == history.Finished
 	return v
+}
+
+// alike tells once what was found several times: findings that differ in their numbers, or in the load or window that they are about.
+func alike(texts []string) (all []string) {
+	about := regexp.MustCompile(`^(?:load|window) (\S+?)(?::? )`)
+	numbers := regexp.MustCompile(`[0-9]+(?:\.[0-9]+)?(?: (?:µs|ms|s|min|h)\b)?`)
+	type group struct {
+		n     int
+		names []string
+	}
+	groups := map[string]*group{}
+	var kinds []string
+	for _, text := range texts {
+		name, rest := "", text
+		if m := about.FindStringSubmatchIndex(text); m != nil {
+			name, rest = text[m[2]:m[3]], text[:m[2]]+text[m[3]:]
+		}
+		kind := numbers.ReplaceAllString(rest, "#")
+		g := groups[kind]
+		if g == nil {
+			g = &group{}
+			groups[kind], kinds, all = g, append(kinds, kind), append(all, text)
+		} else if name != "" && !slices.Contains(g.names, name) {
+			g.names = append(g.names, name)
+		}
+		g.n++
+	}
+	for i, kind := range kinds {
+		g := groups[kind]
+		if g.n == 1 {
+			continue
+		}
+		all[i] = fmt.Sprintf("%s (and %d more of the kind", strings.TrimSuffix(all[i], "."), g.n-1)
+		if k := len(g.names); k > 6 {
+			all[i] += fmt.Sprintf(": %s and %d others", strings.Join(g.names[:5], ", "), k-5)
+		} else if k > 0 {
+			all[i] += ": " + strings.Join(g.names, ", ")
+		}
+		all[i] += ")"
+	}
+	return all
 }
 
 func overall(a *Analysis) Overall {
