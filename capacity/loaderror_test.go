@@ -53,7 +53,7 @@ func TestALoadThatWasReadHasTheErrorsOfTheOneThatWasWritten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := record.End(end); err != nil {
+	if err := record.End(end, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

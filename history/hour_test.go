@@ -52,7 +52,7 @@ func BenchmarkHour(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		if err := l.End(history.LoadEndRecord{End: time.Second + length, Due: seq, OK: seq, SamplesKept: 100_000}); err != nil {
+		if err := l.End(history.LoadEndRecord{End: time.Second + length, Due: seq, OK: seq, SamplesKept: 100_000}, nil); err != nil {
 			b.Fatal(err)
 		}
 	}

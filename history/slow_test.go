@@ -20,8 +20,7 @@ func TestASlowEventDelaysNoLoad(t *testing.T) {
 	w.events.mu.Lock() // as it is during the write
 	written := make(chan error)
 	go func() { written <- w.Event(Event{Payload: event.TaskJoined{}}) }()
-	for _, err := range []error{l.Sample(Sample{}), l.Sample(Sample{Class: Refused}), l.Interval(Interval{}), w.Reading(Reading{}),
-		l.End(LoadEndRecord{})} {
+	for _, err := range []error{l.Sample(Sample{}), l.Sample(Sample{Class: Refused}), l.Interval(Interval{}), w.Reading(Reading{})} {
 		if err != nil {
 			t.Error(err)
 		}
@@ -33,6 +32,9 @@ func TestASlowEventDelaysNoLoad(t *testing.T) {
 	}
 	w.events.mu.Unlock()
 	if err := <-written; err != nil {
+		t.Error(err)
+	}
+	if err := l.End(LoadEndRecord{}, nil); err != nil { // whose event waits as any other
 		t.Error(err)
 	}
 	if err := w.Close(); err != nil {

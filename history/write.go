@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"coinbench/history/event"
 )
 
 // Writer writes one run's folder. Its methods may be called from several goroutines. Events, readings and intervals reach the
@@ -121,21 +123,23 @@ func (w *Writer) fail(what string, err error) error {
 	return w.failed
 }
 
-// LoadWriter writes one load of a run. It takes what a load generator records.
+// LoadWriter writes one load of a run: it takes what a load generator records. Where a load is put on record its begin and its end are
+// events of the run, by Writer.Load and End.
 type LoadWriter struct {
 	run                         *Writer
+	spec                        LoadSpec
 	dir                         string
 	intervals, samples, failure *lineFile
 }
 
 // Load makes the folder of a load. Its name may repeat within a run and may hold any characters; the folder's name is made from it.
 func (w *Writer) Load(spec LoadSpec) (*LoadWriter, error) {
+	if err := w.Event(Event{At: spec.Begin, Step: spec.Step, Service: spec.Service, Payload: event.LoadBegin{Name: spec.Name}}); err != nil {
+		return nil, err
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.failed != nil {
-		return nil, w.failed
-	}
-	l := &LoadWriter{run: w, dir: filepath.Join(w.dir, "load", fmt.Sprintf("%03d-%s", len(w.loads)+1, fileName(spec.Name)))}
+	l := &LoadWriter{run: w, spec: spec, dir: filepath.Join(w.dir, "load", fmt.Sprintf("%03d-%s", len(w.loads)+1, fileName(spec.Name)))}
 	fail := func(err error) (*LoadWriter, error) {
 		l.close()
 		w.failed = fmt.Errorf("record load %s: %w: what was recorded before is kept in %s", spec.Name, err, w.dir)
@@ -181,9 +185,14 @@ func (l *LoadWriter) Sample(s Sample) error {
 	return l.run.append(l.samples, "sample", s, false)
 }
 
-// End closes the load.
-func (l *LoadWriter) End(end LoadEndRecord) error {
-	if err := l.flush(); err != nil {
+// End closes the load. failed says why it could not be played to its end; nil: it was.
+func (l *LoadWriter) End(end LoadEndRecord, failed error) error {
+	over := event.LoadEnd{Name: l.spec.Name}
+	if failed != nil {
+		over.Error = failed.Error()
+	}
+	if err := errors.Join(l.flush(), l.run.Event(Event{At: max(end.End, l.spec.Begin), Step: l.spec.Step, Service: l.spec.Service,
+		Payload: over})); err != nil {
 		return err
 	}
 	for _, texts := range []*[]string{&end.Invalid, &end.Warnings} {

@@ -13,7 +13,7 @@ import (
 
 // A scrape shows the sums of all intervals, every class of failure, and histograms whose buckets are cumulative.
 func TestMetrics(t *testing.T) {
-	var next totalRecorder
+	var next Sum
 	m := NewMetrics(&next)
 	for range 2 {
 		i := history.Interval{Length: time.Second, Due: 12, OK: 10, Bytes: 320, Failures: map[history.Class]int64{history.Refused: 2},
@@ -24,8 +24,8 @@ func TestMetrics(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if next.total.OK != 20 {
-		t.Errorf("%d requests were passed on", next.total.OK)
+	if next.Total.OK != 20 {
+		t.Errorf("%d requests were passed on", next.Total.OK)
 	}
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(m)

@@ -400,25 +400,25 @@ func number(x float64) string { return strconv.FormatFloat(x, 'g', 4, 64) }
 // met. It plays w with its schedule (or clients) and its end replaced by each block's. Each block may be recorded on its
 // own: begin, unless nil, is called before each block and gives the recorder of it, and a function to be called with its end.
 func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, origin time.Time,
-	begin func(Workload) (Recorder, func(history.LoadEndRecord) error, error)) (SearchResult, error) {
+	begin func(Workload) (Recorder, func(history.LoadEndRecord, error) error, error)) (SearchResult, error) {
 	if len(cfg.SLO) == 0 {
 		return SearchResult{}, errors.New("search: no objective: say what to meet, like p99<200ms,errors<0.1%")
 	}
 	w.Think, w.Requests = 0, 0
 	play := func(ctx context.Context, w Workload) (Block, error) {
-		var t totalRecorder
-		closed := func(history.LoadEndRecord) error { return nil }
+		var t Sum
+		closed := func(history.LoadEndRecord, error) error { return nil }
 		if begin != nil {
 			var err error
-			if t.next, closed, err = begin(w); err != nil {
+			if t.Next, closed, err = begin(w); err != nil {
 				return Block{}, err
 			}
 		}
 		end, err := p.Run(ctx, w, origin, &t)
-		if err = errors.Join(err, closed(end)); err != nil {
+		if err = errors.Join(err, closed(end, err)); err != nil {
 			return Block{}, err
 		}
-		b := Block{Total: t.total, Intervals: t.intervals, End: end, Elapsed: w.Duration}
+		b := Block{Total: t.Total, Intervals: t.Intervals, End: end, Elapsed: w.Duration}
 		if b.Total.Response == nil {
 			b.Total.Response = history.NewHistogram()
 		}
@@ -475,25 +475,27 @@ func classes(i history.Interval) string {
 	return "no answer in time"
 }
 
-// totalRecorder sums the intervals and passes everything on.
-type totalRecorder struct {
-	total     history.Interval
-	intervals []history.Interval
-	next      Recorder
+// Sum is a Recorder that sums a load up, as a Block needs it, and passes everything on.
+type Sum struct {
+	Next      Recorder // nil: nobody takes it
+	Total     history.Interval
+	Intervals []history.Interval
 }
 
-func (t *totalRecorder) Interval(i history.Interval) error {
-	t.total.Merge(i)
-	t.intervals = append(t.intervals, Kept(i))
-	if t.next == nil {
+// Interval takes an interval.
+func (s *Sum) Interval(i history.Interval) error {
+	s.Total.Merge(i)
+	s.Intervals = append(s.Intervals, cloned(i))
+	if s.Next == nil {
 		return nil
 	}
-	return t.next.Interval(i)
+	return s.Next.Interval(i)
 }
 
-func (t *totalRecorder) Sample(s history.Sample) error {
-	if t.next == nil {
+// Sample takes a request.
+func (s *Sum) Sample(sample history.Sample) error {
+	if s.Next == nil {
 		return nil
 	}
-	return t.next.Sample(s)
+	return s.Next.Sample(sample)
 }

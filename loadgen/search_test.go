@@ -209,9 +209,9 @@ func TestSearchRateFindsThreeReplicasOfRng(t *testing.T) {
 			t.Fatal(err)
 		}
 		blocks := 0
-		begin := func(Workload) (Recorder, func(history.LoadEndRecord) error, error) {
+		begin := func(Workload) (Recorder, func(history.LoadEndRecord, error) error, error) {
 			blocks++
-			return &memory{}, func(history.LoadEndRecord) error { return nil }, nil
+			return &memory{}, func(history.LoadEndRecord, error) error { return nil }, nil
 		}
 		w := Workload{Targets: []Target{{URL: "http://127.0.0.1:1/32"}}, Reuse: Reuse{PerRequest: true}}
 		r, err := rngs(3).SearchRate(t.Context(), w, SearchConfig{SLO: slo, Least: 8}, time.Now(), begin)

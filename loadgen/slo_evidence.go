@@ -21,8 +21,8 @@ type evidence struct {
 	precision float64 // how much of the time response times may seem to grow at a level that serves all that is offered
 }
 
-// Kept is what evidence needs of an interval, whose histograms the recorder may use again.
-func Kept(i history.Interval) history.Interval {
+// cloned is what evidence needs of an interval, whose histograms the recorder may use again.
+func cloned(i history.Interval) history.Interval {
 	k := history.Interval{At: i.At, Length: i.Length, Due: i.Due, OK: i.OK, Failures: maps.Clone(i.Failures)}
 	if i.Response != nil {
 		k.Response = i.Response.Clone()

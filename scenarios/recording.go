@@ -33,7 +33,6 @@ func (st *stage) record(service string, w loadgen.Workload) (*recording, error) 
 	if r.LoadWriter, err = st.writer.Load(spec); err != nil {
 		return nil, err
 	}
-	st.say(service, event.LoadBegin{Name: w.Name})
 	return r, nil
 }
 
@@ -43,12 +42,7 @@ func (r *recording) play(ctx context.Context, rec loadgen.Recorder) (history.Loa
 	if err != nil {
 		err = fmt.Errorf("load %s: %w", r.workload.Name, err)
 	}
-	return end, errors.Join(err, r.End(end))
-}
-
-// over says that the load has ended.
-func (r *recording) over(err error) {
-	r.st.say(r.service, event.LoadEnd{Name: r.workload.Name, Error: errorText(err)})
+	return end, errors.Join(err, r.End(end, err))
 }
 
 // Edges are the instants at which something happened to the load's service.

@@ -223,13 +223,12 @@ func (st *stage) load(ctx context.Context, service string, w loadgen.Workload) e
 }
 
 // loadFrom is load, and calls begun when the load's begin is recorded.
-func (st *stage) loadFrom(ctx context.Context, service string, w loadgen.Workload, begun func()) (err error) {
+func (st *stage) loadFrom(ctx context.Context, service string, w loadgen.Workload, begun func()) error {
 	r, err := st.record(service, w)
 	if err != nil {
 		return err
 	}
 	begun()
-	defer func() { r.over(err) }()
 	_ = st.read(ctx) // the services' own counters at both ends of the load
 	if _, err := r.play(ctx, r); err != nil {
 		return err

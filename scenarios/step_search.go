@@ -161,21 +161,8 @@ func (st *stage) block(ctx context.Context, service string, w loadgen.Workload) 
 	if err != nil {
 		return b, err
 	}
-	sum := &summing{recording: r}
-	sum.block.Total.Merge(history.Interval{At: st.now()})
-	sum.block.End, err = r.play(ctx, sum)
-	r.over(err)
-	return sum.block, err
-}
-
-// summing passes a record on and sums it up.
-type summing struct {
-	*recording
-	block loadgen.Block
-}
-
-func (s *summing) Interval(i history.Interval) error {
-	s.block.Total.Merge(i)
-	s.block.Intervals = append(s.block.Intervals, loadgen.Kept(i))
-	return s.recording.Interval(i)
+	sum := loadgen.Sum{Next: r}
+	sum.Total.Merge(history.Interval{At: st.now()})
+	end, err := r.play(ctx, &sum)
+	return loadgen.Block{Total: sum.Total, Intervals: sum.Intervals, End: end}, err
 }

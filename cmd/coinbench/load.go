@@ -419,7 +419,7 @@ func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (r
 	}
 	record, err := loadgen.Player{Guard: l.guard}.Run(ctx, w, l.start, sum)
 	l.live.clear()
-	if err = errors.Join(err, end(record)); err != nil {
+	if err = errors.Join(err, end(record, err)); err != nil {
 		if l.writer != nil {
 			err = withRoom(err, l.writer.Dir())
 		}
@@ -430,13 +430,13 @@ func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (r
 }
 
 // begin opens the record of a load: its recorder, and what is called with its end.
-func (l *loading) begin(w loadgen.Workload) (loadgen.Recorder, func(history.LoadEndRecord) error, error) {
+func (l *loading) begin(w loadgen.Workload) (loadgen.Recorder, func(history.LoadEndRecord, error) error, error) {
 	all := recorders{l.live}
 	if l.metrics != nil {
 		all = append(all, l.metrics)
 	}
 	if l.writer == nil {
-		return all, func(history.LoadEndRecord) error { return nil }, nil
+		return all, func(history.LoadEndRecord, error) error { return nil }, nil
 	}
 	spec, err := w.Spec(time.Since(l.start))
 	if err != nil {
@@ -446,11 +446,7 @@ func (l *loading) begin(w loadgen.Workload) (loadgen.Recorder, func(history.Load
 	if err != nil {
 		return nil, nil, err
 	}
-	l.event(event.LoadBegin{Name: w.Name})
-	return append(all, record), func(end history.LoadEndRecord) error {
-		l.event(event.LoadEnd{Name: w.Name})
-		return record.End(end)
-	}, nil
+	return append(all, record), record.End, nil
 }
 
 // verdict is the exit code of a load: what has no answer, or must not be used, was not measured.

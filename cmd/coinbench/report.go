@@ -85,15 +85,14 @@ func imported(p process, file string) (dir string, err error) {
 		_ = w.Event(history.Event{At: at, Payload: p}) // the writer keeps its first error
 	}
 	happened(0, event.RunBegin{Scenario: name})
-	happened(0, event.LoadBegin{Name: name})
 	l, err := w.Load(spec)
 	if err != nil {
 		return "", err
 	}
 	end, err := record(l)
-	happened(end.End, event.LoadEnd{Name: name})
+	err = errors.Join(err, l.End(end, err))
 	happened(end.End, event.RunEnd{Status: string(history.Finished)})
-	return dir, errors.Join(err, l.End(end), w.Close())
+	return dir, errors.Join(err, w.Close())
 }
 
 // analyse reads a run and judges it by the objectives of the scenario in its folder.

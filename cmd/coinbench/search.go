@@ -106,7 +106,7 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 		w.MaxSamples = -1
 	}
 	found, err := loadgen.Player{Guard: l.guard}.SearchRate(l.ctx, w, f.SearchConfig, l.start,
-		func(w loadgen.Workload) (loadgen.Recorder, func(history.LoadEndRecord) error, error) {
+		func(w loadgen.Workload) (loadgen.Recorder, func(history.LoadEndRecord, error) error, error) {
 			l.live.clear()
 			fmt.Fprintf(p.stderr, "%6s  %s\n", clock(time.Since(l.start)), w.Name)
 			return l.begin(w)
