@@ -8,12 +8,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
 	"coinbench/scenarios"
 )
+
+// patience is how long a test waits for what should take a moment: generous, for the machine may be busy.
+const patience = 4 * time.Minute
 
 func TestMain(m *testing.M) {
 	testscript.Main(withLab{m}, map[string]func(){"coinbench": main})

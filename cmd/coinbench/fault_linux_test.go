@@ -20,9 +20,6 @@ import (
 	"coinbench/history/event"
 )
 
-// patience is how long a test waits for what should take a moment: generous, for the machine may be busy.
-const patience = 4 * time.Minute
-
 // long is a scenario that goes on until something stops it. One worker ignores being told to stop.
 const long = `
 name: long

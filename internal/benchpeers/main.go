@@ -1,3 +1,5 @@
+//go:build linux
+
 // Benchpeers measures coinbench's load generator beside wrk, ab and hey, against nginx on loopback with a 32-byte answer.
 //
 //	go run ./internal/benchpeers [-rounds 5] [-t 3s] [-only c50] [-bench coinbench] [-against older-coinbench]
