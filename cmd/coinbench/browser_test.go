@@ -12,7 +12,6 @@ import (
 
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
-
 )
 
 // browser returns a tab of a real browser, and what went wrong in it: errors of scripts, and what the page loaded from
