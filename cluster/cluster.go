@@ -85,6 +85,21 @@ type VirtualClock interface {
 	Go(f func()) (wait func())
 }
 
+// Exporter is the ability to say where tasks serve metrics to Prometheus, at addresses that are reached from this machine.
+type Exporter interface {
+	// MetricsTargets are those of the tasks that serve now.
+	MetricsTargets() []MetricsTarget
+}
+
+// MetricsTarget is where a task serves its metrics, at /metrics.
+type MetricsTarget struct {
+	Service string
+	Task    string
+	Slot    int    // 1-based
+	Version string // that it runs
+	Address string // host:port
+}
+
 // Logs is the ability to read what a task printed.
 type Logs interface {
 	// Logs writes the output so far of every task of the service, each line with the task's name before it.

@@ -92,22 +92,11 @@ func (l Load) Total() Interval {
 // Open reads the run in dir. Torn or unreadable lines are left out and named in Warnings: only a missing or unreadable
 // manifest, or one of a newer version, is an error.
 func Open(dir string) (*Run, error) {
-	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
+	m, err := readManifest(dir)
 	if err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("open history: %s holds no manifest.json, so it is not the folder of a run", dir)
-		}
-		return nil, fmt.Errorf("open history: %w", err)
+		return nil, err
 	}
-	r := &Run{Dir: dir, Status: Killed}
-	if err := json.Unmarshal(data, &r.Manifest); err != nil {
-		return nil, fmt.Errorf("open history: %s: %w", filepath.Join(dir, "manifest.json"), err)
-	}
-	if r.Manifest.Version > Version {
-		return nil, fmt.Errorf("open history: %s has format version %d, this coinbench reads up to %d: use a newer one", dir, r.Manifest.Version,
-			Version)
-	}
-	r.Manifest.Engines = r.Manifest.Engines || r.Manifest.Cluster == "swarm" // which a manifest did not always say
+	r := &Run{Dir: dir, Status: Killed, Manifest: m}
 	r.Scenario = r.file("scenario.yaml")
 	r.App = r.file("app.yaml")
 	r.Events = readLines[Event](r, "events.jsonl")
@@ -136,6 +125,25 @@ func Open(dir string) (*Run, error) {
 		}
 	}
 	return r, nil
+}
+
+func readManifest(dir string) (m Manifest, err error) {
+	path := filepath.Join(dir, "manifest.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return m, fmt.Errorf("open history: %s holds no manifest.json, so it is not the folder of a run", dir)
+		}
+		return m, fmt.Errorf("open history: %w", err)
+	}
+	if err := json.Unmarshal(data, &m); err != nil {
+		return m, fmt.Errorf("open history: %s: %w", path, err)
+	}
+	if m.Version > Version {
+		return m, fmt.Errorf("open history: %s has format version %d, this coinbench reads up to %d: use a newer one", dir, m.Version, Version)
+	}
+	m.Engines = m.Engines || m.Cluster == "swarm" // which a manifest did not always say
+	return m, nil
 }
 
 func (r *Run) load(dir string) (Load, bool) {

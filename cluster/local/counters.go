@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"coinbench/cluster"
 	"coinbench/cluster/host"
 	"coinbench/cluster/scrape"
 	"coinbench/history"
@@ -74,4 +75,19 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 		readings = append(readings, history.Reading{At: time.Since(c.config.Start), Service: "host", Task: "host", Values: values})
 	}
 	return readings, errors.Join(faults...)
+}
+
+// MetricsTargets are the administrative listeners of the tasks.
+func (c *Cluster) MetricsTargets() (all []cluster.MetricsTarget) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range c.services {
+		for _, t := range s.tasks {
+			if t.admin != "" && !t.over {
+				all = append(all, cluster.MetricsTarget{Service: s.name, Task: t.name, Slot: t.slot, Version: t.spec.Effective()["COIN_VERSION"],
+					Address: t.admin})
+			}
+		}
+	}
+	return all
 }

@@ -16,12 +16,14 @@ import (
 type runFolder struct {
 	dir string
 	own bool // it was made here, under a name of our own
+
+	metrics *metricsServer // which is to serve the run; nil: none is
 }
 
 // newRunFolder makes the folder runs/NAME/TIME. Runs of the same second have a number behind it: 20261128T090000Z-2.
 func newRunFolder(name string, now time.Time) (runFolder, error) {
 	parent := filepath.Join("runs", name)
-	base := filepath.Join(parent, now.UTC().Format("20060102T150405Z"))
+	base := filepath.Join(parent, now.UTC().Format(stampFormat))
 	for dir, n := base, 2; ; dir, n = fmt.Sprintf("%s-%d", base, n), n+1 {
 		err := os.MkdirAll(parent, 0o755)
 		if err == nil {
@@ -29,7 +31,7 @@ func newRunFolder(name string, now time.Time) (runFolder, error) {
 		}
 		switch {
 		case err == nil:
-			return runFolder{dir, true}, nil
+			return runFolder{dir: dir, own: true}, nil
 		case errors.Is(err, fs.ErrExist) && isFolder(parent), errors.Is(err, fs.ErrNotExist): // taken, or another run gave its own up just now
 		default:
 			return runFolder{}, withCode(folderCode(err), fmt.Errorf("make the run's folder: %w: choose another with --out", err))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -15,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/cobra"
 
 	"coinbench/capacity"
@@ -243,7 +240,7 @@ type loading struct {
 	guard   *loadgen.Guard
 	start   time.Time
 	writer  *history.Writer // nil: no --out
-	metrics *loadgen.Metrics
+	metrics *metricsServer
 	live    *liveLine
 	closers []func()
 	ended   history.RunStatus // "": it has not
@@ -267,21 +264,27 @@ func startLoading(p process, f recordFlags, name string, w loadgen.Workload, obj
 		return nil, usage(err)
 	}
 	if f.metrics != "" {
-		if err := l.serveMetrics(f.metrics); err != nil {
+		var err error
+		if l.metrics, err = serveMetrics(p, f.metrics); err != nil {
 			l.close()
 			return nil, usage(err)
 		}
+		l.closers = append(l.closers, l.metrics.close)
 	}
 	if ctx.Err() != nil {
 		l.close()
 		return nil, notBegun()
 	}
+	manifest := history.Manifest{
+		Scenario: name, Cluster: "none", Start: l.start.UTC(), Seed: w.Seed, Command: append([]string{"coinbench"}, p.args...),
+		Coinbench: version(), Host: host(), Secrets: p.secrets.all(),
+	}
+	if l.metrics != nil {
+		l.metrics.tell(manifest)
+	}
 	if f.out != "" {
 		var err error
-		l.writer, err = history.Create(f.out, history.Manifest{
-			Scenario: name, Cluster: "none", Start: l.start.UTC(), Seed: w.Seed, Command: append([]string{"coinbench"}, p.args...),
-			Coinbench: version(), Host: host(), Secrets: p.secrets.all(),
-		}, nil, nil)
+		l.writer, err = history.Create(f.out, manifest, nil, nil)
 		if err != nil {
 			l.close()
 			return nil, withCode(folderCode(err), err)
@@ -304,24 +307,6 @@ func (l *loading) event(p event.Payload) {
 	if l.writer != nil {
 		_ = l.writer.Event(history.Event{At: time.Since(l.start), Payload: p}) // the writer keeps its first error
 	}
-}
-
-// serveMetrics serves what Prometheus scrapes until the command ends.
-func (l *loading) serveMetrics(address string) error {
-	listener, err := net.Listen("tcp", address)
-	if err != nil {
-		return fmt.Errorf("--metrics %s: %w", address, err)
-	}
-	l.metrics = loadgen.NewMetrics(nil)
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(l.metrics)
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }()
-	l.closers = append(l.closers, func() { _ = server.Close() })
-	fmt.Fprintf(l.p.stderr, "live metrics at http://%s/metrics\n", listener.Addr())
-	return nil
 }
 
 // close ends the record and everything that runs beside the load.
@@ -432,15 +417,15 @@ func (l *loading) play(ctx context.Context, w loadgen.Workload, sum *summary) (r
 // begin opens the record of a load: its recorder, and what is called with its end.
 func (l *loading) begin(w loadgen.Workload) (loadgen.Recorder, func(history.LoadEndRecord, error) error, error) {
 	all := recorders{l.live}
-	if l.metrics != nil {
-		all = append(all, l.metrics)
-	}
-	if l.writer == nil {
-		return all, func(history.LoadEndRecord, error) error { return nil }, nil
-	}
 	spec, err := w.Spec(time.Since(l.start))
 	if err != nil {
 		return nil, nil, err
+	}
+	if l.metrics != nil {
+		all = append(all, l.metrics.load(spec))
+	}
+	if l.writer == nil {
+		return all, func(history.LoadEndRecord, error) error { return nil }, nil
 	}
 	record, err := l.writer.Load(spec)
 	if err != nil {

@@ -140,7 +140,7 @@ func TestMetricsAreServed(t *testing.T) {
 	}
 	body, err := io.ReadAll(answer.Body)
 	answer.Body.Close()
-	if err != nil || !strings.Contains(string(body), `coinbench_load_requests_total{class="ok"} 7`) ||
+	if err != nil || !strings.Contains(string(body), `coinbench_load_requests_total{class="ok",load="a",run="test/`+l.start.UTC().Format(stampFormat)+`"} 7`) ||
 		!strings.Contains(string(body), "coinbench_load_response_seconds_bucket") {
 		t.Errorf("%v: %s", err, body)
 	}

@@ -17,6 +17,8 @@ func runCommand(p process) *cobra.Command {
 		out    string
 		where  clusterFlags
 		attach attachment
+
+		metrics string
 	)
 	c := &cobra.Command{
 		Use:   "run NAME|FILE",
@@ -50,22 +52,33 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 			if s.Attach {
 				where.attached = &attach
 			}
-			return play(ctx, p, s, where, out)
+			return play(ctx, p, s, where, out, metrics)
 		},
 	}
 	setFlag(c, &sets)
 	where.add(c)
 	c.Flags().StringVar(&out, "out", "", "folder of the run (default runs/SCENARIO/TIME)")
 	c.Flags().BoolVar(&attach.asked, "attach", false, "play on the app that is up, and leave it up")
+	c.Flags().StringVar(&metrics, "metrics", "",
+		"serve the run's metrics to Prometheus at `ADDR`, such as 127.0.0.1:9000, and where its tasks are at /sd")
 	return c
 }
 
 // play runs a scenario from an empty folder to its report.
-func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, out string) error {
+func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, out, metrics string) error {
+	var server *metricsServer
+	if metrics != "" {
+		var err error
+		if server, err = serveMetrics(p, metrics); err != nil {
+			return usage(err)
+		}
+		defer server.close()
+	}
 	to, err := folder(out, s.Name)
 	if err != nil {
 		return err
 	}
+	to.metrics = server
 	recorded, err := record(ctx, p, s, where, to)
 	if !recorded {
 		to.giveUp()
@@ -113,6 +126,9 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 		return false, withCode(folderCode(err), err)
 	}
 	to.link()
+	if err := to.metrics.follow(dir, c.cluster); err != nil {
+		return true, errors.Join(err, w.Close())
+	}
 
 	progress := newProgressPrinter(p.stderr)
 	say(p.stderr, "%s on %s, about %s, recorded in %s", s.Name, c.cluster.Name(), s.Estimate().Round(time.Second), dir)
