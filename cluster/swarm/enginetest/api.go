@@ -44,13 +44,7 @@ func (e *Engine) handler() http.Handler {
 	on("GET /info", func(*http.Request) (int, any) {
 		return ok(system.Info{Name: "node1", Swarm: swarm.Info{NodeID: "n1", LocalNodeState: swarm.LocalNodeStateActive, ControlAvailable: true}})
 	})
-	on("GET /images/{name...}", func(r *http.Request) (int, any) {
-		if name := strings.TrimSuffix(r.PathValue("name"), "/json"); e.Lacks != nil && e.Lacks(name) {
-			return missing("image: " + name)
-		}
-		return ok(map[string]any{"Id": "sha256:0"})
-	})
-	on("POST /images/create", func(*http.Request) (int, any) { return ok(map[string]string{"status": "pulled"}) })
+	e.depot(on, missing)
 	on("GET /networks", func(r *http.Request) (int, any) {
 		list := []network.Summary{}
 		for id, n := range e.networks {

@@ -61,6 +61,9 @@ func (e *Engine) open(t *task) *container {
 		c.spec.Image = "coinbench/" + args[1] + ":v0.1"
 	}
 	listen, admin := c.spec.Listens()
+	if len(args) > 0 && args[0] == "registry" {
+		listen, admin = 5000, 0
+	}
 	serve := func(port int, handle func(net.Conn)) {
 		if port > 0 {
 			door := fmt.Sprintf("%s:%d", c.ip, port)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/swarm"
+	"github.com/moby/moby/api/types/volume"
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
@@ -25,7 +26,8 @@ import (
 
 // Engine is a manager's engine, of two nodes.
 type Engine struct {
-	Lacks func(image string) bool // which images are nowhere; nil: none
+	Lacks   func(image string) bool         // which images are nowhere; nil: none
+	Refuses func(image string) (why string) // which images no registry takes now; nil: none
 
 	mu         sync.Mutex
 	number     int
@@ -37,6 +39,9 @@ type Engine struct {
 	listeners  map[string]func(net.Conn)
 	life       context.Context
 	turns      int
+	images     []string // names of those that were loaded, tagged or committed
+	pushed     []string
+	volumes    map[string]volume.Volume
 	lives      sync.WaitGroup
 }
 
@@ -66,9 +71,10 @@ type task struct {
 func New(t testing.TB) (*Engine, *client.Client) {
 	t.Helper()
 	life, end := context.WithCancel(context.Background())
-	e := &Engine{networks: map[string]named{}, containers: map[string]*container{}, listeners: map[string]func(net.Conn){}, life: life}
+	e := &Engine{networks: map[string]named{}, volumes: map[string]volume.Volume{}, containers: map[string]*container{}, listeners: map[string]func(net.Conn){}, life: life}
 	for i := 1; i <= 2; i++ {
-		n := &swarm.Node{ID: fmt.Sprint("n", i), Description: swarm.NodeDescription{Hostname: fmt.Sprint("node", i)},
+		n := &swarm.Node{ID: fmt.Sprint("n", i), Description: swarm.NodeDescription{Hostname: fmt.Sprint("node", i),
+			Engine: swarm.EngineDescription{EngineVersion: "20.10.24"}},
 			Status: swarm.NodeStatus{State: swarm.NodeStateReady, Addr: fmt.Sprint("10.9.0.", i)},
 			Spec:   swarm.NodeSpec{Availability: swarm.NodeAvailabilityActive, Role: swarm.NodeRoleWorker}}
 		e.nodes = append(e.nodes, n)
