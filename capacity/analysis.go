@@ -56,7 +56,9 @@ func Analyse(run *history.Run, objectives ...Objective) Analysis {
 
 // Measure is Analyse without the changes that are played on the simulator: for a caller that has the numbers in mind, and not the advice.
 // What limits a window is then told from the workers' waits alone.
-func Measure(run *history.Run) Analysis { return analyse(run, false, nil) }
+func Measure(run *history.Run, objectives ...Objective) Analysis {
+	return analyse(run, false, objectives)
+}
 
 func analyse(run *history.Run, play bool, objectives []Objective) Analysis {
 	a := Analysis{

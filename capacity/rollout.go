@@ -71,7 +71,8 @@ func within(at float64, from, to *float64) bool {
 	return from != nil && *from <= at && (to == nil || at < *to)
 }
 
-func (t *TaskLife) serving(at float64) bool {
+// Serving says whether the task answers at an instant: in rotation, alive, and neither frozen nor cut off.
+func (t *TaskLife) Serving(at float64) bool {
 	return within(at, t.JoinedS, t.LeftS) && (t.KilledS == nil || at < *t.KilledS) && (t.GoneS == nil || at < *t.GoneS) && !t.mute(at)
 }
 
@@ -96,48 +97,64 @@ func (t *TaskLife) replica() string {
 	return name
 }
 
-// lives are the tasks of every service, in the order in which they appeared.
-func lives(run *history.Run) map[string][]*TaskLife {
-	all := map[string][]*TaskLife{}
-	known := map[string]*TaskLife{}
-	for _, e := range run.Events {
-		if e.Task == "" || e.Is(event.ConnectionFailed{}) {
-			continue
-		}
-		t := known[e.Task]
-		if t == nil {
-			t = &TaskLife{Task: e.Task}
-			known[e.Task] = t
-			all[e.Service] = append(all[e.Service], t)
-		}
-		at := ptr(e.At.Seconds())
-		t.events = append(t.events, e)
-		switch p := e.Payload.(type) {
-		case event.TaskPulled:
-			t.PulledS = at
-		case event.TaskStarted:
-			t.StartedS, t.Version, t.Image = at, p.Version, p.Image
-		case event.TaskHealthy:
-			t.HealthyS = at
-		case event.TaskJoined:
-			if t.JoinedS == nil {
-				t.JoinedS = at
-			}
-			t.LeftS = nil
-		case event.TaskLeft:
-			t.LeftS = at
-		case event.TaskStopping:
-			t.StoppingS = at
-		case event.TaskKilled:
-			t.KilledS = at
-		case event.TaskGone:
-			t.GoneS = at
-			t.Error = cmp.Or(t.Error, p.Error)
-		case event.TaskUnhealthy:
-			t.Error = p.Error
-		}
+// Lives are the tasks of every service, in the order in which they appeared: what is known of them from any first part of a run's events.
+type Lives struct {
+	services map[string][]*TaskLife
+	known    map[string]*TaskLife
+}
+
+// Of are a service's tasks.
+func (l *Lives) Of(service string) []*TaskLife { return l.services[service] }
+
+// Add adds the next event.
+func (l *Lives) Add(e history.Event) {
+	if e.Task == "" || e.Is(event.ConnectionFailed{}) {
+		return
 	}
-	return all
+	if l.known == nil {
+		l.services, l.known = map[string][]*TaskLife{}, map[string]*TaskLife{}
+	}
+	t := l.known[e.Task]
+	if t == nil {
+		t = &TaskLife{Task: e.Task}
+		l.known[e.Task] = t
+		l.services[e.Service] = append(l.services[e.Service], t)
+	}
+	at := ptr(e.At.Seconds())
+	t.events = append(t.events, e)
+	switch p := e.Payload.(type) {
+	case event.TaskPulled:
+		t.PulledS = at
+	case event.TaskStarted:
+		t.StartedS, t.Version, t.Image = at, p.Version, p.Image
+	case event.TaskHealthy:
+		t.HealthyS = at
+	case event.TaskJoined:
+		if t.JoinedS == nil {
+			t.JoinedS = at
+		}
+		t.LeftS = nil
+	case event.TaskLeft:
+		t.LeftS = at
+	case event.TaskStopping:
+		t.StoppingS = at
+	case event.TaskKilled:
+		t.KilledS = at
+	case event.TaskGone:
+		t.GoneS = at
+		t.Error = cmp.Or(t.Error, p.Error)
+	case event.TaskUnhealthy:
+		t.Error = p.Error
+	}
+}
+
+// lives are those of a run.
+func lives(run *history.Run) *Lives {
+	l := &Lives{}
+	for _, e := range run.Events {
+		l.Add(e)
+	}
+	return l
 }
 
 // rollouts finds what was done to services, and what was felt of it.
@@ -168,13 +185,13 @@ func rollouts(run *history.Run, t Timeline) []Rollout {
 				before = earlier.EndS
 			}
 		}
-		for _, t := range all[r.Service] {
+		for _, t := range all.Of(r.Service) {
 			if t.mute(r.EndS) && within(r.EndS, t.JoinedS, t.GoneS) { // it lasts for as long as a replica is frozen or cut off
 				r.EndS = min(next, takenDown(run, r.BeginS))
 			}
 		}
-		r.observe(all[r.Service])
-		r.felt(run, all[r.Service], before, next)
+		r.observe(all.Of(r.Service))
+		r.felt(run, all.Of(r.Service), before, next)
 		r.mined(t)
 		if r.State == event.RolledBack {
 			r.back()
@@ -265,7 +282,7 @@ func (r *Rollout) observe(tasks []*TaskLife) {
 		if touched {
 			r.Tasks = append(r.Tasks, *t)
 		}
-		if t.serving(r.BeginS - 1e-6) { // just before
+		if t.Serving(r.BeginS - 1e-6) { // just before
 			r.Replicas++
 		}
 		if within(r.EndS, t.JoinedS, nil) && *t.JoinedS > r.BeginS {
@@ -281,7 +298,7 @@ func (r *Rollout) observe(tasks []*TaskLife) {
 		serving, alive := 0, 0
 		versions := map[string]bool{}
 		for _, t := range tasks {
-			if t.serving(middle) {
+			if t.Serving(middle) {
 				serving++
 				versions[t.Version] = true
 			}

@@ -150,7 +150,7 @@ func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
 				}
 			}
 		}
-		f.Stints = stints(tasks[l.Service], run.End.Seconds())
+		f.Stints = stints(tasks.Of(l.Service), run.End.Seconds())
 		all = append(all, f)
 	}
 	return all

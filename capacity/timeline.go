@@ -1,10 +1,8 @@
 package capacity
 
 import (
-	"cmp"
 	"fmt"
 	"math"
-	"strings"
 
 	"coinbench/history"
 	"coinbench/history/event"
@@ -76,29 +74,13 @@ func timeline(run *history.Run, s series) Timeline {
 			bins[i] += hashes * max(0, overlap) / (to - from)
 		}
 	}
-	wall := float64(run.Manifest.Start.UnixNano()) / 1e9
-	known := math.Inf(1) // until here it is known of every worker that is there at the end what it did
+	loops := NewLoops(run.Manifest.Start)
 	for _, w := range s.drivers() {
-		last, read := 0.0, 0.0 // the last completed loop and the last reading
-		for i := 1; i < len(w.readings); i++ {
-			a, b := w.readings[i-1], w.readings[i]
-			hashes := b.Values[history.Hashes] - a.Values[history.Hashes]
-			from, to := a.Values[history.LastHash]-wall, b.Values[history.LastHash]-wall
-			// A wall clock that does not agree with the run's own gives way to the readings' own instants.
-			if a.Values[history.LastHash] <= 0 || to > b.At.Seconds()+.5 || from > a.At.Seconds()+.5 || from < 0 {
-				from, to = a.At.Seconds(), b.At.Seconds()
-			}
-			spread(from, to, hashes)
-			last, read = max(last, to), max(read, b.At.Seconds())
-		}
-		switch {
-		case read < end-2: // it went before the end
-		case read-last > 2: // it stands still: that is known, too
-			known = min(known, end)
-		default:
-			known = min(known, last)
+		for _, r := range w.readings {
+			spread(loops.Add(r))
 		}
 	}
+	known := loops.Known(end)
 	if len(s.drivers()) > 0 {
 		for i := range n {
 			// Loops that were under way at the end are in no reading: a bin that they reach into would be too low.
@@ -121,45 +103,22 @@ func timeline(run *history.Run, s series) Timeline {
 			t.Stored = append(t.Stored, Point{AtS: last, Value: max(0, b.Values[history.RedisHashes]-a.Values[history.RedisHashes]) / dt})
 		}
 	}
-	steps, open := map[int]int{}, map[string]int{}
+	var c Chronicle
 	for _, e := range run.Events {
-		at := e.At.Seconds()
-		replicas := func(n int) { t.Counts = append(t.Counts, Replica{AtS: at, Service: e.Service, Replicas: n}) }
-		named := func(name string) { // of the step's first window or load
-			if i, ok := steps[e.Step]; ok && t.Steps[i].Name == "" {
-				t.Steps[i].Name, _, _ = strings.Cut(name, "/")
-			}
-		}
-		switch p := e.Payload.(type) {
-		case event.StepBegin:
-			steps[e.Step] = len(t.Steps)
-			t.Steps = append(t.Steps, Band{BeginS: at, EndS: end, Verb: p.Verb, Title: cmp.Or(p.Title, p.Verb)})
-		case event.StepEnd:
-			if i, ok := steps[e.Step]; ok {
-				t.Steps[i].EndS, t.Steps[i].Error = at, p.Error
-			}
-		case event.WindowBegin:
-			open[p.Name] = len(t.Bands)
-			t.Bands = append(t.Bands, Band{BeginS: at, EndS: end, Title: p.Name})
-			named(p.Name)
-		case event.WindowEnd:
-			if i, ok := open[p.Name]; ok {
-				t.Bands[i].EndS = at
-			}
-		case event.LoadBegin:
-			named(p.Name)
-		case event.ServiceDeployed:
-			replicas(p.Replicas)
-		case event.ServiceUpdated:
-			replicas(p.Replicas)
-		case event.ServiceScaled:
-			replicas(p.To)
-		}
-		if text := describe(e); text != "" {
-			t.Marks = append(t.Marks, newMark(e, text))
+		c.Add(e)
+	}
+	t.Steps, t.Bands, t.Marks, t.Counts = until(c.Steps, end), until(c.Windows, end), c.Marks, c.Counts
+	return t
+}
+
+// until ends the bands that have not ended.
+func until(bands []Band, endS float64) []Band {
+	for i := range bands {
+		if bands[i].EndS < 0 {
+			bands[i].EndS = endS
 		}
 	}
-	return t
+	return bands
 }
 
 // describe is an event in words; "" for what a reader of the timeline does not need.

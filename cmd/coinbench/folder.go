@@ -17,7 +17,8 @@ type runFolder struct {
 	dir string
 	own bool // it was made here, under a name of our own
 
-	metrics *metricsServer // which is to serve the run; nil: none is
+	metrics   *metricsServer // which is to serve the run; nil: none is
+	recording func()         // called when the record begins; nil: it is not
 }
 
 // newRunFolder makes the folder runs/NAME/TIME. Runs of the same second have a number behind it: 20261128T090000Z-2.

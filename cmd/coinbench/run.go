@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"coinbench/capacity"
 	"coinbench/history"
 	"coinbench/scenarios"
 )
@@ -17,6 +18,7 @@ func runCommand(p process) *cobra.Command {
 		out    string
 		where  clusterFlags
 		attach attachment
+		view   liveView
 
 		metrics string
 	)
@@ -28,6 +30,8 @@ prints the report. NAME is one of 'coinbench scenarios', FILE a scenario of your
 
 With --attach, or attach: true in the scenario's deploy step, it is played on the app that is up: what the scenario names of it is
 changed, and it stays up as the scenario leaves it.
+
+With --live, a page shows the run while it is played; it ends with the run, and 'coinbench watch' shows it again.
 
 Ctrl-C takes the app down and reports what was measured until then.
 
@@ -52,7 +56,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 			if s.Attach {
 				where.attached = &attach
 			}
-			return play(ctx, p, s, where, out, metrics)
+			return play(ctx, p, s, where, out, metrics, &view)
 		},
 	}
 	setFlag(c, &sets)
@@ -61,11 +65,14 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 	c.Flags().BoolVar(&attach.asked, "attach", false, "play on the app that is up, and leave it up")
 	c.Flags().StringVar(&metrics, "metrics", "",
 		"serve the run's metrics to Prometheus at `ADDR`, such as 127.0.0.1:9000, and where its tasks are at /sd")
+	c.Flags().StringVar(&view.address, "live", "", "show the run in the browser, at an address of this machine or, with a key, at another")
+	c.Flags().Lookup("live").NoOptDefVal = anyPort
+	view.addHosts(c)
 	return c
 }
 
-// play runs a scenario from an empty folder to its report.
-func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, out, metrics string) error {
+// play runs a scenario from an empty folder to its report, in view where that has an address.
+func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, out, metrics string, view *liveView) error {
 	var server *metricsServer
 	if metrics != "" {
 		var err error
@@ -74,17 +81,24 @@ func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFla
 		}
 		defer server.close()
 	}
+	if view.address != "" {
+		if err := view.listen(); err != nil {
+			return usage(err)
+		}
+		defer view.close()
+	}
 	to, err := folder(out, s.Name)
 	if err != nil {
 		return err
 	}
 	to.metrics = server
+	to.recording = func() { view.show(p, to.dir) }
 	recorded, err := record(ctx, p, s, where, to)
 	if !recorded {
 		to.giveUp()
 		return err
 	}
-	return conclude(p, to.dir, err)
+	return conclude(p, to.dir, err, view.finish)
 }
 
 // recordAlone is record for a command that plays several runs: Ctrl-C ends the one that is being played.
@@ -129,6 +143,9 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	if err := to.metrics.follow(dir, c.cluster); err != nil {
 		return true, errors.Join(err, w.Close())
 	}
+	if to.recording != nil {
+		to.recording()
+	}
 
 	progress := newProgressPrinter(p.stderr)
 	say(p.stderr, "%s on %s, about %s, recorded in %s", s.Name, c.cluster.Name(), s.Estimate().Round(time.Second), dir)
@@ -141,9 +158,11 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	return true, err
 }
 
-// conclude reports a run that has ended, in whatever way. What stopped it comes last, where it is seen.
-func conclude(p process, dir string, stopped error) error {
+// conclude reports a run that has ended, in whatever way; analysed is told what its analysis is, nil if there is none. What stopped it
+// comes last, where it is seen.
+func conclude(p process, dir string, stopped error, analysed func(*capacity.Analysis)) error {
 	a, err := analyse(p, dir)
+	analysed(a)
 	if err != nil {
 		return unmeasured(errors.Join(stopped, err))
 	}

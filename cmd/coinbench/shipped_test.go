@@ -48,8 +48,12 @@ func TestClaimShippedPassOrSayWhyNot(t *testing.T) {
 				if why != "" {
 					want = capacity.OutcomeFail
 				}
-				if a := capacity.Analyse(run, objectives...); a.Overall.Outcome != want {
+				a := capacity.Analyse(run, objectives...)
+				if a.Overall.Outcome != want {
 					t.Errorf("%s: %s; the scenario says %q", a.Overall.Outcome, a.Overall.Why, why)
+				}
+				if profile == "" {
+					frameIsTheReport(t, run.Dir, &a)
 				}
 			})
 		}

@@ -1,0 +1,162 @@
+package live
+
+import (
+	"crypto/subtle"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+//go:embed page
+var page embed.FS
+
+// Limits of a Server.
+const (
+	maxStreams = 16
+	heartbeat  = 10 * time.Second
+	writeTime  = 5 * time.Second // for a client to take what it was sent
+)
+
+// TokenHeader carries the token with which a stream is asked for.
+const TokenHeader = "X-Coinbench-Token"
+
+// Config is what a Server needs besides the feed.
+type Config struct {
+	Hosts []string // names under which it may be asked, besides those of this machine; without ports
+	Token string   // what a page must know to be sent anything; "": nothing
+}
+
+// Handler serves the page and its frames. It answers GET alone, and only under names that are its own: another site's page cannot come by
+// a name that it makes point here (DNS rebinding).
+func (f *Feed) Handler(c Config) http.Handler {
+	mux := http.NewServeMux()
+	for name, contentType := range map[string]string{
+		"": "text/html; charset=utf-8", "live.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8",
+		"chart.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
+	} {
+		file := "page/" + name
+		if name == "" {
+			file = "page/index.html"
+		}
+		b, err := page.ReadFile(file)
+		if err != nil {
+			panic(err) // the names are those of the embedded files
+		}
+		pattern := "GET /" + name
+		if name == "" {
+			pattern = "GET /{$}"
+		}
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.Header().Set("Cache-Control", "no-cache")
+			w.Write(b)
+		})
+	}
+	slots := make(chan struct{}, maxStreams)
+	known := func(h http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "no-store")
+			if c.Token != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get(TokenHeader)), []byte(c.Token)) != 1 {
+				http.Error(w, "open the whole address that coinbench printed: what follows its # is the key", http.StatusForbidden)
+				return
+			}
+			h(w, r)
+		}
+	}
+	mux.HandleFunc("GET /stream", known(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+			f.stream(w, r)
+		default:
+			w.Header().Set("Retry-After", "10")
+			http.Error(w, fmt.Sprintf("%d pages are open: close one", maxStreams), http.StatusServiceUnavailable)
+		}
+	}))
+	mux.HandleFunc("GET /frames", known(func(w http.ResponseWriter, r *http.Request) {
+		frames, _ := f.After(r.URL.Query().Get("after"))
+		all := []json.RawMessage{}
+		for _, m := range frames {
+			all = append(all, m.Data)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(all)
+	}))
+	return guard(c.Hosts, mux)
+}
+
+// guard refuses what no page of ours asks, and tells browsers what a page of ours may do.
+func guard(hosts []string, next http.Handler) http.Handler {
+	hosts = append([]string{"localhost", "127.0.0.1", "::1"}, hosts...)
+	next = http.NewCrossOriginProtection().Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range map[string]string{
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
+				"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
+		} {
+			w.Header().Set(name, value)
+		}
+		if !slices.Contains(hosts, hostName(r.Host)) {
+			http.Error(w, "this is not a name of this server: --live-host NAME adds one", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// hostName is a Host header's name, without its port.
+func hostName(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}
+
+// stream sends frames as server-sent events, each with its id, from the one after Last-Event-ID on. A client that does not take them is
+// let go; it comes back with the id of the last one that it had.
+func (f *Feed) stream(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.Header().Set("X-Accel-Buffering", "no") // of a proxy that would keep them
+	control := http.NewResponseController(w)
+	send := func(format string, args ...any) bool {
+		_ = control.SetWriteDeadline(time.Now().Add(writeTime)) // what has no deadlines is no connection
+		_, err := fmt.Fprintf(w, format, args...)
+		return err == nil && control.Flush() == nil
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	id := r.Header.Get("Last-Event-ID")
+	for {
+		frames, more := f.After(id)
+		for _, m := range frames {
+			if id = m.ID; !send("event: frame\nid: %s\ndata: %s\n\n", m.ID, m.Data) {
+				return
+			}
+		}
+		if more == nil {
+			send("event: end\ndata: {}\n\n")
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-more:
+		case <-beat.C:
+			if !send(": still here\n\n") {
+				return
+			}
+		}
+	}
+}
+
+// NewServer serves a handler to pages that may be slow, and to nobody who only holds connections.
+func NewServer(h http.Handler) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10}
+}
