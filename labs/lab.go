@@ -15,7 +15,7 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-//go:embed *.md
+//go:embed *.md zh/*.md
 var files embed.FS
 
 // Lab is one file of this folder.

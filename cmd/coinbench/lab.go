@@ -63,11 +63,12 @@ you left it.`,
 
 // visit is a learner at a lab.
 type visit struct {
-	p       process
-	lab     labs.Lab
-	root    string
-	attempt *labs.Attempt // nil: none was begun
-	state   labs.State
+	p        process
+	lab      labs.Lab
+	language string
+	root     string
+	attempt  *labs.Attempt // nil: none was begun
+	state    labs.State
 }
 
 // labRoot is the folder of what learners did.
@@ -89,7 +90,7 @@ func visitLab(p process, name, language string) (*visit, error) {
 	if err != nil {
 		return nil, usage(err)
 	}
-	v := &visit{p: p, lab: l, root: labRoot(p)}
+	v := &visit{p: p, lab: l, language: language, root: labRoot(p)}
 	if v.attempt, err = labs.Latest(v.root, name); err != nil {
 		return nil, unmeasured(err)
 	}
@@ -154,7 +155,11 @@ func (v *visit) print(text string, vars map[string]float64, a *capacity.Analysis
 	if err != nil {
 		return unmeasured(err)
 	}
-	_, err = io.WriteString(v.p.stdout, plainMarkdown(filled, min(width(v.p.stdout), 100))+"\n\n")
+	columns := min(width(v.p.stdout), 100)
+	if v.language == "zh" {
+		columns /= 2 // a character takes two
+	}
+	_, err = io.WriteString(v.p.stdout, plainMarkdown(filled, columns)+"\n\n")
 	return unmeasured(err)
 }
 
@@ -664,7 +669,7 @@ func labResetCommand(p process, language *string) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			v := &visit{p: p, lab: l, root: labRoot(p)} // whatever the attempts before it hold
+			v := &visit{p: p, lab: l, language: *language, root: labRoot(p)} // whatever the attempts before it hold
 			if err := v.begin(seed); err != nil {
 				return err
 			}
