@@ -2,6 +2,7 @@ package openmetrics
 
 import (
 	"cmp"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -343,14 +344,16 @@ func bounds() (all []time.Duration) {
 	return all
 }
 
-// add counts the times of an HDR histogram of nanoseconds, which it knows to three digits.
+// add counts the times of an HDR histogram of nanoseconds, which knows them to three digits: as the least that it does not tell from them, so
+// that a time which is a bound counts below it.
 func (t *times) add(h *history.Histogram) {
 	if h == nil || h.TotalCount() == 0 {
 		return
 	}
 	bounds, i := bounds(), 0
 	for ns, n := range h.Times {
-		for i < len(bounds) && ns > int64(bounds[i]) {
+		power := max(0, bits.Len64(uint64(ns))-11) // of two: the width of its step
+		for i < len(bounds) && ns>>power<<power > int64(bounds[i]) {
 			i++
 		}
 		t.counts[i] += uint64(n)

@@ -51,8 +51,8 @@ func played(to history.Follower) {
 	for n := range 3 { // the last two end at the same instant: the parts of a second
 		i := history.Interval{At: time.Duration(1+min(n, 1)) * time.Second, Length: time.Second, OK: 3, Response: history.NewHistogram(),
 			Failures: map[history.Class]int64{history.Refused: 1}, Replicas: map[string]int64{"s.1": 3}, MaxGap: 20 * time.Millisecond}
-		_ = i.Response.RecordValues(int64(3*time.Millisecond), 2)
-		_ = i.Response.RecordValue(int64(200 * time.Second)) // beyond the last bucket
+		_ = i.Response.RecordValues(int64(5*time.Millisecond), 2) // a bound
+		_ = i.Response.RecordValue(int64(200 * time.Second))      // beyond the last bucket
 		to.Interval(0, i)
 	}
 }
