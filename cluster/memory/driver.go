@@ -28,11 +28,11 @@ type service struct {
 	turns    map[string]int      // of each client
 }
 
-func newService(c *Cluster, spec cluster.Service) *service {
+func (c *Cluster) newService(spec cluster.Service) (*service, error) {
 	s := &service{c: c, spec: spec, Bell: control.NewBell(), slots: map[int]*task{}, pending: map[int]*time.Timer{}, turns: map[string]int{}}
 	s.Sets = &control.Sets[*task]{Hands: s, Lock: &c.mu}
 	s.Service = control.New(s, rollout.State{Spec: spec}, "look at its environment and health check", c.outbox.Put)
-	return s
+	return s, nil
 }
 
 // What follows is control.Driver's, but for what Bell and Sets do.

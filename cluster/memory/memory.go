@@ -15,7 +15,6 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/cluster/control"
-	"coinbench/cluster/rollout"
 	"coinbench/history"
 	"coinbench/history/event"
 )
@@ -27,36 +26,21 @@ type Cluster struct {
 	start  time.Time
 	outbox *control.Outbox
 
-	mu       sync.Mutex
-	app      cluster.App
-	services []*service     // nil: nothing is deployed
-	numbers  map[string]int // tasks so far of each slot
+	mu      sync.Mutex
+	app     control.App[*service]
+	numbers map[string]int // tasks so far of each slot
 }
 
 // New returns a cluster with nothing deployed, whose events and readings count from now.
 func New(sink cluster.Sink) *Cluster {
 	c := &Cluster{start: time.Now(), outbox: control.NewOutbox(sink, time.Now()), numbers: map[string]int{}}
-	c.Changes = control.Changes{Done: c.outbox.Flush, Find: func(name string) (*control.Service, error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		s, err := c.find(name)
-		if err != nil {
-			return nil, err
-		}
-		return s.Service, nil
-	}}
+	c.app.Lock = &c.mu
+	c.Changes = c.app.Changes(c.outbox.Flush)
 	return c
 }
 
 // Name is memory.
 func (c *Cluster) Name() string { return "memory" }
-
-func (c *Cluster) find(name string) (*service, error) {
-	if i := slices.IndexFunc(c.services, func(s *service) bool { return s.spec.Name == name }); i >= 0 {
-		return c.services[i], nil
-	}
-	return nil, c.app.Unknown(name)
-}
 
 func (c *Cluster) emit(service, task string, p event.Payload) {
 	c.outbox.Put(history.NewEvent(service, task, p))
@@ -80,35 +64,7 @@ func (c *Cluster) Check(app cluster.App) error {
 // Deploy brings the app up.
 func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 	defer c.outbox.Flush()
-	services, err := c.setUp(app)
-	for _, s := range services { // dependencies first
-		if err == nil {
-			err = s.Do(ctx, rollout.Action{Verb: rollout.Fill})
-		}
-		if err == nil {
-			err = s.Deployed(ctx)
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("deploy %s: %w", app.Name, err)
-	}
-	return nil
-}
-
-func (c *Cluster) setUp(app cluster.App) ([]*service, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.services != nil {
-		return nil, fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
-	}
-	if err := c.Check(app); err != nil {
-		return nil, err
-	}
-	c.app, c.services = app, []*service{}
-	for _, spec := range app.Services {
-		c.services = append(c.services, newService(c, spec))
-	}
-	return c.services, nil
+	return c.app.Deploy(ctx, app, c.Check, c.newService)
 }
 
 // Remove takes everything down, and leaves what ignores SIGTERM no grace.
@@ -116,7 +72,7 @@ func (c *Cluster) Remove(context.Context) error {
 	defer c.outbox.Flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range slices.Backward(c.services) {
+	for _, s := range slices.Backward(c.app.Services) {
 		s.spec.Replicas = 0
 		_ = s.Fill()
 		for _, t := range slices.Clone(s.tasks) {
@@ -125,7 +81,7 @@ func (c *Cluster) Remove(context.Context) error {
 		s.Ring(errors.New("the app was removed meanwhile"))
 		c.emit(s.spec.Name, "", event.ServiceRemoved{})
 	}
-	c.app, c.services = cluster.App{}, nil
+	c.app.Clear()
 	return nil
 }
 
@@ -133,7 +89,7 @@ func (c *Cluster) Remove(context.Context) error {
 func (c *Cluster) Status(context.Context) (list []cluster.ServiceStatus, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		status := cluster.ServiceStatus{Service: s.spec}
 		for _, t := range s.tasks {
 			if t.state == cluster.Running {
@@ -152,7 +108,7 @@ func (c *Cluster) Status(context.Context) (list []cluster.ServiceStatus, err err
 func (c *Cluster) Counters(context.Context) (readings []history.Reading, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		for _, t := range s.tasks {
 			readings = append(readings, history.Reading{At: time.Since(c.start), Service: s.spec.Name, Task: t.name, Values: map[string]float64{
 				t.counts(): t.counted, history.ProcessCPU: 0}})
@@ -166,7 +122,7 @@ func (c *Cluster) befall(verb, service string, slot int, fault event.Payload, d 
 	defer c.outbox.Flush()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.find(service)
+	s, err := c.app.Find(service)
 	if err != nil {
 		return fmt.Errorf("%s %s.%d: %w", verb, service, slot, err)
 	}

@@ -143,7 +143,7 @@ func (t *task) over() bool { return t.state == cluster.Complete || t.state == cl
 func (t *task) work() {
 	loop := t.set.Think
 	for _, name := range []string{settings.RNG, settings.Hasher} {
-		if s, err := t.s.c.find(name); err == nil {
+		if s, err := t.s.c.app.Find(name); err == nil {
 			if station := s.pick(t.name); station != nil {
 				station.counted++
 				loop += station.set.Delay
@@ -177,7 +177,7 @@ func (t *task) address() string { return t.name + domain }
 func (c *Cluster) Address(_ context.Context, service string) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, err := c.find(service); err != nil {
+	if _, err := c.app.Find(service); err != nil {
 		return "", fmt.Errorf("address of %s: %w", service, err)
 	}
 	return service + domain, nil
@@ -187,7 +187,7 @@ func (c *Cluster) Address(_ context.Context, service string) (string, error) {
 func (c *Cluster) Dial(_ context.Context, _, address string) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.find(strings.TrimSuffix(address, domain))
+	s, err := c.app.Find(strings.TrimSuffix(address, domain))
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", address, err)
 	}

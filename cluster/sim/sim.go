@@ -10,7 +10,6 @@ import (
 	"coinbench/capacity/des"
 	"coinbench/cluster"
 	"coinbench/cluster/control"
-	"coinbench/cluster/rollout"
 	"coinbench/history"
 	"coinbench/history/event"
 )
@@ -37,9 +36,8 @@ type Costs struct {
 type Cluster struct {
 	clock
 	control.Changes
-	config   Config
-	app      cluster.App
-	services []*service // nil: nothing is deployed
+	config Config
+	app    control.App[*service]
 }
 
 // patience is how long, in virtual time, a change may take without anything moving.
@@ -55,13 +53,14 @@ func New(config Config) *Cluster {
 	}
 	c := &Cluster{config: config}
 	c.clock = clock{start: config.Start, running: 1}
-	c.Changes = control.Changes{Find: c.changing, Done: func() {}}
+	c.app.Lock = &c.mu
+	c.Changes = c.app.Changes(func() {})
 	c.sim = des.New(des.Config{Seed: config.Seed, Start: config.Start, Events: func(e history.Event) {
 		c.now.Store(int64(e.At))
 		e.At = 0 // the sink's to stamp
 		c.emit(e)
 	}, Changed: func(id int) {
-		for _, s := range c.services {
+		for _, s := range c.app.Services {
 			if t := c.sim.Task(id); s.spec.Name == t.Service {
 				s.touched = append(s.touched, t.Slot)
 			}
@@ -80,67 +79,14 @@ func (c *Cluster) emit(e history.Event) {
 // Name is sim.
 func (c *Cluster) Name() string { return "sim" }
 
-func (c *Cluster) find(name string) (*service, error) {
-	for _, s := range c.services {
-		if s.spec.Name == name {
-			return s, nil
-		}
-	}
-	if c.services == nil {
-		return nil, fmt.Errorf("unknown service %q: nothing is deployed", name)
-	}
-	return nil, c.app.Unknown(name)
-}
-
-// changing finds a service that is to be changed.
-func (c *Cluster) changing(name string) (*control.Service, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s, err := c.find(name)
-	if err != nil {
-		return nil, err
-	}
-	return s.Service, nil
-}
-
 // Deploy brings the app up.
 func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
-	services, err := c.setUp(app)
-	if err != nil {
-		return fmt.Errorf("deploy %s: %w", app.Name, err)
-	}
-	for _, s := range services { // in the order of the app: dependencies first
-		err := s.Do(ctx, rollout.Action{Verb: rollout.Fill})
-		if err == nil {
-			err = s.Deployed(ctx)
-		}
-		if err != nil {
-			return fmt.Errorf("deploy %s: %s: %w", app.Name, s.spec.Name, err)
-		}
-	}
-	return nil
-}
-
-func (c *Cluster) setUp(app cluster.App) ([]*service, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.services != nil {
-		return nil, fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
-	}
-	if err := c.Check(app); err != nil {
-		return nil, err
-	}
-	c.app, c.services = app, []*service{}
-	for _, spec := range app.Services {
+	return c.app.Deploy(ctx, app, c.Check, func(spec cluster.Service) (*service, error) {
 		if spec.Global {
 			spec.Replicas = 1
 		}
-		c.services = append(c.services, newService(c, spec))
-		if err := c.tell(spec); err != nil {
-			return nil, err
-		}
-	}
-	return c.services, nil
+		return newService(c, spec), c.tell(spec)
+	})
 }
 
 // tell gives the simulator what a service is now.
@@ -171,7 +117,7 @@ func (c *Cluster) tell(spec cluster.Service) error {
 
 // running is the task of a slot that faults can befall. The caller holds mu.
 func (c *Cluster) running(verb, name string, slot int) (*service, int, error) {
-	s, err := c.find(name)
+	s, err := c.app.Find(name)
 	if err == nil {
 		if id, ok := c.sim.Current(name, slot); ok {
 			return s, id, nil
@@ -217,7 +163,7 @@ func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []cluster.ServiceStatus
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		status := cluster.ServiceStatus{Service: s.spec}
 		list, err := c.sim.Tasks(s.spec.Name)
 		if err != nil {
@@ -246,7 +192,7 @@ const domain = ".sim.invalid:80"
 func (c *Cluster) Address(_ context.Context, name string) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s, err := c.find(name)
+	s, err := c.app.Find(name)
 	if err != nil {
 		return "", fmt.Errorf("address of %s: %w", name, err)
 	}
@@ -261,7 +207,7 @@ func (c *Cluster) Service(address string) (string, error) {
 	name, ok := strings.CutSuffix(address, domain)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, err := c.find(name); !ok || err != nil {
+	if _, err := c.app.Find(name); !ok || err != nil {
 		return "", fmt.Errorf("address %s is not of the simulated cluster; accepted: what Address returns", address)
 	}
 	return name, nil
@@ -293,7 +239,7 @@ func (c *Cluster) Play(ctx context.Context, load des.Load) (history.LoadEndRecor
 func (c *Cluster) Counters(context.Context) ([]history.Reading, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.services == nil {
+	if c.app.Services == nil {
 		return nil, nil
 	}
 	return c.sim.Readings(), nil
@@ -303,8 +249,8 @@ func (c *Cluster) Counters(context.Context) ([]history.Reading, error) {
 func (c *Cluster) Remove(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := len(c.services) - 1; i >= 0; i-- {
-		s := c.services[i]
+	for i := len(c.app.Services) - 1; i >= 0; i-- {
+		s := c.app.Services[i]
 		if err := c.sim.Scale(s.spec.Name, 0, des.Stop{Grace: s.spec.StopGrace}); err != nil {
 			return fmt.Errorf("remove: %w", err)
 		}
@@ -319,6 +265,6 @@ func (c *Cluster) Remove(context.Context) error {
 		}
 		c.emit(history.NewEvent(s.spec.Name, "", event.ServiceRemoved{}))
 	}
-	c.app, c.services = cluster.App{}, nil
+	c.app.Clear()
 	return nil
 }
