@@ -27,7 +27,7 @@ type Analysis struct {
 	Comparison     []Row          `json:"comparison"`     // measured, published and bound
 	Reconciliation Reconciliation `json:"reconciliation"` // hasher's posts against the hashes that were counted
 	Timeline       Timeline       `json:"timeline"`
-	Rollouts       []Rollout      `json:"rollouts,omitempty"` // rollouts and faults, in the order of time
+	Rollouts       []Disturbance  `json:"rollouts,omitempty"` // rollouts and faults, in the order of time
 	Flows          []Flow         `json:"flows,omitempty"`    // the loads that met them, over time
 	Losses         []NodeLoss     `json:"losses,omitempty"`   // nodes that were lost unasked, in the order of time
 }

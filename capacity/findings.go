@@ -320,7 +320,7 @@ func (e explainer) replica(w *Window) *finding {
 	return sick
 }
 
-// slowWay: what the generator's requests took to be answered by one replica beside its queue, and not by the others; or a way to this
+// slowWay: what the generator's requests took to be answered by one replica besides its queue, and not by the others; or a way to this
 // service that takes its workers far longer than that to the other.
 func (e explainer) slowWay(w *Window, u ServiceUse, replicas []replicaUse) *finding {
 	const slow = .05 // seconds; and half of the answer

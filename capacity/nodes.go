@@ -88,7 +88,7 @@ func (l *NodeLoss) read(run *history.Run, s series, i int, t Timeline) {
 		l.BeginS = min(heard, l.DownS)
 	}
 	l.Failed = failuresIn(run, phase{l.BeginS, math.Nextafter(last, math.Inf(1))})
-	r := Rollout{BeginS: l.BeginS, EndS: last}
+	r := Disturbance{BeginS: l.BeginS, EndS: last}
 	r.mined(t)
 	l.HashesLost = r.HashesLost
 }

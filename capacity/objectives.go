@@ -144,7 +144,7 @@ func metrics() []metric {
 		}
 	}
 	l := ofLoad
-	r := func(name, unit, doc string, get func(*Rollout) (float64, error)) metric {
+	r := func(name, unit, doc string, get func(*Disturbance) (float64, error)) metric {
 		return metric{name: name, args: []argument{rolloutArg}, unit: unit, doc: doc, value: func(a *Analysis, args []string) (float64, error) {
 			found, err := a.rollout(args[0])
 			if err != nil {
@@ -153,7 +153,7 @@ func metrics() []metric {
 			return get(found)
 		}}
 	}
-	counted := func(name, doc string, get func(*Rollout) (float64, error)) metric {
+	counted := func(name, doc string, get func(*Disturbance) (float64, error)) metric {
 		m := r(name, "", doc, get)
 		m.count = true
 		return m
@@ -316,19 +316,19 @@ func metrics() []metric {
 				}
 				return string(r.State), nil
 			}},
-		r("rollout_time", "s", "Time from a rollout's begin to its end.", func(r *Rollout) (float64, error) {
+		r("rollout_time", "s", "Time from a rollout's begin to its end.", func(r *Disturbance) (float64, error) {
 			if r.DurationS == nil {
 				return 0, errors.New("it has no end, or is no rollout")
 			}
 			return *r.DurationS, nil
 		}),
-		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Rollout) (float64, error) { return r.MixedS, nil }),
+		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Disturbance) (float64, error) { return r.MixedS, nil }),
 		counted("least_serving", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.",
-			func(r *Rollout) (float64, error) { return float64(r.LeastServing), nil }),
+			func(r *Disturbance) (float64, error) { return float64(r.LeastServing), nil }),
 		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.",
-			func(r *Rollout) (float64, error) { return r.ExtraReplicaS, nil }),
+			func(r *Disturbance) (float64, error) { return r.ExtraReplicaS, nil }),
 		counted("lost_requests", "Requests of all loads but those that observe only that failed because of a rollout or a fault, as long as "+
-			"it was felt.", func(r *Rollout) (float64, error) {
+			"it was felt.", func(r *Disturbance) (float64, error) {
 			n, judges := 0.0, false
 			for _, l := range r.Loads {
 				if !l.Observer {

@@ -24,7 +24,7 @@ type Row struct {
 	BoundFrom string           `json:"bound_from,omitempty"` // how it was computed
 }
 
-// PublishedValue is a published number beside a measured one.
+// PublishedValue is a published number next to a measured one.
 type PublishedValue struct {
 	Text      string  `json:"text"`
 	Low       float64 `json:"low"`

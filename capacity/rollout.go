@@ -10,8 +10,8 @@ import (
 	"coinbench/history/event"
 )
 
-// Rollout is something that was done to a service's replicas, a rollout or a fault, and what those who asked the service felt.
-type Rollout struct {
+// Disturbance is something that was done to a service's replicas, a rollout or a fault, and what those who asked the service felt.
+type Disturbance struct {
 	Name     string `json:"name"` // of the step
 	Verb     string `json:"verb"` // update, rollback, restart, kill, pause, slow, drain
 	Title    string `json:"title"`
@@ -36,7 +36,7 @@ type Rollout struct {
 	Back          *RollbackTimes `json:"rollback_times,omitempty"` // of one that was rolled back
 	Tasks         []TaskLife     `json:"tasks"`
 	Marks         []Mark         `json:"events"` // of the rollout itself
-	Loads         []Felt         `json:"loads"`
+	Loads         []LoadImpact   `json:"loads"`
 }
 
 // TaskLife is when each thing happened to a task, since the run's start; nil: it did not, or nobody saw it.
@@ -158,15 +158,15 @@ func lives(run *history.Run) *Lives {
 }
 
 // rollouts finds what was done to services, and what was felt of it.
-func rollouts(run *history.Run, t Timeline) []Rollout {
+func rollouts(run *history.Run, t Timeline) []Disturbance {
 	all := lives(run)
-	var found []Rollout
+	var found []Disturbance
 	for i, e := range run.Events {
 		p, ok := e.Payload.(event.StepBegin)
 		if !ok || p.Disturbance == "" {
 			continue
 		}
-		r := Rollout{Name: p.Disturbance, Verb: p.Verb, Title: p.Title, Service: e.Service, BeginS: e.At.Seconds(), EndS: e.At.Seconds()}
+		r := Disturbance{Name: p.Disturbance, Verb: p.Verb, Title: p.Title, Service: e.Service, BeginS: e.At.Seconds(), EndS: e.At.Seconds()}
 		r.read(run.Events[i+1:])
 		found = append(found, r)
 	}
@@ -211,7 +211,7 @@ func takenDown(run *history.Run, after float64) float64 {
 }
 
 // read takes from the events after the step's begin what the rollout said of itself.
-func (r *Rollout) read(events []history.Event) {
+func (r *Disturbance) read(events []history.Event) {
 	begun := -1.0
 	judged := false
 	over := false // the step has ended: what follows are the events of tasks
@@ -269,7 +269,7 @@ func (r *Rollout) read(events []history.Event) {
 }
 
 // observe computes what the tasks did.
-func (r *Rollout) observe(tasks []*TaskLife) {
+func (r *Disturbance) observe(tasks []*TaskLife) {
 	edges := []float64{r.BeginS, r.EndS}
 	for _, t := range tasks {
 		touched := false
@@ -317,7 +317,7 @@ func (r *Rollout) observe(tasks []*TaskLife) {
 }
 
 // mined computes what the workers lost against their rate in the ten seconds before.
-func (r *Rollout) mined(t Timeline) {
+func (r *Disturbance) mined(t Timeline) {
 	before, n, lost, bins := 0.0, 0, 0.0, 0
 	for _, p := range t.Rate {
 		if p.AtS < r.BeginS-t.BinS/2 && p.AtS >= r.BeginS-10 {
@@ -339,7 +339,7 @@ func (r *Rollout) mined(t Timeline) {
 }
 
 // back finds the parts of a rollback.
-func (r *Rollout) back() {
+func (r *Disturbance) back() {
 	b := &RollbackTimes{}
 	least := func(p **float64, at float64) {
 		if *p == nil || at < **p {
@@ -387,7 +387,7 @@ func (r *Rollout) back() {
 const fewestPerTask = 50
 
 // covered says why the requests say too little of a rollout; "": they say enough, or nobody asked.
-func (r *Rollout) covered() string {
+func (r *Disturbance) covered() string {
 	if r.Replaced == 0 {
 		return ""
 	}
@@ -411,8 +411,8 @@ func isAre(n int) string {
 	return " were"
 }
 
-// Rollout returns the named one, or nil.
-func (a *Analysis) Rollout(name string) *Rollout {
+// Disturbance returns the named one, or nil.
+func (a *Analysis) Disturbance(name string) *Disturbance {
 	for i := len(a.Rollouts) - 1; i >= 0; i-- {
 		if a.Rollouts[i].Name == name {
 			return &a.Rollouts[i]
@@ -421,8 +421,8 @@ func (a *Analysis) Rollout(name string) *Rollout {
 	return nil
 }
 
-func (a *Analysis) rollout(name string) (*Rollout, error) {
-	if r := a.Rollout(name); r != nil {
+func (a *Analysis) rollout(name string) (*Disturbance, error) {
+	if r := a.Disturbance(name); r != nil {
 		return r, nil
 	}
 	var names []string

@@ -69,7 +69,7 @@ const mostBins = 160
 const fewestPerBin = 25
 
 // flows are the loads that met a rollout or a fault: by the request where all were kept, else by the second.
-func flows(run *history.Run, rollouts []Rollout) (all []Flow) {
+func flows(run *history.Run, rollouts []Disturbance) (all []Flow) {
 	met := map[string]bool{}
 	for _, r := range rollouts {
 		for _, l := range r.Loads {

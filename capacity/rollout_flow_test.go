@@ -43,7 +43,7 @@ func TestFlowsCountEveryRequest(t *testing.T) {
 	}
 	bySecond.Intervals = seconds
 	byRequest.Intervals = seconds
-	rollouts := []Rollout{{Service: "hasher", Loads: []Felt{{Load: "users", Requests: n}}}}
+	rollouts := []Disturbance{{Service: "hasher", Loads: []LoadImpact{{Load: "users", Requests: n}}}}
 	for name, l := range map[string]history.Load{"by request": byRequest, "by second": bySecond} {
 		f := flows(&history.Run{End: end + 2*time.Second, Loads: []history.Load{l}}, rollouts)[0]
 		sum := func(bins []float64) (total float64) {

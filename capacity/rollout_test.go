@@ -134,7 +134,7 @@ func newTrial(seed uint64, witness string) trial {
 	return tr
 }
 
-// A failed request that was injected at a known instant in a known replica is put down to it, and to what had happened to it: in every
+// A failed request that was injected at a known instant in a known replica is attributed to it, and to what had happened to it: in every
 // trial, whichever of the three witnesses there is.
 func TestFailuresArePutDownToTheirCause(t *testing.T) {
 	for _, witness := range []string{"answer", "balancer", "lives"} {
@@ -182,7 +182,7 @@ func replaced(more ...history.Event) *history.Run {
 
 func TestRolloutRecord(t *testing.T) {
 	a := Analyse(replaced(at(18, "", event.RolloutEnd{Outcome: event.Completed})))
-	r := a.Rollout("rng")
+	r := a.Disturbance("rng")
 	if r == nil || r.State != "completed" || r.Replicas != 2 || r.Replaced != 2 || r.LeastServing != 1 {
 		t.Fatalf("%+v", r)
 	}
@@ -205,7 +205,7 @@ func TestRolledBackIsAFailure(t *testing.T) {
 	if a.Overall.Outcome != OutcomeFail || len(a.Objectives) != 1 || a.Objectives[0].Result != Fail {
 		t.Errorf("%v %v", a.Overall, a.Objectives)
 	}
-	b := a.Rollout("rng").Back
+	b := a.Disturbance("rng").Back
 	if b == nil || *b.DetectedS != 14 || *b.TriggeredS != 14.5 || *b.AllOldS != 18 || b.FirstBadS != nil {
 		t.Errorf("the rollback's parts are %+v", b)
 	}

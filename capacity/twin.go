@@ -270,7 +270,7 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 		if d.store > 0 {
 			t.store = nanos(d.store / Commands(c.roles, w.Loop.TotalS))
 		}
-		// What a call costs its client beside its settings.
+		// What a call costs its client besides its settings.
 		calls := float64(len(c.Stations))
 		if own := (d.overhead - calls*c.CallOverheadS) / calls; beyond(calls*own, d.overhead) {
 			t.tell(driver, func(s *settings.Settings) { s.CallOverhead += nanos(own) })

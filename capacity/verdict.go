@@ -313,9 +313,9 @@ func sentence(first string, n int) string {
 	return first + "."
 }
 
-// Key returns the windows that tell the story: those that are no points of a sweep and no second look at the configuration of the
+// KeyWindows returns the windows that tell the story: those that are no points of a sweep and no second look at the configuration of the
 // one before, or else the last one.
-func (a *Analysis) Key() []*Window {
+func (a *Analysis) KeyWindows() []*Window {
 	inSweep := map[string]bool{}
 	for _, s := range a.Sweeps {
 		for _, p := range s.Points {
@@ -347,7 +347,7 @@ func headline(a *Analysis) string {
 	for _, s := range a.Searches {
 		parts = append(parts, s.Answer())
 	}
-	for _, w := range a.Key() {
+	for _, w := range a.KeyWindows() {
 		if len(parts) == len(a.Searches)+3 {
 			break
 		}

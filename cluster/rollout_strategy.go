@@ -15,7 +15,7 @@ const (
 	Serial        Strategy = "serial"      // one replica after the other
 	Batched       Strategy = "batched"     // images are pulled everywhere first; then a window of an eighth of the replicas
 	AllAtOnce     Strategy = "all-at-once" // every replica at the same time
-	BlueGreen     Strategy = "blue-green"  // a second set beside the first, switched at once when all of it is healthy
+	BlueGreen     Strategy = "blue-green"  // a second set next to the first, switched at once when all of it is healthy
 	Canary        Strategy = "canary"      // one replica, compared with the rest; then on or back
 )
 
@@ -43,7 +43,7 @@ func (s Strategy) Rollout(r Rollout, n int) Rollout {
 
 // Strategist is the ability to roll out in other ways than by lanes.
 type Strategist interface {
-	// Strategies lists what Change.Strategy may be beside empty, and so whether Change.Pull and Change.Slots have an effect.
+	// Strategies lists what Change.Strategy may be besides empty, and so whether Change.Pull and Change.Slots have an effect.
 	Strategies() []Strategy
 }
 

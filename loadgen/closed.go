@@ -18,7 +18,7 @@ func (e *engine) closed() {
 	var wg sync.WaitGroup
 	for i := range e.w.Clients {
 		wg.Go(func() {
-			s := &slot{e: e, shard: e.shards[i%len(e.shards)]}
+			s := &connection{e: e, shard: e.shards[i%len(e.shards)]}
 			defer s.close()
 			s.live(ctx)
 		})
@@ -27,7 +27,7 @@ func (e *engine) closed() {
 }
 
 // live is one client's life: request, answer, think, again.
-func (s *slot) live(ctx context.Context) {
+func (s *connection) live(ctx context.Context) {
 	e := s.e
 	end := time.Duration(1<<63 - 1)
 	if e.w.Duration > 0 {

@@ -13,9 +13,9 @@ import (
 // The read buffer of a connection begins small, so that 10,000 connections stay cheap, and grows only for long headers.
 const readBuffer = 4 << 10
 
-// slot is the place of one connection at a time: a client of a closed workload or one of the connections of an open one.
+// connection is the place of one connection at a time: a client of a closed workload or one of the connections of an open one.
 // Everything in it belongs to one goroutine.
-type slot struct {
+type connection struct {
 	e     *engine
 	shard *shard
 	conn  net.Conn // nil: none
@@ -34,7 +34,7 @@ type slot struct {
 // whole body, and then read no more of it.
 type sending chan error
 
-// send writes wire beside the goroutine that reads. What cannot be written shows to the reader too, when there is no answer.
+// send writes wire alongside the goroutine that reads. What cannot be written shows to the reader too, when there is no answer.
 func send(conn net.Conn, wire []byte) sending {
 	s := make(sending, 1)
 	go func() {
@@ -63,10 +63,10 @@ func (s sending) sent() bool {
 }
 
 // do makes one request and fills in everything of o but seq and due. o.sent is set by the caller.
-func (s *slot) do(ctx context.Context, p *prepared, o *outcome) {
+func (s *connection) do(ctx context.Context, p *prepared, o *outcome) {
 	e := s.e
-	if e.foreign {
-		s.doForeign(ctx, p, o)
+	if e.viaNetHTTP {
+		s.doNetHTTP(ctx, p, o)
 		return
 	}
 	reused := s.conn != nil
@@ -92,7 +92,7 @@ func (s *slot) do(ctx context.Context, p *prepared, o *outcome) {
 }
 
 // settle judges how an exchange ended and gives the connection up if it must be.
-func (s *slot) settle(p *prepared, o *outcome, err error, reused bool) {
+func (s *connection) settle(p *prepared, o *outcome, err error, reused bool) {
 	e := s.e
 	rest := s.rest
 	s.rest = nil
@@ -106,7 +106,7 @@ func (s *slot) settle(p *prepared, o *outcome, err error, reused bool) {
 	}
 }
 
-func (s *slot) fail(o *outcome, now time.Duration, class classID, err error) {
+func (s *connection) fail(o *outcome, now time.Duration, class classID, err error) {
 	o.done, o.class, o.err = now, class, err
 	if s.e.ctx.Err() != nil {
 		o.class = cancelled
@@ -114,13 +114,13 @@ func (s *slot) fail(o *outcome, now time.Duration, class classID, err error) {
 }
 
 // fit tells whether the connection may carry another request to p.
-func (s *slot) fit(p *prepared, now time.Duration) bool {
+func (s *connection) fit(p *prepared, now time.Duration) bool {
 	reuse := &s.e.w.Reuse
 	return s.addr == p.addr && (reuse.MaxAge <= 0 || now-s.born < reuse.MaxAge)
 }
 
 // stale tells whether the server has closed the idle connection.
-func (s *slot) stale() bool {
+func (s *connection) stale() bool {
 	if c, secure := s.conn.(*tls.Conn); secure {
 		raw := newRaw(c.NetConn())
 		return raw != nil && raw.stale()
@@ -128,7 +128,7 @@ func (s *slot) stale() bool {
 	return s.raw != nil && s.raw.stale()
 }
 
-func (s *slot) dial(ctx context.Context, addr int) (classID, error) {
+func (s *connection) dial(ctx context.Context, addr int) (classID, error) {
 	conn, class, err := s.e.dial(ctx, addr)
 	if err != nil {
 		return class, err
@@ -144,14 +144,14 @@ func (s *slot) dial(ctx context.Context, addr int) (classID, error) {
 // hangUp closes a connection whose answer has been read to its end. Where every request has a connection of its own it is
 // reset, so that neither side has to remember it for a minute (TIME_WAIT): at 20,000 connections a second the ports of an
 // address would last for less than two seconds.
-func (s *slot) hangUp() {
+func (s *connection) hangUp() {
 	if s.e.w.Reuse.PerRequest {
 		reset(s.conn)
 	}
 	s.close()
 }
 
-func (s *slot) close() {
+func (s *connection) close() {
 	if s.conn != nil {
 		s.e.unregister(s.conn)
 		s.conn.Close()
@@ -160,7 +160,7 @@ func (s *slot) close() {
 }
 
 // exchange sends the request and reads the whole answer.
-func (s *slot) exchange(p *prepared, o *outcome, reused bool) error {
+func (s *connection) exchange(p *prepared, o *outcome, reused bool) error {
 	limit := s.e.headerLimit(o)
 	wire := p.wire
 	if s.raw != nil {
@@ -206,7 +206,7 @@ func (s *slot) exchange(p *prepared, o *outcome, reused bool) error {
 
 // refused is called when the server takes no more of a request: it may have answered before, which is then the answer. Not so on a
 // kept connection of which nothing was taken: what came there was for nobody.
-func (s *slot) refused(p *prepared, o *outcome, limit time.Duration, cause error, kept bool) error {
+func (s *connection) refused(p *prepared, o *outcome, limit time.Duration, cause error, kept bool) error {
 	if kept || isTimeout(cause) {
 		return cause
 	}
@@ -226,7 +226,7 @@ func (e *engine) headerLimit(o *outcome) time.Duration {
 }
 
 // got notes that n bytes have come.
-func (s *slot) got(o *outcome, n int) {
+func (s *connection) got(o *outcome, n int) {
 	o.done = s.e.now()
 	if o.first == 0 {
 		o.first = o.done
@@ -235,15 +235,15 @@ func (s *slot) got(o *outcome, n int) {
 	s.w += n
 }
 
-// arm sees to it that reading ends at limit, or a nudge from now. A deadline that is already set and is earlier stays:
+// arm sees to it that reading ends at limit, or a maxWait from now. A deadline that is already set and is earlier stays:
 // when it passes, read sets it anew. So a connection's timer is not touched for each request.
-func (s *slot) arm(limit time.Duration) error {
+func (s *connection) arm(limit time.Duration) error {
 	if s.armed == 0 || (limit > 0 && s.armed > limit) {
 		switch {
 		case limit > 0:
 			s.armed = limit
 		case s.raw != nil:
-			s.armed = s.e.now() + nudge
+			s.armed = s.e.now() + maxWait
 		default:
 			return nil
 		}
@@ -258,7 +258,7 @@ func (s *slot) arm(limit time.Duration) error {
 }
 
 // read reads into the free part of the buffer.
-func (s *slot) read(limit time.Duration) (int, error) {
+func (s *connection) read(limit time.Duration) (int, error) {
 	for {
 		if err := s.arm(limit); err != nil {
 			return 0, err
@@ -278,7 +278,7 @@ func (s *slot) read(limit time.Duration) (int, error) {
 }
 
 // receive reads one answer, of which some may have come.
-func (s *slot) receive(p *prepared, o *outcome, limit time.Duration) error {
+func (s *connection) receive(p *prepared, o *outcome, limit time.Duration) error {
 	s.a.begin(s.e, p, o)
 	headed := false
 	for {
@@ -309,7 +309,7 @@ func (s *slot) receive(p *prepared, o *outcome, limit time.Duration) error {
 }
 
 // makeRoom sees to it that more can be read behind what is unread.
-func (s *slot) makeRoom() {
+func (s *connection) makeRoom() {
 	if s.w = copy(s.buf, s.buf[s.r:s.w]); s.w == len(s.buf) {
 		s.buf = append(s.buf, make([]byte, len(s.buf))...)
 	}

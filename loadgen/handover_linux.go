@@ -21,7 +21,7 @@ type dialled struct {
 	err   error
 }
 
-// dial opens c's connection beside the loop.
+// dial opens c's connection alongside the loop.
 func (l *loop) dial(ctx context.Context, c *client, addr int) {
 	l.dials.Go(func() {
 		d := dialled{c: c, fd: -1}

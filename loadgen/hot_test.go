@@ -74,7 +74,7 @@ func hot(t testing.TB, player Player, address string) (request func()) {
 		t.Fatal(err)
 	}
 	e.ctx = context.Background()
-	s := &slot{e: e, shard: e.shards[0]}
+	s := &connection{e: e, shard: e.shards[0]}
 	t.Cleanup(s.close)
 	ctx := context.Background()
 	var o outcome

@@ -40,8 +40,8 @@ const (
 const unreadAnswers = "%d answers are in a transfer coding that Go's net/http does not read, though they are legal: leave out " +
 	"redirects, proxies, HTTP/2 and vegeta's engine, and they are read"
 
-// facts is what the judgement of a load rests on.
-type facts struct {
+// judgeInput is what the judgement of a load rests on.
+type judgeInput struct {
 	w        Workload
 	elapsed  time.Duration
 	procs    int                // CPUs that the generator could use
@@ -59,7 +59,7 @@ type facts struct {
 }
 
 // judgement says what is wrong with the generator's part in a load.
-func judgement(f facts) (invalid, warnings []string) {
+func judgement(f judgeInput) (invalid, warnings []string) {
 	bad := func(format string, args ...any) { invalid = append(invalid, fmt.Sprintf(format, args...)) }
 	warn := func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
 	t := f.totals
@@ -218,7 +218,7 @@ func (e *engine) endRecord(c *collector, end time.Duration, before resources) hi
 	t := &c.totals
 	due := t.due()
 	after := usage()
-	f := facts{
+	f := judgeInput{
 		w: e.w, elapsed: end - e.begin, procs: e.procs, used: after.minus(before), late: t.late, service: t.service,
 		totals: t, max: e.w.Connections, opened: e.opened.Load(), retried: e.retried.Load(), noPorts: e.noPorts.Load(),
 		noFiles: e.noFiles.Load(), ports: ephemeralPorts(), loopback: e.toLoopback(),

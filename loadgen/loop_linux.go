@@ -53,7 +53,7 @@ const maxEvents = 128
 
 // loopable tells whether event loops can play the load: plain HTTP/1.1 over the machine's own network and clock.
 func (e *engine) loopable() bool {
-	return !e.foreign && !e.secure && e.player.Dial == nil && e.player.Sleep == nil
+	return !e.viaNetHTTP && !e.secure && e.player.Dial == nil && e.player.Sleep == nil
 }
 
 // loops plays a closed workload on event loops; false: it cannot, and nothing was played.

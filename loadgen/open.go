@@ -78,7 +78,7 @@ type pool struct {
 // worker is one connection of an open workload with the goroutine that reads from it, which also reads while nothing is
 // asked for: so a close by the server is seen before the next request is sent.
 type worker struct {
-	slot    slot
+	conn    connection
 	o       outcome // the request in flight; its goroutine's own, but for the moment when the pacer claims it
 	claimed bool    // under pool.mu: o is a request that the pacer has sent or is about to send
 }
@@ -119,11 +119,11 @@ func (p *pool) release(j job, now time.Duration) {
 	if w := p.claim(t, now); w != nil {
 		w.o = outcome{seq: j.seq, due: j.due, sent: now}
 		w.claimed = true
-		err := w.slot.arm(e.headerLimit(&w.o))
-		conn, raw := w.slot.conn, w.slot.raw // after the unlock they are its goroutine's
+		err := w.conn.arm(e.headerLimit(&w.o))
+		conn, raw := w.conn.conn, w.conn.raw // after the unlock they are its goroutine's
 		small := raw != nil && len(t.wire) <= largeRequest
 		if !small && err == nil {
-			w.slot.rest = send(conn, t.wire)
+			w.conn.rest = send(conn, t.wire)
 		}
 		p.mu.Unlock()
 		if small && err == nil {
@@ -142,7 +142,7 @@ func (p *pool) release(j job, now time.Duration) {
 		p.size++
 		p.mu.Unlock()
 		p.wg.Go(func() {
-			w := &worker{slot: slot{e: e, shard: e.shards[n%len(e.shards)]}}
+			w := &worker{conn: connection{e: e, shard: e.shards[n%len(e.shards)]}}
 			p.serve(w, j)
 		})
 		return
@@ -166,7 +166,7 @@ func (p *pool) claim(t *prepared, now time.Duration) *worker {
 		}
 		w := stack[len(stack)-1]
 		p.idle[t.addr] = stack[:len(stack)-1]
-		if w.slot.fit(t, now) {
+		if w.conn.fit(t, now) {
 			return w
 		}
 		p.giveUp(w)
@@ -176,7 +176,7 @@ func (p *pool) claim(t *prepared, now time.Duration) *worker {
 // giveUp closes a connection that is no longer in idle; its goroutine will see that and end. The lock is held.
 func (p *pool) giveUp(w *worker) {
 	p.size--
-	w.slot.conn.Close()
+	w.conn.conn.Close()
 }
 
 // evict gives up one idle connection, if there is one. The lock is held.
@@ -198,9 +198,9 @@ func (p *pool) next(w *worker) (j job, waiting, idle bool) {
 	switch {
 	case p.wait.n > 0 && p.ctx.Err() == nil:
 		return p.wait.pop(), true, false
-	case w.slot.conn != nil && !p.ended:
+	case w.conn.conn != nil && !p.ended:
 		w.claimed = false
-		p.idle[w.slot.addr] = append(p.idle[w.slot.addr], w)
+		p.idle[w.conn.addr] = append(p.idle[w.conn.addr], w)
 		return job{}, false, true
 	}
 	p.size--
@@ -209,7 +209,7 @@ func (p *pool) next(w *worker) (j job, waiting, idle bool) {
 
 // serve is the life of one connection's goroutine. It begins with a request that needs a connection.
 func (p *pool) serve(w *worker, j job) {
-	e, s := p.e, &w.slot
+	e, s := p.e, &w.conn
 	defer s.close()
 	waited := false
 	for {
@@ -236,7 +236,7 @@ func (p *pool) serve(w *worker, j job) {
 // await reads from an idle connection until the pacer has claimed it and the first bytes of an answer are there.
 // false: the connection is over, because the server closed it or the pool gave it up.
 func (p *pool) await(w *worker) bool {
-	s := &w.slot
+	s := &w.conn
 	for {
 		n, err := s.conn.Read(s.buf[s.w:])
 		p.mu.Lock()
@@ -266,20 +266,20 @@ func (p *pool) await(w *worker) bool {
 
 // remove takes a connection out of idle; false: it was not there any more. The lock is held.
 func (p *pool) remove(w *worker) bool {
-	stack := p.idle[w.slot.addr]
+	stack := p.idle[w.conn.addr]
 	for i := len(stack) - 1; i >= 0; i-- {
 		if stack[i] == w {
-			p.idle[w.slot.addr] = append(stack[:i], stack[i+1:]...)
+			p.idle[w.conn.addr] = append(stack[:i], stack[i+1:]...)
 			return true
 		}
 	}
 	return false
 }
 
-// largeRequest is what is written beside the goroutine that reads, since the socket's buffer might not take it at once.
+// largeRequest is what is written alongside the goroutine that reads, since the socket's buffer might not take it at once.
 const largeRequest = 16 << 10
 
-// post writes a small request from the pacer, beside the goroutine that reads, without waiting.
+// post writes a small request from the pacer, alongside the goroutine that reads, without waiting.
 func post(conn net.Conn, raw *raw, wire []byte) error {
 	unsent, err := raw.write(wire)
 	if err == nil && len(unsent) > 0 { // a server that takes so little at a time

@@ -15,7 +15,7 @@ import (
 // is reset, then the request is written, then we wait, so that the answer's edge cannot be lost.
 //
 // What can be lost is the edge of a close that came between the last answer and this request. Most such closes answer the
-// request with a reset, which is an edge of its own; against the rest, a wait never lasts longer than nudge before the
+// request with a reset, which is an edge of its own; against the rest, a wait never lasts longer than maxWait before the
 // socket is read anyway.
 type raw struct {
 	conn syscall.RawConn
@@ -29,7 +29,7 @@ type raw struct {
 	post posting
 }
 
-// posting is a write beside a goroutine that reads; it shares nothing with the rest of raw.
+// posting is a write alongside a goroutine that reads; it shares nothing with the rest of raw.
 type posting struct {
 	run   func(fd uintptr)
 	wire  []byte
@@ -58,8 +58,8 @@ func newRaw(c net.Conn) *raw {
 	return r
 }
 
-// nudge bounds a wait that nothing else bounds.
-const nudge = time.Second
+// maxWait bounds a wait that nothing else bounds.
+const maxWait = time.Second
 
 // run is called by the poller's loop: first to write, then, when the socket is readable, to read.
 func (r *raw) run(fd uintptr) bool {
@@ -97,7 +97,7 @@ func (r *raw) exchange(wire, buf []byte) (n int, unsent []byte, err error) {
 	return r.n, unsent, err
 }
 
-// write writes without waiting, beside a goroutine that reads. It returns what could not be written.
+// write writes without waiting, alongside a goroutine that reads. It returns what could not be written.
 func (r *raw) write(wire []byte) (unsent []byte, err error) {
 	p := &r.post
 	p.wire, p.errno = wire, 0

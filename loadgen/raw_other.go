@@ -12,7 +12,7 @@ type raw struct{}
 
 func newRaw(net.Conn) *raw { return nil }
 
-const nudge = time.Second
+const maxWait = time.Second
 
 func (*raw) exchange([]byte, []byte) (int, []byte, error) { panic("no raw connection") }
 func (*raw) write([]byte) ([]byte, error)                 { panic("no raw connection") }

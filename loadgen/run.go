@@ -48,25 +48,25 @@ func Run(ctx context.Context, w Workload, origin time.Time, rec Recorder) (histo
 
 // engine is one load being played.
 type engine struct {
-	w        Workload
-	player   Player
-	origin   time.Time
-	begin    time.Duration
-	targets  []prepared
-	addrs    []address
-	procs    int             // CPUs that it can use
-	foreign  bool            // something here needs net/http
-	secure   bool            // a target is https
-	secrets  history.Secrets // which no text may repeat
-	notes    []string        // what is not sent as the targets say
-	client   *http.Client    // which is this
-	oldTLS   atomic.Bool     // a server that was offered HTTP/2 speaks HTTP/1.1
-	ctx      context.Context // of the load: what is in flight when it is done is cancelled
-	shards   []*shard
-	kept     kept
-	replicas *names
-	versions *names
-	server   atomic.Pointer[string] // what the first answer that named its server's software said
+	w          Workload
+	player     Player
+	origin     time.Time
+	begin      time.Duration
+	targets    []prepared
+	addrs      []address
+	procs      int             // CPUs that it can use
+	viaNetHTTP bool            // something here needs net/http
+	secure     bool            // a target is https
+	secrets    history.Secrets // which no text may repeat
+	notes      []string        // what is not sent as the targets say
+	client     *http.Client    // which is this
+	oldTLS     atomic.Bool     // a server that was offered HTTP/2 speaks HTTP/1.1
+	ctx        context.Context // of the load: what is in flight when it is done is cancelled
+	shards     []*shard
+	kept       kept
+	replicas   *names
+	versions   *names
+	server     atomic.Pointer[string] // what the first answer that named its server's software said
 
 	patience                time.Duration // see Workload.Patience
 	maxSamples, maxFailures int64
@@ -76,7 +76,7 @@ type engine struct {
 	seq                     atomic.Int64 // requests begun or due
 	stopped                 atomic.Bool  // what is in flight is cancelled
 
-	opened, retried, noPorts, noFiles atomic.Int64 // connections; see facts
+	opened, retried, noPorts, noFiles atomic.Int64 // connections; see judgeInput
 
 	nextDue time.Duration // open workloads: of the request after the last that was asked for; 0: there is none
 
@@ -151,9 +151,9 @@ func newEngine(p Player, w Workload, origin time.Time) (*engine, error) {
 	if e.player.Guard == nil {
 		e.player.Guard = NewGuard(w.hosts(), nil)
 	}
-	e.foreign = w.Transport.foreign()
+	e.viaNetHTTP = w.Transport.viaNetHTTP()
 	e.secrets = w.Secrets()
-	if e.foreign {
+	if e.viaNetHTTP {
 		var err error
 		if e.client, err = e.newClient(); err != nil {
 			return nil, err
@@ -341,7 +341,7 @@ func (w Workload) Validate() error {
 			bad("%s is negative", name)
 		}
 	}
-	if w.Transport.foreign() && (w.Reuse.MaxRequests > 0 || w.Reuse.MaxAge > 0) {
+	if w.Transport.viaNetHTTP() && (w.Reuse.MaxRequests > 0 || w.Reuse.MaxAge > 0) {
 		bad("a bound on the requests or the age of a connection works with HTTP/1.1 only, without redirects and proxies")
 	}
 	if w.Transport.Redirects < 0 {

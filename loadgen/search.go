@@ -477,7 +477,7 @@ func classes(i history.Interval) string {
 
 // Sum is a Recorder that sums a load up, as a Block needs it, and passes everything on.
 type Sum struct {
-	Next      Recorder // nil: nobody takes it
+	Next      Recorder // nil: none
 	Total     history.Interval
 	Intervals []history.Interval
 }

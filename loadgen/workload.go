@@ -75,8 +75,8 @@ type Transport struct {
 	Insecure  bool   `json:"insecure,omitempty"`  // accept any certificate
 }
 
-// foreign tells whether net/http has to play the load.
-func (t Transport) foreign() bool { return t.HTTP2 || t.Redirects > 0 || t.Proxy != "" }
+// viaNetHTTP tells whether net/http has to play the load.
+func (t Transport) viaNetHTTP() bool { return t.HTTP2 || t.Redirects > 0 || t.Proxy != "" }
 
 // Timeouts; zero means none.
 type Timeouts struct {

@@ -172,7 +172,7 @@ func newABRow(name string, values []time.Duration) ABRow {
 	return r
 }
 
-// ABText writes a closed load as ab does, with a word beside each number that misleads, and below it what ab hides.
+// ABText writes a closed load as ab does, with a word next to each number that misleads, and below it what ab hides.
 func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
 	t := newTextWriter(o)
 	s := NewABSummary(l, ab)
@@ -198,7 +198,7 @@ func ABText(w io.Writer, l PlayedLoad, ab ABOptions, o TextOptions) error {
 	return t.flush(w)
 }
 
-// noted writes a line with a word beside its number; below it where there is no room for both.
+// noted writes a line with a word next to its number; below it where there is no room for both.
 func (t *textWriter) noted(line, note string) {
 	if note == "" {
 		t.line("%s", line)

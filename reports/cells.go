@@ -41,7 +41,7 @@ func unit(r capacity.Row) string {
 	return r.Unit
 }
 
-// published writes what was published beside a row, each with the number of its footnote: the source and why it may differ.
+// published writes what was published next to a row, each with the number of its footnote: the source and why it may differ.
 func published(r capacity.Row, notes *footnotes, mark string) string {
 	var parts []string
 	for _, p := range r.Published {

@@ -287,7 +287,7 @@ func sevenReleases() *capacity.Analysis {
 	f.Failed[history.Refused][3] = 2
 	return &capacity.Analysis{Run: capacity.RunInfo{LengthS: 7}, Flows: []capacity.Flow{f}, Loads: []capacity.LoadResult{{Name: "open",
 		Schedule: "500/s"}},
-		Rollouts: []capacity.Rollout{{Name: "release-1", Verb: "update", Service: "hasher", BeginS: 1, EndS: 2,
+		Rollouts: []capacity.Disturbance{{Name: "release-1", Verb: "update", Service: "hasher", BeginS: 1, EndS: 2,
 			Marks: []capacity.Mark{{AtS: 1, Payload: event.RolloutBegin{}}}}}}
 }
 
@@ -383,8 +383,8 @@ func TestTournamentChart(t *testing.T) {
 	var all []Contender
 	for i, s := range []float64{2, 13.5, 13.5, 2} {
 		all = append(all, Contender{Name: fmt.Sprintf("strategy-%d", i),
-			Analysis: &capacity.Analysis{Rollouts: []capacity.Rollout{{DurationS: took(s), State: "completed",
-				Loads: []capacity.Felt{{Load: "open", Requests: 1000, Failed: int64(i / 3 * 200)}}}}}})
+			Analysis: &capacity.Analysis{Rollouts: []capacity.Disturbance{{DurationS: took(s), State: "completed",
+				Loads: []capacity.LoadImpact{{Load: "open", Requests: 1000, Failed: int64(i / 3 * 200)}}}}}})
 	}
 	c, ok := tournamentChart(all)
 	if !ok {

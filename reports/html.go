@@ -184,7 +184,7 @@ func newPage(a *capacity.Analysis) page {
 	p.MarginNote = marginNote
 	p.Tiles = loadTiles(a)
 	p.ValidityFacts += fmt.Sprintf("%d requests by the generator%s.", v.Requests, lag(v))
-	for _, w := range a.Key() {
+	for _, w := range a.KeyWindows() {
 		p.Windows = append(p.Windows, newPageWindow(w))
 	}
 	p.Comparison, p.Notes = comparisonTable(a)

@@ -42,7 +42,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 
 	b.WriteString("\n### Bottleneck\n\n")
 	rows := [][]string{{"window ", "configuration ", "hashes/s", "bound", "what limits ", "next limit ", "try "}}
-	for _, w := range a.Key() {
+	for _, w := range a.KeyWindows() {
 		k := w.Bottleneck
 		next := "–"
 		if len(k.Next) > 0 {

@@ -63,7 +63,7 @@ func signed(ratio float64) string {
 	return fmt.Sprintf("%+.1f %%", 100*ratio)
 }
 
-// PredictionText writes a prediction for a terminal: the simulator's number first, the models beside it, and why they differ.
+// PredictionText writes a prediction for a terminal: the simulator's number first, the models next to it, and why they differ.
 func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	t := newTextWriter(o)
 	t.line("%s: %s hashes/s", p.Setting, t.style("1", plusMinus(p.HashRate, capacity.Margin(p.Spread, p.Runs))))

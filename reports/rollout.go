@@ -18,7 +18,7 @@ import (
 const mostFailureGroups = 8
 
 // rolloutSummary is a rollout or a fault in a sentence.
-func rolloutSummary(r *capacity.Rollout) string {
+func rolloutSummary(r *capacity.Disturbance) string {
 	var parts []string
 	if r.State != "" {
 		s := r.State.Words()
@@ -48,7 +48,7 @@ func rolloutSummary(r *capacity.Rollout) string {
 }
 
 // rolloutBack is a rollback in its parts; "" when there was none.
-func rolloutBack(r *capacity.Rollout) string {
+func rolloutBack(r *capacity.Disturbance) string {
 	if r.Back == nil {
 		return ""
 	}
@@ -68,12 +68,12 @@ func rolloutBack(r *capacity.Rollout) string {
 }
 
 // rolloutReason is the first line of why a rollout did not complete, or what a canary showed.
-func rolloutReason(r *capacity.Rollout) string {
+func rolloutReason(r *capacity.Disturbance) string {
 	first, _, _ := strings.Cut(r.Reason, "\n")
 	return strings.TrimSuffix(first, "; its last lines:")
 }
 
-func rolloutTable(all []capacity.Rollout) [][]string {
+func rolloutTable(all []capacity.Disturbance) [][]string {
 	rows := [][]string{{"rollout ", "load ", "requests", "failed", "available", "shown", "p99 before", "during", "after", "max gap"}}
 	p99 := func(l *capacity.Latency) string {
 		if l == nil {
@@ -97,7 +97,7 @@ func floored(v float64) string {
 }
 
 // failureGroups are what failed, in words, the most first.
-func failureGroups(r *capacity.Rollout) (lines []string) {
+func failureGroups(r *capacity.Disturbance) (lines []string) {
 	for _, l := range r.Loads {
 		if l.Basis == capacity.FromSeconds {
 			lines = append(lines, l.Load+": more requests than were kept one by one, and no instants of events are in its record: its begin and "+
@@ -119,7 +119,7 @@ func failureGroups(r *capacity.Rollout) (lines []string) {
 }
 
 // rolloutNotes are the lines below a rollout's summary.
-func rolloutNotes(r *capacity.Rollout) (lines []string) {
+func rolloutNotes(r *capacity.Disturbance) (lines []string) {
 	for _, s := range []string{rolloutReason(r), rolloutBack(r)} {
 		if s != "" {
 			lines = append(lines, s)

@@ -18,7 +18,7 @@ type Contender struct {
 }
 
 // release is what a contender's first rollout, and the load that met it, came to; nil: nothing.
-func (c Contender) release() (*capacity.Rollout, *capacity.Felt) {
+func (c Contender) release() (*capacity.Disturbance, *capacity.LoadImpact) {
 	for i := range c.Analysis.Rollouts {
 		if r := &c.Analysis.Rollouts[i]; len(r.Loads) > 0 {
 			return r, &r.Loads[0]

@@ -86,11 +86,11 @@ func Text(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 	if len(a.Windows) > 0 {
 		t.heading("Bottleneck")
 	}
-	for _, w := range a.Key() {
+	for _, w := range a.KeyWindows() {
 		t.bottleneck(w)
 	}
 	switch {
-	case len(a.Key()) > 0:
+	case len(a.KeyWindows()) > 0:
 		t.line("  %s", marginNote)
 	case len(a.Windows) > 0:
 		t.line("  no window measured the %s", a.Roles.Driver.Plural)

@@ -14,14 +14,14 @@ import (
 // released is the analysis of one release that lost some of its requests.
 func released(state event.Outcome, took float64, requests, failed int64) *capacity.Analysis {
 	available := capacity.NewAvailability(requests, failed)
-	felt := capacity.Felt{Load: "open", Requests: requests, Failed: failed, Available: available, MaxGapS: .25}
+	felt := capacity.LoadImpact{Load: "open", Requests: requests, Failed: failed, Available: available, MaxGapS: .25}
 	if failed > 0 {
 		felt.Failures = []capacity.FailureGroup{{Count: failed, Text: "17 refused, 40.1 ms to 60.3 ms after hasher.3#1 was told to stop"}}
 	}
 	return &capacity.Analysis{
 		Overall: capacity.Overall{Outcome: capacity.OutcomePass},
-		Rollouts: []capacity.Rollout{{Name: "release", Verb: "update", Title: "update hasher", Service: "hasher", State: state, DurationS: &took,
-			Replicas: 4, LeastServing: 3, MixedS: .5, Loads: []capacity.Felt{felt}}},
+		Rollouts: []capacity.Disturbance{{Name: "release", Verb: "update", Title: "update hasher", Service: "hasher", State: state, DurationS: &took,
+			Replicas: 4, LeastServing: 3, MixedS: .5, Loads: []capacity.LoadImpact{felt}}},
 		Loads: []capacity.LoadResult{{Name: "open", Service: "hasher", Method: "GET", Schedule: "200/s", Available: available}},
 		Flows: []capacity.Flow{{Load: "open", Service: "hasher", BinS: 1, Answered: map[string][]float64{"v1": {200, 100, 0},
 			"v2": {0, 100, 200}}}},

@@ -10,7 +10,7 @@ import (
 	"coinbench/loadgen"
 )
 
-// background is a load that goes on beside the steps that follow its own.
+// background is a load that goes on alongside the steps that follow its own.
 type background struct {
 	name string
 	open bool // it has no end of its own
@@ -24,7 +24,7 @@ func (st *stage) loadBeside(ctx context.Context, service string, w loadgen.Workl
 	ctx, stop := context.WithCancel(ctx)
 	b := &background{name: w.Name, open: open, stop: stop}
 	begun := make(chan struct{})
-	b.wait = st.beside(func() {
+	b.wait = st.spawn(func() {
 		b.err = st.loadFrom(ctx, service, w, func() { close(begun) })
 		select {
 		case <-begun:

@@ -1,4 +1,4 @@
-// Package scenarios is the language in which a run is written down, and the runner that plays it.
+// Package scenarios is the language in which a run is written, and the runner that plays it.
 //
 // A YAML file enters Parse and leaves as a Scenario: every parameter resolved, every default in place, every step
 // checked against the app, or every fault at once, each with its line and its column. Check holds a Scenario against the

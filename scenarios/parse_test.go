@@ -66,7 +66,7 @@ func TestShippedScenarios(t *testing.T) {
 	}
 }
 
-// Each file of the corpus is refused with exactly the message beside it.
+// Each file of the corpus is refused with exactly the message next to it.
 func TestMalformed(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.yaml")
 	if err != nil || len(files) < 20 {
@@ -152,7 +152,7 @@ func TestSettings(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			app := s.Steps[0].act.(*Deploy).wished(s.App)
+			app := s.Steps[0].act.(*Deploy).desired(s.App)
 			worker, _ := app.Service("worker")
 			rng, _ := app.Service("rng")
 			webui, _ := app.Service("webui")

@@ -17,7 +17,7 @@ import (
 	"coinbench/loadgen"
 )
 
-// A load in the background goes on beside the steps that follow, and ends with the last one.
+// A load in the background goes on alongside the steps that follow, and ends with the last one.
 func TestLoadInTheBackground(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := perform(t, t.Context(), `

@@ -16,14 +16,14 @@ import (
 	"coinbench/loadgen"
 )
 
-// Config is what Run needs beside the scenario. Cluster, Sink and Writer are required.
+// Config is what Run needs besides the scenario. Cluster, Sink and Writer are required.
 type Config struct {
 	Cluster cluster.Cluster // its events go to Sink.Event; nothing is deployed yet, or the app on which the scenario is played
 	Sink    *Sink           //
 	Writer  *history.Writer // Run does not close it
 	Start   time.Time       // Manifest.Start on the cluster's clock; zero: the moment Run is called
 
-	// Progress is told what is going on: at every step, about once a second, and at the end. Nil: nobody is.
+	// Progress is told what is happening: at every step, about once a second, and at the end. Nil: none.
 	// It is called from one goroutine at a time and must return quickly.
 	Progress func(Progress)
 
@@ -31,7 +31,7 @@ type Config struct {
 	Play func(ctx context.Context, w loadgen.Workload, origin time.Time, rec loadgen.Recorder) (history.LoadEndRecord, error)
 }
 
-// Sink takes a cluster's events and passes them to the run that is going on; before and after a run they are dropped.
+// Sink takes a cluster's events and passes them to the run in progress; before and after a run they are dropped.
 // The zero value is ready. It exists because a cluster must be given its sink before the run can be given the cluster.
 type Sink struct {
 	mu   sync.Mutex

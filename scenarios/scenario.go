@@ -57,7 +57,7 @@ func (s Scenario) Estimate() time.Duration {
 	return sum
 }
 
-// Options are what Parse needs beside the text. The zero value parses a scenario of the shipped app without
+// Options are what Parse needs besides the text. The zero value parses a scenario of the shipped app without
 // changing its parameters.
 type Options struct {
 	// Set changes parameters by their names, and profile and seed.

@@ -22,7 +22,7 @@ type stage struct {
 	stop     context.CancelCauseFunc // ends the run, for a reason that no step can return
 	app      cluster.App             // as it is deployed now; steps alone touch it
 
-	backgrounds []*background              // loads that go on beside the steps; steps alone touch them
+	backgrounds []*background              // loads that go on alongside the steps; steps alone touch them
 	previous    map[string]cluster.Service // what a rollback would return to; steps alone touch it
 
 	reading sync.Mutex // one reading of the counters at a time
@@ -88,8 +88,8 @@ func (st *stage) warn(message string) {
 	}
 }
 
-// beside runs f beside the caller, on a cluster of virtual time as a participant of its clock; wait waits for its end.
-func (st *stage) beside(f func()) (wait func()) {
+// spawn runs f in the background, on a cluster of virtual time as a participant of its clock; wait waits for its end.
+func (st *stage) spawn(f func()) (wait func()) {
 	if c, ok := st.cluster.(cluster.VirtualClock); ok {
 		return c.Go(f)
 	}
@@ -104,7 +104,7 @@ func (st *stage) beside(f func()) (wait func()) {
 // poll takes the counters once a second until the context is done; the channel is closed when it has ended.
 func (st *stage) poll(ctx context.Context) <-chan struct{} {
 	ended := make(chan struct{})
-	st.beside(func() {
+	st.spawn(func() {
 		defer close(ended)
 		defer func() {
 			if r := recover(); r != nil {

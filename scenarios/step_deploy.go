@@ -15,7 +15,7 @@ import (
 // is up, it changes what is named of it.
 type Deploy struct {
 	Services Map[Wish]
-	Attach   bool // the key attach beside the services: play on the app that is up, and leave it up
+	Attach   bool // the key attach besides the services: play on the app that is up, and leave it up
 }
 
 // attachKey is the key that is no service.
@@ -161,8 +161,8 @@ func (s *Deploy) check(p *plan) {
 	}
 }
 
-// wished is the app as the step deploys it.
-func (s *Deploy) wished(app cluster.App) cluster.App {
+// desired is the app as the step deploys it.
+func (s *Deploy) desired(app cluster.App) cluster.App {
 	p := newPlan(&decoder{at: map[any]place{}}, app)
 	p.step = s
 	s.check(p) // what could be wrong was found when the scenario was parsed
@@ -170,7 +170,7 @@ func (s *Deploy) wished(app cluster.App) cluster.App {
 }
 
 func (s *Deploy) play(ctx context.Context, st *stage) error {
-	app := s.wished(st.scenario.App)
+	app := s.desired(st.scenario.App)
 	if s.Attach {
 		return st.adjust(ctx, app)
 	}

@@ -97,7 +97,7 @@ func (s *Measure) play(ctx context.Context, st *stage) error {
 	probed := make(chan error, 1)
 	var wait func()
 	err = st.window(ctx, s.Name, s.For, func() {
-		wait = st.beside(func() { probed <- st.load(probing, s.Probe.Service, w) })
+		wait = st.spawn(func() { probed <- st.load(probing, s.Probe.Service, w) })
 	})
 	if err != nil {
 		cancel()

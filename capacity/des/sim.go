@@ -17,7 +17,7 @@ type Config struct {
 	Seed      uint64
 	Balancers uint64              // seed of the balancers' choices; 0: Seed
 	Start     time.Time           // wall clock of the instant 0, for the series that carry Unix time
-	Events    func(history.Event) // takes what happens to tasks; nil: nobody asks
+	Events    func(history.Event) // takes what happens to tasks; nil: none
 
 	// Changed is told the ID of every task that comes into another state or is ready, so that a caller with many tasks need not look at all;
 	// nil:

@@ -33,7 +33,7 @@ type Task struct {
 	Joined  bool   // in rotation, dead or alive
 	Held    bool   // kept out of rotation until Turn
 	Ready   bool   // of a held one: it could be in rotation
-	Error   string // of a task that is gone, and not as wished
+	Error   string // of a task that is gone, and not as asked
 	Version string
 }
 
@@ -602,7 +602,7 @@ func (s *Sim) setPaused(id int, paused bool) error {
 	return nil
 }
 
-// Scale starts or stops tasks until so many slots of a service are wished for: the lowest free slots are filled, the highest
+// Scale starts or stops tasks until there are as many slots of a service as asked: the lowest free slots are filled, the highest
 // are stopped. It returns at once; RunUntilChange shows how it goes on.
 func (s *Sim) Scale(name string, replicas int, how Stop) error {
 	v, err := s.find(name)

@@ -133,7 +133,7 @@ func (m Model) replay(w *capacity.Window, runs int) (Prediction, error) {
 	return p, nil
 }
 
-// client finds what a loop takes beside think time, services, queues and Redis. A loop's length is the workers over the rate, exactly
+// client finds what a loop takes besides think time, services, queues and Redis. A loop's length is the workers over the rate, exactly
 // (Little's law); the stages that the workers time are cut by the window's edges. What of it is queue the simulator knows: so the windows
 // are played without the cost, and what is missing in a loop is it. Where a service is the limit the loop says nothing of it.
 func (m *Model) client(used []*capacity.Window) error {
@@ -368,7 +368,7 @@ func starts(run *history.Run, driver string) float64 {
 	return min(.02, found[len(found)/2])
 }
 
-// visitor is what a request of the load generator costs it beside the service: the median of one client at a time.
+// visitor is what a request of the load generator costs it besides the service: the median of one client at a time.
 func (m *Model) visitor(a *capacity.Analysis) {
 	m.VisitS = leastVisit
 	_, first, _ := parts(m.Roles)

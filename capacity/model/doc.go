@@ -1,6 +1,6 @@
 // Package model turns one measured run into a model of the app on its machine, and the model into predictions and plans.
 //
-//	history --Calibrate--> Model --Predict--> Prediction     simulated, with bounds and mean value analysis beside it
+//	history --Calibrate--> Model --Predict--> Prediction     simulated, with bounds and mean value analysis next to it
 //	                             \--Search---> Plan           the cheapest replicas that meet a target
 //
 // A Model holds what the settings do not say: what each request costs a server, each call its client, each loop a worker, beside the

@@ -61,7 +61,7 @@ type Prediction struct {
 	Beyond []string           `json:"beyond,omitempty"`
 }
 
-// Predict plays a setting with the model's costs and puts the bounds and mean value analysis beside it.
+// Predict plays a setting with the model's costs and puts the bounds and mean value analysis next to it.
 func (m Model) Predict(s Setting, o Options) (Prediction, error) {
 	x, err := m.sample(s, o)
 	for err == nil && len(x.trials) < x.options.Runs {

@@ -23,7 +23,7 @@ const infoTimeout = 10 * time.Second
 
 // Config says how a client uses the app.
 type Config struct {
-	Sink  cluster.Sink // takes the events from Open on, must not call the cluster; nil: nobody does
+	Sink  cluster.Sink // takes the events from Open on, must not call the cluster; nil: none
 	Start time.Time    // the run's start, to which readings are relative; zero: the call of Open
 }
 

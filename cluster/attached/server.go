@@ -23,8 +23,8 @@ type Host struct {
 	Start     time.Time                     // to which the cluster's readings are relative
 	Dir       string                        // for Info
 	Coinbench string                        // for Info
-	Log       func(format string, a ...any) // told of every change that is asked for, and how it ends; nil: nobody is
-	Given     func(...cluster.Service)      // told of what services are given, secrets too, before they are; nil: nobody is
+	Log       func(format string, a ...any) // told of every change that is asked for, and how it ends; nil: none
+	Given     func(...cluster.Service)      // told of what services are given, secrets too, before they are; nil: none
 }
 
 // Server answers other processes about a cluster of this one. It ends with the app: when somebody takes it down, or when it could not be

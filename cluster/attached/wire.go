@@ -34,7 +34,7 @@ type answer struct {
 	Readings []reading               `json:",omitempty"`
 }
 
-// Info is who keeps the app up, and what is going on there.
+// Info is who keeps the app up, and what is happening there.
 type Info struct {
 	Cluster    string             // its name
 	App        string             // "": nothing is deployed

@@ -22,7 +22,7 @@ type Outbox struct {
 	busy      bool
 }
 
-// NewOutbox returns an outbox to a sink; nil: nobody takes events. Instants are since start.
+// NewOutbox returns an outbox to a sink; nil: none. Instants are since start.
 func NewOutbox(sink cluster.Sink, start time.Time) *Outbox {
 	o := &Outbox{sink: sink, start: start}
 	o.sent.L = &o.mu

@@ -29,12 +29,12 @@ const (
 type Config struct {
 	Command  []string       // the beginning of the command line that runs coinbench's binary; "service rng" follows it
 	Dir      string         // logs/<task>.log are written here; "": logs are not kept
-	Sink     cluster.Sink   // takes events, must not change the cluster; nil: nobody does
+	Sink     cluster.Sink   // takes events, must not change the cluster; nil: none
 	Redis    string         // host:port of a real Redis; "": an embedded one
 	Publish  map[string]int // the port to publish a service at instead of the Compose file's; 0: any free one
 	Seed     uint64         // of random balancing, and of where each client's turn begins
 	Start    time.Time      // the run's start, to which readings are relative; zero: the call of New
-	Deadline time.Duration  // for a change to converge, beside the times that the app itself asks for; 0: 60 s
+	Deadline time.Duration  // for a change to converge, besides the times that the app itself asks for; 0: 60 s
 }
 
 // Cluster is this machine.

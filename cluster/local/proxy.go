@@ -16,7 +16,7 @@ import (
 // replica is reset.
 type proxy struct {
 	rotation *rotation
-	failed   func(task, why string) // told of every connection that was not brought to an end; nil: nobody is
+	failed   func(task, why string) // told of every connection that was not brought to an end; nil: none
 	ctx      context.Context        // ends when the proxy closes
 	cancel   context.CancelFunc
 	wg       sync.WaitGroup

@@ -38,7 +38,7 @@ type service struct {
 
 	// mu: the cluster's
 	spec     cluster.Service
-	failures int // connections that failed and were written down
+	failures int // connections that failed and were recorded
 	slots    map[int]*slot
 	tasks    []*task       // that are not gone yet
 	settled  chan struct{} // of the last switch
@@ -79,11 +79,11 @@ func newService(c *Cluster, life context.Context, bell *control.Bell, spec clust
 	return s
 }
 
-// mostFailures is how many failed connections of a service are written down one by one; a service that is down for long would fill the
+// mostFailures is how many failed connections of a service are recorded one by one; a service that is down for long would fill the
 // record with them.
 const mostFailures = 20000
 
-// connectionFailed writes a connection down that was not brought to an end, so that a failed request can be put down to a replica.
+// connectionFailed records a connection that was not brought to an end, so that a failed request can be attributed to a replica.
 func (s *service) connectionFailed(task, why string) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
@@ -146,7 +146,7 @@ func (s *service) launch(sl *slot, spec cluster.Service) *task {
 	return t
 }
 
-// begin starts a new task beside the one that its slot has. held: it does not go into rotation by itself. The caller holds mu.
+// begin starts a new task next to the one that its slot has. held: it does not go into rotation by itself. The caller holds mu.
 func (s *service) begin(sl *slot, spec cluster.Service, held bool) *task {
 	place := fmt.Sprintf("%s.%d", s.name, sl.n)
 	s.c.numbers[place]++

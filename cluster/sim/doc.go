@@ -6,7 +6,7 @@
 // same code that the real clusters use.
 //
 // Time passes only while every participant waits: in Sleep, in a method that waits for the cluster to converge, or in Play. The caller is
-// one participant; a goroutine beside it is another if it was started with Go. Whoever is woken runs alone until it waits again, so the
+// one participant; a goroutine next to it is another if it was started with Go. Whoever is woken runs alone until it waits again, so the
 // order of things does not depend on the scheduler:
 //
 //	caller   |Deploy....|  |Sleep 30 s .....................|

@@ -18,7 +18,7 @@ import (
 type Config struct {
 	Seed  uint64
 	Start time.Time    // what Now says first; zero: 2000-01-01 UTC, so that runs repeat
-	Sink  cluster.Sink // nil: nobody asks
+	Sink  cluster.Sink // nil: none
 	Costs Costs
 }
 
@@ -27,8 +27,8 @@ type Costs struct {
 	TaskStart   time.Duration // from the start of a task to its process
 	StartSpread time.Duration // up to this more, drawn for each task; 0: 20 ms, for no machine starts all at one instant
 	Connect     time.Duration // of each new connection
-	Request     time.Duration // occupancy of a server by each request, beside its settings
-	Call        time.Duration // of the worker for each call, beside its settings
+	Request     time.Duration // occupancy of a server by each request, besides its settings
+	Call        time.Duration // of the worker for each call, besides its settings
 	Redis       time.Duration // of a command
 }
 

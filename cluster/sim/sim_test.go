@@ -72,7 +72,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// play is a small run with a poller beside it.
+// play is a small run with a poller next to it.
 func play(t *testing.T, seed uint64) (events []history.Event, readings []history.Reading, c *Cluster) {
 	t.Helper()
 	var at func() time.Duration

@@ -309,7 +309,7 @@ func (l *loading) event(p event.Payload) {
 	}
 }
 
-// close ends the record and everything that runs beside the load.
+// close ends the record and everything that runs alongside the load.
 func (l *loading) close() error {
 	err := l.closeRecord()
 	for _, c := range l.closers {

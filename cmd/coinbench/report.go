@@ -59,7 +59,7 @@ func reportCommand(p process) *cobra.Command {
 	}
 }
 
-// imported makes a run's folder of a file of results that vegeta wrote, beside the file.
+// imported makes a run's folder of a file of results that vegeta wrote, next to the file.
 func imported(p process, file string) (dir string, err error) {
 	f, err := os.Open(file)
 	if err != nil {

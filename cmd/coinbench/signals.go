@@ -11,7 +11,7 @@ import (
 	"coinbench/cmd/coinbench/early"
 )
 
-// interrupts passes on what asks the program to end: to what is going on, which ends in order, or to the program, when there is nothing
+// interrupts passes on what asks the program to end: to what is happening, which ends in order, or to the program, when there is nothing
 // to be put in order or it was asked before.
 type interrupts struct {
 	mu      sync.Mutex

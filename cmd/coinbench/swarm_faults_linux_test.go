@@ -29,7 +29,7 @@ type faultLab struct {
 	program string
 }
 
-// newFaultLab makes a lab for a test, which is going to be hurt, beside those of other tests.
+// newFaultLab makes a lab for a test, which is going to be hurt, besides those of other tests.
 func newFaultLab(t *testing.T, name string) *faultLab {
 	t.Helper()
 	t.Parallel()
@@ -545,7 +545,7 @@ func pausePartitionDrain(t *testing.T, l *faultLab) {
 		t.Error("the frozen replica neither recovered nor was replaced")
 	}
 	for _, name := range []string{"frozen", "cut", "drained", "left"} {
-		if a.Rollout(name) == nil {
+		if a.Disturbance(name) == nil {
 			t.Errorf("the report says nothing of %s", name)
 		}
 	}

@@ -163,7 +163,7 @@ func run() error {
 }
 
 // openWorkloads shows what an open workload promises: punctual requests, and the law of the stall. A server that stops for
-// S in every T makes whoever falls due within a stall wait for its end: P(response time > x) = (S-x)/T.
+// S in every T makes a request that falls due within a stall wait for its end: P(response time > x) = (S-x)/T.
 func openWorkloads(binary, url string) error {
 	show := func(title string, args ...string) error {
 		fmt.Println(title)

@@ -23,7 +23,7 @@ type Metrics struct {
 	loads    []string
 	tasks    map[string]*task
 	counts   map[[3]string]float64 // of replicas, by service, state and version
-	strategy map[string]string     // of the rollout that is going on, by service
+	strategy map[string]string     // of the rollout in progress, by service
 	faults   map[string][]string   // kinds of faults in force, by task, slot or node
 	active   map[[2]string]float64 // faults, by service and kind
 }

@@ -124,7 +124,7 @@ func Announce(p Process, listen, admin net.Addr) error {
 // return; cancelling ctx asks it to drop everything.
 type Job func(ctx context.Context, draining <-chan struct{}) error
 
-// Supervise boots, runs and stops a job beside its admin server, as the settings say: it is the life of every
+// Supervise boots, runs and stops a job alongside its admin server, as the settings say: it is the life of every
 // service. It returns when the job ends, or without waiting for it when the service is to exit at once: what the job
 // was doing is lost then, as in a process that dies.
 func Supervise(ctx context.Context, s settings.Settings, p Process, a *Admin, job Job) error {

@@ -95,7 +95,7 @@ type Settings struct {
 	Delay        time.Duration // mean time that the work of a request takes
 	Distribution Distribution
 	Jitter       time.Duration // Uniform: half the width; Normal: the standard deviation
-	Occupancy    time.Duration // server time that every request takes beside its delay
+	Occupancy    time.Duration // server time that every request takes besides its delay
 	Intake       time.Duration // Pool: time to take a request in, one after the other; none begins meanwhile
 
 	Concurrency   int // requests served at once; 0: no limit

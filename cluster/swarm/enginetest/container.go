@@ -34,7 +34,7 @@ type container struct {
 	upstream string // of a gateway
 	asked    int
 
-	doors []string
+	addresses []string
 
 	// of a relay
 	labels map[string]string
@@ -55,7 +55,7 @@ func (e *Engine) open(t *task) *container {
 		c.exit <- 0
 		return c
 	case len(args) > 1 && strings.HasSuffix(args[0], "-container"):
-		e.lives.Go(func() { e.beside(t, c, args) })
+		e.lives.Go(func() { e.act(t, c, args) })
 		return c
 	case kind == "" && len(args) == 2 && args[0] == "service":
 		c.spec.Image = "coinbench/" + args[1] + ":v0.1"
@@ -66,9 +66,9 @@ func (e *Engine) open(t *task) *container {
 	}
 	serve := func(port int, handle func(net.Conn)) {
 		if port > 0 {
-			door := fmt.Sprintf("%s:%d", c.ip, port)
-			c.doors = append(c.doors, door)
-			e.listeners[door] = handle
+			address := fmt.Sprintf("%s:%d", c.ip, port)
+			c.addresses = append(c.addresses, address)
+			e.listeners[address] = handle
 		}
 	}
 	switch cluster.ParseImage(c.spec.Image).Kind {
@@ -87,8 +87,8 @@ func (e *Engine) open(t *task) *container {
 
 // close ends what a container has. The caller holds mu.
 func (e *Engine) close(c *container) {
-	for _, door := range c.doors {
-		delete(e.listeners, door)
+	for _, address := range c.addresses {
+		delete(e.listeners, address)
 	}
 	c.thaw()
 }
@@ -110,8 +110,8 @@ func (c *container) kill() {
 	}
 }
 
-// beside is a job that does something to another container of its node.
-func (e *Engine) beside(t *task, c *container, args []string) {
+// act is a job that does something to another container of its node.
+func (e *Engine) act(t *task, c *container, args []string) {
 	e.mu.Lock()
 	var victim *container
 	for _, x := range e.tasks {

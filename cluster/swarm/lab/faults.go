@@ -143,7 +143,7 @@ func (l *Lab) Heal(ctx context.Context, node string) error {
 // cutFile is there while a node is cut off for a time.
 func (s *state) cutFile(node string) string { return filepath.Join(s.Dir, switchName, "cut-"+node) }
 
-// cable changes a node's way to the switch. It needs no lock: what is written down of the lab stays.
+// cable changes a node's way to the switch. It needs no lock: what is recorded of the lab stays.
 func (l *Lab) cable(ctx context.Context, node string, act func(s *state) error) error {
 	if _, err := l.find(node); err != nil {
 		return err

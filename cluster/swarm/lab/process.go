@@ -82,7 +82,7 @@ func processes(visit func(pid int)) error {
 // mark is the argument that tells the init process of a lab's machine from all other processes.
 func mark(name, machine string) string { return "coinbench-lab/" + name + "/" + machine }
 
-// marked returns the init processes of a lab, whether they are written down or not, and the folders that they use.
+// marked returns the init processes of a lab, whether they are recorded or not, and the folders that they use.
 func marked(name string) (inits []process, dirs []string, err error) {
 	err = processes(func(pid int) {
 		cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

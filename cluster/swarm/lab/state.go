@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// state is what is written down before and after each thing that is made, so that it can be found and removed again.
+// state is what is recorded before and after each thing that is made, so that it can be found and removed again.
 type state struct {
 	Name    string       `json:"name"`
 	Boot    string       `json:"boot"` // of the kernel; processes of another boot are gone

@@ -30,8 +30,8 @@ type FailureGroup struct {
 	Text     string  `json:"description"`
 }
 
-// Blame is to what one failed request is put down.
-type Blame struct {
+// FailureCause is to what one failed request is attributed.
+type FailureCause struct {
 	Task     string // "": none was there, or nobody knows
 	Version  string
 	Event    event.Kind // the last that had happened to the task, or, without one, to the service; "": nothing
@@ -41,19 +41,19 @@ type Blame struct {
 	Nobody   bool // the balancer had no replica
 }
 
-// blame puts failed requests of one service down to tasks.
+// attributor attributes failed requests of one service to tasks.
 //
 // Three witnesses are heard, the best first: the answer, whose header names the replica; the balancer, which writes down each
 // connection that it could not bring to an end; and the tasks' lives, of which the one is chosen that was in rotation and in trouble.
-type blame struct {
+type attributor struct {
 	tasks   []*TaskLife
 	service []history.Event // of the service or of its tasks
 	broken  []history.Event // connections that the balancer saw fail
 	used    []bool
 }
 
-func newBlame(run *history.Run, service string, tasks []*TaskLife) *blame {
-	b := &blame{tasks: tasks}
+func newAttributor(run *history.Run, service string, tasks []*TaskLife) *attributor {
+	b := &attributor{tasks: tasks}
 	for _, e := range run.Events {
 		switch {
 		case e.Service != service:
@@ -82,8 +82,8 @@ func instant(s history.Sample) time.Duration {
 const late = 50 * time.Millisecond
 
 // put puts one failed request down. Requests must come in the order in which they were done.
-func (b *blame) put(s history.Sample) Blame {
-	r := Blame{At: instant(s), Version: s.Version}
+func (b *attributor) put(s history.Sample) FailureCause {
+	r := FailureCause{At: instant(s), Version: s.Version}
 	var t *TaskLife
 	switch {
 	case s.Class == history.Dropped:
@@ -114,7 +114,7 @@ func (b *blame) put(s history.Sample) Blame {
 }
 
 // vacant says whether no replica was in rotation all the time that the request was under way.
-func (b *blame) vacant(s history.Sample) bool {
+func (b *attributor) vacant(s history.Sample) bool {
 	sent, done := s.Sent.Seconds(), s.Done.Seconds()
 	for _, t := range b.tasks {
 		if t.JoinedS != nil && *t.JoinedS <= done && (t.LeftS == nil || *t.LeftS >= sent) {
@@ -124,7 +124,7 @@ func (b *blame) vacant(s history.Sample) bool {
 	return len(b.tasks) > 0
 }
 
-func (b *blame) task(name string) *TaskLife {
+func (b *attributor) task(name string) *TaskLife {
 	for _, t := range b.tasks {
 		if t.Task == name && name != "" {
 			return t
@@ -134,7 +134,7 @@ func (b *blame) task(name string) *TaskLife {
 }
 
 // answered is the task that an answer names: of the slot's tasks that lived then the one of its version, else the latest.
-func (b *blame) answered(s history.Sample) (found *TaskLife) {
+func (b *attributor) answered(s history.Sample) (found *TaskLife) {
 	for _, t := range b.tasks {
 		if t.replica() != s.Replica && t.Task != s.Replica || t.StartedS == nil || *t.StartedS > s.Done.Seconds() || t.GoneS != nil &&
 			*t.GoneS < s.Sent.Seconds() {
@@ -148,7 +148,7 @@ func (b *blame) answered(s history.Sample) (found *TaskLife) {
 }
 
 // witnessed is the connection that the balancer saw fail while the request was under way, which is used up by it.
-func (b *blame) witnessed(s history.Sample) *history.Event {
+func (b *attributor) witnessed(s history.Sample) *history.Event {
 	i := sort.Search(len(b.broken), func(i int) bool { return b.broken[i].At >= s.Sent })
 	for ; i < len(b.broken) && b.broken[i].At <= s.Done+late; i++ {
 		if !b.used[i] {
@@ -162,7 +162,7 @@ func (b *blame) witnessed(s history.Sample) *history.Event {
 // suspect is the task that was in trouble: one in rotation that is dead, frozen or slow before all others, else the one to which
 // something happened last. A connection that could not be made was meant for a task in rotation; one that broke may belong to a task
 // that had left.
-func (b *blame) suspect(s history.Sample) (found *TaskLife) {
+func (b *attributor) suspect(s history.Sample) (found *TaskLife) {
 	const recent = 5 // seconds, in which what happened may be the cause
 	failed, sent := instant(s).Seconds(), s.Sent.Seconds()
 	connecting := slices.Contains([]history.Class{history.Refused, history.NoRoute, history.ConnectTimeout, history.ConnectFailed}, s.Class)
@@ -199,7 +199,7 @@ func (b *blame) suspect(s history.Sample) (found *TaskLife) {
 }
 
 // groups puts failed requests down and gathers those with one cause.
-func (b *blame) groups(failed []history.Sample) []FailureGroup {
+func (b *attributor) groups(failed []history.Sample) []FailureGroup {
 	slices.SortStableFunc(failed, func(x, y history.Sample) int { return cmp.Compare(x.Done, y.Done) })
 	type key struct {
 		class   history.Class

@@ -54,7 +54,7 @@ func (e *engine) newTransport() (*http.Transport, error) {
 	return tr, nil
 }
 
-// newClient makes the client that all connections of a foreign load share.
+// newClient makes the client that all connections of a load that net/http plays share.
 func (e *engine) newClient() (*http.Client, error) {
 	tr, err := e.newTransport()
 	if err != nil {
@@ -140,8 +140,8 @@ func (h *hooks) report(o *outcome) (got, reused bool) {
 
 var errBodyTimeout = errors.New("the body did not come in time")
 
-// doForeign is do by way of net/http.
-func (s *slot) doForeign(ctx context.Context, p *prepared, o *outcome) {
+// doNetHTTP is do by way of net/http.
+func (s *connection) doNetHTTP(ctx context.Context, p *prepared, o *outcome) {
 	e := s.e
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

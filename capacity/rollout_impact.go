@@ -9,8 +9,8 @@ import (
 	"coinbench/history"
 )
 
-// Felt is what one load felt of a rollout or a fault.
-type Felt struct {
+// LoadImpact is what one load felt of a rollout or a fault.
+type LoadImpact struct {
 	Load      string         `json:"load"`
 	Closed    bool           `json:"closed"`
 	Observer  bool           `json:"observe_only,omitempty"` // it is shown, and judges nothing
@@ -149,7 +149,7 @@ func basis(l *history.Load) Basis {
 
 // felt computes what every load of the service felt; EndS moves to the end of the tenth of a second in which the last request failed
 // that fell due after its begin and before the next disturbance.
-func (r *Rollout) felt(run *history.Run, tasks []*TaskLife, before, next float64) {
+func (r *Disturbance) felt(run *history.Run, tasks []*TaskLife, before, next float64) {
 	var met []*history.Load
 	end := func(l *history.Load) float64 {
 		if l.Closing != nil {
@@ -178,10 +178,10 @@ func (r *Rollout) felt(run *history.Run, tasks []*TaskLife, before, next float64
 			}
 		}
 	}
-	blame := newBlame(run, r.Service, tasks)
+	causes := newAttributor(run, r.Service, tasks)
 	during := phase{r.BeginS, r.EndS}
 	for _, l := range met {
-		f := Felt{Load: l.Name, Closed: l.Closed, Observer: l.ObserveOnly, Basis: basis(l)}
+		f := LoadImpact{Load: l.Name, Closed: l.Closed, Observer: l.ObserveOnly, Basis: basis(l)}
 		f.Before, f.After = phase{before, r.BeginS}.in(l).latency, phase{r.EndS, rest.toS}.in(l).latency
 		sum := during.in(l)
 		f.During = sum.latency
@@ -191,7 +191,7 @@ func (r *Rollout) felt(run *history.Run, tasks []*TaskLife, before, next float64
 				failed = append(failed, s)
 			}
 		}
-		f.Failures = blame.groups(failed)
+		f.Failures = causes.groups(failed)
 		f.Requests, f.Failed = sum.requests, int64(len(failed))
 		if all := sum.failed(); !keptFailures(l) && all > f.Failed {
 			f.Failed = all
