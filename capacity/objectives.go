@@ -16,12 +16,13 @@ import (
 
 // Objective is one judgement of a history, as text:
 //
-//	objective = metric [ "(" [ name { "," name } ] ")" ] ( op value | "within" value ".." value ) [ "±0" ]
+//	objective = measured ( op value | "within" value ".." value | op [ number "*" ] measured ) [ "±0" ]
+//	measured  = metric [ "(" [ name { "," name } ] ")" ]
 //	op        = "==" | "!=" | "<" | "<=" | ">" | ">="
 //	name      = a window's or a load's name, or a service's: letters, digits, "_", "-", ".", "/"
 //	value     = a number; for latencies a duration such as 800ms; for shares also a percentage such as 0.1%; for bottleneck a service's name
 //
-// e.g. hash_rate(saturated) within 9.3..10.05, errors == 0, p99(rng-bench/c50) <= 1.2s, bottleneck(saturated) == rng.
+// e.g. hash_rate(saturated) within 9.3..10.05, hash_rate(after) >= 0.97 * hash_rate(before), errors == 0, p99(rng-bench/c50) <= 1.2s, bottleneck(saturated) == rng.
 type Objective struct {
 	Text   string
 	Metric string
@@ -31,6 +32,7 @@ type Objective struct {
 	High   float64 // for within the upper end
 	Word   string  // the value of bottleneck
 	Exact  bool    // "±0": what was measured is judged as if it had no error
+	Than   *Than   // what the metric is compared with, instead of a value
 }
 
 // Result is how an objective was judged.
@@ -541,21 +543,22 @@ func inWord(r rune) bool {
 	return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || r == '_')
 }
 
-func (p *parser) objective(o *Objective) error {
+// subject reads a metric and its names.
+func (p *parser) subject() (name string, args []string, m metric, err error) {
 	p.space()
 	at := p.pos
-	o.Metric = p.run(func(r rune) bool { return inWord(r) || r == '.' })
-	named := metricsNamed(o.Metric)
+	name = p.run(func(r rune) bool { return inWord(r) || r == '.' })
+	named := metricsNamed(name)
 	if len(named) == 0 {
 		var all []string
 		for _, m := range metrics() {
 			all = append(all, m.syntax())
 		}
 		what := "no metric"
-		if o.Metric != "" {
-			what = fmt.Sprintf("unknown metric %q", o.Metric)
+		if name != "" {
+			what = fmt.Sprintf("unknown metric %q", name)
 		}
-		return p.fail(at, "%s; accepted: %s", what, strings.Join(all, ", "))
+		return name, args, m, p.fail(at, "%s; accepted: %s", what, strings.Join(all, ", "))
 	}
 	p.space()
 	open := p.pos
@@ -564,15 +567,15 @@ func (p *parser) objective(o *Objective) error {
 		for {
 			p.space()
 			at := p.pos
-			if p.pos < len(p.text) && p.text[p.pos] == ')' && len(o.Args) == 0 {
+			if p.pos < len(p.text) && p.text[p.pos] == ')' && len(args) == 0 {
 				p.pos++
 				break
 			}
-			name := p.run(inName)
-			if name == "" {
-				return p.fail(at, "a name is missing; accepted: %s", syntaxes(named))
+			arg := p.run(inName)
+			if arg == "" {
+				return name, args, m, p.fail(at, "a name is missing; accepted: %s", syntaxes(named))
 			}
-			o.Args = append(o.Args, name)
+			args = append(args, arg)
 			p.space()
 			if p.pos < len(p.text) && p.text[p.pos] == ',' {
 				p.pos++
@@ -582,16 +585,24 @@ func (p *parser) objective(o *Objective) error {
 				p.pos++
 				break
 			}
-			return p.fail(p.pos, "%s; accepted: a comma or a closing parenthesis", p.found())
+			return name, args, m, p.fail(p.pos, "%s; accepted: a comma or a closing parenthesis", p.found())
 		}
 	}
-	i := slices.IndexFunc(named, func(m metric) bool { return len(m.args) == len(o.Args) })
+	i := slices.IndexFunc(named, func(m metric) bool { return len(m.args) == len(args) })
 	if i < 0 {
-		return p.fail(open, "%s takes %s; accepted: %s", o.Metric, arity(named, len(o.Args)), syntaxes(named))
+		return name, args, m, p.fail(open, "%s takes %s; accepted: %s", name, arity(named, len(args)), syntaxes(named))
 	}
-	m := named[i]
+	return name, args, named[i], nil
+}
+
+func (p *parser) objective(o *Objective) error {
+	var m metric
+	var err error
+	if o.Metric, o.Args, m, err = p.subject(); err != nil {
+		return err
+	}
 	p.space()
-	at = p.pos
+	at := p.pos
 	const operators = "==, !=, <, <=, >, >=, within"
 	if word := p.run(inWord); word == "within" {
 		o.Op = word
@@ -623,9 +634,11 @@ func (p *parser) objective(o *Objective) error {
 		}
 		return p.end()
 	}
-	var err error
 	p.space()
 	from := p.pos
+	if p.related() {
+		return p.relation(o, m)
+	}
 	if o.Low, err = p.value(m); err != nil {
 		return err
 	}
@@ -814,21 +827,28 @@ func (o Objective) Names() Names {
 	if !ok {
 		return n
 	}
+	n.add(m, o.Args)
+	if o.Than != nil {
+		n.add(o.Than.metric, o.Than.Args)
+	}
+	return n
+}
+
+func (n *Names) add(m metric, args []string) {
 	for i, a := range m.args {
 		switch a {
 		case windowArg:
-			n.Windows = append(n.Windows, o.Args[i])
+			n.Windows = append(n.Windows, args[i])
 		case loadArg:
-			n.Loads = append(n.Loads, o.Args[i])
+			n.Loads = append(n.Loads, args[i])
 		case eitherArg:
-			n.Either = append(n.Either, o.Args[i])
+			n.Either = append(n.Either, args[i])
 		case serviceArg:
-			n.Services = append(n.Services, o.Args[i])
+			n.Services = append(n.Services, args[i])
 		case rolloutArg:
-			n.Rollouts = append(n.Rollouts, o.Args[i])
+			n.Rollouts = append(n.Rollouts, args[i])
 		}
 	}
-	return n
 }
 
 // Judge judges a run by the objective.
@@ -859,6 +879,10 @@ func (o Objective) Judge(a *Analysis) Verdict {
 	v.Value = ptr(x)
 	if v.Unit = m.unit; v.Unit == "share" {
 		v.Unit = ""
+	}
+	if o.Than != nil {
+		o.relate(a, m, x, &v)
+		return v
 	}
 	v.Reason, v.Result = "measured "+o.format(m, x), Fail
 	if load := a.Load(strings.Join(o.Args, "")); m.between != nil && load != nil {

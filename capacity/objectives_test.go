@@ -164,3 +164,53 @@ func FuzzParseObjective(f *testing.F) {
 		}
 	})
 }
+
+// A metric is compared with another window's by the error of both.
+func TestObjectiveRelatesTwoWindows(t *testing.T) {
+	window := func(name string, value, stdErr float64) capacity.Window {
+		return capacity.Window{Name: name, Complete: true, LengthS: 10, HashRate: capacity.NewEstimate(value, stdErr, 40, "test")}
+	}
+	blind := window("blind", 30, 0)
+	blind.HashRate = &capacity.Estimate{Value: 30, NoInterval: "a window of 1 s is too short for one"}
+	a := &capacity.Analysis{Windows: []capacity.Window{window("before", 33, .1), window("after", 32.5, .1), window("near", 32.1, .1), blind}}
+	for text, want := range map[string]capacity.Result{
+		"hash_rate(after) >= 0.97 * hash_rate(before)":     capacity.Pass,
+		"hash_rate(after) >= 97% * hash_rate(before)":      capacity.Pass,
+		"hash_rate(after) < 0.97*hash_rate(before)":        capacity.Fail,
+		"hash_rate(near) >= 0.97 * hash_rate(before)":      capacity.Unknown, // 32.1 against 32.01, give or take .28
+		"hash_rate(near) >= 0.97 * hash_rate(before) ±0":   capacity.Pass,
+		"hash_rate(after) > hash_rate(before)":             capacity.Fail,
+		"hash_rate(before) <= hash_rate(after)":            capacity.Fail,
+		"hash_rate(blind) >= 0.97 * hash_rate(before)":     capacity.Unknown,
+		"hash_rate(after) >= 0.5 * hash_rate(nowhere)":     capacity.Unknown,
+		"hash_rate(blind) >= 0.5 * hash_rate(before) +-0":  capacity.Pass,
+		"utilisation(after, rng) < utilisation(near, rng)": capacity.Unknown, // no counters
+	} {
+		o, err := capacity.ParseObjective(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if v := o.Judge(a); v.Result != want {
+			t.Errorf("%s: %s, want %s: %s", text, v.Result, want, v.Reason)
+		}
+		if n := o.Names(); len(n.Windows) != 2 {
+			t.Errorf("%s: names %+v", text, n)
+		}
+	}
+	for text, column := range map[string]int{
+		"hash_rate(a) >= 0.97 * p99(b)":            24,
+		"hash_rate(a) >= x * hash_rate(b)":         17,
+		"hash_rate(a) >= -1 * hash_rate(b)":        17,
+		"hash_rate(a) within 0.9 * hash_rate(b)":   21,
+		"hash_rate(a) >= 0.97 * hash_rate(b) or c": 37,
+		"hash_rate(a) >= 0.97 * hash_rate":         33,
+		"hash_rate(a) >= 0.97 *":                   23,
+	} {
+		_, err := capacity.ParseObjective(text)
+		var at *capacity.ParseError
+		if !errors.As(err, &at) || at.Column != column {
+			t.Errorf("%s: %v, want column %d", text, err, column)
+		}
+	}
+}

@@ -77,6 +77,12 @@ func gateFacts(r gate.Report) (facts []string) {
 	if a := r.Accepted; a != nil {
 		facts = append(facts, fmt.Sprintf("Accepted on %s: %s", a.At.UTC().Format("2006-01-02"), a.Why))
 	}
+	switch r.Verdict.Gain {
+	case gate.Faster:
+		facts = append(facts, fmt.Sprintf("FASTER: head gains more than %s.", gate.Percent(rule.Tolerate)))
+	case gate.NoGain:
+		facts = append(facts, fmt.Sprintf("Head has no gain of %s.", gate.Percent(rule.Detect)))
+	}
 	facts = append(facts, r.Verdict.Notes...)
 	if r.Verdict.Void > 0 {
 		facts = append(facts, fmt.Sprintf("%s of %d were void.", plural(r.Verdict.Void, "pair"), len(r.Pairs)))

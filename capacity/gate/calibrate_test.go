@@ -1,9 +1,11 @@
 package gate
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // alikeSeries has blocks of the given kind whose logarithm varies by what next gives.
@@ -77,5 +79,44 @@ func TestRelabelledGates(t *testing.T) {
 	}
 	if c, _ := s.Relabelled(1); c.Failed != 1 {
 		t.Errorf("a gate whose coins agree with a loss of 10 %% does not fail: %+v", c)
+	}
+}
+
+// A gain is told from none by the same limits as a loss, and is what the anchor moves to; a loss moves it only when it was accepted.
+func TestGainsAndTheAnchor(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	var s Series
+	add := func(n int, change float64) Session {
+		session := Session{ID: fmt.Sprint("s", n), At: time.Unix(int64(1000*n), 0), Sequence: fmt.Sprint("q", n), Kind: Compare, Seed: uint64(n),
+			Head: Subject{Commit: fmt.Sprint("c", n)}, Design: Design{Rule: DefaultRule(), Metrics: []Metric{{Name: "hash_rate(w)"}}}}
+		s.Sessions = append(s.Sessions, session)
+		var blocks []Block
+		for range 16 {
+			b := Next(session.Seed, session.ID, blocks)
+			b.Values = []float64{30 * math.Exp(.002*r.NormFloat64())}
+			if b.Side == Head {
+				b.Values[0] *= 1 + change
+			}
+			blocks = append(blocks, b)
+		}
+		s.Blocks = append(s.Blocks, blocks...)
+		return session
+	}
+	for n, c := range []struct {
+		change float64
+		gain   Gain
+		anchor string
+	}{{0, NoGain, ""}, {.05, Faster, "c1"}, {-.05, NoGain, "c1"}, {.02, Faster, "c3"}, {0, NoGain, "c3"}} {
+		session := add(n, c.change)
+		if v := s.Judge(session); v.Gain != c.gain {
+			t.Errorf("%+.0f %%: %q, want %q: %s", 100*c.change, v.Gain, c.gain, v.Metrics[0].Text())
+		}
+		if got, _ := s.Anchor(); got != c.anchor {
+			t.Errorf("after gate %d the anchor is %q, want %q", n, got, c.anchor)
+		}
+	}
+	s.Accepted = append(s.Accepted, Accepted{Sequence: "q2", At: time.Unix(9000, 0)})
+	if got, _ := s.Anchor(); got != "c2" {
+		t.Errorf("after a loss was accepted the anchor is %q", got)
 	}
 }

@@ -76,3 +76,23 @@ func (s Series) Accept(why string, at time.Time) (a Accepted, ok bool) {
 	last := all[len(all)-1]
 	return Accepted{Sequence: last.Sequence, Digest: last.Head.Digest, At: at, Why: why}, true
 }
+
+// Anchor is the commit that later ones are held against, and since when: the head of the latest loss that was accepted, or of the latest
+// gate that was shown to be faster. "": there is none of a commit.
+func (s Series) Anchor() (commit string, at time.Time) {
+	for _, first := range s.Sequences(Compare) {
+		if first.Head.Commit == "" {
+			continue
+		}
+		since := time.Time{}
+		if a := s.accepted(first); a != nil {
+			since = a.At
+		} else if v := s.Judge(first); v.Outcome == capacity.OutcomePass && v.Gain == Faster {
+			since = first.At
+		}
+		if since.After(at) {
+			commit, at = first.Head.Commit, since
+		}
+	}
+	return commit, at
+}

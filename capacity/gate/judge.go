@@ -24,6 +24,37 @@ type Verdict struct {
 	Metrics []Measured       `json:"metrics"` // the first is the one that the gate is about
 	Notes   []string         `json:"notes,omitempty"`
 	More    bool             `json:"more,omitempty"` // the blocks ask for half as many pairs more than others
+	Gain    Gain             `json:"gain,omitempty"`
+}
+
+// Gain is what a sequence shows of a gain of its first metric. It decides nothing.
+type Gain string
+
+// The gains. "": not known yet.
+const (
+	Faster Gain = "faster"  // by more than what is tolerated as a loss
+	NoGain Gain = "no gain" // of as much as is to be detected as a loss
+)
+
+// Width is half the width of the first metric's interval, as a share; infinite while there is none.
+func (v Verdict) Width() float64 {
+	if len(v.Metrics) == 0 || v.Metrics[0].Low == nil {
+		return math.Inf(1)
+	}
+	return (*v.Metrics[0].High - *v.Metrics[0].Low) / 2
+}
+
+// gain looks at the other side of the sequence, with the limits of losses turned round.
+func (v *Verdict) gain(r Rule) {
+	tolerate, detect := r.limits()
+	if x := v.Metrics[0]; v.Pairs >= leastPass && !x.drifts {
+		switch {
+		case x.better > -tolerate:
+			v.Gain = Faster
+		case x.best < -detect:
+			v.Gain = NoGain
+		}
+	}
 }
 
 // Measured is a metric's change, as a share of base's value: -.031 is 3.1 % less. A latency's is positive where head takes longer.
@@ -37,6 +68,7 @@ type Measured struct {
 	Looks  []Look   `json:"looks"`
 
 	worse, better float64 // limits of the losses that the sequence has not excluded, as logarithms: at 98 and at 95 %
+	best          float64 // of the gains that it has not excluded at 95 %
 	flip          float64 // the sign-flip check's p
 	drifts        bool    // quads depend on each other
 }
@@ -66,6 +98,7 @@ func Judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
 		v.Metrics = append(v.Metrics, measure(r, m, i, sound))
 	}
 	v.holm()
+	v.gain(r)
 	v.note(sound)
 	if v.unusable(blocks, all) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
 		return v
@@ -77,7 +110,7 @@ func Judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
 
 // measure is a metric's change over the pairs.
 func measure(r Rule, m Metric, index int, pairs []Pair) Measured {
-	x := Measured{Metric: m, P: 1, worse: math.Inf(1), better: math.Inf(-1), flip: 1}
+	x := Measured{Metric: m, P: 1, worse: math.Inf(1), better: math.Inf(-1), best: math.Inf(1), flip: 1}
 	var d, quads []float64
 	for i, p := range pairs {
 		d = append(d, p.difference(index, m.Lower))
@@ -108,6 +141,7 @@ func measure(r Rule, m Metric, index int, pairs []Pair) Measured {
 		x.P = max(x.P, lossP(q, tolerate))
 		x.drifts = correlated(quads)
 	}
+	x.best = high
 	x.Low, x.High = x.interval(low, high)
 	beyond := make([]float64, len(d))
 	for i := range d {

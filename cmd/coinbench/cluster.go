@@ -24,6 +24,7 @@ type clusterFlags struct {
 	swarm   swarmFlags
 
 	attached *attachment // the app that is up, which is used instead; nil: one is deployed
+	binary   string      // of the services, on local; "": this one
 }
 
 func (f *clusterFlags) add(c *cobra.Command) {
@@ -92,7 +93,10 @@ func (f clusterFlags) cluster(asked request) (testbed, error) {
 }
 
 func newLocal(f clusterFlags, asked request) (testbed, error) {
-	self, err := os.Executable()
+	self, err := f.binary, error(nil)
+	if self == "" {
+		self, err = os.Executable()
+	}
 	if err != nil {
 		return testbed{}, unmeasured(fmt.Errorf("find coinbench's own binary: %w", err))
 	}

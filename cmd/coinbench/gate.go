@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -33,9 +34,11 @@ type gateFlags struct {
 	settle, block      time.Duration
 	store, out         string
 	more, plan, tested bool
-	calibrate          bool
+	calibrate, both    bool
+	precision          string
 	alike              int
 	where              clusterFlags
+	built              string // folder of what is built of revisions
 }
 
 func gateCommand(p process) *cobra.Command {
@@ -55,6 +58,8 @@ Exit codes: 0 PASS; 1 FAIL; 2 bad input; 3 it could not be told or measured.`,
   coinbench gate bottleneck --base v0.1 --head v0.2 --self-test      # once: it shows that this gate can fail
   coinbench gate bottleneck --base v0.1 --head v0.2                  # two tags of the app's images
   coinbench gate setting --base-file a.yml --head-file b.yml         # two Compose files
+  coinbench gate setting --base main --head .                        # a revision of coinbench and the working tree, which are built
+  coinbench gate setting --base anchor --head .                      # against what was released, or accepted, last
   coinbench gate setting --base-set think=100ms --head-set think=110ms --more --budget 20m`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -79,6 +84,8 @@ Exit codes: 0 PASS; 1 FAIL; 2 bad input; 3 it could not be told or measured.`,
 	c.Flags().BoolVar(&f.tested, "self-test", false, "compare base with itself made slower by what is to be detected: this must FAIL, and is "+
 		"then exit code 0")
 	c.Flags().IntVar(&f.alike, "aa", 0, "play `N` gates of base against itself, and count those that fail")
+	c.Flags().StringVar(&f.precision, "precision", "", "go on until the interval is no wider than this `share` to either side, within the budget")
+	c.Flags().BoolVar(&f.both, "both", false, "go on until a gain is known as well: one of more than --tolerate, or none of --detect; it never fails")
 	c.Flags().BoolVar(&f.calibrate, "calibrate", false, fmt.Sprintf("measure how much %d windows of each of %d deployments of base vary",
 		gate.CalibrationWindows, gate.CalibrationDeployments))
 	c.MarkFlagsMutuallyExclusive("self-test", "aa", "calibrate")
@@ -99,31 +106,47 @@ type gateRun struct {
 	store   *gateStore
 	out     runFolder
 	session gate.Session
+	width   float64 // that is asked for by --precision; 0: none is
 }
 
 func runGate(p process, f gateFlags) error {
-	g, err := newGateRun(p, f)
-	if err != nil {
-		return usage(err)
+	return withBuilds(f, func(f gateFlags) error {
+		g, err := newGateRun(p, f)
+		if err != nil {
+			return usage(err)
+		}
+		if f.plan {
+			return g.plan()
+		}
+		if g.out, err = folder(f.out, "gate"); err != nil {
+			return err
+		}
+		defer g.out.giveUp() // if nothing came of it
+		switch g.kind {
+		case gate.Alike:
+			return g.playAlike()
+		case gate.Calibration:
+			return g.playCalibration()
+		}
+		r, err := g.play(g.sequence())
+		if err != nil {
+			return err
+		}
+		return g.conclude(r)
+	})
+}
+
+// withBuilds plays a gate with a folder for what is built of revisions, which is gone afterwards.
+func withBuilds(f gateFlags, play func(gateFlags) error) error {
+	if f.areRevisions() {
+		dir, err := os.MkdirTemp("", "coinbench-gate-*")
+		if err != nil {
+			return unmeasured(fmt.Errorf("make a folder for what is built: %w", err))
+		}
+		defer os.RemoveAll(dir)
+		f.built = dir
 	}
-	if f.plan {
-		return g.plan()
-	}
-	if g.out, err = folder(f.out, "gate"); err != nil {
-		return err
-	}
-	defer g.out.giveUp() // if nothing came of it
-	switch g.kind {
-	case gate.Alike:
-		return g.playAlike()
-	case gate.Calibration:
-		return g.playCalibration()
-	}
-	r, err := g.play(g.sequence())
-	if err != nil {
-		return err
-	}
-	return g.conclude(r)
+	return play(f)
 }
 
 // newGateRun checks everything that can be known before something is measured.
@@ -140,6 +163,14 @@ func newGateRun(p process, f gateFlags) (*gateRun, error) {
 	rule, err := f.rule()
 	if err != nil {
 		return nil, err
+	}
+	if f.precision != "" {
+		if g.width, err = lossFlag("--precision", f.precision); err == nil && g.width <= 0 {
+			err = fmt.Errorf("--precision %s; accepted: a share above 0 such as 1%%", f.precision)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	metrics, window, err := f.metricList()
 	if err != nil {
@@ -277,7 +308,7 @@ func (g *gateRun) play(sequence string) (gate.Report, error) {
 	}
 	known := stored.Sequence(sequence)
 	if i := slices.IndexFunc(stored.Sessions, func(s gate.Session) bool { return s.Sequence == sequence }); i >= 0 && len(known) > 0 {
-		if v := gate.Judge(g.design.Rule, g.design.Metrics, known, false); v.Decided() && !g.f.more {
+		if v := gate.Judge(g.design.Rule, g.design.Metrics, known, false); v.Decided() && !g.f.more && !g.wantsMore(v) {
 			fmt.Fprintf(g.p.stderr, "these two were decided by the %d pairs that are stored; --more adds to them\n", v.Pairs)
 			first := stored.Sessions[i]
 			return stored.Report(first, true), nil
@@ -315,7 +346,7 @@ func (g *gateRun) measure(blocks []gate.Block) error {
 			most += most / 2
 		}
 		measured := len(gate.Pairs(blocks)) - before
-		if v.Outcome != "" && measured > 0 || measured >= most {
+		if v.Outcome != "" && measured > 0 && !g.wantsMore(v) || measured >= most && g.width == 0 {
 			return nil
 		}
 		if quads > 0 && spent*(1+1/quads) > g.f.budget.Seconds() {
@@ -335,6 +366,11 @@ func (g *gateRun) measure(blocks []gate.Block) error {
 			g.tell(fmt.Sprintf("pair %d  %s", 2*b.Quad+b.Place/2+1, b.Side), b)
 		}
 	}
+}
+
+// wantsMore says whether a decided sequence is to go on: until its interval is narrow enough, or a gain is known.
+func (g *gateRun) wantsMore(v gate.Verdict) bool {
+	return v.Decided() && (g.width > 0 && v.Width() > g.width || g.f.both && v.Outcome == capacity.OutcomePass && v.Gain == "")
 }
 
 // tell prints a line for a block.
@@ -370,7 +406,7 @@ func (g *gateRun) deploy(s side, b *gate.Block, name string) (*capacity.Analysis
 	quiet := g.p
 	quiet.stderr = io.Discard
 	began := time.Now()
-	recorded, stopped := recordAlone(quiet, scenario, g.f.where, dir)
+	recorded, stopped := recordAlone(quiet, scenario, s.where, dir)
 	b.Seconds = time.Since(began).Seconds()
 	if !recorded || errors.Is(stopped, context.Canceled) {
 		return nil, stopped

@@ -60,23 +60,32 @@ func readSeries(dir, name string) (*gateStore, gate.Series, error) {
 }
 
 func historyCommand(p process) *cobra.Command {
-	store := ""
+	store, explained := "", false
 	c := &cobra.Command{
 		Use:   "history [SERIES]",
 		Short: "Show the gates of a series, and where its level may have changed",
 		Long: `history lists the gates of a series in the order of time and looks for changes of the level that no single gate shows. Two
 detectors of
-different families must agree; what they find is possible, and a gate of what came before against what came after is what shows it.`,
-		Example: "  coinbench history setting-steady",
-		Args:    cobra.MaximumNArgs(1),
+different families must agree; what they find is possible, and a gate of what came before against what came after is what shows it.
+--explain plays it, for gates of revisions, and finds the commit by halves.
+
+Exit codes: 0; with --explain 0 the gates confirm each change, 3 they do not; 2 bad input.`,
+		Example: `  coinbench history setting-steady
+  coinbench history setting-steady --explain`,
+		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			_, s, err := readSeries(store, strings.Join(args, ""))
 			if err != nil {
 				return err
 			}
-			return reports.GateHistoryText(p.stdout, s.History(), textOptions(p))
+			if err := reports.GateHistoryText(p.stdout, s.History(), textOptions(p)); err != nil || !explained {
+				return err
+			}
+			return explain(p, s, store)
 		},
 	}
+	c.Flags().BoolVar(&explained, "explain", false, "gate what came before each possible change against what came after, and find the commit "+
+		"by halves")
 	storeFlag(c, &store)
 	return c
 }

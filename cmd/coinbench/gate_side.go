@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,7 +31,8 @@ type sideFlags struct {
 
 func (f *sideFlags) add(c *cobra.Command, name string) {
 	f.name = name
-	c.Flags().StringVar(&f.tag, name, "", name+": the `tag` of the app's images")
+	c.Flags().StringVar(&f.tag, name, "", name+": the `tag` of the app's images; or a revision of coinbench's sources: git:REV, anchor (what "+
+		"was released or accepted last), or . for the working tree, which makes the other side one, too")
 	c.Flags().StringArrayVar(&f.sets, name+"-set", nil, name+": a parameter of the scenario, as `key=value`; may be repeated")
 	c.Flags().StringVar(&f.file, name+"-file", "", name+": a Compose `file`")
 }
@@ -81,11 +83,14 @@ type side struct {
 	scenario scenarios.Scenario // a block
 	window   string
 	digest   string
+	where    clusterFlags
+	commit   string // of a revision
+	parents  []string
 }
 
 // subject is the side as it is stored; mask takes secrets out of a text.
 func (s side) subject(mask func(string) string) gate.Subject {
-	return gate.Subject{Text: mask(s.text), Digest: s.digest}
+	return gate.Subject{Text: mask(s.text), Digest: s.digest, Commit: s.commit, Parents: s.parents}
 }
 
 // read makes the block of a side.
@@ -98,33 +103,53 @@ func (f sideFlags) read(p process, g gateFlags, window string) (side, error) {
 	if err != nil {
 		return side{}, err
 	}
-	if f.tag != "" {
-		if err := tagged(&block.App, f.tag); err != nil {
+	made := side{text: f.text(), scenario: block, window: window, where: g.where}
+	switch {
+	case f.tag == "":
+	case g.areRevisions():
+		r, err := g.revision(p, f.tag, block.Name)
+		if err != nil {
+			return side{}, fmt.Errorf("--%s %s: %w", f.name, f.tag, err)
+		}
+		if made, err = made.of(context.Background(), r); err != nil {
+			return side{}, fmt.Errorf("--%s %s: %w", f.name, f.tag, err)
+		}
+	default:
+		if err := tagged(&made.scenario.App, f.tag); err != nil {
 			return side{}, fmt.Errorf("--%s %s: %w", f.name, f.tag, err)
 		}
 	}
-	return newSide(f.text(), block, window)
+	return made, made.identify()
 }
 
-func newSide(text string, block scenarios.Scenario, window string) (side, error) {
-	binary, err := binaryDigest()
-	return side{text: text, scenario: block, window: window, digest: digest(block.App.Services, binary)}, err
-}
-
-// binaryDigest is that of this binary, which the local and the simulated cluster play.
-func binaryDigest() (string, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return "", unmeasured(fmt.Errorf("find coinbench's own binary: %w", err))
+// identify makes the digest of everything that the side deploys.
+func (s *side) identify() error {
+	if s.where.name == "swarm" {
+		found, err := s.where.imageDigests(s.scenario.App)
+		s.digest = digest(s.scenario.App.Services, found)
+		return err
 	}
+	binary, err := s.where.binary, error(nil) // which the local and the simulated cluster play
+	if binary == "" {
+		if binary, err = os.Executable(); err != nil {
+			return unmeasured(fmt.Errorf("find coinbench's own binary: %w", err))
+		}
+	}
+	of, err := fileDigest(binary)
+	s.digest = digest(s.scenario.App.Services, of)
+	return err
+}
+
+// fileDigest is that of a file.
+func fileDigest(path string) (string, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return "", unmeasured(fmt.Errorf("read coinbench's own binary: %w", err))
+		return "", unmeasured(fmt.Errorf("read a binary: %w", err))
 	}
 	defer file.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, file); err != nil {
-		return "", unmeasured(fmt.Errorf("read coinbench's own binary: %w", err))
+		return "", unmeasured(fmt.Errorf("read a binary: %w", err))
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
@@ -153,11 +178,10 @@ func tagged(app *cluster.App, tag string) error {
 
 // slower is the side with a loss of hash rate injected: all times of its services' own work are longer.
 func (s side) slower(loss float64) (side, error) {
-	block := s.scenario
-	block.App.Services = slices.Clone(block.App.Services)
+	s.scenario.App.Services = slices.Clone(s.scenario.App.Services)
 	found := false
-	for i := range block.App.Services {
-		service := &block.App.Services[i]
+	for i := range s.scenario.App.Services {
+		service := &s.scenario.App.Services[i]
 		image := cluster.ParseImage(service.Image)
 		if !image.Coinbench() {
 			continue
@@ -172,5 +196,6 @@ func (s side) slower(loss float64) (side, error) {
 	if !found {
 		return side{}, errors.New("the app has no time of its own that could be made longer, so that no loss can be injected")
 	}
-	return newSide(fmt.Sprintf("%s, slower by %s", s.text, gate.Percent(loss)), block, s.window)
+	s.text = fmt.Sprintf("%s, slower by %s", s.text, gate.Percent(loss))
+	return s, s.identify()
 }
