@@ -21,6 +21,7 @@ import (
 	"coinbench/capacity"
 	"coinbench/capacity/gate"
 	"coinbench/reports"
+	"coinbench/scenarios"
 )
 
 // gateFlags are what a gate is asked for.
@@ -122,6 +123,9 @@ func runGate(p process, f gateFlags) error {
 			return err
 		}
 		defer g.out.giveUp() // if nothing came of it
+		if err := g.check(); err != nil {
+			return err
+		}
 		switch g.kind {
 		case gate.Alike:
 			return g.playAlike()
@@ -207,6 +211,23 @@ func newGateRun(p process, f gateFlags) (*gateRun, error) {
 	g.series = fmt.Sprintf("%s-%s-%s", g.base.scenario.Name, window, digest(g.design, g.host, digestOf(g.base.scenario.Source))[:8])
 	g.store, err = openStore(f.store, g.series)
 	return g, err
+}
+
+// check says what the cluster cannot play of either side, before one of them is measured.
+func (g *gateRun) check() error {
+	for _, s := range []struct {
+		name gate.Side
+		side
+	}{{gate.Base, g.base}, {gate.Head, g.head}} {
+		c, err := s.where.cluster(request{dir: g.out.dir, seed: 1, start: time.Now(), sink: (&scenarios.Sink{}).Event})
+		if err == nil {
+			err = usage(scenarios.Check(s.scenario, c.cluster))
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
 }
 
 func (f gateFlags) rule() (r gate.Rule, err error) {
