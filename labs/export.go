@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"html/template"
+	"strings"
 
 	"github.com/yuin/goldmark"
 
@@ -62,7 +63,7 @@ func HTML(sheets []Sheet, language string) ([]byte, error) {
 				continue
 			}
 			r := s.Rounds[0]
-			if section.ID == "transfer-right" || len(section.ID) > 9 && section.ID[:9] == "transfer-" {
+			if strings.HasPrefix(section.ID, prefix(Transfer)) {
 				r = s.Rounds[1]
 			}
 			if err := add(section.Heading, section.ID, section.Text, r); err != nil {
@@ -71,9 +72,7 @@ func HTML(sheets []Sheet, language string) ([]byte, error) {
 			if section.ID == "why" {
 				for _, r := range s.Rounds {
 					text := s.Lab.Round(r.Name).Ask
-					for _, c := range r.Commands {
-						text += "\n\n    " + c
-					}
+					text += "\n\n    " + strings.Join(r.Commands, "\n    ")
 					if s.Notes {
 						text += "\n\n**" + r.Answer + "**"
 					}

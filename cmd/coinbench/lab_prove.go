@@ -18,10 +18,9 @@ func labTestCommand(p process) *cobra.Command {
 		Use:   "test [NAME...]",
 		Short: "Play every lab as its learners would, right and wrong, and say whether it teaches what it claims",
 		Long: `test plays both questions of every lab, or of those named, for some seeds and enters every answer that the lab knows: what the
-run measured, what the lab's law says, each wrong model's number, and a number that is nobody's. Each must have its own outcome and its own
-paragraph with all numbers in place, no two answers may lie so near each other that they cannot be told apart, and a lab that nobody has
-touched must not pass. On another cluster than sim, each outcome must be that of the simulator: the evening before a workshop it says whether
-the room's machines can do it.
+run measured, what the lab's law says, each wrong model's number, and a number that is no model's. Each must have its own outcome and its own
+paragraph with all numbers in place, and no two answers may lie so near each other that they cannot be told apart. On another cluster than
+sim, each outcome must be that of the simulator: the evening before a workshop it says whether the room's machines can do it.
 
 Exit codes: 0 every lab is as it should be; 1 one is not; 2 bad input; 3 a run could not tell.`,
 		Example: `  coinbench lab test
@@ -87,6 +86,9 @@ func proveLabs(p process, all []labs.Lab, seeds int, where clusterFlags) error {
 					if worst == exitPass {
 						worst = exitUnmeasured
 					}
+				}
+				if l.Round(round).Whole {
+					t.band = "–"
 				}
 				rows = append(rows, []string{l.Name, fmt.Sprint(seed), round, t.law, t.simulated, t.measured, t.band,
 					fmt.Sprintf("%.2f s", time.Since(at).Seconds()), result})
@@ -168,7 +170,7 @@ func proveRound(p process, l *labs.Lab, round string, seed uint64, where cluster
 		}
 		enter(w.Model, x, labs.WrongModel, w.Model)
 	}
-	enter("a number of nobody's", 1e6, labs.NotYet, "")
+	enter("a number of no model's", 1e6, labs.NotYet, "")
 	if r.Evidence != nil && t.unclear == "" {
 		seen, err := r.Evidence.Seen(here.analysis)
 		if err != nil || !slices.ContainsFunc(r.Evidence.Choices, func(c string) bool { return r.Evidence.Agrees(c, seen) }) {
