@@ -68,9 +68,17 @@ func (b *Builder) Over() bool { return b.status != "" }
 // At is the latest instant of which something was recorded, since the run's start.
 func (b *Builder) At() time.Duration { return b.at }
 
+// reach says that something was recorded of an instant: until then there are points, of seconds in which nothing happened too.
+func (b *Builder) reach(at time.Duration) {
+	if at > b.at {
+		b.at = at
+		b.line.at(int(math.Ceil(at.Seconds())) - 1)
+	}
+}
+
 // Event adds the next event.
 func (b *Builder) Event(e history.Event) {
-	b.at = max(b.at, e.At)
+	b.reach(e.At)
 	b.chronicle.Add(e)
 	if marks := &b.chronicle.Marks; len(*marks) >= 2*mostMarks {
 		b.marksLeft += len(*marks) - mostMarks
@@ -98,7 +106,7 @@ func (b *Builder) Event(e history.Event) {
 
 // Reading adds the next reading.
 func (b *Builder) Reading(r history.Reading) {
-	b.at = max(b.at, r.At)
+	b.reach(r.At)
 	before, known := b.last[r.Task]
 	if r.Service == b.roles.Driver.Service {
 		b.line.driven = true
@@ -131,14 +139,14 @@ func (b *Builder) Load(n int, spec history.LoadSpec) {
 	for len(b.loads) <= n {
 		b.loads = append(b.loads, &load{})
 	}
-	b.at = max(b.at, spec.Begin)
+	b.reach(spec.Begin)
 	b.loads[n] = &load{Load: Load{Name: spec.Name, Service: cmp.Or(spec.Service, spec.Name), BeginS: spec.Begin.Seconds()}}
 }
 
 // Interval adds the next interval of a load.
 func (b *Builder) Interval(n int, i history.Interval) {
 	l := b.loads[n]
-	b.at = max(b.at, i.At+i.Length)
+	b.reach(i.At + i.Length)
 	l.Due, l.OK, l.Failed = l.Due+i.Due, l.OK+i.OK, l.Failed+i.Failed()
 	for class, count := range i.Failures {
 		if count > 0 {
@@ -174,7 +182,7 @@ func add(to **history.Histogram, h *history.Histogram) {
 // LoadEnd says that a load has ended.
 func (b *Builder) LoadEnd(n int, end history.LoadEndRecord) {
 	b.loads[n].Ended = true
-	b.at = max(b.at, end.End)
+	b.reach(end.End)
 }
 
 // Judge hands in what capacity says of the record so far; final where the run has ended.

@@ -151,6 +151,16 @@ func TestMergedPointsKeepExtremes(t *testing.T) {
 	}
 }
 
+// Where nothing is read any more, as while the app is taken down, there are points as well.
+func TestPointsReachToTheEnd(t *testing.T) {
+	b := builder()
+	record(b, 3)
+	b.Event(history.Event{At: 9500 * time.Millisecond, Payload: event.RunEnd{Status: "ok"}})
+	if all := b.All(); len(all) != 10 || all[8].Rate == nil || *all[8].Rate != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
 // However long the run, what is kept and what is sent is bounded.
 func TestMemoryIsBounded(t *testing.T) {
 	size := func(seconds int) (heap uint64, snapshot int) {
