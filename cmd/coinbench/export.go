@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,7 @@ makes blocks of it, in a folder that a Prometheus serves. A run exported twice i
 
 // readExport reads a run's folder.
 func readExport(p process, dir string) (*openmetrics.Export, history.Manifest, error) {
+	debug.SetMemoryLimit(reportMemory)
 	tail, m, err := history.OpenTail(dir)
 	if err != nil {
 		return nil, m, err

@@ -88,7 +88,7 @@ func (s *series) write(out *lines, end int64) {
 	labels := labelText(s.labels)
 	names := s.names(labels)
 	for i, p := range s.points {
-		s.point(out, names, labels, p)
+		s.point(out, names, labels, i, p.ms)
 		if !s.held || p.last {
 			continue
 		}
@@ -97,7 +97,7 @@ func (s *series) write(out *lines, end int64) {
 			until = s.points[i+1].ms - 1
 		}
 		for p.ms = (p.ms/grid + 1) * grid; p.ms <= until; p.ms += grid {
-			s.point(out, names, labels, p)
+			s.point(out, names, labels, i, p.ms)
 		}
 	}
 }
@@ -120,16 +120,19 @@ func (s *series) names(labels string) (all []string) {
 	return all
 }
 
-func (s *series) point(out *lines, buckets []string, labels string, p point) {
+// point writes one of a series' points, as of an instant.
+func (s *series) point(out *lines, names []string, labels string, i int, ms int64) {
+	value := s.points[i].value
 	if s.family.Kind != dto.MetricType_HISTOGRAM {
-		out.sample(s.family.Name+s.suffix, labels, p.value, p.ms)
+		out.sample(s.family.Name+s.suffix, labels, value, ms)
 		return
 	}
-	for i, n := range p.buckets {
-		out.sample(s.family.Name+"_bucket", buckets[i], float64(n), p.ms)
+	buckets := s.buckets[i]
+	for b, n := range buckets {
+		out.sample(s.family.Name+"_bucket", names[b], float64(n), ms)
 	}
-	out.sample(s.family.Name+"_count", labels, float64(p.buckets[len(p.buckets)-1]), p.ms)
-	out.sample(s.family.Name+"_sum", labels, p.value, p.ms)
+	out.sample(s.family.Name+"_count", labels, float64(buckets[len(buckets)-1]), ms)
+	out.sample(s.family.Name+"_sum", labels, value, ms)
 }
 
 // labelText is {a="x",b="y"} of labels, which are in order; never none, for each has the run.

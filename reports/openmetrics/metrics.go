@@ -50,18 +50,18 @@ type series struct {
 	held   bool // its value holds from one point to the next, and until it ends
 	ended  bool
 
-	points []point // the latest alone, unless the past is kept
-	times  *times  // of a histogram
+	points  []point    // the latest alone, unless the past is kept
+	times   *times     // of a histogram
+	buckets [][]uint64 // of a histogram, at each point: cumulative, by bound, then all
 }
 
 type label struct{ name, value string }
 
 // point is a value at an instant.
 type point struct {
-	ms      int64 // since the run's start
-	value   float64
-	buckets []uint64 // of a histogram: cumulative, by bound, then all; value is the sum
-	last    bool     // of a series that ended
+	ms    int64   // since the run's start
+	value float64 // of a histogram: the sum
+	last  bool    // of a series that ended
 }
 
 // times are what a histogram counts.
@@ -328,7 +328,8 @@ func (m *Metrics) interval(n int, i history.Interval) {
 			s.times = &times{counts: make([]uint64, len(bounds())+1)}
 		}
 		s.times.add(h)
-		s.put(point{ms: at.Milliseconds(), value: s.times.sum, buckets: s.times.cumulative()}, m.past)
+		s.put(point{ms: at.Milliseconds(), value: s.times.sum}, m.past)
+		s.buckets = append(s.buckets[:len(s.points)-1], s.times.cumulative())
 	}
 	m.end = max(m.end, at)
 }

@@ -52,10 +52,11 @@ func (s *series) word(metric *dto.Metric, p point) {
 			metric.Summary.SampleCount = &n
 		}
 	case dto.MetricType_HISTOGRAM:
-		h := &dto.Histogram{SampleSum: &p.value, SampleCount: &p.buckets[len(p.buckets)-1]}
+		buckets := s.buckets[len(s.buckets)-1]
+		h := &dto.Histogram{SampleSum: &p.value, SampleCount: &buckets[len(buckets)-1]}
 		for i, b := range bounds() {
 			upper := b.Seconds()
-			h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: &upper, CumulativeCount: &p.buckets[i]})
+			h.Bucket = append(h.Bucket, &dto.Bucket{UpperBound: &upper, CumulativeCount: &buckets[i]})
 		}
 		metric.Histogram = h
 	default:
