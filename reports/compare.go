@@ -3,7 +3,6 @@ package reports
 import (
 	"encoding/json"
 	"fmt"
-	"html"
 	"io"
 	"math"
 	"slices"
@@ -110,7 +109,11 @@ func Compare(a, b *capacity.Analysis) Comparison {
 			continue
 		}
 		config := func(l *capacity.LoadResult) string {
-			return fmt.Sprintf("%s clients, %d requests, %s", clients(*l), l.Requests, l.Config)
+			how := clients(*l)
+			if l.Closed {
+				how = plural(l.Clients, "client")
+			}
+			return fmt.Sprintf("%s, %s, %s", how, plural(int(l.Requests), "request"), l.Config)
 		}
 		add := func(v ComparedValue) {
 			v.Config, v.ConfigB = config(&l), config(other)
@@ -376,12 +379,34 @@ func (c Comparison) text(o TextOptions) string {
 		t.table(c.changedRows(), "")
 	}
 	t.b.WriteString("\n")
-	t.table(c.rows(), "")
-	t.line("%s", sameNote)
+	t.line("%s", t.style("1", c.finding()))
+	if len(c.Rows) > 0 {
+		t.table(c.rows(), "")
+		t.line("%s", sameNote)
+	}
 	for _, only := range c.only() {
 		t.line("%s", only)
 	}
 	return t.b.String()
+}
+
+// finding is the comparison in one sentence.
+func (c Comparison) finding() string {
+	differ := 0
+	for _, v := range c.Rows {
+		if v.P != nil && !v.Same {
+			differ++
+		}
+	}
+	switch {
+	case len(c.Rows) == 0:
+		return "The runs have no number in common: no window and no load of one is in the other."
+	case differ == 0:
+		return fmt.Sprintf("None of %s is shown to differ.", plural(len(c.Rows), "number"))
+	case differ == 1:
+		return fmt.Sprintf("1 of %s differs.", plural(len(c.Rows), "number"))
+	}
+	return fmt.Sprintf("%d of %s differ.", differ, plural(len(c.Rows), "number"))
 }
 
 func (c Comparison) only() []string {
@@ -401,7 +426,10 @@ func (c Comparison) markdown() string {
 	if len(c.Changed) > 0 {
 		b.WriteString("\n" + markdownTable(c.changedRows()))
 	}
-	b.WriteString("\n" + markdownTable(c.rows()) + "\n" + sameNote + "\n")
+	b.WriteString("\n" + c.finding() + "\n")
+	if len(c.Rows) > 0 {
+		b.WriteString("\n" + markdownTable(c.rows()) + "\n" + sameNote + "\n")
+	}
 	for _, only := range c.only() {
 		b.WriteString("\n" + only + "\n")
 	}
@@ -460,11 +488,14 @@ func (c Comparison) chart() (chart, bool) {
 func (c Comparison) html() string {
 	var b strings.Builder
 	b.WriteString(pageHead("Comparison: " + c.A.Scenario + " and " + c.B.Scenario))
-	b.WriteString("<main><header class=\"top\"><p class=\"eyebrow\">coinbench · comparison</p><h1>" + html.EscapeString(c.A.Scenario) + " · " +
-		html.EscapeString(c.B.Scenario) + "</h1></header>")
-	b.WriteString("<section><h2>Runs</h2>" + htmlTable(c.runs(), nil) + "</section>")
+	scrolling := func(rows [][]string, class func(int) string) string {
+		return `<div class="scroll">` + htmlTable(rows, class) + "</div>"
+	}
+	b.WriteString(`<main><header><p class="eyebrow"><b>coinbench</b> · A: ` + esc(c.A.Scenario) + " · B: " + esc(c.B.Scenario) + "</p><h1>" +
+		esc(c.finding()) + "</h1></header>")
+	b.WriteString("<section><h2>Runs</h2>" + scrolling(c.runs(), nil) + "</section>")
 	if len(c.Changed) > 0 {
-		b.WriteString("<section><h2>What is different</h2>" + htmlTable(c.changedRows(), nil) + "</section>")
+		b.WriteString("<section><h2>What the runs do not share</h2>" + scrolling(c.changedRows(), nil) + "</section>")
 	}
 	if p, ok := c.chart(); ok {
 		b.WriteString(`<section><h2>Differences</h2><figure><p class="cap">` + esc(p.desc) + `</p><ul class="legend">`)
@@ -473,15 +504,17 @@ func (c Comparison) html() string {
 		}
 		b.WriteString("</ul>" + p.onPage() + `<p class="tip" aria-live="polite"></p></figure></section>`)
 	}
-	b.WriteString("<section><h2>Side by side</h2>" + htmlTable(c.rows(), func(i int) string {
-		if i > 0 && c.Rows[i-1].Differs {
-			return "differs"
-		}
-		return ""
-	}))
-	b.WriteString("<p class=\"note\">" + html.EscapeString(sameNote) + "</p>")
+	b.WriteString("<section><h2>Side by side</h2>")
+	if len(c.Rows) > 0 {
+		b.WriteString(scrolling(c.rows(), func(i int) string {
+			if i > 0 && c.Rows[i-1].Differs {
+				return "differs"
+			}
+			return ""
+		}) + `<p class="note">` + esc(sameNote) + "</p>")
+	}
 	for _, only := range c.only() {
-		b.WriteString("<p class=\"note\">" + html.EscapeString(only) + "</p>")
+		b.WriteString(`<p class="note">` + esc(only) + "</p>")
 	}
 	b.WriteString("</section></main><script>" + pageScript + "</script></body></html>\n")
 	return b.String()

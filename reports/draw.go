@@ -45,26 +45,27 @@ type size struct {
 	width, height            float64
 	left, right, top, bottom float64
 	ticks                    int
-	alone                    bool // with its title, subtitle and legend: the picture may travel
+	row                      float64 // height of a name of an axis that has names
+	alone                    bool    // with its title, subtitle and legend: the picture may travel
 }
 
 func wide() size {
-	return size{class: "wide", width: 1000, height: 400, left: 52, right: 20, top: 28, bottom: 46, ticks: 9}
+	return size{class: "wide", width: 1000, height: 400, left: 52, right: 20, top: 28, bottom: 46, ticks: 9, row: 26}
 }
 
 func narrow() size {
-	return size{class: "narrow", width: 380, height: 330, left: 40, right: 10, top: 28, bottom: 44, ticks: 5}
+	return size{class: "narrow", width: 380, height: 330, left: 40, right: 10, top: 28, bottom: 44, ticks: 5, row: 26}
 }
 
 func paper() size {
-	return size{class: "paper", width: 800, height: 236, left: 46, right: 14, top: 26, bottom: 44, ticks: 8}
+	return size{class: "paper", width: 800, height: 236, left: 46, right: 14, top: 26, bottom: 44, ticks: 8, row: 16}
 }
 
 // onPage draws the chart in each size of a page, whose style sheet shows the one that fits.
 func (c chart) onPage() string { return svg(c, wide()) + svg(c, narrow()) + svg(c, paper()) }
 
 func alone() size {
-	return size{class: "alone", width: 1000, height: 460, left: 64, right: 24, top: 30, bottom: 50, ticks: 9, alone: true}
+	return size{class: "alone", width: 1000, height: 460, left: 64, right: 24, top: 30, bottom: 50, ticks: 9, row: 26, alone: true}
 }
 
 // Heights of a lane: with room for its label, and where there are many.
@@ -97,7 +98,7 @@ func layout(c chart, s size) *drawing {
 	}
 	if c.y.label == "" { // names instead of numbers
 		d.top = 8
-		d.height = max(140, d.top+d.bottom+26*float64(len(c.y.ticks)))
+		d.height = max(140, d.top+d.bottom+s.row*float64(len(c.y.ticks)))
 		for _, t := range c.y.ticks {
 			d.left = max(d.left, min(d.measure(12, t.label)+16, s.width*.4))
 		}
@@ -416,7 +417,8 @@ func (d *drawing) drawSeries(s series) {
 			left, right := d.px(v.x), d.px(v.x2)
 			p.rect("column", pt{left, at.y}, max(1, right-left-1), max(0, d.floor()-at.y), v.text)
 		case bar:
-			p.rect("column", pt{d.left, at.y - 9}, max(1, at.x-d.left), 18, v.text)
+			half := min(9, .35*d.row)
+			p.rect("column", pt{d.left, at.y - half}, max(1, at.x-d.left), 2*half, v.text)
 			label, a := pt{at.x + 8, at.y + 4}, start
 			if label.x+d.measure(12, v.label) > d.width {
 				label.x, a = at.x-8, end

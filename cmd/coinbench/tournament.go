@@ -40,7 +40,7 @@ func tournamentCommand(p process) *cobra.Command {
 		Use:   "tournament",
 		Short: "Release by every strategy under the same load, and compare",
 		Long: `tournament plays the scenario of the same name once for each strategy: the same requests at the same instants, the same seed. It
-prints one table and writes it with one plot: what each strategy took, what it lost, and what it needed beside.`,
+prints one table and writes it with one plot: what each strategy took, what it lost, and what else it needed.`,
 		Example: `  coinbench tournament
   coinbench tournament --service webui --strategies rolling,start-first,blue-green --rate 300/s`,
 		Args: cobra.NoArgs,
