@@ -8,6 +8,9 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -149,5 +152,28 @@ func TestGateReportsOfLittle(t *testing.T) {
 				t.Errorf("%s of %d pairs: %v", o.name, len(r.Pairs), err)
 			}
 		}
+	}
+}
+
+// The real benchstat reads the export as one comparison of as many blocks as there are pairs, and not as two tables.
+func TestBenchstatReadsTheGate(t *testing.T) {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("there is no go tool")
+	}
+	path := filepath.Join(t.TempDir(), "gate.txt")
+	var bench bytes.Buffer
+	if err := gateBench(&bench, gateReport(24, -.05, .01)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bench.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command(tool, "run", "golang.org/x/perf/cmd/benchstat", "-col", "/side", path).CombinedOutput()
+	if err != nil {
+		t.Fatalf("benchstat: %v: %s", err, out)
+	}
+	if n := strings.Count(string(out), "HashRate/"); n != 1 || !strings.Contains(string(out), "n=24") || strings.Count(string(out), "vs base") != 1 {
+		t.Errorf("benchstat found %d rows:\n%s", n, out)
 	}
 }

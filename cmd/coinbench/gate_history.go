@@ -198,6 +198,11 @@ func syncStore(dir, remote string) error {
 	if out, err := git(".", "remote", "get-url", remote); err == nil {
 		url = strings.TrimSpace(out)
 	}
+	if _, err := os.Stat(url); err == nil { // a folder: git works elsewhere
+		if url, err = filepath.Abs(url); err != nil {
+			return unmeasured(err)
+		}
+	}
 	work, err := os.MkdirTemp("", "coinbench-store-*")
 	if err != nil {
 		return unmeasured(fmt.Errorf("make a folder for the store: %w", err))
