@@ -68,7 +68,7 @@ func exported(t *testing.T) string {
 	return b.String()
 }
 
-// lineOf are the points of a series as value@milliseconds since the run's start.
+// pointsOf are the points of a series as value@milliseconds since the run's start.
 func pointsOf(text, series string) (all []string) {
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, series+" "); ok {
