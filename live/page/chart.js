@@ -39,7 +39,7 @@ export function path(points, value, x, y) {
   return d;
 }
 
-const MARGIN = { top: 20, right: 12, bottom: 24, left: 64 };
+const MARGIN = { top: 20, right: 20, bottom: 24, left: 64 };
 const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200, 86400];
 
 // A chart is made from {title, unit, format(v), lines(state) → [{label, color, dash, value(p), low(p), high(p)}], least, segments(state)}.
