@@ -45,7 +45,7 @@ func TestATailReadsEachLineOnce(t *testing.T) {
 	if any, err := tail.Next(&want); any || err != nil {
 		t.Fatalf("again: %v %v", any, err)
 	}
-	if len(want.Events) != 2 || len(want.Readings) != 2 || want.Due != 3 || want.OK != 2 || want.Response != 2 || want.Ends != 1 {
+	if len(want.Events) != 4 || len(want.Readings) != 2 || want.Due != 3 || want.OK != 2 || want.Response != 2 || want.Ends != 1 {
 		t.Fatalf("%+v", want)
 	}
 
@@ -109,7 +109,7 @@ func TestATailLeavesOutWhatItCannotRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tail.Next(&got); err != nil || len(got.Events) != 3 || got.Events[2].At != 20*time.Nanosecond || tail.Unread() != 1 {
+	if _, err := tail.Next(&got); err != nil || len(got.Events) != 5 || got.Events[4].At != 20*time.Nanosecond || tail.Unread() != 1 {
 		t.Errorf("%v, %d events, %d unread", err, len(got.Events), tail.Unread())
 	}
 }

@@ -107,6 +107,9 @@ func (c *Cluster) ask(ctx context.Context, verb string, in call) (answer, error)
 	return out, out.Error.err()
 }
 
+// errEnded is what a call fails with during which the other process ended.
+var errEnded = errors.New("the process that keeps the app up has ended")
+
 // unreached says why there was no answer.
 func unreached(ctx context.Context, verb string, err error) error {
 	if ctx.Err() != nil {
@@ -120,7 +123,7 @@ func unreached(ctx context.Context, verb string, err error) error {
 	if e := (*url.Error)(nil); errors.As(err, &e) {
 		err = e.Err
 	}
-	return fmt.Errorf("%s: the process that keeps the app up has ended: %w", verb, err)
+	return fmt.Errorf("%s: %w: %w", verb, errEnded, err)
 }
 
 // follow opens the stream of events and reads it until life ends.
@@ -314,10 +317,17 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 
 // Remove takes the app down. The other process goes on without one.
 func (c *Cluster) Remove(ctx context.Context) error {
-	if _, err := c.ask(context.WithoutCancel(ctx), "remove", call{}); !errors.Is(err, ErrDown) {
-		return err
+	for range 10 {
+		_, err := c.ask(context.WithoutCancel(ctx), "remove", call{})
+		if errors.Is(err, ErrDown) {
+			return nil
+		}
+		if !errors.Is(err, errEnded) {
+			return err
+		}
+		// It is about to end, and closed the connection that was kept: it takes the app down before it closes its socket.
 	}
-	return nil
+	return fmt.Errorf("remove: %w, again and again", errEnded)
 }
 
 // Logs writes what the tasks of a service printed.

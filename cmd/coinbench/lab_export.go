@@ -17,7 +17,6 @@ type labRun struct {
 	analysis *capacity.Analysis
 	vars     map[string]float64
 	length   time.Duration
-	command  string
 }
 
 // playLab plays a round in a folder that does not stay.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"coinbench/cmd/coinbench/early"
 )
@@ -18,14 +19,22 @@ type interrupts struct {
 	running []*context.CancelFunc
 }
 
+// sameRequest is within which time a further signal is the same request: timeout(1) signals its command and then the command's group, and
+// a terminal that closes is announced by the kernel and by the shell.
+const sameRequest = 500 * time.Millisecond
+
 // watch ends the program by die where nothing else can be ended.
 func (i *interrupts) watch(signals <-chan os.Signal, die func()) {
+	var asked time.Time // when what was running was last asked to end
 	for range signals {
 		i.mu.Lock()
 		running := i.running
 		i.running = nil
 		i.mu.Unlock()
-		if len(running) == 0 {
+		switch {
+		case len(running) > 0:
+			asked = time.Now()
+		case asked.IsZero() || time.Since(asked) > sameRequest:
 			die()
 		}
 		for _, stop := range running {
@@ -34,7 +43,7 @@ func (i *interrupts) watch(signals <-chan os.Signal, die func()) {
 	}
 }
 
-// interruptible is a context that ends with Ctrl-C, SIGTERM, or the terminal's end. A second one of these ends the process at once.
+// interruptible is a context that ends with Ctrl-C, SIGTERM, or the terminal's end. A second one, a moment later, ends the process at once.
 func (p process) interruptible() (context.Context, context.CancelFunc) {
 	ctx, stop := context.WithCancel(context.Background())
 	i := p.interrupts

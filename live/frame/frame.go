@@ -101,20 +101,17 @@ type Left struct {
 
 // Judged is what capacity says of a record.
 type Judged struct {
-	AtS        float64        `json:"at_s"`  // of the record that it was said of
-	Final      bool           `json:"final"` // the run has ended: this is its report
-	Outcome    string         `json:"outcome"`
-	Why        string         `json:"why"`
-	Headline   string         `json:"headline,omitempty"`
-	Invalid    []string       `json:"invalid,omitempty"`  // why the numbers must not be used
-	Doubts     []string       `json:"doubts,omitempty"`   // of a final one: what leaves the verdict open
-	Warnings   []string       `json:"warnings,omitempty"` //
-	Objectives []Objective    `json:"objectives"`
-	Windows    []Window       `json:"windows"`
-	loads      map[int]counts // of loads that were cut off, by their place
+	AtS        float64     `json:"at_s"`  // of the record that it was said of
+	Final      bool        `json:"final"` // the run has ended: this is its report
+	Outcome    string      `json:"outcome"`
+	Why        string      `json:"why"`
+	Headline   string      `json:"headline,omitempty"`
+	Invalid    []string    `json:"invalid,omitempty"`  // why the numbers must not be used
+	Doubts     []string    `json:"doubts,omitempty"`   // of a final one: what leaves the verdict open
+	Warnings   []string    `json:"warnings,omitempty"` //
+	Objectives []Objective `json:"objectives"`
+	Windows    []Window    `json:"windows"`
 }
-
-type counts struct{ due, ok int64 }
 
 // Objective is a judgement.
 type Objective struct {
