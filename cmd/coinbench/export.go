@@ -17,10 +17,11 @@ import (
 
 func exportCommand(p process) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "export",
-		Short: "Hand a run's record to other programs",
-		Args:  cobra.NoArgs,
-		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		Use:     "export",
+		Short:   "Hand a run's record to other programs",
+		Example: "  coinbench export openmetrics runs/bottleneck/latest --out run.txt",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(exportOpenMetrics(p))
 	return c
