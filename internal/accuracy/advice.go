@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -341,16 +343,8 @@ func (c adviceCase) judge(easedRuns, playedRuns int) (adviceResult, error) {
 
 func (r adviceResult) row() []string {
 	var gains []string
-	names := []string{}
-	for name := range r.gains {
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		if r.gains[a] > r.gains[b] {
-			return -1
-		}
-		return 1
-	})
+	names := slices.Sorted(maps.Keys(r.gains))
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(r.gains[b], r.gains[a]) })
 	for _, name := range names {
 		gains = append(gains, fmt.Sprintf("%s %+.1f %%", name, 100*r.gains[name]))
 	}
