@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // Tail reads the folder of a run while it grows, or afterwards: each Next hands on what came since the one before. It never holds up who
@@ -44,78 +46,130 @@ func OpenTail(dir string) (*Tail, Manifest, error) {
 // Unread is how many lines could not be read, and were left out.
 func (t *Tail) Unread() int { return t.unread }
 
-// Next hands on everything that was recorded since the last time; any says whether there was something. Lines that are not whole yet are
-// left for the next time, and those that cannot be read are left out.
+// Next hands on everything that was recorded since the last time, in the order of time as far as each file is; any says whether there was
+// something. Lines that are not whole yet are left for the next time, and those that cannot be read are left out.
 func (t *Tail) Next(to Follower) (any bool, err error) {
-	var events []Event // read first, so that after the end of the run nothing is missing
-	err = tailLines(t, "events.jsonl", func(e Event) { events = append(events, e) })
+	// How long each file is, is asked for at once, and events first, so that after the end of the run nothing is missing.
+	events := tailLines(t, "events.jsonl", &err, func(e Event) (time.Duration, func()) { return e.At, func() { to.Event(e) } })
 	folders, _ := filepath.Glob(filepath.Join(t.dir, "load", "*", "load.json"))
 	slices.Sort(folders)
-	for _, path := range folders[min(len(t.loads), len(folders)):] {
+	var all []records
+	for n, path := range folders {
+		isNew := n == len(t.loads)
 		var spec LoadSpec
-		data, e := os.ReadFile(path)
-		if e != nil || json.Unmarshal(data, &spec) != nil {
-			break // it is being written
+		if isNew {
+			data, e := os.ReadFile(path)
+			if e != nil || json.Unmarshal(data, &spec) != nil {
+				break // it is being written
+			}
+			t.loads = append(t.loads, &tailLoad{folder: filepath.Join("load", filepath.Base(filepath.Dir(path)))})
 		}
-		to.Load(len(t.loads), spec)
-		t.loads = append(t.loads, &tailLoad{folder: filepath.Join("load", filepath.Base(filepath.Dir(path)))})
-		any = true
-	}
-	for _, e := range events {
-		to.Event(e)
-		any = true
-	}
-	err = errors.Join(err, tailLines(t, "readings.jsonl", func(r Reading) {
-		to.Reading(r)
-		any = true
-	}))
-	for n, l := range t.loads {
+		l := t.loads[n]
 		if l.ended {
 			continue
 		}
 		var end LoadEndRecord
 		data, e := os.ReadFile(filepath.Join(t.dir, l.folder, "end.json"))
-		ended := e == nil && json.Unmarshal(data, &end) == nil
-		err = errors.Join(err, tailLines(t, filepath.Join(l.folder, "intervals.jsonl"), func(i Interval) {
-			to.Interval(n, i)
-			any = true
-		}))
-		if ended {
-			to.LoadEnd(n, end)
-			l.ended, any = true, true
-		}
+		l.ended = e == nil && json.Unmarshal(data, &end) == nil
+		intervals := tailLines(t, filepath.Join(l.folder, "intervals.jsonl"), &err, func(i Interval) (time.Duration, func()) {
+			return i.At + i.Length, func() { to.Interval(n, i) }
+		})
+		all = append(all, func(yield func(time.Duration, func()) bool) {
+			if isNew && !yield(spec.Begin, func() { to.Load(n, spec) }) {
+				return
+			}
+			for at, give := range intervals {
+				if !yield(at, give) {
+					return
+				}
+			}
+			if l.ended {
+				yield(end.End, func() { to.LoadEnd(n, end) })
+			}
+		})
 	}
-	return any, err
+	all = append(all, events,
+		tailLines(t, "readings.jsonl", &err, func(r Reading) (time.Duration, func()) { return r.At, func() { to.Reading(r) } }))
+	return inOrder(all), err
 }
 
-// tailLines reads the whole lines of a file that were appended since the last time.
-func tailLines[T any](t *Tail, name string, take func(T)) error {
+// records are what was recorded, one after the other: an instant, and what hands it on.
+type records = iter.Seq2[time.Duration, func()]
+
+// inOrder hands on what several hold, the earliest of their next ones first, of equal ones that of the first; it says whether there was any.
+func inOrder(all []records) (any bool) {
+	type head struct {
+		at   time.Duration
+		give func()
+		next func() (time.Duration, func(), bool)
+	}
+	var heads []head
+	for _, r := range all {
+		next, stop := iter.Pull2(r)
+		defer stop()
+		if at, give, ok := next(); ok {
+			heads = append(heads, head{at, give, next})
+		}
+	}
+	for len(heads) > 0 {
+		first := 0
+		for i, h := range heads {
+			if h.at < heads[first].at {
+				first = i
+			}
+		}
+		h := &heads[first]
+		h.give()
+		any = true
+		var ok bool
+		if h.at, h.give, ok = h.next(); !ok {
+			heads = slices.Delete(heads, first, first+1)
+		}
+	}
+	return any
+}
+
+// tailLines are the whole lines that were appended to a file since the last time. What goes wrong is joined to failed.
+func tailLines[T any](t *Tail, name string, failed *error, take func(T) (time.Duration, func())) records {
+	fail := func(err error) { *failed = errors.Join(*failed, fmt.Errorf("follow the run: %s: %w", name, err)) }
 	f, err := os.Open(filepath.Join(t.dir, name))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return func(func(time.Duration, func()) bool) {}
+	}
+	var info fs.FileInfo
+	if err == nil {
+		info, err = f.Stat()
 	}
 	if err == nil {
-		defer f.Close()
 		_, err = f.Seek(t.offset[name], io.SeekStart)
 	}
-	if err != nil {
-		return fmt.Errorf("follow the run: %w", err)
-	}
-	lines := lineReader{in: bufio.NewReaderSize(f, 64<<10)}
-	for {
-		line, err := lines.next()
-		if err == io.EOF {
-			return nil
+	return func(yield func(time.Duration, func()) bool) {
+		if f != nil {
+			defer f.Close()
 		}
 		if err != nil {
-			return fmt.Errorf("follow the run: %s: %w", name, err)
+			fail(err)
+			return
 		}
-		t.offset[name] += int64(len(line))
-		var v T
-		if json.Unmarshal(line, &v) != nil {
-			t.unread++
-			continue
+		lines := lineReader{in: bufio.NewReaderSize(io.LimitReader(f, info.Size()-t.offset[name]), 64<<10)}
+		for {
+			line, err := lines.next()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				fail(err)
+				return
+			}
+			t.offset[name] += int64(len(line))
+			var v T
+			if json.Unmarshal(line, &v) != nil {
+				t.unread++
+				continue
+			}
+			if at, give := take(v); !yield(at, give) {
+				return
+			}
 		}
-		take(v)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -111,5 +112,43 @@ func TestATailLeavesOutWhatItCannotRead(t *testing.T) {
 	}
 	if _, err := tail.Next(&got); err != nil || len(got.Events) != 5 || got.Events[4].At != 20*time.Nanosecond || tail.Unread() != 1 {
 		t.Errorf("%v, %d events, %d unread", err, len(got.Events), tail.Unread())
+	}
+}
+
+// inTime notes the instants of what it is handed.
+type inTime struct{ at []time.Duration }
+
+func (o *inTime) Event(e history.Event)                    { o.at = append(o.at, e.At) }
+func (o *inTime) Reading(r history.Reading)                { o.at = append(o.at, r.At) }
+func (o *inTime) Load(_ int, s history.LoadSpec)           { o.at = append(o.at, s.Begin) }
+func (o *inTime) Interval(_ int, i history.Interval)       { o.at = append(o.at, i.At+i.Length) }
+func (o *inTime) LoadEnd(_ int, end history.LoadEndRecord) { o.at = append(o.at, end.End) }
+
+// What several files hold comes in the order of time, as if it had been followed while it was written.
+func TestATailIsInTheOrderOfTime(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"manifest.json":            `{"schema":1}`,
+		"events.jsonl":             `{"at":1,"kind":"run.begin"}` + "\n" + `{"at":9,"kind":"run.end","detail":{"status":"ok"}}` + "\n",
+		"readings.jsonl":           `{"at":2,"service":"rng"}` + "\n" + `{"at":8,"service":"rng"}` + "\n",
+		"load/001/load.json":       `{"name":"a","begin":3}`,
+		"load/001/intervals.jsonl": `{"at":3,"length":2}` + "\n" + `{"at":5,"length":1}` + "\n",
+		"load/001/end.json":        `{"end":7}`,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tail, _, err := history.OpenTail(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got inTime
+	if _, err := tail.Next(&got); err != nil || len(got.at) != 8 || !slices.IsSorted(got.at) {
+		t.Errorf("%v, %v, %d unread", err, got.at, tail.Unread())
 	}
 }

@@ -89,7 +89,7 @@ func frameIsTheReport(t *testing.T, dir string, a *capacity.Analysis) {
 		}
 		for _, p := range a.Timeline.Rate {
 			got := points[int(p.AtS)]
-			if got.WidthS == 1 && float64(got.AtS)+1 <= a.Run.LengthS && (got.Rate == nil || math.Abs(*got.Rate-p.Value) > 1e-4*max(1, p.Value)) {
+			if got.WidthS <= 1 && float64(got.AtS)+1 <= a.Run.LengthS && (got.Rate == nil || math.Abs(*got.Rate-p.Value) > 1e-4*max(1, p.Value)) {
 				t.Errorf("second %d: %s, the report's chart has %v", int(p.AtS), text(t, got), p.Value)
 				break
 			}
