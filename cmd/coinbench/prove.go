@@ -126,18 +126,33 @@ func prove(p process, path, out string, n int, seed uint64, length time.Duration
 		}
 		proof.Rows = append(proof.Rows, r)
 	}
+	ctx, stop := p.interruptible() // between the settings too
+	defer stop()
 	for i := range proof.Rows {
 		r := &proof.Rows[i]
 		for try := 0; ; try++ {
 			if try > 0 {
 				r.Dir = fmt.Sprintf("%02d-%d", i+1, try+1)
 			}
-			a, err := measureSetting(p, m, r.Setting, length, where, filepath.Join(out, r.Dir), "seed="+strconv.FormatUint(seed, 10))
-			if err != nil {
-				return proof, err
+			var a *capacity.Analysis
+			err := ctx.Err()
+			if err == nil {
+				a, err = measureSetting(p, m, r.Setting, length, where, filepath.Join(out, r.Dir), "seed="+strconv.FormatUint(seed, 10))
 			}
-			if err := measuredRow(a, r); err != nil {
-				return proof, unmeasured(err)
+			if ctx.Err() != nil {
+				err = unmeasured(errors.New("interrupted"))
+			}
+			if err == nil {
+				err = unmeasured(measuredRow(a, r))
+			}
+			if err != nil {
+				if i == 0 {
+					return proof, err
+				}
+				drawn := len(proof.Rows)
+				proof.Rows = proof.Rows[:i]
+				return proof, errors.Join(fmt.Errorf("%d of %d settings were measured; their table: coinbench prove --from %s: %w", i, drawn, out, err),
+					finishProof(out, m, &proof))
 			}
 			if r.Doubt == "" || try >= retries {
 				break
