@@ -11,6 +11,8 @@ import (
 	"coinbench/cluster/swarm/engine"
 )
 
+const knownTimeout = 10 * time.Second // for the overlay's DNS to know all tasks of a service, and more where more is allowed for a change
+
 // Spare keeps load generators off nodes that something will be done to: what it does to the app is to be measured, and not what it does
 // to them.
 func (c *Cluster) Spare(nodes []string) {
@@ -69,29 +71,49 @@ func (c *Cluster) chooseEndpoint(ctx context.Context) error {
 	return nil
 }
 
-// names are the answers of the overlay's DNS for a service and for its tasks, by name. Nodes tell each other of
-// tasks by gossip, so the last one may be known a moment after it runs: for that moment it waits.
+// names are the answers of the overlay's DNS for a service and for its tasks, by name. Nodes tell each other of tasks by gossip, so that
+// one that runs may be known, and get requests, only a while later: it waits until all are known, or says that they are not.
 func (c *Cluster) names(ctx context.Context, s *service) map[string]string {
 	if c.engine.Keep {
 		return nil
 	}
-	c.mu.Lock()
-	want := s.spec.Replicas
-	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	allowed := max(knownTimeout, c.engine.Deadline/5)
+	within, cancel := context.WithTimeout(ctx, allowed)
 	defer cancel()
-	all := map[string]string{}
-	for _, name := range []string{s.name, "tasks." + s.name} {
-		addresses, err := c.Resolve(ctx, name)
-		for err == nil && name != s.name && len(addresses) != want && c.Sleep(ctx, engine.QuickPoll) == nil {
-			if more, err := c.Resolve(ctx, name); err == nil {
-				addresses = more
+	answers := map[string]string{}
+	for {
+		runs, gateway := s.running()
+		known, answered := 0, true
+		for _, name := range []string{s.name, "tasks." + s.name} {
+			addresses, err := c.Resolve(within, name)
+			switch {
+			case err == nil:
+				slices.Sort(addresses)
+				answers[name] = strings.Join(addresses, " ")
+				known = len(addresses)
+			case runs == 0: // there is no such name
+				delete(answers, name)
+			default:
+				answered = false
 			}
 		}
-		if err == nil {
-			slices.Sort(addresses)
-			all[name] = strings.Join(addresses, " ")
+		switch {
+		case answered && (gateway || runs == 0 || known == runs):
+			return answers
+		case c.Sleep(within, engine.QuickPoll) != nil:
+			if ctx.Err() == nil {
+				c.warn("%s: the overlay's DNS knows %d of its %d tasks after %s, so load may not reach all of them yet",
+					s.name, len(strings.Fields(answers["tasks."+s.name])), runs, allowed)
+			}
+			return answers
 		}
 	}
-	return all
+}
+
+// running is how many of its tasks run, and whether what its name leads to is a gateway in front of them.
+func (s *service) running() (n int, gateway bool) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	tasks, _ := s.c.seen.Tasks(s.observed())
+	return running(tasks), s.colour != ""
 }

@@ -79,14 +79,20 @@ func (c *Cluster) Status(ctx context.Context) ([]cluster.ServiceStatus, error) {
 		if st.Tasks, slots = c.seen.Tasks(s.observed()); s.spec.Global {
 			st.Replicas = slots
 		}
-		for _, t := range st.Tasks {
-			if t.State == cluster.Running {
-				st.Running++
-			}
-		}
+		st.Running = running(st.Tasks)
 		list = append(list, st)
 	}
 	return list, nil
+}
+
+// running is how many of the tasks run.
+func running(tasks []cluster.Task) (n int) {
+	for _, t := range tasks {
+		if t.State == cluster.Running {
+			n++
+		}
+	}
+	return n
 }
 
 // Address is the service's name and port, as the app itself reaches it inside the overlay. Of an image that is not ours and publishes

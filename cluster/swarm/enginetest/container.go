@@ -250,7 +250,7 @@ func (e *Engine) lookup(_ context.Context, host string) (addresses []string, err
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, t := range e.tasks {
-		if t.Status.State != swarm.TaskStateRunning || !t.wanted() {
+		if t.Status.State != swarm.TaskStateRunning || !t.wanted() || time.Since(t.running) < e.Gossip {
 			continue
 		}
 		for _, n := range t.Spec.Networks {

@@ -28,6 +28,7 @@ import (
 type Engine struct {
 	Lacks   func(image string) bool         // which images are nowhere; nil: none
 	Refuses func(image string) (why string) // which images no registry takes now; nil: none
+	Gossip  time.Duration                   // for which a task runs before the overlay's DNS knows it
 
 	mu         sync.Mutex
 	number     int
