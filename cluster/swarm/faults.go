@@ -1,19 +1,15 @@
 package swarm
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
-	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/engineerr"
-	"coinbench/cluster/swarm/observe"
 	"coinbench/cluster/swarm/spawn"
 )
 
@@ -71,38 +67,6 @@ func (c *Cluster) victim(name string, slot int) (spot, error) {
 		return spot{}, err
 	}
 	return spot{spawn.Container{App: c.app.Name, Node: t.Node, ID: t.Container}, t.ID, t.Name, s.spec.Restart.Delay}, nil
-}
-
-// Logs writes the output so far of every task of the service that the engine still has.
-func (c *Cluster) Logs(ctx context.Context, service string, w io.Writer) error {
-	s, err := c.find(service)
-	if err != nil {
-		return fmt.Errorf("logs of %s: %w", service, err)
-	}
-	tasks := c.state().All(func(t observe.Task) bool { return t.Service == s.name && t.Started })
-	for _, t := range tasks {
-		if err := c.taskLogs(ctx, t.ID, t.Name, w); err != nil && !engineerr.NotFound.Is(err) {
-			return fmt.Errorf("logs of %s: %w", t.Name, err)
-		}
-	}
-	return nil
-}
-
-func (c *Cluster) taskLogs(ctx context.Context, id, name string, w io.Writer) error {
-	logs, err := c.engine.TaskLogs(ctx, id, client.TaskLogsOptions{ShowStdout: true, ShowStderr: true})
-	if err != nil {
-		return err
-	}
-	lines := engine.Output(logs)
-	defer lines.Close()
-	scanner := bufio.NewScanner(lines)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		if _, err := fmt.Fprintf(w, "%s | %s\n", name, scanner.Text()); err != nil {
-			return err
-		}
-	}
-	return scanner.Err()
 }
 
 // Pause freezes a replica for at least a time: a job on its node, which is given the engine's socket there, freezes it and thaws it when

@@ -2,8 +2,10 @@ package swarm_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -101,4 +103,43 @@ func TestNamesAreKnown(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What tasks print is read on, that of tasks that come later too, until the app is removed, or the reader stops.
+func TestFollowLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, client := enginetest.New(t)
+		c, err := swarm.New(engine.New(client, engine.Options{}), swarm.Config{Endpoint: swarm.DNSRR})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Deploy(t.Context(), suite(t)); err != nil {
+			t.Fatal(err)
+		}
+		var all, one bytes.Buffer
+		ended, stopped := make(chan error, 1), make(chan error, 1)
+		reader, stop := context.WithCancel(t.Context())
+		go func() { ended <- c.FollowLogs(t.Context(), "rng", &all) }()
+		go func() { stopped <- c.FollowLogs(reader, "rng", &one) }()
+		time.Sleep(3 * time.Second)
+		stop()
+		if err := <-stopped; !errors.Is(err, context.Canceled) {
+			t.Errorf("a reader that stopped: %v", err)
+		}
+		if err := errors.Join(c.Scale(t.Context(), "rng", 2), c.Restart(t.Context(), "rng"), c.Remove(t.Context()), <-ended); err != nil {
+			t.Fatal(err)
+		}
+		if got := one.String(); got != "rng.1#1 | rng.1 listens\n" {
+			t.Errorf("the one that stopped read %q", got)
+		}
+		lines := strings.Split(strings.TrimSpace(all.String()), "\n")
+		slices.Sort(lines)
+		want := []string{"rng.1#1 | rng.1 listens", "rng.1#2 | rng.1 listens", "rng.2#1 | rng.2 listens", "rng.2#2 | rng.2 listens"}
+		if !slices.Equal(lines, want) {
+			t.Errorf("read %q", lines)
+		}
+		if err := c.FollowLogs(t.Context(), "rng", &all); err == nil {
+			t.Error("logs of an app that is gone")
+		}
+	})
 }

@@ -79,6 +79,7 @@ func (e *Engine) open(t *task) *container {
 		serve(listen, func(conn net.Conn) { e.pass(c, conn) })
 		serve(admin, c.http)
 	default:
+		c.output = c.replica + " listens\n"
 		serve(listen, c.http)
 		serve(admin, c.http)
 	}
