@@ -17,26 +17,36 @@ type anyScalar string
 
 // parameter is a value of a scenario that --set may change.
 type parameter struct {
-	Default anyScalar `json:"default" jsonschema:"required" jsonschema_description:"The value unless --set or a profile says otherwise."`
-	Doc     string    `json:"doc" jsonschema_description:"What the parameter changes."`
+	// The value unless --set or a profile says otherwise.
+	Default anyScalar `json:"default" jsonschema:"required"`
+	// What the parameter changes.
+	Doc string `json:"doc"`
 }
 
 func (p *parameter) short() any { return &p.Default }
 
 // profile is a named set of environment and parameters.
 type profile struct {
-	Doc         string           `json:"doc" jsonschema_description:"What the profile stands for."`
-	Environment Map[Map[string]] `json:"environment" jsonschema_description:"Environment by service, over that of the Compose file."`
-	Unmet       unmet            `json:"unmet" jsonschema_description:"Why the profile does not pass, by cluster: local, sim, swarm, or any of them."`
-	Parameters  Map[string]      `json:"parameters" jsonschema_description:"Parameters that have another value in this profile."`
+	// What the profile stands for.
+	Doc string `json:"doc"`
+	// Environment by service, over that of the Compose file.
+	Environment Map[Map[string]] `json:"environment"`
+	// Why the profile does not pass, by cluster: local, sim, swarm, or any of them.
+	Unmet unmet `json:"unmet"`
+	// Parameters that have another value in this profile.
+	Parameters Map[string] `json:"parameters"`
 }
 
 // unmet says why a scenario does not pass, by cluster.
 type unmet struct {
-	Any   string `json:"any" jsonschema_description:"On every cluster."`
-	Local string `json:"local" jsonschema_description:"On this machine's processes."`
-	Sim   string `json:"sim" jsonschema_description:"On the simulated cluster."`
-	Swarm string `json:"swarm" jsonschema_description:"On a Swarm."`
+	// On every cluster.
+	Any string `json:"any"`
+	// On this machine's processes.
+	Local string `json:"local"`
+	// On the simulated cluster.
+	Sim string `json:"sim"`
+	// On a Swarm.
+	Swarm string `json:"swarm"`
 }
 
 // over are the reasons, by cluster or "any", with those of a profile over them.

@@ -10,14 +10,23 @@ import (
 
 // Request is what a load asks a service for.
 type Request struct {
-	Name      string `json:"name" jsonschema_description:"Name of the load, which objectives use; the loads of a bench are called NAME/cCLIENTS. Default: the service's name."`
-	Service   string `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
-	Port      int    `json:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"The port that is asked. Default: the one on which the service listens, as far as that is known."`
-	Path      string `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	Method    string `json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE,enum=OPTIONS" jsonschema_description:"Default: GET, or POST where there is a body."`
-	Body      string `json:"body" jsonschema_description:"Body of the request."`
-	BodyBytes int    `json:"body_bytes" jsonschema_description:"Length of a body of random bytes, the same in each request."`
-	Type      string `json:"type" jsonschema:"default=application/octet-stream" jsonschema_description:"Content type of the body."`
+	// Name of the load, which objectives use; the loads of a bench are called NAME/cCLIENTS, and those by which a search finds its level
+	// NAME/LEVEL. Default: the service's name.
+	Name string `json:"name"`
+	// The service that is asked.
+	Service string `json:"service" jsonschema:"required"`
+	// The port that is asked. Default: the one on which the service listens, as far as that is known.
+	Port int `json:"port" jsonschema:"minimum=1,maximum=65535"`
+	// Path of the request.
+	Path string `json:"path" jsonschema:"default=/"`
+	// Default: GET, or POST where there is a body.
+	Method string `json:"method" jsonschema:"enum=GET,enum=HEAD,enum=POST,enum=PUT,enum=PATCH,enum=DELETE,enum=OPTIONS"`
+	// Body of the request.
+	Body string `json:"body"`
+	// Length of a body of random bytes, the same in each request.
+	BodyBytes int `json:"body_bytes"`
+	// Content type of the body.
+	Type string `json:"type" jsonschema:"default=application/octet-stream"`
 }
 
 const mostBodyBytes = 64 << 20

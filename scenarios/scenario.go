@@ -76,15 +76,24 @@ type Options struct {
 
 // document is the file's top level. The order of its fields is that of the documentation.
 type document struct {
-	Name        string          `json:"name" jsonschema:"required" jsonschema_description:"Short name of the scenario, in lower case; the run's folder is named after it."`
-	Description string          `json:"description" jsonschema_description:"What the scenario shows, for those who read its report. The first line is its summary."`
-	App         string          `json:"app" jsonschema_description:"Path of the Compose file, relative to this one. Default: the app that coinbench ships."`
-	Unmet       unmet           `json:"unmet" jsonschema_description:"Why the scenario does not pass, by cluster: local, sim, swarm, or any of them."`
-	Seed        uint64          `json:"seed" jsonschema:"default=1" jsonschema_description:"Seed of everything that varies at random."`
-	Parameters  Map[parameter]  `json:"parameters" jsonschema_description:"Values that --set NAME=VALUE changes and that steps and objectives use as ${NAME}."`
-	Profiles    Map[profile]    `json:"profiles" jsonschema_description:"Named sets of environment and parameters, selected by --set profile=NAME."`
-	Steps       []step          `json:"steps" jsonschema:"required,minItems=1" jsonschema_description:"What is done, in order; each step is one verb."`
-	Objectives  []objectiveText `json:"objectives" jsonschema_description:"What must hold of the run, such as: hash_rate(saturated) within 9.3..10.05; ±0 after a limit ignores the error of the measurement"`
+	// Short name of the scenario, in lower case; the run's folder is named after it.
+	Name string `json:"name" jsonschema:"required"`
+	// What the scenario shows, for those who read its report. The first line is its summary.
+	Description string `json:"description"`
+	// Path of the Compose file, relative to this one. Default: the app that coinbench ships.
+	App string `json:"app"`
+	// Why the scenario does not pass, by cluster: local, sim, swarm, or any of them.
+	Unmet unmet `json:"unmet"`
+	// Seed of everything that varies at random.
+	Seed uint64 `json:"seed" jsonschema:"default=1"`
+	// Values that --set NAME=VALUE changes and that steps and objectives use as ${NAME}.
+	Parameters Map[parameter] `json:"parameters"`
+	// Named sets of environment and parameters, selected by --set profile=NAME.
+	Profiles Map[profile] `json:"profiles"`
+	// What is done, in order; each step is one verb.
+	Steps []step `json:"steps" jsonschema:"required,minItems=1"`
+	// What must hold of the run, such as: hash_rate(saturated) within 9.3..10.05; ±0 after a limit ignores the error of the measurement
+	Objectives []objectiveText `json:"objectives"`
 }
 
 func (doc *document) preset() { doc.Seed = 1 }

@@ -15,15 +15,25 @@ import (
 // Attack sends requests as they fall due, whether those before were answered or not: an open workload.
 type Attack struct {
 	Request
-	Rate        string        `json:"rate" jsonschema:"required" jsonschema_description:"When requests fall due: 500/s, ramp(0/s, 500/s, 30s), poisson(200/s) ..."`
-	For         time.Duration `json:"for" jsonschema_description:"Length of the load. In the background it may be absent: then the load ends with the last step."`
-	Background  bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the load."`
-	Timeout     time.Duration `json:"timeout" jsonschema:"default=30s" jsonschema_description:"Longest time for a connection, for an answer's header, and for its body, each."`
-	Patience    time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
-	Engine      string        `json:"engine" jsonschema:"enum=coinbench,enum=vegeta" jsonschema_description:"What plays the load. Default: coinbench. Of vegeta's loads response time and lag are not known."`
-	Connections int           `json:"connections" jsonschema_description:"Most connections at once, or of vegeta's attackers. Default: 10000."`
-	ObserveOnly bool          `json:"observe_only" jsonschema:"default=false" jsonschema_description:"Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in lost_requests."`
-	Reuse       bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, and is balanced on its own."`
+	// When requests fall due: 500/s, ramp(0/s, 500/s, 30s), poisson(200/s) ...
+	Rate string `json:"rate" jsonschema:"required"`
+	// Length of the load. In the background it may be absent: then the load ends with the last step.
+	For time.Duration `json:"for"`
+	// The following steps go on beside the load.
+	Background bool `json:"background" jsonschema:"default=false"`
+	// Longest time for a connection, for an answer's header, and for its body, each.
+	Timeout time.Duration `json:"timeout" jsonschema:"default=30s"`
+	// A request that has no answer when the load ends has failed if it is older; a younger one is left out.
+	Patience time.Duration `json:"patience" jsonschema:"default=5s"`
+	// What plays the load. Default: coinbench. Of vegeta's loads response time and lag are not known.
+	Engine string `json:"engine" jsonschema:"enum=coinbench,enum=vegeta"`
+	// Most connections at once, or of vegeta's attackers. Default: 10000.
+	Connections int `json:"connections"`
+	// Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in
+	// lost_requests.
+	ObserveOnly bool `json:"observe_only" jsonschema:"default=false"`
+	// Keep connections. Otherwise each request has a new one, and is balanced on its own.
+	Reuse bool `json:"reuse" jsonschema:"default=false"`
 }
 
 func (s *Attack) preset() {

@@ -13,13 +13,21 @@ import (
 // Each number of clients is a load of its own, NAME/cCLIENTS.
 type Bench struct {
 	Request
-	Clients     Counts        `json:"clients" jsonschema:"default=1" jsonschema_description:"Numbers of clients, one load for each."`
-	Requests    uint64        `json:"requests" jsonschema_description:"Requests in all of a load."`
-	For         time.Duration `json:"for" jsonschema_description:"Length of a load, instead of a number of requests."`
-	Background  bool          `json:"background" jsonschema:"default=false" jsonschema_description:"The following steps go on beside the one load, which ends with the last step unless it has an end of its own."`
-	Patience    time.Duration `json:"patience" jsonschema:"default=5s" jsonschema_description:"A request that has no answer when the load ends has failed if it is older; a younger one is left out."`
-	ObserveOnly bool          `json:"observe_only" jsonschema:"default=false" jsonschema_description:"Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in lost_requests."`
-	Reuse       bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one, as ab's without -k."`
+	// Numbers of clients, one load for each.
+	Clients Counts `json:"clients" jsonschema:"default=1"`
+	// Requests in all of a load.
+	Requests uint64 `json:"requests"`
+	// Length of a load, instead of a number of requests.
+	For time.Duration `json:"for"`
+	// The following steps go on beside the one load, which ends with the last step unless it has an end of its own.
+	Background bool `json:"background" jsonschema:"default=false"`
+	// A request that has no answer when the load ends has failed if it is older; a younger one is left out.
+	Patience time.Duration `json:"patience" jsonschema:"default=5s"`
+	// Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in
+	// lost_requests.
+	ObserveOnly bool `json:"observe_only" jsonschema:"default=false"`
+	// Keep connections. Otherwise each request has a new one, as ab's without -k.
+	Reuse bool `json:"reuse" jsonschema:"default=false"`
 }
 
 func (s *Bench) preset() {

@@ -23,23 +23,37 @@ const attachKey = "attach"
 
 // Wish is what a service shall be; fields that are absent stay as the Compose file has them.
 type Wish struct {
-	Replicas    *int           `json:"replicas" jsonschema_description:"Number of replicas; 0 for none."`
-	Environment Map[string]    `json:"environment" jsonschema_description:"Environment over that of the Compose file and the profile; an empty value removes a variable."`
-	Image       string         `json:"image" jsonschema_description:"Another image or tag."`
-	Balance     string         `json:"balance" jsonschema:"enum=round-robin,enum=round-robin-per-client,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
-	Gateway     *bool          `json:"gateway" jsonschema_description:"A gateway in front of the service, for a blue-green update on a cluster whose own balancing cannot be switched (swarm); elsewhere it changes nothing."`
-	StopGrace   *time.Duration `json:"stop_grace" jsonschema_description:"Time from the signal to stop to the kill. Default: the Compose file's, or 10s."`
-	Healthcheck *Healthcheck   `json:"healthcheck" jsonschema_description:"What changes of the health check."`
+	// Number of replicas; 0 for none.
+	Replicas *int `json:"replicas"`
+	// Environment over that of the Compose file and the profile; an empty value removes a variable.
+	Environment Map[string] `json:"environment"`
+	// Another image or tag.
+	Image string `json:"image"`
+	// How connections are spread over the replicas.
+	Balance string `json:"balance" jsonschema:"enum=round-robin,enum=round-robin-per-client,enum=random,enum=least-connections"`
+	// A gateway in front of the service, for a blue-green update on a cluster whose own balancing cannot be switched (swarm); elsewhere it
+	// changes nothing.
+	Gateway *bool `json:"gateway"`
+	// Time from the signal to stop to the kill. Default: the Compose file's, or 10s.
+	StopGrace *time.Duration `json:"stop_grace"`
+	// What changes of the health check.
+	Healthcheck *Healthcheck `json:"healthcheck"`
 }
 
 // Healthcheck changes a health check, in the words of Compose.
 type Healthcheck struct {
-	Disable     bool           `json:"disable" jsonschema:"default=false" jsonschema_description:"None: a replica is in rotation as soon as it is started."`
-	Interval    *time.Duration `json:"interval" jsonschema_description:"Time between two checks, and before the first one."`
-	Timeout     *time.Duration `json:"timeout" jsonschema_description:"Longest time of a check."`
-	Retries     *int           `json:"retries" jsonschema_description:"Failures in a row that make a replica unhealthy."`
-	StartPeriod *time.Duration `json:"start_period" jsonschema_description:"Time after the start in which failures do not count."`
-	Test        string         `json:"test" jsonschema_description:"URL that is asked for, within the replica."`
+	// None: a replica is in rotation as soon as it is started.
+	Disable bool `json:"disable" jsonschema:"default=false"`
+	// Time between two checks, and before the first one.
+	Interval *time.Duration `json:"interval"`
+	// Longest time of a check.
+	Timeout *time.Duration `json:"timeout"`
+	// Failures in a row that make a replica unhealthy.
+	Retries *int `json:"retries"`
+	// Time after the start in which failures do not count.
+	StartPeriod *time.Duration `json:"start_period"`
+	// URL that is asked for, within the replica.
+	Test string `json:"test"`
 }
 
 // changed is the health check as it shall be.

@@ -10,10 +10,14 @@ import (
 
 // Drain moves every task away from a node, or lets the node take tasks again.
 type Drain struct {
-	Node     string `json:"node" jsonschema:"required" jsonschema_description:"The node."`
-	Activate bool   `json:"activate" jsonschema:"default=false" jsonschema_description:"Let it take tasks again instead."`
-	Service  string `json:"service" jsonschema:"required" jsonschema_description:"The service of which the report says what its users felt."`
-	Name     string `json:"name" jsonschema_description:"Name of the disturbance, which objectives use. Default: the service's name."`
+	// The node.
+	Node string `json:"node" jsonschema:"required"`
+	// Let it take tasks again instead.
+	Activate bool `json:"activate" jsonschema:"default=false"`
+	// The service of which the report says what its users felt.
+	Service string `json:"service" jsonschema:"required"`
+	// Name of the disturbance, which objectives use. Default: the service's name.
+	Name string `json:"name"`
 }
 
 func (s *Drain) title() string {

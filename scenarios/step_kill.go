@@ -11,11 +11,16 @@ import (
 
 // Kill makes a replica die as by SIGKILL. The run goes on while it is away.
 type Kill struct {
-	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that loses a replica."`
-	Replica    int           `json:"replica" jsonschema:"default=1,minimum=1" jsonschema_description:"Which one, counted from 1."`
-	Down       time.Duration `json:"down" jsonschema_description:"Time until its successor starts. Default: the service's own restart delay."`
-	Name       string        `json:"name" jsonschema_description:"Name of the disturbance, which objectives use. Default: the service's name."`
-	InRotation bool          `json:"in_rotation" jsonschema:"default=false" jsonschema_description:"Connections are still sent to the dead replica, which refuses them."`
+	// The service that loses a replica.
+	Service string `json:"service" jsonschema:"required"`
+	// Which one, counted from 1.
+	Replica int `json:"replica" jsonschema:"default=1,minimum=1"`
+	// Time until its successor starts. Default: the service's own restart delay.
+	Down time.Duration `json:"down"`
+	// Name of the disturbance, which objectives use. Default: the service's name.
+	Name string `json:"name"`
+	// Connections are still sent to the dead replica, which refuses them.
+	InRotation bool `json:"in_rotation" jsonschema:"default=false"`
 }
 
 func (s *Kill) preset() { s.Replica = 1 }

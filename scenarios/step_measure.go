@@ -14,18 +14,26 @@ import (
 
 // Measure lets the app run for a while and takes its counters at both ends: one window.
 type Measure struct {
-	Name   string        `json:"name" jsonschema:"required" jsonschema_description:"The window's name, which objectives use."`
-	For    time.Duration `json:"for" jsonschema:"required" jsonschema_description:"Length of the window."`
-	Settle time.Duration `json:"settle" jsonschema:"default=0s" jsonschema_description:"Time before the window, which does not count."`
-	Probe  *Probe        `json:"probe" jsonschema_description:"Requests at a low, constant rate during the window, recorded as the load probe-NAME: the latency that a visitor meets."`
+	// The window's name, which objectives use.
+	Name string `json:"name" jsonschema:"required"`
+	// Length of the window.
+	For time.Duration `json:"for" jsonschema:"required"`
+	// Time before the window, which does not count.
+	Settle time.Duration `json:"settle" jsonschema:"default=0s"`
+	// Requests at a low, constant rate during the window, recorded as the load probe-NAME: the latency that a visitor meets.
+	Probe *Probe `json:"probe"`
 }
 
 // Probe asks a service a simple question again and again, whether it answered the one before or not.
 type Probe struct {
-	Service string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
-	Port    int           `json:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"The port that is asked. Default: the one on which the service listens, as far as that is known."`
-	Path    string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	Every   time.Duration `json:"every" jsonschema:"default=250ms" jsonschema_description:"Time between two requests."`
+	// The service that is asked.
+	Service string `json:"service" jsonschema:"required"`
+	// The port that is asked. Default: the one on which the service listens, as far as that is known.
+	Port int `json:"port" jsonschema:"minimum=1,maximum=65535"`
+	// Path of the request.
+	Path string `json:"path" jsonschema:"default=/"`
+	// Time between two requests.
+	Every time.Duration `json:"every" jsonschema:"default=250ms"`
 }
 
 func (s *Probe) preset() { s.Path, s.Every = "/", 250*time.Millisecond }

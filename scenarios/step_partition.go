@@ -11,10 +11,14 @@ import (
 
 // Partition cuts a node off from the others. The run goes on meanwhile.
 type Partition struct {
-	Node    string        `json:"node" jsonschema:"required" jsonschema_description:"The node."`
-	For     time.Duration `json:"for" jsonschema:"required" jsonschema_description:"How long."`
-	Service string        `json:"service" jsonschema:"required" jsonschema_description:"The service of which the report says what its users felt."`
-	Name    string        `json:"name" jsonschema_description:"Name of the disturbance, which objectives use. Default: the service's name."`
+	// The node.
+	Node string `json:"node" jsonschema:"required"`
+	// How long.
+	For time.Duration `json:"for" jsonschema:"required"`
+	// The service of which the report says what its users felt.
+	Service string `json:"service" jsonschema:"required"`
+	// Name of the disturbance, which objectives use. Default: the service's name.
+	Name string `json:"name"`
 }
 
 func (s *Partition) title() string { return fmt.Sprintf("cut %s off for %s", s.Node, s.For) }

@@ -11,10 +11,14 @@ import (
 
 // Pause freezes a replica. The run goes on meanwhile.
 type Pause struct {
-	Service string        `json:"service" jsonschema:"required" jsonschema_description:"The service of the replica."`
-	Replica int           `json:"replica" jsonschema:"default=1,minimum=1" jsonschema_description:"Which one, counted from 1."`
-	For     time.Duration `json:"for" jsonschema:"required" jsonschema_description:"How long."`
-	Name    string        `json:"name" jsonschema_description:"Name of the disturbance, which objectives use. Default: the service's name."`
+	// The service of the replica.
+	Service string `json:"service" jsonschema:"required"`
+	// Which one, counted from 1.
+	Replica int `json:"replica" jsonschema:"default=1,minimum=1"`
+	// How long.
+	For time.Duration `json:"for" jsonschema:"required"`
+	// Name of the disturbance, which objectives use. Default: the service's name.
+	Name string `json:"name"`
 }
 
 func (s *Pause) preset() { s.Replica = 1 }

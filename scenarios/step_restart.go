@@ -9,8 +9,10 @@ import (
 
 // Restart replaces every replica of a service by one that is the same, as docker service update --force does.
 type Restart struct {
-	Service string `json:"service" jsonschema:"required" jsonschema_description:"The service whose replicas are replaced."`
-	Name    string `json:"name" jsonschema_description:"Name of the rollout, which objectives use. Default: the service's name."`
+	// The service whose replicas are replaced.
+	Service string `json:"service" jsonschema:"required"`
+	// Name of the rollout, which objectives use. Default: the service's name.
+	Name string `json:"name"`
 }
 
 func (s *Restart) title() string { return "restart " + s.Service }

@@ -9,8 +9,10 @@ import (
 
 // Rollback undoes the last update of a service. A second one undoes the first.
 type Rollback struct {
-	Service string `json:"service" jsonschema:"required" jsonschema_description:"The service that is rolled back."`
-	Name    string `json:"name" jsonschema_description:"Name of the rollout, which objectives use. Default: the service's name."`
+	// The service that is rolled back.
+	Service string `json:"service" jsonschema:"required"`
+	// Name of the rollout, which objectives use. Default: the service's name.
+	Name string `json:"name"`
 }
 
 func (s *Rollback) title() string { return "roll " + s.Service + " back" }

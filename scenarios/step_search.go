@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/http"
 	"strconv"
 	"time"
 
@@ -16,22 +15,28 @@ import (
 // Search looks for the greatest load of a service that meets objectives. Each block is a load of its own, NAME/LEVEL; at the
 // end the level that was found is played once more, as the load NAME, so that objectives can speak of it.
 type Search struct {
-	Name       string        `json:"name" jsonschema_description:"Name of the last load, at the level that was found; objectives use it. Default: the service's name."`
-	Service    string        `json:"service" jsonschema:"required" jsonschema_description:"The service that is asked."`
-	Port       int           `json:"port" jsonschema:"minimum=1,maximum=65535" jsonschema_description:"The port that is asked. Default: the one on which the service listens, as far as that is known."`
-	Path       string        `json:"path" jsonschema:"default=/" jsonschema_description:"Path of the request."`
-	SLO        string        `json:"slo" jsonschema:"required" jsonschema_description:"What must be met, such as p99<200ms,errors<0.1%."`
-	Clients    bool          `json:"clients" jsonschema:"default=false" jsonschema_description:"Levels are clients that wait for their answers, instead of requests per second."`
-	Least      float64       `json:"least" jsonschema:"default=1" jsonschema_description:"Where to begin."`
-	Most       float64       `json:"most" jsonschema:"default=1000000" jsonschema_description:"Where to give up."`
-	Precision  float64       `json:"precision" jsonschema:"default=0.02" jsonschema_description:"How close the greatest level that meets the objectives and the least that does not shall be, as a ratio."`
-	Confidence float64       `json:"confidence" jsonschema:"default=0.9" jsonschema_description:"That both the level that meets the objectives and the one that does not are right, 0.5 to 0.999."`
-	Block      time.Duration `json:"block" jsonschema:"default=5s" jsonschema_description:"Shortest length of one load. Where a level is tested they are as long as its objectives need."`
-	Reuse      bool          `json:"reuse" jsonschema:"default=false" jsonschema_description:"Keep connections. Otherwise each request has a new one."`
+	Request
+	// What must be met, such as p99<200ms,errors<0.1%.
+	SLO string `json:"slo" jsonschema:"required"`
+	// Levels are clients that wait for their answers, instead of requests per second.
+	Clients bool `json:"clients" jsonschema:"default=false"`
+	// Where to begin.
+	Least float64 `json:"least" jsonschema:"default=1"`
+	// Where to give up.
+	Most float64 `json:"most" jsonschema:"default=1000000"`
+	// How close the greatest level that meets the objectives and the least that does not shall be, as a ratio.
+	Precision float64 `json:"precision" jsonschema:"default=0.02"`
+	// That both the level that meets the objectives and the one that does not are right, 0.5 to 0.999.
+	Confidence float64 `json:"confidence" jsonschema:"default=0.9"`
+	// Shortest length of one load. Where a level is tested they are as long as its objectives need.
+	Block time.Duration `json:"block" jsonschema:"default=5s"`
+	// Keep connections. Otherwise each request has a new one.
+	Reuse bool `json:"reuse" jsonschema:"default=false"`
 }
 
 func (s *Search) preset() {
-	s.Path, s.Least, s.Most, s.Precision, s.Confidence, s.Block = "/", 1, 1e6, 0.02, 0.9, 5*time.Second
+	s.Path, s.Type = "/", "application/octet-stream"
+	s.Least, s.Most, s.Precision, s.Confidence, s.Block = 1, 1e6, 0.02, 0.9, 5*time.Second
 }
 
 func (s *Search) title() string {
@@ -40,13 +45,6 @@ func (s *Search) title() string {
 		what = "number of clients"
 	}
 	return fmt.Sprintf("search the greatest %s of %s%s that meets %s", what, s.Service, s.Path, s.SLO)
-}
-
-func (s *Search) name() string {
-	if s.Name != "" {
-		return s.Name
-	}
-	return s.Service
 }
 
 // config is the search's, of a step without faults.
@@ -63,9 +61,7 @@ const guessedBlocks = 30
 func (s *Search) check(p *plan) {
 	p.running()
 	p.service(s.Service, &s.Service)
-	p.port(s.Service, &s.Service)
-	p.portOf(s.Service, &s.Port)
-	p.path(&s.Path)
+	s.Request.check(p)
 	if s.SLO == "" {
 		p.wrong(&s.SLO, "no slo is given; accepted: such as slo: p99<200ms,errors<0.1%%")
 	} else if _, err := s.config(); err != nil {
@@ -107,7 +103,7 @@ func (s *Search) play(ctx context.Context, st *stage) error {
 		cfg.Most = min(cfg.Most, mostClients)
 	}
 	w := loadgen.Workload{
-		Targets: []loadgen.Target{{Method: http.MethodGet, URL: url}},
+		Targets: []loadgen.Target{s.target(url, st.scenario.Seed)},
 		Reuse:   loadgen.Reuse{PerRequest: !s.Reuse}, Timeouts: timeouts(), Seed: st.scenario.Seed,
 	}
 	lengths := map[float64]time.Duration{}

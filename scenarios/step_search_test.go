@@ -117,6 +117,20 @@ func TestSearchOfClients(t *testing.T) {
 
 // When not even the least level meets the objectives there is no load of that name, so objectives about it are unknown; when
 // nothing answers the step fails.
+func TestSearchSendsWhatItIsGiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		run, err := playSearch(t, "{name: rng, service: hasher, body_bytes: 32, slo: p99<200ms, most: 8}", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range run.Loads {
+			if l.Method != "POST" || l.Service != "hasher" || !strings.HasPrefix(l.Name, "rng") {
+				t.Errorf("load %s: %s %s", l.Name, l.Method, l.Service)
+			}
+		}
+	})
+}
+
 func TestSearchFindsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		run, err := playSearch(t, "{service: rng, slo: p99<10ms}", false)
@@ -150,6 +164,7 @@ func TestSearchIsChecked(t *testing.T) {
 		"{service: rgn, slo: p99<1s}":                             "rgn",
 		"{service: rng, slo: p99<1s, path: x}":                    "not a path",
 		"{service: rng, slo: p99<1s, clients: true, most: 20000}": "10000 clients",
+		"{service: rng, slo: p99<1s, body: a, body_bytes: 1}":     "one of them",
 	} {
 		_, err := Parse("test.yaml", []byte("name: x\nsteps: [{deploy: }, {search: "+step+"}]\n"), Options{App: dockercoins})
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -11,11 +11,16 @@ import (
 
 // Slow delays every connection to a replica. The run goes on meanwhile.
 type Slow struct {
-	Service string        `json:"service" jsonschema:"required" jsonschema_description:"The service of the replica."`
-	Replica int           `json:"replica" jsonschema:"default=1,minimum=1" jsonschema_description:"Which one, counted from 1."`
-	Delay   time.Duration `json:"delay" jsonschema:"required" jsonschema_description:"Added to every connection."`
-	For     time.Duration `json:"for" jsonschema:"required" jsonschema_description:"How long."`
-	Name    string        `json:"name" jsonschema_description:"Name of the disturbance, which objectives use. Default: the service's name."`
+	// The service of the replica.
+	Service string `json:"service" jsonschema:"required"`
+	// Which one, counted from 1.
+	Replica int `json:"replica" jsonschema:"default=1,minimum=1"`
+	// Added to every connection.
+	Delay time.Duration `json:"delay" jsonschema:"required"`
+	// How long.
+	For time.Duration `json:"for" jsonschema:"required"`
+	// Name of the disturbance, which objectives use. Default: the service's name.
+	Name string `json:"name"`
 }
 
 func (s *Slow) preset() { s.Replica = 1 }

@@ -8,11 +8,16 @@ import (
 
 // Sweep scales a service to one number of replicas after the other and measures at each: a window NAME/REPLICAS a point.
 type Sweep struct {
-	Service  string        `json:"service" jsonschema:"required" jsonschema_description:"The service whose replicas are varied."`
-	Replicas Counts        `json:"replicas" jsonschema:"required" jsonschema_description:"The numbers of replicas, in the order in which they are tried."`
-	Settle   time.Duration `json:"settle" jsonschema:"default=1s" jsonschema_description:"Time after each scaling, before it counts."`
-	Measure  time.Duration `json:"measure" jsonschema:"default=4s" jsonschema_description:"Length of each window."`
-	Name     string        `json:"name" jsonschema:"default=sweep" jsonschema_description:"The windows are called NAME/REPLICAS."`
+	// The service whose replicas are varied.
+	Service string `json:"service" jsonschema:"required"`
+	// The numbers of replicas, in the order in which they are tried.
+	Replicas Counts `json:"replicas" jsonschema:"required"`
+	// Time after each scaling, before it counts.
+	Settle time.Duration `json:"settle" jsonschema:"default=1s"`
+	// Length of each window.
+	Measure time.Duration `json:"measure" jsonschema:"default=4s"`
+	// The windows are called NAME/REPLICAS.
+	Name string `json:"name" jsonschema:"default=sweep"`
 }
 
 func (s *Sweep) preset() { s.Settle, s.Measure, s.Name = time.Second, 4*time.Second, "sweep" }

@@ -15,21 +15,36 @@ import (
 // Update changes a service by a rolling update, with the words and defaults of Docker Swarm. An update that is paused or rolled
 // back does not end the run: it is a failed objective.
 type Update struct {
-	Name            string         `json:"name" jsonschema_description:"Name of the rollout, which objectives use. Default: the service's name."`
-	Service         string         `json:"service" jsonschema:"required" jsonschema_description:"The service that is updated."`
-	Environment     Map[string]    `json:"environment" jsonschema_description:"Variables that change; an empty value removes one."`
-	Image           string         `json:"image" jsonschema_description:"Another image or tag."`
-	Balance         string         `json:"balance" jsonschema:"enum=round-robin,enum=round-robin-per-client,enum=random,enum=least-connections" jsonschema_description:"How connections are spread over the replicas."`
-	Strategy        string         `json:"strategy" jsonschema:"enum=rolling,enum=serial,enum=batched,enum=all-at-once,enum=blue-green,enum=canary" jsonschema_description:"How it is rolled out. Default: rolling."`
-	Parallelism     *int           `json:"parallelism" jsonschema_description:"Replicas replaced at the same time; 0 for all. Default: the Compose file's."`
-	Delay           *time.Duration `json:"delay" jsonschema_description:"Time after each replica. Default: the Compose file's."`
-	Order           string         `json:"order" jsonschema:"enum=stop-first,enum=start-first" jsonschema_description:"Whether the old replica goes before or after the new one comes."`
-	Monitor         *time.Duration `json:"monitor" jsonschema_description:"How long a new replica is watched for failure."`
-	MaxFailureRatio *float64       `json:"max_failure_ratio" jsonschema_description:"Share of the replicas that may fail, 0 to 1."`
-	FailureAction   string         `json:"failure_action" jsonschema:"enum=pause,enum=continue,enum=rollback" jsonschema_description:"What is done when too many replicas fail."`
-	Pull            time.Duration  `json:"pull" jsonschema_description:"Time that a node takes to pull the image, on a cluster that pulls none."`
-	Watch           time.Duration  `json:"watch" jsonschema:"default=30s" jsonschema_description:"How long a canary is compared with the other replicas. Seconds that the record has whole count."`
-	Confidence      float64        `json:"confidence" jsonschema:"default=0.99" jsonschema_description:"One minus the probability with which a canary that is like the other replicas is taken back as worse."`
+	// Name of the rollout, which objectives use. Default: the service's name.
+	Name string `json:"name"`
+	// The service that is updated.
+	Service string `json:"service" jsonschema:"required"`
+	// Variables that change; an empty value removes one.
+	Environment Map[string] `json:"environment"`
+	// Another image or tag.
+	Image string `json:"image"`
+	// How connections are spread over the replicas.
+	Balance string `json:"balance" jsonschema:"enum=round-robin,enum=round-robin-per-client,enum=random,enum=least-connections"`
+	// How it is rolled out. Default: rolling.
+	Strategy string `json:"strategy" jsonschema:"enum=rolling,enum=serial,enum=batched,enum=all-at-once,enum=blue-green,enum=canary"`
+	// Replicas replaced at the same time; 0 for all. Default: the Compose file's.
+	Parallelism *int `json:"parallelism"`
+	// Time after each replica. Default: the Compose file's.
+	Delay *time.Duration `json:"delay"`
+	// Whether the old replica goes before or after the new one comes.
+	Order string `json:"order" jsonschema:"enum=stop-first,enum=start-first"`
+	// How long a new replica is watched for failure.
+	Monitor *time.Duration `json:"monitor"`
+	// Share of the replicas that may fail, 0 to 1.
+	MaxFailureRatio *float64 `json:"max_failure_ratio"`
+	// What is done when too many replicas fail.
+	FailureAction string `json:"failure_action" jsonschema:"enum=pause,enum=continue,enum=rollback"`
+	// Time that a node takes to pull the image, on a cluster that pulls none.
+	Pull time.Duration `json:"pull"`
+	// How long a canary is compared with the other replicas. Seconds that the record has whole count.
+	Watch time.Duration `json:"watch" jsonschema:"default=30s"`
+	// One minus the probability with which a canary that is like the other replicas is taken back as worse.
+	Confidence float64 `json:"confidence" jsonschema:"default=0.99"`
 
 	gated bool // a gateway is in front of the service
 }

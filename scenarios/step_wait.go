@@ -8,7 +8,8 @@ import (
 
 // Wait does nothing for a while; the app goes on.
 type Wait struct {
-	For time.Duration `json:"for" jsonschema:"required" jsonschema_description:"How long."`
+	// How long.
+	For time.Duration `json:"for" jsonschema:"required"`
 }
 
 func (s *Wait) short() any { return &s.For }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -119,11 +120,7 @@ func schemaCommand(p process) *cobra.Command {
 		Example: "  coinbench schema > scenario.schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			schema, err := scenarios.Schema()
-			if err != nil {
-				return unmeasured(err)
-			}
-			_, err = p.stdout.Write(schema)
+			_, err := io.WriteString(p.stdout, scenarios.Schema())
 			return err
 		},
 	}

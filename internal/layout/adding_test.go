@@ -72,7 +72,8 @@ import "context"
 
 // Shout is a step.
 type Shout struct {
-	Text string `+"`json:\"text\" jsonschema_description:\"What is shouted.\"`"+`
+	// What is shouted.
+	Text string `+"`json:\"text\"`"+`
 }
 
 func (s *Shout) title() string { return "shout " + s.Text }
