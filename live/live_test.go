@@ -121,6 +121,7 @@ func TestWhoMayAsk(t *testing.T) {
 	}{
 		{"the page", open, "GET", "http://127.0.0.1:80/", [2]string{}, 200},
 		{"by IPv6", open, "GET", "http://[::1]:7777/frames", [2]string{}, 200},
+		{"by another address of this machine", open, "GET", "http://192.0.2.7:7777/frames", [2]string{}, 200},
 		{"by a name that was allowed", open, "GET", "http://BENCH.example./frames", [2]string{}, 200},
 		{"a name that was made to point here", open, "GET", "http://evil.example/frames", [2]string{}, 421},
 		{"one that only begins like ours", open, "GET", "http://localhost.evil.example/", [2]string{}, 421},

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -92,8 +93,7 @@ func (f *Feed) Handler(c Config) http.Handler {
 
 // guard refuses what no page of ours asks, and tells browsers what a page of ours may do.
 func guard(hosts []string, next http.Handler) http.Handler {
-	hosts = append([]string{"localhost", "127.0.0.1", "::1"}, hosts...)
-	next = http.NewCrossOriginProtection().Handler(next)
+	next = OwnHost(http.NewCrossOriginProtection().Handler(next), hosts, "--live-host NAME adds one")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
@@ -103,20 +103,26 @@ func guard(hosts []string, next http.Handler) http.Handler {
 		} {
 			w.Header().Set(name, value)
 		}
-		if !slices.Contains(hosts, hostName(r.Host)) {
-			http.Error(w, "this is not a name of this server: --live-host NAME adds one", http.StatusMisdirectedRequest)
-			return
-		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-// hostName is a Host header's name, without its port.
-func hostName(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+// OwnHost refuses requests whose Host is neither an address, nor localhost, nor one of some names, and says what to do
+// instead: a page of another site has a browser ask under a name of its own, which it made lead here.
+func OwnHost(next http.Handler, names []string, instead string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		host = strings.TrimSuffix(strings.Trim(host, "[]"), ".")
+		own := func(name string) bool { return name != "" && strings.EqualFold(host, name) }
+		if _, err := netip.ParseAddr(host); err != nil && !own("localhost") && !slices.ContainsFunc(names, own) {
+			http.Error(w, "this is not a name of this server: "+instead, http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // stream sends frames as server-sent events, each with its id, from the one after Last-Event-ID on. A client that does not take them is

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
 	"os"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/live"
 	"coinbench/reports/openmetrics"
 )
 
@@ -52,28 +52,11 @@ func serveMetrics(p process, address string) (*metricsServer, error) {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.GathererFunc(s.gather), promhttp.HandlerOpts{EnableOpenMetrics: true}))
 	mux.HandleFunc("GET /sd", s.discovery)
 	name, _ := os.Hostname()
-	s.server = &http.Server{Handler: guardHost(mux, "localhost", name), ReadHeaderTimeout: 5 * time.Second}
+	guarded := live.OwnHost(mux, []string{name}, "ask for its address, or for localhost")
+	s.server = &http.Server{Handler: guarded, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = s.server.Serve(listener) }()
 	fmt.Fprintf(p.stderr, "live metrics at http://%s/metrics\n", listener.Addr())
 	return s, nil
-}
-
-// guardHost refuses requests for another name than those, or an address: pages of others have a browser ask under a name of theirs.
-func guardHost(next http.Handler, names ...string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-		for _, name := range names {
-			if err == nil || name != "" && strings.EqualFold(host, name) {
-				next.ServeHTTP(w, r)
-				return
-			}
-		}
-		http.Error(w, "this is not a name of this server: ask for its address, or for localhost", http.StatusMisdirectedRequest)
-	})
 }
 
 // follow begins to serve a run that is recorded in a folder.

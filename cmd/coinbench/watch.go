@@ -153,25 +153,14 @@ func (v *liveView) listen() (err error) {
 	if v.listener, err = net.Listen("tcp", v.address); err != nil {
 		return fmt.Errorf("show the run: %w: choose another address, such as %s", err, anyPort)
 	}
-	at := v.bound()
-	if at.IsLoopback() {
+	if v.bound().IsLoopback() {
 		return nil
 	}
 	v.token = rand.Text()
-	if !at.IsUnspecified() {
-		v.hosts = append(v.hosts, at.String())
-		return nil
-	}
 	if name, err := os.Hostname(); err == nil {
 		v.hosts = append(v.hosts, name)
 	}
-	addresses, err := net.InterfaceAddrs()
-	for _, a := range addresses {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
-			v.hosts = append(v.hosts, prefix.Addr().String())
-		}
-	}
-	return err
+	return nil
 }
 
 func (v *liveView) bound() netip.Addr {
