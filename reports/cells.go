@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -10,20 +11,6 @@ import (
 	"coinbench/capacity"
 	"coinbench/history"
 )
-
-// footnotes numbers texts in the order of their first use.
-type footnotes struct{ texts []string }
-
-func newFootnotes() *footnotes { return &footnotes{} }
-
-// number returns the footnote's number, from 1.
-func (f *footnotes) number(text string) int {
-	if i := slices.Index(f.texts, text); i >= 0 {
-		return i + 1
-	}
-	f.texts = append(f.texts, text)
-	return len(f.texts)
-}
 
 // value writes a number of a row in its unit.
 func value(r capacity.Row, v float64) string {
@@ -41,16 +28,52 @@ func unit(r capacity.Row) string {
 	return r.Unit
 }
 
-// published writes what was published next to a row, each with the number of its footnote: the source and why it may differ.
-func published(r capacity.Row, notes *footnotes, mark string) string {
-	var parts []string
-	for _, p := range r.Published {
-		parts = append(parts, publishedText(r, p)+" "+fmt.Sprintf(mark, notes.number(footnote(p))))
+// comparisonTable is what was measured next to what was published and what bounds it; formats of the measured number and of a footnote's
+// number. The footnotes say what was published where, and why it may differ.
+func comparisonTable(a *capacity.Analysis, measured, mark string) (t Table, notes []string) {
+	t = Table{{"name ", "configuration ", "measured", "published", "bound", "of bound", "unit "}}
+	for _, r := range a.Comparison {
+		var published []string
+		for _, p := range r.Published {
+			note := footnote(p)
+			n := slices.Index(notes, note)
+			if n < 0 {
+				n, notes = len(notes), append(notes, note)
+			}
+			published = append(published, publishedText(r, p)+" "+fmt.Sprintf(mark, n+1))
+		}
+		t = append(t, []string{r.Name, r.Config, fmt.Sprintf(measured, value(r, r.Measured)), cmp.Or(strings.Join(published, "; "), "–"),
+			optional(r.Bound, func(v float64) string { return value(r, v) }), optional(r.Attained, percent), unit(r)})
 	}
-	if len(parts) == 0 {
-		return "–"
+	return t, notes
+}
+
+// useTable is how the services of a window are used, and its driver last.
+func useTable(w *capacity.Window) Table {
+	t := Table{{"service ", "slots", "requests/s", "busy", "busiest replica", "demand per hash", "wait", "bound h/s", "headroom"}}
+	for _, s := range w.Services {
+		slots := whole(float64(s.Slots))
+		if s.Slots == 0 {
+			slots = "no limit"
+		}
+		t = append(t, []string{s.Service, slots, figures(s.PerS), optional(s.Utilisation, percent), optional(s.Hottest, percent),
+			optional(s.DemandS, capacity.FormatSeconds), optional(s.WaitS, capacity.FormatSeconds), optional(s.BoundPerS, figures),
+			optional(s.Headroom, percent)})
 	}
-	return strings.Join(parts, "; ")
+	if share := driverShare(w); share != nil {
+		t = append(t, []string{w.Bounds.Driver, whole(float64(w.Bounds.Workers)), "", percent(*share), "", capacity.FormatSeconds(w.Bounds.LoopS),
+			"", figures(w.Bounds.WorkerPerS), percent(1 - *share)})
+	}
+	return t
+}
+
+// driverShare is the part of its own bound at which a window's driver ran; nil: it is not known.
+func driverShare(w *capacity.Window) *float64 {
+	if w.Bounds == nil || w.Bounds.WorkerPerS <= 0 {
+		return nil
+	}
+	share := w.HashRate.Value / w.Bounds.WorkerPerS
+	return &share
 }
 
 func publishedText(r capacity.Row, p capacity.PublishedValue) string {
@@ -79,8 +102,8 @@ func footnote(p capacity.PublishedValue) string {
 }
 
 // loadTable are the loads' numbers; the waves where there are any.
-func loadTable(a *capacity.Analysis) [][]string {
-	rows := [][]string{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap",
+func loadTable(a *capacity.Analysis) Table {
+	rows := Table{{"load ", "request ", "clients ", "requests", "failed", "per s", "mean", "p50", "p90", "p99", "max", "max gap",
 		"waves "}}
 	waves := false
 	for _, l := range a.Told() {

@@ -23,7 +23,7 @@ type chart struct {
 	bands           []capacity.Band
 	marks           []mark
 	lanes           []lane // strips below the time axis
-	table           [][]string
+	table           Table
 	again           bool // the table is one of the page's
 }
 
@@ -301,7 +301,7 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		}
 	}
 	c.desc += "."
-	c.table = [][]string{{driver.Plural, station.Plural, "measured (h/s)", "bound (h/s)"}}
+	c.table = Table{{driver.Plural, station.Plural, "measured (h/s)", "bound (h/s)"}}
 	for _, m := range all {
 		c.table = append(c.table, []string{figuresInt(m.at.x), strconv.Itoa(m.replicas), figures(m.at.y),
 			figures(base.With(station.Service, m.replicas).At(int(m.at.x)).UpperPerS)})
@@ -364,7 +364,7 @@ func timelineChart(a *capacity.Analysis) (chart, bool) {
 			c.lanes = append(c.lanes, l)
 		}
 	}
-	c.table = [][]string{{"", "step ", "from (s)", "to (s)", "mean hash rate (h/s)"}}
+	c.table = Table{{"", "step ", "from (s)", "to (s)", "mean hash rate (h/s)"}}
 	for i, s := range t.Steps {
 		total, n := 0.0, 0
 		for _, p := range t.Rate {
@@ -405,7 +405,7 @@ func latencyChart(a *capacity.Analysis) (chart, bool) {
 		return c, false // one level is no comparison
 	}
 	slices.Sort(levels)
-	c.table = [][]string{{"load ", "clients", "min (ms)", "p50", "p90", "p99", "max (ms)"}}
+	c.table = Table{{"load ", "clients", "min (ms)", "p50", "p90", "p99", "max (ms)"}}
 	for i, service := range services {
 		color := []shade{blue, green, purple, orange}[i%4]
 		name := cmp.Or(service, "load")
@@ -453,7 +453,7 @@ func shareChart(a *capacity.Analysis) (chart, bool) {
 	u := scaleFor(longest)
 	c.x.label = "time since the load's first request (" + u.unit + ")"
 	color := 0
-	c.table = [][]string{{"load ", "wave", "answers", "from", "to"}}
+	c.table = Table{{"load ", "wave", "answers", "from", "to"}}
 	for _, l := range a.Loads {
 		if len(l.Waves) < 2 || color > 3 {
 			continue

@@ -566,7 +566,7 @@ func TestNumbersAsAPersonWritesThem(t *testing.T) {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
-	table := Columns([][]string{{"n", "balancing ", "why "}, {"1", "least-connections", strings.Repeat("word ", 30)}}, "", 50)
+	table := Table{{"n", "balancing ", "why "}, {"1", "least-connections", strings.Repeat("word ", 30)}}.Text("", 50)
 	if !strings.Contains(table, "least-connections") {
 		t.Errorf("a word is broken:\n%s", table)
 	}

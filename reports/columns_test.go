@@ -37,12 +37,11 @@ func TestTextFitsTheTerminal(t *testing.T) {
 }
 
 func TestColumnsFoldWordsAndSplit(t *testing.T) {
-	got := Columns([][]string{{"name ", "reason ", "a", "b"}, {"x", "because it was not as it should have been at all", "12345", "67890"}},
-		"  ", 44)
+	got := Table{{"name ", "reason ", "a", "b"}, {"x", "because it was not as it should have been at all", "12345", "67890"}}.Text("  ", 44)
 	if want := "  name  reason                       a      b\n"; strings.Count(got, "\n") < 3 || !strings.Contains(got, "12345  67890") {
 		t.Errorf("%s, want %s and the reason in several lines", got, want)
 	}
-	got += Columns([][]string{{"name ", "a", "b", "c"}, {"x", "1234567890", "1234567891", "1234567892"}}, "", 20)
+	got += Table{{"name ", "a", "b", "c"}, {"x", "1234567890", "1234567891", "1234567892"}}.Text("", 20)
 	for _, w := range []string{"1234567890", "1234567891", "1234567892"} {
 		if !strings.Contains(got, w) {
 			t.Errorf("%s is missing in\n%s", w, got)

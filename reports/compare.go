@@ -313,8 +313,8 @@ func (v ComparedValue) visible() string {
 }
 
 // rows are the comparison's table, the header first.
-func (c Comparison) rows() [][]string {
-	rows := [][]string{{"name ", "what ", "A", "B", "B/A", "visible", "unit ", "limits ", "configuration "}}
+func (c Comparison) rows() Table {
+	rows := Table{{"name ", "what ", "A", "B", "B/A", "visible", "unit ", "limits ", "configuration "}}
 	for _, v := range c.Rows {
 		config := v.Config
 		if v.Differs {
@@ -351,8 +351,8 @@ func WriteComparison(w io.Writer, format string, a, b *capacity.Analysis, o Text
 	return err
 }
 
-func (c Comparison) runs() [][]string {
-	rows := [][]string{{" ", "scenario ", "start ", "verdict ", "measurement ", "why "}}
+func (c Comparison) runs() Table {
+	rows := Table{{" ", "scenario ", "start ", "verdict ", "measurement ", "why "}}
 	for i, r := range []ComparedRun{c.A, c.B} {
 		valid := "sound"
 		if !r.Valid {
@@ -363,8 +363,8 @@ func (c Comparison) runs() [][]string {
 	return rows
 }
 
-func (c Comparison) changedRows() [][]string {
-	rows := [][]string{{"different ", "A ", "B "}}
+func (c Comparison) changedRows() Table {
+	rows := Table{{"different ", "A ", "B "}}
 	for _, d := range c.Changed {
 		rows = append(rows, []string{d.What, d.A, d.B})
 	}
@@ -422,13 +422,13 @@ func (c Comparison) only() []string {
 
 func (c Comparison) markdown() string {
 	var b strings.Builder
-	b.WriteString("## Comparison\n\n" + markdownTable(c.runs()))
+	b.WriteString("## Comparison\n\n" + c.runs().Markdown())
 	if len(c.Changed) > 0 {
-		b.WriteString("\n" + markdownTable(c.changedRows()))
+		b.WriteString("\n" + c.changedRows().Markdown())
 	}
 	b.WriteString("\n" + c.finding() + "\n")
 	if len(c.Rows) > 0 {
-		b.WriteString("\n" + markdownTable(c.rows()) + "\n" + sameNote + "\n")
+		b.WriteString("\n" + c.rows().Markdown() + "\n" + sameNote + "\n")
 	}
 	for _, only := range c.only() {
 		b.WriteString("\n" + only + "\n")
@@ -442,7 +442,7 @@ func (c Comparison) chart() (chart, bool) {
 		desc: "Each dot is a number of B against the same of A, with the 95 % interval of the difference, as far as both runs know their errors."}
 	same := series{name: "not shown to differ", kind: whisker, color: blue}
 	differs := series{name: "different", kind: whisker, color: vermilion}
-	p.table = [][]string{{"name ", "what ", "difference"}}
+	p.table = Table{{"name ", "what ", "difference"}}
 	for _, v := range c.Rows {
 		if v.Ratio == nil {
 			continue
@@ -488,8 +488,8 @@ func (c Comparison) chart() (chart, bool) {
 func (c Comparison) html() string {
 	var b strings.Builder
 	b.WriteString(pageHead("Comparison: " + c.A.Scenario + " and " + c.B.Scenario))
-	scrolling := func(rows [][]string, class func(int) string) string {
-		return `<div class="scroll">` + htmlTable(rows, class) + "</div>"
+	scrolling := func(rows Table, class func(int) string) string {
+		return `<div class="scroll">` + rows.html(dress{row: class}) + "</div>"
 	}
 	b.WriteString(`<main><header><p class="eyebrow"><b>coinbench</b> · A: ` + esc(c.A.Scenario) + " · B: " + esc(c.B.Scenario) + "</p><h1>" +
 		esc(c.finding()) + "</h1></header>")

@@ -60,7 +60,7 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 		} else if p.Reason != "" && !p.Load {
 			t.line("    no advice: %s", p.Reason)
 		}
-		rows := [][]string{{"service ", "replicas", "slots", "demand per hash", "busy", "queue", "headroom"}}
+		rows := Table{{"service ", "replicas", "slots", "demand per hash", "busy", "queue", "headroom"}}
 		for _, s := range p.Services {
 			slots := whole(float64(s.Slots))
 			if s.Slots == 0 {
@@ -79,8 +79,8 @@ func ExplainText(w io.Writer, x capacity.Explanation, o TextOptions) error {
 }
 
 // adviceRows are the changes that were played, as a table.
-func adviceRows(advice []capacity.Advice) [][]string {
-	rows := [][]string{{"change, simulated ", "hashes/s", "95 % of runs", "gain"}}
+func adviceRows(advice []capacity.Advice) Table {
+	rows := Table{{"change, simulated ", "hashes/s", "95 % of runs", "gain"}}
 	for _, a := range advice {
 		rows = append(rows, []string{a.Text, figures(a.PerS), figures(a.Low) + " to " + figures(a.High), "+" + percent(a.Gain)})
 	}

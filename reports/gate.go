@@ -157,7 +157,7 @@ func gateWhat(r gate.Report) string {
 }
 
 // strip has a row of text for the pairs of one look: base and head on a common scale.
-func strip(r gate.Report) [][]string {
+func strip(r gate.Report) Table {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range r.Pairs {
 		if p.Void == "" {
@@ -171,7 +171,7 @@ func strip(r gate.Report) [][]string {
 		}
 		return int(math.Round((v - low) / (high - low) * (width - 1)))
 	}
-	rows := [][]string{{"pair", "base", "head", "change", fmt.Sprintf("base o, head x, both *: %s to %s ", figures(low), figures(high))}}
+	rows := Table{{"pair", "base", "head", "change", fmt.Sprintf("base o, head x, both *: %s to %s ", figures(low), figures(high))}}
 	if math.IsInf(low, 1) {
 		rows[0][4] = " "
 	}
@@ -255,7 +255,7 @@ func GateMarkdown(w io.Writer, r gate.Report) error {
 	if len(rows) > most {
 		rows = append(rows[:1], rows[len(rows)-most:]...)
 	}
-	b.WriteString(markdownTable(rows) + "\n")
+	b.WriteString(rows.Markdown() + "\n")
 	for _, f := range gateFacts(r) {
 		b.WriteString("- " + markdownText(f) + "\n")
 	}
@@ -340,7 +340,7 @@ func sequenceChart(r gate.Report) chart {
 	if len(dots.xy) > 0 {
 		c.series = append(c.series, dots)
 	}
-	c.table = [][]string{{"pairs", "change", "from", "to"}}
+	c.table = Table{{"pairs", "change", "from", "to"}}
 	for _, l := range m.Looks {
 		percents := func(v float64) string { return fmt.Sprintf("%+.2f %%", 100*v) }
 		c.table = append(c.table, []string{strconv.Itoa(l.Pairs), percents(l.Change), optional(l.Low, percents), optional(l.High, percents)})
@@ -363,8 +363,8 @@ func gateHTML(w io.Writer, r gate.Report) error {
 	for _, s := range c.legend() {
 		b.WriteString("<li>" + legendKey(s) + esc(s.name) + "</li>")
 	}
-	b.WriteString("</ul>" + c.onPage() + `<p class="tip" aria-live="polite"></p></figure>` + htmlTable(c.table, nil) + "</section>")
-	b.WriteString("<section><h2>Pairs</h2>" + htmlTable(strip(r), nil) + "</section><section><h2>What this is worth</h2><ul>")
+	b.WriteString("</ul>" + c.onPage() + `<p class="tip" aria-live="polite"></p></figure>` + c.table.html(dress{}) + "</section>")
+	b.WriteString("<section><h2>Pairs</h2>" + strip(r).html(dress{}) + "</section><section><h2>What this is worth</h2><ul>")
 	for _, f := range gateFacts(r) {
 		b.WriteString("<li>" + html.EscapeString(f) + "</li>")
 	}

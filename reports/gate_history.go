@@ -11,7 +11,7 @@ import (
 // GateHistoryText writes the gates of a series, and what may have changed between them.
 func GateHistoryText(w io.Writer, h gate.History, o TextOptions) error {
 	t := newTextWriter(o)
-	rows := [][]string{{"gate", "when ", "base ", "head ", "verdict ", "change ", "pairs", "head's mean", " "}}
+	rows := Table{{"gate", "when ", "base ", "head ", "verdict ", "change ", "pairs", "head's mean", " "}}
 	accepted := 0
 	for i, p := range h.Points {
 		change := "–"

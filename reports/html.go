@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -187,10 +188,10 @@ func newPage(a *capacity.Analysis) page {
 	for _, w := range a.KeyWindows() {
 		p.Windows = append(p.Windows, newPageWindow(w))
 	}
-	p.Comparison, p.Notes = comparisonTable(a)
+	p.Comparison, p.Notes = comparisonHTML(a)
 	for _, c := range charts(a) {
 		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Drawn: template.HTML(c.onPage()),
-			Table: template.HTML(htmlTable(c.table, nil)), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8, Again: c.again}
+			Table: template.HTML(c.table.html(dress{})), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8, Again: c.again}
 		if n := len(c.table) - 1; n > maxPrintedRows {
 			pc.Rows = n
 		}
@@ -200,29 +201,29 @@ func newPage(a *capacity.Analysis) page {
 		p.Charts = append(p.Charts, pc)
 	}
 	if len(a.Timeline.Marks) > 0 {
-		rows := [][]string{{"at (s)", "what happened "}}
+		rows := Table{{"at (s)", "what happened "}}
 		for _, m := range a.Timeline.Marks {
 			rows = append(rows, []string{fmt.Sprintf("%.2f", m.AtS), m.Text})
 		}
-		p.Events, p.Happened = template.HTML(htmlTable(rows, nil)), plural(len(a.Timeline.Marks), "event")
+		p.Events, p.Happened = template.HTML(rows.html(dress{})), plural(len(a.Timeline.Marks), "event")
 	}
 	if len(a.Loads) > 0 {
 		answers := ""
 		for _, s := range a.Searches {
 			answers += "<p><b>" + template.HTMLEscapeString(s.Answer()) + "</b></p>\n"
 		}
-		p.Loads = template.HTML(answers + htmlTable(loadTable(a), nil))
+		p.Loads = template.HTML(answers + loadTable(a).html(dress{}))
 	}
 	p.Rollouts = template.HTML(htmlRollouts(a))
 	if a.Reconciliation.Possible {
 		last, store := a.Roles.Last().Service, a.Roles.Store.Service
-		rows := [][]string{{"", last + " posts", "benches", "counted", "lost", "in flight", "residual", store, store + " − counted"}}
+		rows := Table{{"", last + " posts", "benches", "counted", "lost", "in flight", "residual", store, store + " − counted"}}
 		rows[0][0] = "window "
 		for _, e := range a.Reconciliation.Rows {
 			rows = append(rows, []string{e.Name, whole(e.Posts), whole(e.BenchPosts), whole(e.Counted), whole(e.Lost), whole(e.InFlight),
 				whole(e.Residual), whole(e.Stored), whole(e.StoreResidual)})
 		}
-		p.Books = template.HTML(htmlTable(rows, nil))
+		p.Books = template.HTML(rows.html(dress{}))
 	}
 	i := a.Run
 	p.Facts = []fact{{"Scenario", i.Scenario}, {"Cluster", i.Cluster}, {"Began", i.Start.UTC().Format("2006-01-02 15:04:05 UTC")},
@@ -253,7 +254,7 @@ func htmlAdvice(advice []capacity.Advice) template.HTML {
 	if len(advice) == 0 {
 		return ""
 	}
-	return template.HTML(htmlTable(adviceRows(advice), nil))
+	return template.HTML(adviceRows(advice).html(dress{}))
 }
 
 func newPageWindow(w *capacity.Window) pageWindow {
@@ -313,7 +314,7 @@ func newPageWindow(w *capacity.Window) pageWindow {
 			p.Stages = nil
 		}
 	}
-	p.Table = template.HTML(useTable(w))
+	p.Table = useHTML(w)
 	return p
 }
 
@@ -324,107 +325,55 @@ func upperLimit(s string) string { // names of services stay as they are written
 	return s
 }
 
-// useTable is the services of a window with bars of their utilisation.
-func useTable(w *capacity.Window) string {
-	var b strings.Builder
-	b.WriteString(`<table><thead><tr><th scope="col">Service</th><th scope="col" class="n">Slots</th><th scope="col">Utilisation</th><th scope="col" class="n">Requests/s</th>` +
-		`<th scope="col" class="n">Demand per hash</th><th scope="col" class="n">Wait</th><th scope="col" class="n">Bound, hashes/s</th><th scope="col" class="n">Headroom</th></tr></thead><tbody>`)
-	bar := func(v float64, note string) string {
+// useHTML is a window's table of use, with bars.
+func useHTML(w *capacity.Window) template.HTML {
+	t := useTable(w)
+	busy := slices.Index(t[0], "busy")
+	return template.HTML(t.html(dress{cell: func(row, column int) (string, bool) {
+		v := driverShare(w)
+		if row <= len(w.Services) {
+			v = w.Services[row-1].Utilisation
+		}
+		if column != busy || v == nil {
+			return "", false
+		}
 		class := "bar"
-		if v >= .9 {
+		if *v >= .9 {
 			class = "bar hot"
 		}
-		return fmt.Sprintf(`<span class="%s" aria-hidden="true"><i style="width:%.1f%%"></i></span>%s%s`, class, 100*min(1, max(0, v)),
-			percent(v), note)
-	}
-	for _, u := range w.Services {
-		slots := whole(float64(u.Slots))
-		if u.Slots == 0 {
-			slots = "no limit"
-		}
-		use := "–"
-		if u.Utilisation != nil {
-			note := ""
-			if u.Hottest != nil && *u.Hottest > *u.Utilisation+.1 {
-				note = esc(fmt.Sprintf(" (%s: %s)", u.HottestTask, percent(*u.Hottest)))
-			}
-			use = bar(*u.Utilisation, note)
-		}
-		fmt.Fprintf(&b, `<tr><td>%s</td><td class="n">%s</td><td>%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td><td class="n">%s</td></tr>`,
-			esc(u.Service), slots, use, figures(u.PerS), optional(u.DemandS, capacity.FormatSeconds), optional(u.WaitS,
-				capacity.FormatSeconds), optional(u.BoundPerS, figures), optional(u.Headroom, percent))
-	}
-	if x := w.Bounds; x != nil && x.WorkerPerS > 0 {
-		share := w.HashRate.Value / x.WorkerPerS
-		fmt.Fprintf(&b, `<tr><td>%s’ own loop</td><td class="n">%d</td><td>%s</td><td class="n">–</td><td class="n">%s</td><td class="n">–</td><td class="n">%s</td><td class="n">%s</td></tr>`,
-			esc(w.Config.Roles().Driver.Plural), x.Workers, bar(share, ""), capacity.FormatSeconds(x.LoopS), figures(x.WorkerPerS), percent(1-share))
-	}
-	b.WriteString("</tbody></table>")
-	return b.String()
+		return fmt.Sprintf(`<span class="%s" aria-hidden="true"><i style="width:%.1f%%"></i></span>%s`, class, 100*min(1, max(0, *v)),
+			percent(*v)), true
+	}}))
 }
 
-func comparisonTable(a *capacity.Analysis) (template.HTML, []string) {
+// comparisonHTML is the table of what was measured, published and bound, its kinds set apart.
+func comparisonHTML(a *capacity.Analysis) (template.HTML, []string) {
 	if len(a.Comparison) == 0 {
 		return "", nil
 	}
-	var b strings.Builder
-	b.WriteString(`<table><thead><tr><th scope="col">Name</th><th scope="col">Configuration</th><th scope="col" class="n">Measured</th><th scope="col">Published</th><th scope="col" class="n">Bound</th><th scope="col" class="n">Of bound</th><th scope="col">Unit</th></tr></thead><tbody>`)
-	notes := newFootnotes()
-	for i, r := range a.Comparison {
-		var pub []string
-		for _, p := range r.Published {
-			n := notes.number(footnote(p))
-			pub = append(pub, fmt.Sprintf(`<span style="white-space:nowrap">%s <a class="ref" href="#note-%d">[%d]</a></span>`, esc(publishedText(r, p)),
-				n, n))
-		}
-		if len(pub) == 0 {
-			pub = []string{"–"}
-		}
-		class := ""
-		if i+1 < len(a.Comparison) && a.Comparison[i+1].Kind != r.Kind {
-			class = ` class="group"`
-		}
-		fmt.Fprintf(&b, `<tr%s><td>%s</td><td>%s</td><td class="n"><strong>%s</strong></td><td>%s</td><td class="n">%s</td><td class="n">%s</td><td>%s</td></tr>`,
-			class, esc(r.Name), esc(r.Config), value(r, r.Measured), strings.Join(pub, " "), optional(r.Bound,
-				func(v float64) string { return value(r, v) }), optional(r.Attained, percent), esc(unit(r)))
-	}
-	b.WriteString("</tbody></table>")
-	return template.HTML(b.String()), notes.texts
+	t, notes := comparisonTable(a, "%s", "[%d]")
+	measured, published := slices.Index(t[0], "measured"), slices.Index(t[0], "published")
+	return template.HTML(t.html(dress{
+		row: func(row int) string {
+			if row < len(a.Comparison) && a.Comparison[row].Kind != a.Comparison[row-1].Kind {
+				return "group"
+			}
+			return ""
+		},
+		cell: func(row, column int) (string, bool) {
+			text := esc(t[row][column])
+			switch column {
+			case measured:
+				return "<strong>" + text + "</strong>", true
+			case published:
+				return footnoteMark.ReplaceAllString(text, `<a class="ref" href="#note-$1">[$1]</a>`), true
+			}
+			return "", false
+		},
+	})), notes
 }
 
-// htmlTable writes rows, the header first; a column whose name ends in a space is set left, others right.
-func htmlTable(rows [][]string, class func(row int) string) string {
-	if len(rows) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	b.WriteString("<table><thead><tr>")
-	cell := func(i int) string {
-		if strings.HasSuffix(rows[0][i], " ") {
-			return ""
-		}
-		return ` class="n"`
-	}
-	for i, c := range rows[0] {
-		b.WriteString(`<th scope="col"` + cell(i) + ">" + esc(strings.TrimSpace(c)) + "</th>")
-	}
-	b.WriteString("</tr></thead><tbody>")
-	for j, r := range rows[1:] {
-		b.WriteString("<tr")
-		if class != nil {
-			if name := class(j + 1); name != "" {
-				b.WriteString(` class="` + name + `"`)
-			}
-		}
-		b.WriteString(">")
-		for i, c := range r {
-			b.WriteString("<td" + cell(i) + ">" + esc(c) + "</td>")
-		}
-		b.WriteString("</tr>")
-	}
-	b.WriteString("</tbody></table>")
-	return b.String()
-}
+var footnoteMark = regexp.MustCompile(`\[(\d+)\]`)
 
 // pageHead is the beginning of a page up to its body.
 func pageHead(title string) string {

@@ -125,13 +125,13 @@ func (t *textWriter) balance(l PlayedLoad) {
 		return figures(float64(n)/d.Seconds()) + "/s"
 	}
 	t.heading("Requests")
-	rows := [][]string{{"  ", "", "", "  "}}
+	rows := Table{{"  ", "", "", "  "}}
 	rows = append(rows,
 		[]string{"offered", strconv.FormatInt(due, 10), rate(due, l.offering()), "fell due"},
 		[]string{"started", strconv.FormatInt(due-dropped, 10), rate(due-dropped, l.length()), "were sent, or tried to be"},
 		[]string{"completed", strconv.FormatInt(l.answered(), 10), rate(l.answered(), l.length()), "were answered, as expected or not"},
 		[]string{"missed", strconv.FormatInt(dropped, 10), "", "fell due and were never sent"})
-	_, body, _ := strings.Cut(Columns(rows, "  ", 0), "\n")
+	_, body, _ := strings.Cut(rows.Text("  ", 0), "\n")
 	t.b.WriteString(body)
 	law := fmt.Sprintf("due %d = ok %d + failures %d + dropped %d", due, l.Total.OK, failed, dropped)
 	if leftOut > 0 {
@@ -163,7 +163,7 @@ func given(total history.Interval) int64 {
 // times puts the three times side by side. A percentile p is that of rank n p/100, rounded up.
 func (t *textWriter) times(l PlayedLoad) {
 	t.heading("Times")
-	rows := [][]string{{"time ", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}}
+	rows := Table{{"time ", "count", "mean", "p50", "p90", "p95", "p99", "p99.9", "max"}}
 	for _, r := range []struct {
 		name              string
 		answered, givenUp *history.Histogram
@@ -191,7 +191,7 @@ func (t *textWriter) failures(l PlayedLoad) {
 		return
 	}
 	t.heading("Failures")
-	rows := [][]string{{"class ", "count", "of all", "first error "}}
+	rows := Table{{"class ", "count", "of all", "first error "}}
 	for _, c := range history.Classes() {
 		if n := l.Total.Failures[c]; n > 0 {
 			rows = append(rows, []string{string(c), strconv.FormatInt(n, 10), share(n, l.Total.Due), l.Errors[c]})
@@ -218,7 +218,7 @@ func (t *textWriter) shares(l PlayedLoad) {
 			sum += n
 		}
 		t.heading(s.title)
-		rows := [][]string{{"name ", "answers", "share"}}
+		rows := Table{{"name ", "answers", "share"}}
 		for i, name := range slices.Sorted(maps.Keys(s.by)) {
 			if i == mostShares {
 				rows = append(rows, []string{fmt.Sprintf("and %d more", len(s.by)-i), "", ""})

@@ -80,7 +80,7 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 	lines := []series{{name: "slowest", kind: stairs, color: grey}, {name: "p99", kind: stairs, color: orange},
 		{name: "median", kind: stairs, color: blue}}
 	answered, failed := lane{name: "ok/s"}, lane{name: "failed"}
-	c.table = [][]string{{"from (s)", "to (s)", "ok/s", "failed/s", "median", "p99", "slowest"}}
+	c.table = Table{{"from (s)", "to (s)", "ok/s", "failed/s", "median", "p99", "slowest"}}
 	c.x.min, c.x.max = l.OverTime[0].AtS, l.OverTime[0].AtS
 	alike := true
 	every := max(1, len(l.OverTime)/16) // a number in each stretch has no room
@@ -157,7 +157,7 @@ func percentileChart(a *capacity.Analysis) (chart, bool) {
 	}
 	u := scaleFor(highest)
 	c.y.label = times + " (" + u.unit + ")"
-	c.table = [][]string{{"load ", "answered within", "time"}}
+	c.table = Table{{"load ", "answered within", "time"}}
 	for i, l := range all {
 		s := series{name: l.Name, kind: curve, color: distinct(maxDrawnLoads)[i]}
 		if own, _ := timed(l); own != times {
@@ -213,7 +213,7 @@ func histogramChart(a *capacity.Analysis) (chart, bool) {
 		}
 	}
 	s := series{name: l.Name, kind: column, color: blue}
-	c.table = [][]string{{"from", "to", "requests"}}
+	c.table = Table{{"from", "to", "requests"}}
 	for _, b := range l.Histogram {
 		if b.Count == 0 {
 			continue

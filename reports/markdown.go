@@ -41,7 +41,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 	}
 
 	b.WriteString("\n### Bottleneck\n\n")
-	rows := [][]string{{"window ", "configuration ", "hashes/s", "bound", "what limits ", "next limit ", "try "}}
+	rows := Table{{"window ", "configuration ", "hashes/s", "bound", "what limits ", "next limit ", "try "}}
 	for _, w := range a.KeyWindows() {
 		k := w.Bottleneck
 		next := "–"
@@ -52,30 +52,25 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 			k.Evidence, next, k.Try})
 	}
 	if len(rows) > 1 {
-		b.WriteString(markdownTable(rows) + "\n" + marginNote + "\n")
+		b.WriteString(rows.Markdown() + "\n" + marginNote + "\n")
 	} else {
 		fmt.Fprintf(&b, "No window measured the %s.\n", a.Roles.Driver.Plural)
 	}
 
 	if len(a.Objectives) > 0 {
 		b.WriteString("\n### Objectives\n\n")
-		rows := [][]string{{" ", "objective ", "result "}}
+		rows := Table{{" ", "objective ", "result "}}
 		for _, o := range a.Objectives {
 			rows = append(rows, []string{map[capacity.Result]string{capacity.Pass: "✅", capacity.Fail: "❌", capacity.Unknown: "❔"}[o.Result] + " " +
 				string(o.Result), "`" + o.Objective + "`", o.Reason})
 		}
-		b.WriteString(markdownTable(rows))
+		b.WriteString(rows.Markdown())
 	}
 	if len(a.Comparison) > 0 {
 		b.WriteString("\n### Measured, published, bound\n\n")
-		notes := newFootnotes()
-		rows := [][]string{{"name ", "configuration ", "measured", "published", "bound", "of bound", "unit "}}
-		for _, r := range a.Comparison {
-			rows = append(rows, []string{r.Name, r.Config, "**" + value(r, r.Measured) + "**", published(r, notes, "<sup>%d</sup>"),
-				optional(r.Bound, func(v float64) string { return value(r, v) }), optional(r.Attained, percent), unit(r)})
-		}
-		b.WriteString(markdownTable(rows) + "\n<details><summary>Sources and footnotes</summary>\n\n")
-		for i, n := range notes.texts {
+		rows, notes := comparisonTable(a, "**%s**", "<sup>%d</sup>")
+		b.WriteString(rows.Markdown() + "\n<details><summary>Sources and footnotes</summary>\n\n")
+		for i, n := range notes {
 			fmt.Fprintf(&b, "%d. %s\n", i+1, markdownText(n))
 		}
 		b.WriteString("\n</details>\n")
@@ -85,7 +80,7 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		for _, s := range a.Searches {
 			fmt.Fprintf(&b, "**%s**\n\n", markdownText(s.Answer()))
 		}
-		b.WriteString(markdownTable(loadTable(a)))
+		b.WriteString(loadTable(a).Markdown())
 	}
 	b.WriteString(markdownRollouts(a))
 	fmt.Fprintf(&b, "\n### Books\n\n%s\n", markdownText(a.Reconciliation.Why))
@@ -95,30 +90,6 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed, i.Profile, markdownText(host(i.Host)), repeatable(i.Command))
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// markdownTable writes rows, the header first; a column whose name ends in a space is set left, others right.
-func markdownTable(rows [][]string) string {
-	var b strings.Builder
-	for i, r := range rows {
-		b.WriteString("|")
-		for _, c := range r {
-			b.WriteString(" " + strings.ReplaceAll(strings.ReplaceAll(strings.TrimSuffix(c, " "), "|", `\|`), "\n", " ") + " |")
-		}
-		b.WriteString("\n")
-		if i == 0 {
-			b.WriteString("|")
-			for _, c := range r {
-				if strings.HasSuffix(c, " ") {
-					b.WriteString(" :-- |")
-				} else {
-					b.WriteString(" --: |")
-				}
-			}
-			b.WriteString("\n")
-		}
-	}
-	return b.String()
 }
 
 // markdownText keeps text from being read as HTML or as a table.

@@ -43,7 +43,7 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 		t.line("  %s", r.Text)
 	}
 	t.heading("demand(load): the least that carries it")
-	rows := [][]string{{"hashes/s", driver.Plural, first.Plural, last.Plural, "cost"}}
+	rows := Table{{"hashes/s", driver.Plural, first.Plural, last.Plural, "cost"}}
 	for _, d := range p.Demand {
 		rows = append(rows, []string{figures(d.PerS), whole(float64(d.Setting.Drivers)), whole(float64(d.Setting.First)),
 			whole(float64(d.Setting.Last)), price(d.Cost)})
@@ -51,7 +51,7 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 	t.table(rows, "  ")
 	t.heading(fmt.Sprintf("capacity(replicas): the most that each number of %s carries, with up to twice the %s of the knee", first.Plural,
 		driver.Plural))
-	rows = [][]string{{first.Plural, "hashes/s", "from " + driver.Plural}}
+	rows = Table{{first.Plural, "hashes/s", "from " + driver.Plural}}
 	for _, c := range p.Capacity {
 		rows = append(rows, []string{whole(float64(c.First)), figures(c.PerS), whole(float64(c.Drivers))})
 	}

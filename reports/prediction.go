@@ -16,7 +16,7 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 	t := newTextWriter(o)
 	t.line("Model of %s on %s, %s", m.Scenario, m.Cluster, m.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
 	driver, first, last := m.Base.Parts()
-	rows := [][]string{{"cost beside the settings ", "at 0 h/s", "at 10 h/s", "at 40 h/s", "residual", "windows"}}
+	rows := Table{{"cost beside the settings ", "at 0 h/s", "at 10 h/s", "at 40 h/s", "residual", "windows"}}
 	for _, c := range []struct {
 		name string
 		cost model.Cost
@@ -35,7 +35,7 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 		first.Plural,
 		figures(m.Range.MaxPerS))
 	t.heading("Residuals on the run itself")
-	rows = [][]string{{"window ", "setting ", "measured", "predicted", "error"}}
+	rows = Table{{"window ", "setting ", "measured", "predicted", "error"}}
 	worst, sum := 0.0, 0.0
 	for _, r := range m.Residuals {
 		rows = append(rows, []string{r.Window, r.Setting.String(), figures(r.Measured), figures(r.Predicted), signed(r.Error)})
@@ -68,7 +68,7 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 	t := newTextWriter(o)
 	t.line("%s: %s hashes/s", p.Setting, t.style("1", plusMinus(p.HashRate, capacity.Margin(p.Spread, p.Runs))))
 	t.line("This is a prediction: the setting was simulated with a calibrated model, nothing was measured. %s", runNote)
-	rows := [][]string{{"model ", "hashes/s", "against the simulator", "assumes "}}
+	rows := Table{{"model ", "hashes/s", "against the simulator", "assumes "}}
 	row := func(name string, v float64, assumes string) {
 		rows = append(rows, []string{name, figures(v), signed(v/p.HashRate - 1), assumes})
 	}
@@ -208,15 +208,14 @@ func (p *Proof) Sum() {
 	}
 }
 
-func (p Proof) cells() [][]string {
+func (p Proof) table() Table {
 	var drawn model.Setting
 	if len(p.Rows) > 0 {
 		drawn = p.Rows[0].Setting
 	}
 	driver, first, last := drawn.Parts()
-	rows := [][]string{{"#", driver.Plural, first.Plural, last.Plural, "think", "balancing ", "limit ", "bound", "MVA", "predicted", "measured", "error",
-		"probe predicted", "measured ", "error ", "note "}}
-	rows[0][13], rows[0][14] = "probe measured", "probe error"
+	rows := Table{{"#", driver.Plural, first.Plural, last.Plural, "think", "balancing ", "limit ", "bound", "MVA", "predicted", "measured",
+		"error", "probe predicted", "probe measured", "probe error", "note "}}
 	for i, r := range p.Rows {
 		rows = append(rows, []string{whole(float64(i + 1)), whole(float64(r.Setting.Drivers)), whole(float64(r.Setting.First)),
 			whole(float64(r.Setting.Last)), r.Setting.Think.String(), r.Setting.Balance,
@@ -239,24 +238,13 @@ func (p Proof) verdict() string {
 
 // ProofText writes the table for a terminal.
 func ProofText(w io.Writer, p Proof, o TextOptions) error {
-	_, err := io.WriteString(w, Columns(p.cells(), "  ", o.Width)+"\n"+Fold(p.verdict(), o.Width)+"\n")
+	_, err := io.WriteString(w, p.table().Text("  ", o.Width)+"\n"+Fold(p.verdict(), o.Width)+"\n")
 	return err
 }
 
 // ProofMarkdown writes the table as Markdown.
 func ProofMarkdown(w io.Writer, p Proof) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# Predicted and measured\n\n%s\n\nThe model: %s.\n\n", p.verdict(), p.Model)
-	for i, row := range p.cells() {
-		for j := range row {
-			row[j] = strings.TrimSpace(row[j])
-		}
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
-		if i == 0 {
-			b.WriteString(strings.Repeat("|---", len(row)) + "|\n")
-		}
-	}
-	_, err := io.WriteString(w, b.String())
+	_, err := fmt.Fprintf(w, "# Predicted and measured\n\n%s\n\nThe model: %s.\n\n%s", p.verdict(), p.Model, p.table().Markdown())
 	return err
 }
 

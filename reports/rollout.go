@@ -73,8 +73,8 @@ func rolloutReason(r *capacity.Disturbance) string {
 	return strings.TrimSuffix(first, "; its last lines:")
 }
 
-func rolloutTable(all []capacity.Disturbance) [][]string {
-	rows := [][]string{{"rollout ", "load ", "requests", "failed", "available", "shown", "p99 before", "during", "after", "max gap"}}
+func rolloutTable(all []capacity.Disturbance) Table {
+	rows := Table{{"rollout ", "load ", "requests", "failed", "available", "shown", "p99 before", "during", "after", "max gap"}}
 	p99 := func(l *capacity.Latency) string {
 		if l == nil {
 			return "–"
@@ -172,7 +172,7 @@ func markdownRollouts(a *capacity.Analysis) string {
 		}
 	}
 	if rows := rolloutTable(a.Rollouts); len(rows) > 1 {
-		b.WriteString("\n" + markdownTable(rows))
+		b.WriteString("\n" + rows.Markdown())
 	}
 	for _, s := range availabilities(a) {
 		fmt.Fprintf(&b, "\n%s.\n", markdownText(s))
@@ -200,7 +200,7 @@ func htmlRollouts(a *capacity.Analysis) string {
 	}
 	b.WriteString("</ul>")
 	if rows := rolloutTable(a.Rollouts); len(rows) > 1 {
-		b.WriteString(`<div class="scroll">` + htmlTable(rows, nil) + "</div>")
+		b.WriteString(`<div class="scroll">` + rows.html(dress{}) + "</div>")
 	}
 	for _, s := range availabilities(a) {
 		b.WriteString("<p>" + esc(s) + ".</p>")

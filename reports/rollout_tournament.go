@@ -27,8 +27,8 @@ func (c Contender) release() (*capacity.Disturbance, *capacity.LoadImpact) {
 	return nil, nil
 }
 
-func tournamentRows(all []Contender) [][]string {
-	rows := [][]string{{"strategy ", "took", "requests", "lost", "shown", "max gap", "p99 during", "serving", "two versions", "more replicas",
+func tournamentRows(all []Contender) Table {
+	rows := Table{{"strategy ", "took", "requests", "lost", "shown", "max gap", "p99 during", "serving", "two versions", "more replicas",
 		"numbers "}}
 	for _, c := range all {
 		r, l := c.release()
@@ -76,7 +76,7 @@ func tournamentNote(all []Contender) string {
 
 // TournamentText writes the table for a terminal.
 func TournamentText(w io.Writer, all []Contender, o TextOptions) error {
-	_, err := fmt.Fprintf(w, "%s\n%s\n", Columns(tournamentRows(all), "", o.Width), Fold(tournamentNote(all), o.Width))
+	_, err := fmt.Fprintf(w, "%s\n%s\n", tournamentRows(all).Text("", o.Width), Fold(tournamentNote(all), o.Width))
 	return err
 }
 
@@ -130,7 +130,7 @@ func WriteTournament(dir string, all []Contender) (paths []string, err error) {
 		}
 	}
 	write("tournament.md", func(w io.Writer) error {
-		_, err := fmt.Fprintf(w, "%s\n%s\n", markdownTable(tournamentRows(all)), tournamentNote(all))
+		_, err := fmt.Fprintf(w, "%s\n%s\n", tournamentRows(all).Markdown(), tournamentNote(all))
 		return err
 	})
 	if c, ok := tournamentChart(all); ok {

@@ -47,7 +47,7 @@ func SearchText(w io.Writer, s Searched, o TextOptions) error {
 		if s.Clients {
 			unit = "clients"
 		}
-		rows := [][]string{{unit, "shown", "met", "ok/s", "p50", "p90", "p99", "max", "failed", "why not "}}
+		rows := Table{{unit, "shown", "met", "ok/s", "p50", "p90", "p99", "max", "failed", "why not "}}
 		for _, p := range s.Curve {
 			row := []string{s.level(p.Level), cmp.Or(p.Verdict, "–"), fmt.Sprintf("%d of %d", p.Met, p.Blocks), figures(p.PerS), "–", "–", "–", "–",
 				share(p.Total.Due-p.Total.OK, p.Total.Due), p.Why}
@@ -145,7 +145,7 @@ func searchChart(a *capacity.Analysis) (chart, bool) {
 	c.y.label = "response time (" + u.unit + ")"
 	bars, tail, half := series{name: "p90 to slowest", kind: span, color: blue}, series{name: "p99", kind: diamond, color: orange},
 		series{name: "median", kind: linked, color: blue}
-	c.table = [][]string{{c.x.label, "requests", "median (" + u.unit + ")", "p90", "p99", "slowest"}}
+	c.table = Table{{c.x.label, "requests", "median (" + u.unit + ")", "p90", "p99", "slowest"}}
 	for _, p := range all {
 		r := p.load.Response
 		text := fmt.Sprintf("%.4g %s: %s, median %s, p90 %s, p99 %s, slowest %s", p.level, c.x.label, plural(int(p.load.Requests), "request"),

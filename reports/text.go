@@ -152,22 +152,7 @@ func (t *textWriter) bottleneck(w *capacity.Window) {
 	if b.Try != "" {
 		t.line("    Try: %s", b.Try)
 	}
-	rows := [][]string{{"service ", "slots", "requests/s", "busy", "busiest replica", "demand per hash", "wait", "bound h/s", "headroom"}}
-	for _, s := range w.Services {
-		slots := whole(float64(s.Slots))
-		if s.Slots == 0 {
-			slots = "no limit"
-		}
-		rows = append(rows, []string{s.Service, slots, figures(s.PerS), optional(s.Utilisation, percent), optional(s.Hottest, percent),
-			optional(s.DemandS, capacity.FormatSeconds), optional(s.WaitS, capacity.FormatSeconds), optional(s.BoundPerS,
-				figures), optional(s.Headroom, percent)})
-	}
-	if w.Bounds != nil {
-		rows = append(rows, []string{w.Bounds.Driver, whole(float64(w.Bounds.Workers)), "", "", "", capacity.FormatSeconds(w.Bounds.LoopS), "",
-			figures(w.Bounds.WorkerPerS),
-			percent(1 - w.HashRate.Value/w.Bounds.WorkerPerS)})
-	}
-	t.table(rows, "    ")
+	t.table(useTable(w), "    ")
 }
 
 // ObjectivesText writes how a load was judged: each objective, then the verdict.
@@ -181,7 +166,7 @@ func ObjectivesText(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 func (t *textWriter) objectives(a *capacity.Analysis) {
 	if len(a.Objectives) > 0 {
 		t.heading("Objectives")
-		rows := [][]string{{" ", "objective ", "result "}}
+		rows := Table{{" ", "objective ", "result "}}
 		for _, v := range a.Objectives {
 			rows = append(rows, []string{string(v.Result), v.Objective, v.Reason})
 		}
@@ -193,15 +178,9 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 	t.objectives(a)
 	if len(a.Comparison) > 0 {
 		t.heading("Measured, published, bound")
-		rows := [][]string{{"name ", "configuration ", "measured", "published", "bound", "of bound", "unit "}}
-		notes := newFootnotes()
-		for _, r := range a.Comparison {
-			rows = append(rows, []string{r.Name, r.Config, value(r, r.Measured), published(r, notes, "[%d]"),
-				optional(r.Bound, func(v float64) string { return value(r, v) }),
-				optional(r.Attained, percent), unit(r)})
-		}
+		rows, notes := comparisonTable(a, "%s", "[%d]")
 		t.table(rows, "  ")
-		for i, n := range notes.texts {
+		for i, n := range notes {
 			t.line("  [%d] %s", i+1, n)
 		}
 	}
@@ -230,3 +209,6 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 	t.line("  %s", host(i.Host))
 	t.line("  repeat: %s", repeatable(i.Command))
 }
+
+// table writes a table in the width of the report.
+func (t *textWriter) table(rows Table, indent string) { t.b.WriteString(rows.Text(indent, t.width)) }

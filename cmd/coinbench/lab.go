@@ -277,7 +277,7 @@ func predicted(e *labs.Entry, unit string) string {
 }
 
 func listLabs(p process, language string) error {
-	rows := [][]string{{"lab ", "minutes", "title ", "where ", "you "}}
+	rows := reports.Table{{"lab ", "minutes", "title ", "where ", "you "}}
 	all, err := labs.All()
 	if err != nil {
 		return unmeasured(err)
@@ -610,7 +610,7 @@ func (v *visit) judged(f labs.Feedback, r *labs.Round, vars map[string]float64, 
 	if f.Half > .0005*math.Abs(f.Measured) {
 		found += " ± " + labs.Figures(f.Half)
 	}
-	rows := [][]string{{"you", "law", "measured", "unit ", "outcome "}, {you, law, found, r.Unit, outcome}}
+	rows := reports.Table{{"you", "law", "measured", "unit ", "outcome "}, {you, law, found, r.Unit, outcome}}
 	if err := table(v.p.stdout, rows); err != nil {
 		return err
 	}

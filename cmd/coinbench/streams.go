@@ -136,8 +136,8 @@ func say(w io.Writer, format string, args ...any) {
 }
 
 // table prints rows, the first of which is the header, in the width of its stream.
-func table(w io.Writer, rows [][]string) error {
-	_, err := io.WriteString(w, reports.Columns(rows, "", width(w)))
+func table(w io.Writer, rows reports.Table) error {
+	_, err := io.WriteString(w, rows.Text("", width(w)))
 	return err
 }
 

@@ -87,8 +87,8 @@ func watch(ctx context.Context, p process, app *found, interval time.Duration, o
 }
 
 // topRows has a line for each replica.
-func topRows(all []capacity.ReplicaUse) [][]string {
-	rows := [][]string{{"TASK", "UTILISATION", "QUEUE", "PER S", "SHARE"}}
+func topRows(all []capacity.ReplicaUse) reports.Table {
+	rows := reports.Table{{"TASK", "UTILISATION", "QUEUE", "PER S", "SHARE"}}
 	for _, u := range all {
 		busy, queue := "–", "–"
 		if u.Utilisation != nil {
@@ -100,8 +100,8 @@ func topRows(all []capacity.ReplicaUse) [][]string {
 }
 
 // redraw fills the screen anew, with as much as it has room for.
-func redraw(out io.Writer, rows [][]string) error {
-	lines := strings.SplitAfter(reports.Columns(rows, "", width(out)), "\n")
+func redraw(out io.Writer, rows reports.Table) error {
+	lines := strings.SplitAfter(rows.Text("", width(out)), "\n")
 	if f := terminal(out); f != nil {
 		if _, height, err := term.GetSize(int(f.Fd())); err == nil && height > 2 && len(lines) > height {
 			lines = lines[:height-1]

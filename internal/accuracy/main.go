@@ -16,6 +16,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"coinbench/reports"
 )
 
 // table is a section of the page.
@@ -73,7 +75,8 @@ func run(w io.Writer, into, store string, names []string) error {
 		if err != nil {
 			return fmt.Errorf("table %s: %w", t.name, err)
 		}
-		made := begin(t.name) + "\n## " + t.title + "\n\n" + strings.TrimSpace(t.text) + "\n\n" + markdown(rows) + end(t.name)
+		rows[0][0] += " " // a column of words
+		made := begin(t.name) + "\n## " + t.title + "\n\n" + strings.TrimSpace(t.text) + "\n\n" + reports.Table(rows).Markdown() + end(t.name)
 		sections.WriteString(made)
 		page = strings.Replace(page, section(page, t.name), made, 1)
 	}
@@ -119,16 +122,4 @@ func section(page, name string) string {
 		return ""
 	}
 	return begin(name) + body + end(name)
-}
-
-// markdown writes rows, the header first.
-func markdown(rows [][]string) string {
-	var b strings.Builder
-	for i, r := range rows {
-		b.WriteString("| " + strings.Join(r, " | ") + " |\n")
-		if i == 0 {
-			b.WriteString("|" + strings.Repeat("---|", len(r)) + "\n")
-		}
-	}
-	return b.String()
 }
