@@ -469,7 +469,7 @@ func (p *plays) probe(t twin, w *Window, now []float64, fit float64) {
 }
 
 // trying is the advice as a sentence.
-func trying(limits []finding, k *Bottleneck, p plays) string {
+func trying(limits []finding, k *Bottleneck) string {
 	first := ""
 	for _, f := range limits {
 		first = cmp.Or(first, f.try)

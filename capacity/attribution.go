@@ -159,7 +159,7 @@ func (e explainer) attribute(w *Window, play bool) {
 	if _, station := d.roles.Station(k.Limit); w.Bounds != nil && len(limits) == 1 && (station || k.Limit == d.roles.Driver.Service) {
 		k.Next = w.next(*w.Bounds, k.Limit)
 	}
-	k.Try = trying(limits, k, p)
+	k.Try = trying(limits, k)
 	w.WithoutProbe = p.withoutProbe
 }
 

@@ -364,17 +364,8 @@ func eachLine[T any](r *Run, name string, take func(*T) error) {
 	}
 }
 
-// DecodeLines reads JSON values, one a line. A line that holds no T, and a last line that does not end, are left out and
-// described in faults as "line: why"; at most ten are described, the rest counted.
-func DecodeLines[T any](in io.Reader) (values []T, faults []string, err error) {
-	faults, err = decodeEach(in, func(v *T) error {
-		values = append(values, *v)
-		return nil
-	})
-	return values, faults, err
-}
-
-// decodeEach is DecodeLines, one value at a time.
+// decodeEach takes JSON values, one a line. A line that holds no T, and a last line that does not end, are left out and described in
+// faults as "line: why"; at most ten are described, the rest counted.
 func decodeEach[T any](in io.Reader, take func(*T) error) (faults []string, err error) {
 	left := 0
 	fault := func(format string, args ...any) {

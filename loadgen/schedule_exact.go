@@ -251,7 +251,7 @@ func (d *Dues) next() time.Duration {
 	after := new(big.Int).Mul(u, n.Num())
 	after.Quo(after.Sub(after, v), w)
 	if u.IsUint64() && v.IsUint64() && w.IsUint64() {
-		d.fast = piece{from: d.n, to: d.firstAfter(p, l), begin: begin, u: u.Uint64(), v: v.Uint64(), w: w.Uint64()}
+		d.fast = piece{from: d.n, to: d.firstAfter(l), begin: begin, u: u.Uint64(), v: v.Uint64(), w: w.Uint64()}
 	}
 	if !after.IsInt64() || after.Int64() > int64(never-begin) {
 		return never
@@ -267,8 +267,8 @@ func (d *Dues) enter(i int) {
 	}
 }
 
-// firstAfter is the first request after a straight piece of the present part, p: the first for which n reaches the area at its end.
-func (d *Dues) firstAfter(p part, l line) int64 {
+// firstAfter is the first request after a straight piece of the present part: the first for which n reaches the area at its end.
+func (d *Dues) firstAfter(l line) int64 {
 	end := int64(never)
 	if l.end > 0 {
 		end = min(end, ceil(new(big.Rat).Add(d.before, new(big.Rat).Add(l.area, l.areaTo(l.end)))))

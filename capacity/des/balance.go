@@ -56,7 +56,7 @@ func (s *Sim) pick(v *service, c *caller, p *rand.PCG) int32 {
 	case random:
 		return v.rotation[v.balancer.Choose(n, c.turn == shared)]
 	case leastConnections:
-		return v.byConns.least(s.servers)
+		return v.byConns.least()
 	case sticky:
 		if c.stuck < 0 || !s.servers[c.stuck].inRotation || &s.services[s.servers[c.stuck].service] != v {
 			c.stuck = v.rotation[seeded.Below(p, n)]
@@ -112,7 +112,7 @@ func (c *connections) remove(servers []server, i int32) {
 	}
 }
 
-func (c *connections) least(servers []server) int32 {
+func (c *connections) least() int32 {
 	for c.low < len(c.first) && c.first[c.low] < 0 {
 		c.low++
 	}

@@ -114,9 +114,9 @@ func (f *fixture) all() []history.Event {
 	return slices.Clone(f.events)
 }
 
-// since returns the events after the first n of one service.
-func (f *fixture) since(n int, service string) []history.Event {
-	return slices.DeleteFunc(f.all()[n:], func(e history.Event) bool { return e.Service != service })
+// since returns the events of Service after the first n.
+func (f *fixture) since(n int) []history.Event {
+	return slices.DeleteFunc(f.all()[n:], func(e history.Event) bool { return e.Service != Service })
 }
 
 // deploy brings the app up with the given replicas of Service, and none of what depends on it: most tests need no more.
@@ -326,7 +326,7 @@ func scale(t *testing.T, f *fixture) {
 		if s := f.status(t); s.Running != n || len(s.Tasks) != n {
 			t.Errorf("scaled to %d: %d running, %d tasks", n, s.Running, len(s.Tasks))
 		}
-		events := f.since(before, Service)
+		events := f.since(before)
 		last := events[len(events)-1]
 		if p, ok := last.Payload.(event.ServiceScaled); !ok || p.From != from || p.To != n {
 			t.Errorf("scaled from %d to %d: the last event is %v", from, n, last)
@@ -438,7 +438,7 @@ func update(t *testing.T, f *fixture) {
 			t.Errorf("version %q answers, %v; want v9.9", version, err)
 		}
 	}
-	events := f.since(before, Service)
+	events := f.since(before)
 	want := event.RolloutBegin{Strategy: string(cluster.RollingUpdate), Parallelism: 2, Delay: quick(2).Delay, Order: "stop-first", Tasks: 4}
 	if events[0].Payload != event.Payload(want) {
 		t.Errorf("the first event is %v, want %+v", events[0], want)
@@ -475,7 +475,7 @@ func update(t *testing.T, f *fixture) {
 	if err := f.Update(t.Context(), Service, cluster.Change{Image: image}); err != nil {
 		t.Fatal(err)
 	}
-	for _, e := range f.since(before, Service) {
+	for _, e := range f.since(before) {
 		if e.Task != "" {
 			t.Errorf("an update to what is in force does something: %v", e)
 		}
@@ -487,7 +487,7 @@ func update(t *testing.T, f *fixture) {
 	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "1ms"}, Rollout: r}); err != nil {
 		t.Fatalf("update: %v", err)
 	}
-	events = f.since(before, Service)
+	events = f.since(before)
 	for slot := 1; slot <= 4; slot++ {
 		old, young := fmt.Sprintf("%s.%d#2", Service, slot), fmt.Sprintf("%s.%d#3", Service, slot)
 		if index(events, event.TaskLeft{}, old) < index(events, event.TaskJoined{}, young) {
@@ -550,7 +550,7 @@ func balanceOnly(t *testing.T, f *fixture) {
 	if err := f.Update(t.Context(), Service, cluster.Change{Balance: cluster.Random}); err != nil {
 		t.Fatal(err)
 	}
-	events := f.since(before, Service)
+	events := f.since(before)
 	if len(events) != 1 || !events[0].Is(event.ServiceUpdated{}) || events[0].Detail()["balance"] != string(cluster.Random) {
 		t.Errorf("events are %v", events)
 	}

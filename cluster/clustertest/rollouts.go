@@ -164,7 +164,7 @@ func failureRatio(t *testing.T, f *fixture) {
 		before := len(f.all())
 		wait := f.spawn(func() {
 			up := func() (n int) {
-				for _, e := range f.since(before, Service) {
+				for _, e := range f.since(before) {
 					if e.Is(event.TaskJoined{}) {
 						n++
 					}
@@ -304,7 +304,7 @@ func blueGreen(t *testing.T, f *fixture) {
 	if s := f.status(t); s.Running != 3 || len(s.Tasks) != 3 || s.Image != "coinbench/"+Service+":v9.9" {
 		t.Errorf("after the update: %+v", s)
 	}
-	events := f.since(before, Service)
+	events := f.since(before)
 	turn := slices.IndexFunc(events, func(e history.Event) bool { return e.Is(event.RolloutSwitch{}) })
 	for slot := 1; slot <= 3; slot++ {
 		old, young := fmt.Sprintf("%s.%d#1", Service, slot), fmt.Sprintf("%s.%d#2", Service, slot)
@@ -379,7 +379,7 @@ func pullFirst(t *testing.T, f *fixture) {
 	if err := f.Update(t.Context(), Service, change); err != nil {
 		t.Fatal(err)
 	}
-	events := f.since(before, Service)
+	events := f.since(before)
 	first := slices.IndexFunc(events, func(e history.Event) bool { return e.Is(event.TaskLeft{}) })
 	for slot := 1; slot <= 2; slot++ {
 		if i := index(events, event.TaskPulled{}, fmt.Sprintf("%s.%d#2", Service, slot)); i < 0 || i > first {

@@ -36,11 +36,11 @@ cannot be told; 2 bad input.`,
 				}
 				conditions = append(conditions, change)
 			}
-			a, err := analyse(p, args[0])
+			a, err := analyse(args[0])
 			if err != nil {
 				return usage(err)
 			}
-			b, err := analyse(p, args[1])
+			b, err := analyse(args[1])
 			if err != nil {
 				return usage(err)
 			}

@@ -147,7 +147,7 @@ func (s side) of(ctx context.Context, r revision) (side, error) {
 	if err != nil {
 		return s, unmeasured(err)
 	}
-	e, err := s.where.registered(ctx)
+	e, err := s.where.registered()
 	if err != nil {
 		return s, err
 	}
@@ -164,7 +164,7 @@ func (s side) of(ctx context.Context, r revision) (side, error) {
 }
 
 // registered is the engine of a Swarm that knows where its images come from.
-func (f clusterFlags) registered(ctx context.Context) (*engine.Engine, error) {
+func (f clusterFlags) registered() (*engine.Engine, error) {
 	e, err := f.swarm.engine(false)
 	if err != nil {
 		return nil, err
@@ -183,7 +183,7 @@ func (f clusterFlags) registered(ctx context.Context) (*engine.Engine, error) {
 func (f clusterFlags) imageDigests(app cluster.App) ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	e, err := f.registered(ctx)
+	e, err := f.registered()
 	if err != nil {
 		return nil, err
 	}

@@ -446,7 +446,7 @@ func (v *visit) run(where clusterFlags) error {
 		}
 		return unmeasured(err)
 	}
-	a, err := analyse(v.p, dir)
+	a, err := analyse(dir)
 	if err != nil {
 		return unmeasured(err)
 	}
@@ -525,7 +525,7 @@ func evidenceWanted(r *labs.Round) string {
 func (v *visit) check(reading *float64, evidence string) error {
 	round, w := v.state.Round, v.p.stdout
 	r := v.lab.Round(round)
-	a, err := analyse(v.p, filepath.Join(v.attempt.Dir, v.state.Run.Run))
+	a, err := analyse(filepath.Join(v.attempt.Dir, v.state.Run.Run))
 	if err != nil {
 		return unmeasured(err)
 	}
@@ -727,7 +727,7 @@ func (v *visit) solve(where clusterFlags) error {
 		}
 	}
 	r := v.lab.Round(v.state.Round)
-	a, err := analyse(v.p, filepath.Join(v.attempt.Dir, v.state.Run.Run))
+	a, err := analyse(filepath.Join(v.attempt.Dir, v.state.Run.Run))
 	if err != nil {
 		return unmeasured(err)
 	}

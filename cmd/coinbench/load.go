@@ -354,7 +354,7 @@ func (l *loading) finish(played reports.PlayedLoad, out io.Writer, print func(io
 	err := l.closeRecord()
 	judged := l.judge(played)
 	if dir != "" {
-		a, e := analyse(l.p, dir)
+		a, e := analyse(dir)
 		if e == nil {
 			judged = *a
 			_, e = reports.Write(dir, a)

@@ -211,7 +211,7 @@ func plotPlan(p process, m model.Model, plan model.Plan, verified *reports.Verif
 	}
 	x := reports.WhatIf{Grid: grid, Goal: plan.Goal, Plan: &best}
 	for _, run := range measured {
-		a, err := analyse(p, run)
+		a, err := analyse(run)
 		if err != nil {
 			return usage(err)
 		}

@@ -189,7 +189,7 @@ func measureSetting(p process, m model.Model, s model.Setting, length time.Durat
 	if _, err := recordAlone(p, scenario, where, dir); err != nil {
 		return nil, unmeasured(err)
 	}
-	a, err := analyse(p, dir)
+	a, err := analyse(dir)
 	return a, unmeasured(err)
 }
 
@@ -271,7 +271,7 @@ func proveAgain(dir, path string) (reports.Proof, error) {
 		if err := predictRow(m, r, time.Duration(proof.LengthS*float64(time.Second)), proof.Seed); err != nil {
 			return proof, usage(err)
 		}
-		a, err := analyse(process{}, filepath.Join(dir, r.Dir))
+		a, err := analyse(filepath.Join(dir, r.Dir))
 		if err != nil {
 			return proof, usage(err)
 		}

@@ -45,7 +45,7 @@ func reportCommand(p process) *cobra.Command {
 					return usage(err)
 				}
 			}
-			a, err := analyse(p, dir)
+			a, err := analyse(dir)
 			if err != nil {
 				return usage(err)
 			}
@@ -96,7 +96,7 @@ func imported(p process, file string) (dir string, err error) {
 }
 
 // analyse reads a run and judges it by the objectives of the scenario in its folder.
-func analyse(p process, dir string) (*capacity.Analysis, error) {
+func analyse(dir string) (*capacity.Analysis, error) {
 	run, err := openHistory(dir)
 	if err != nil {
 		return nil, err

@@ -161,7 +161,7 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 // conclude reports a run that has ended, in whatever way; analysed is told what its analysis is, nil if there is none. What stopped it
 // comes last, where it is seen.
 func conclude(p process, dir string, stopped error, analysed func(*capacity.Analysis)) error {
-	a, err := analyse(p, dir)
+	a, err := analyse(dir)
 	analysed(a)
 	if err != nil {
 		return unmeasured(errors.Join(stopped, err))

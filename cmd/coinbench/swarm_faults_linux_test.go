@@ -150,7 +150,7 @@ func when(kind event.Payload, texts ...string) func([]history.Event) bool {
 func (s *session) analysis(t *testing.T, codes ...int) *capacity.Analysis {
 	t.Helper()
 	s.ends(t, codes...)
-	a, err := analyse(process{}, s.dir)
+	a, err := analyse(s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -534,7 +534,7 @@ func pausePartitionDrain(t *testing.T, l *faultLab) {
 			t.Errorf("no event %s %v", want.kind, want.texts)
 		}
 	}
-	a, err := analyse(process{}, s.dir)
+	a, err := analyse(s.dir)
 	if err != nil {
 		t.Fatal(err)
 	}

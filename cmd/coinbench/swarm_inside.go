@@ -73,7 +73,7 @@ func relayCommand(p process) *cobra.Command {
 	return c
 }
 
-func killContainerCommand(p process) *cobra.Command {
+func killContainerCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "kill-container ID",
 		Short:   "Kill a container on this node (coinbench starts this itself)",
@@ -95,7 +95,7 @@ func killContainerCommand(p process) *cobra.Command {
 }
 
 // redisCommand is the Redis of a Swarm where no other can be had.
-func redisCommand(p process) *cobra.Command {
+func redisCommand() *cobra.Command {
 	listen := ":6379"
 	c := &cobra.Command{
 		Use:     "redis",
@@ -120,7 +120,7 @@ func redisCommand(p process) *cobra.Command {
 }
 
 // registryCommand is the registry of a lab, and of a Swarm that can pull nothing.
-func registryCommand(p process) *cobra.Command {
+func registryCommand() *cobra.Command {
 	var listen, data string
 	c := &cobra.Command{
 		Use:     "registry",

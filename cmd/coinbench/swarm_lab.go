@@ -29,7 +29,7 @@ func labCommand(p process) *cobra.Command {
   coinbench swarm lab down`,
 	}
 	c.PersistentFlags().StringVar(&name, "name", name, "name of the lab; several can be up at once")
-	c.AddCommand(labUp(p, &name), labDown(p, &name), labPs(p, &name), labKill(p, &name), labStart(p, &name), labEnv(p, &name))
+	c.AddCommand(labUp(p, &name), labDown(&name), labPs(p, &name), labKill(p, &name), labStart(p, &name), labEnv(p, &name))
 	return c
 }
 
@@ -108,7 +108,7 @@ func imagesOf(binary []byte, tags []string) (images.Set, error) {
 	return images.BuildAll(images.Options{Binary: binary}, append(settings.Services(), ""), tags...)
 }
 
-func labDown(p process, name *string) *cobra.Command {
+func labDown(name *string) *cobra.Command {
 	return &cobra.Command{
 		Use:     "down",
 		Short:   "Remove the lab and every trace of it, also after a crash",

@@ -68,7 +68,7 @@ func played(t *testing.T, run func(args ...string) (string, error), args ...stri
 		if err != nil && !errors.As(err, &exit) {
 			t.Fatal(err)
 		}
-		a, aerr := analyse(process{}, dir)
+		a, aerr := analyse(dir)
 		if aerr != nil {
 			t.Fatalf("%v: %v\n%s", aerr, err, out)
 		}
@@ -140,7 +140,7 @@ func TestTwoGeneratorsOnASwarm(t *testing.T) {
 	if nodes := seen(); len(nodes) != 2 {
 		t.Errorf("generators were seen on %v; want two nodes", nodes)
 	}
-	a, aerr := analyse(process{}, dir)
+	a, aerr := analyse(dir)
 	if aerr != nil {
 		t.Fatalf("%v: %v\n%s", aerr, err, out)
 	}

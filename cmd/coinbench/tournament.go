@@ -120,7 +120,7 @@ func tournament(p process, all []contender, sets []string, where clusterFlags, o
 		if stopped != nil {
 			return unmeasured(fmt.Errorf("%s: %w", k.name, stopped))
 		}
-		a, err := analyse(p, dir)
+		a, err := analyse(dir)
 		if err != nil {
 			return unmeasured(err)
 		}

@@ -87,7 +87,7 @@ func latestRun() (string, error) {
 func judgement(p process) live.Judge {
 	return func(dir string, final bool) (*capacity.Analysis, error) {
 		if final {
-			return analyse(p, dir)
+			return analyse(dir)
 		}
 		run, err := history.Open(dir)
 		if err != nil {

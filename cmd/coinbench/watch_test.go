@@ -153,7 +153,7 @@ func TestTheLivePageInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	feed.Step()
-	a, err := analyse(process{secrets: new(secrets)}, dir)
+	a, err := analyse(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -269,7 +269,7 @@ func text(f field[string]) parser {
 // listen is an address to bind: the host may be absent, the port may be 0.
 func listen(f field[string]) parser {
 	return func(s *Settings, text string) error {
-		if _, _, err := splitAddress(text, 0); err != nil {
+		if _, err := splitAddress(text, 0); err != nil {
 			return err
 		}
 		*f(s) = text
@@ -280,7 +280,7 @@ func listen(f field[string]) parser {
 // dial is an address to connect to.
 func dial(f field[string]) parser {
 	return func(s *Settings, text string) error {
-		host, _, err := splitAddress(text, 1)
+		host, err := splitAddress(text, 1)
 		switch {
 		case err != nil:
 			return err
@@ -297,7 +297,7 @@ func addresses(f field[[]string]) parser {
 	return func(s *Settings, text string) error {
 		var list []string
 		for _, address := range strings.Split(text, ",") {
-			host, _, err := splitAddress(address, 1)
+			host, err := splitAddress(address, 1)
 			switch {
 			case err != nil:
 				return fmt.Errorf("%q: %w", address, err)
@@ -313,22 +313,22 @@ func addresses(f field[[]string]) parser {
 	}
 }
 
-func splitAddress(text string, leastPort int) (host string, port int, err error) {
+func splitAddress(text string, leastPort int) (host string, err error) {
 	colon := strings.LastIndexByte(text, ':')
 	if colon < 0 {
-		return "", 0, errors.New("not an address")
+		return "", errors.New("not an address")
 	}
 	host, portText := text[:colon], text[colon+1:]
 	if inner, ok := strings.CutPrefix(host, "["); ok && strings.HasSuffix(inner, "]") { // IPv6
 		host = strings.TrimSuffix(inner, "]")
 	} else if strings.ContainsAny(host, ":[]") {
-		return "", 0, errors.New("not an address")
+		return "", errors.New("not an address")
 	}
-	port, err = strconv.Atoi(portText)
+	port, err := strconv.Atoi(portText)
 	if err != nil || port < leastPort || port > 65535 {
-		return "", 0, fmt.Errorf("port %q is not a number from %d to 65535", portText, leastPort)
+		return "", fmt.Errorf("port %q is not a number from %d to 65535", portText, leastPort)
 	}
-	return host, port, nil
+	return host, nil
 }
 
 // base is the URL of a service, to which a path is added.
@@ -358,7 +358,7 @@ func hosts(f field[map[string]string]) parser {
 				return fmt.Errorf("%q is not NAME:PORT=HOST:PORT", pair)
 			}
 			for _, address := range []string{from, to} {
-				if host, _, err := splitAddress(address, 1); err != nil || host == "" {
+				if host, err := splitAddress(address, 1); err != nil || host == "" {
 					return fmt.Errorf("%q is not HOST:PORT", address)
 				}
 			}

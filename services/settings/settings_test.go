@@ -222,7 +222,7 @@ func TestDocumentation(t *testing.T) {
 	if !ok1 || !ok2 {
 		t.Fatalf("%s: no table between %q and %q", name, begin, end)
 	}
-	want := before + begin + Markdown() + end + after
+	want := before + begin + markdown() + end + after
 	if *update {
 		if err := os.WriteFile(name, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -232,4 +232,36 @@ func TestDocumentation(t *testing.T) {
 	if string(text) != want {
 		t.Errorf("%s is not in step with the table; run go test ./services/settings -update", name)
 	}
+}
+
+// markdown is the table of all variables as docs/services.md shows it.
+func markdown() string {
+	var b strings.Builder
+	b.WriteString("| variable | services | default | accepted | meaning |\n|---|---|---|---|---|\n")
+	for _, v := range table() {
+		cells := []string{"`" + v.Name + "`", strings.Join(v.Services, ", "), v.markdownDefault(), v.Accepted, v.Doc}
+		for i, c := range cells {
+			cells[i] = strings.ReplaceAll(c, "|", `\|`)
+		}
+		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+	}
+	return b.String()
+}
+
+// markdownDefault is one value, or a value for each service where they differ.
+func (v Variable) markdownDefault() string {
+	code := func(s string) string {
+		if s == "" {
+			return "empty"
+		}
+		return "`" + s + "`"
+	}
+	if len(v.Defaults) == 0 {
+		return code(v.Default)
+	}
+	var parts []string
+	for _, s := range v.Services {
+		parts = append(parts, s+" "+code(v.DefaultFor(s)))
+	}
+	return strings.Join(parts, ", ")
 }

@@ -2,7 +2,6 @@ package settings
 
 import (
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -198,36 +197,4 @@ func table() []Variable {
 				"once when standard input ends: a replica never outlives its supervisor.",
 			parse: boolean(func(s *Settings) *bool { return &s.Supervised })},
 	}
-}
-
-// Markdown returns the table of all variables as docs/services.md shows it.
-func Markdown() string {
-	var b strings.Builder
-	b.WriteString("| variable | services | default | accepted | meaning |\n|---|---|---|---|---|\n")
-	for _, v := range table() {
-		cells := []string{"`" + v.Name + "`", strings.Join(v.Services, ", "), v.markdownDefault(), v.Accepted, v.Doc}
-		for i, c := range cells {
-			cells[i] = strings.ReplaceAll(c, "|", `\|`)
-		}
-		b.WriteString("| " + strings.Join(cells, " | ") + " |\n")
-	}
-	return b.String()
-}
-
-// markdownDefault is one value, or a value for each service where they differ.
-func (v Variable) markdownDefault() string {
-	code := func(s string) string {
-		if s == "" {
-			return "empty"
-		}
-		return "`" + s + "`"
-	}
-	if len(v.Defaults) == 0 {
-		return code(v.Default)
-	}
-	var parts []string
-	for _, s := range v.Services {
-		parts = append(parts, s+" "+code(v.DefaultFor(s)))
-	}
-	return strings.Join(parts, ", ")
 }

@@ -57,15 +57,6 @@ func Name(service, tag string) string {
 	return Repository + "/" + cmp.Or(service, "coinbench") + ":" + tag
 }
 
-// Build makes an image. Equal options make equal bytes.
-func Build(o Options) (v1.Image, error) {
-	layer, err := programLayer(o.Binary)
-	if err != nil {
-		return nil, err
-	}
-	return buildOn(layer, o)
-}
-
 // programLayer is the layer of all images of a binary.
 func programLayer(binary []byte) (v1.Layer, error) {
 	if _, err := Architecture(binary); err != nil {

@@ -7,6 +7,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"maps"
@@ -20,9 +21,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-containerregistry/pkg/name"
 	ggcr "github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/moby/moby/client"
 	"go.uber.org/goleak"
@@ -57,7 +61,7 @@ func options(t *testing.T, service, tag string) Options {
 
 func mustBuild(t *testing.T, o Options) v1.Image {
 	t.Helper()
-	img, err := Build(o)
+	img, err := builtAlone(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -194,7 +198,7 @@ func TestBuildRefuses(t *testing.T) {
 	} {
 		o := options(t, "rng", "v0.1")
 		c.change(&o)
-		if _, err := Build(o); err == nil || !strings.Contains(err.Error(), c.says) {
+		if _, err := builtAlone(o); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -217,7 +221,7 @@ func TestPushAndPull(t *testing.T) {
 		t.Errorf("%v", set.Names())
 	}
 	for n, img := range set {
-		pulled, err := Pull(t.Context(), to, n)
+		pulled, err := pull(t.Context(), to, n)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -228,7 +232,7 @@ func TestPushAndPull(t *testing.T) {
 			t.Errorf("%s: pulled %s, pushed %s, told %s", n, got, digest(t, img), digests[n])
 		}
 	}
-	if _, err := Pull(t.Context(), to, "coinbench/rng:v9"); err == nil || !strings.Contains(err.Error(), to.Registry+"/coinbench/rng:v9") {
+	if _, err := pull(t.Context(), to, "coinbench/rng:v9"); err == nil || !strings.Contains(err.Error(), to.Registry+"/coinbench/rng:v9") {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -251,7 +255,7 @@ func TestSaveAndLoad(t *testing.T) {
 	if err := os.WriteFile(path, saved.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := Load(path)
+	loaded, err := load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +269,7 @@ func TestSaveAndLoad(t *testing.T) {
 			t.Errorf("%s: saved %s, loaded %s", n, b, a)
 		}
 	}
-	if _, err := Load(filepath.Join(t.TempDir(), "none.tar")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := load(filepath.Join(t.TempDir(), "none.tar")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
 	}
 }
@@ -373,7 +377,7 @@ func TestOwnRedisImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rng, err := Build(options(t, "rng", "v0.1"))
+	rng, err := builtAlone(options(t, "rng", "v0.1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,3 +415,50 @@ func TestBinaryOutsideOfTheModuleSaysWhy(t *testing.T) {
 }
 
 func discard() *log.Logger { return log.New(io.Discard, "", 0) }
+
+// builtAlone makes an image. Equal options make equal bytes.
+func builtAlone(o Options) (v1.Image, error) {
+	layer, err := programLayer(o.Binary)
+	if err != nil {
+		return nil, err
+	}
+	return buildOn(layer, o)
+}
+
+// pull fetches one image; its layers are read when they are asked for.
+func pull(ctx context.Context, from Remote, image string) (v1.Image, error) {
+	ref, err := from.parse(image)
+	if err != nil {
+		return nil, fmt.Errorf("pull: %w", err)
+	}
+	img, err := remote.Image(ref, from.options(ctx)...)
+	if err != nil {
+		return nil, fmt.Errorf("pull %s: %w", ref, err)
+	}
+	return img, nil
+}
+
+// load reads a file that Save or docker save wrote. The images read from the file when they are used.
+func load(path string) (Set, error) {
+	open := func() (io.ReadCloser, error) { return os.Open(path) }
+	manifest, err := tarball.LoadManifest(open)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", path, err)
+	}
+	set := Set{}
+	for _, d := range manifest {
+		for _, n := range d.RepoTags {
+			tag, err := name.NewTag(n, name.WeakValidation)
+			if err != nil {
+				return nil, fmt.Errorf("load %s: %w", path, err)
+			}
+			if set[n], err = tarball.Image(open, &tag); err != nil {
+				return nil, fmt.Errorf("load %s from %s: %w", n, path, err)
+			}
+		}
+	}
+	if len(set) == 0 {
+		return nil, fmt.Errorf("load %s: it holds no image with a name", path)
+	}
+	return set, nil
+}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 
 	"coinbench/cluster/swarm/engineerr"
@@ -108,19 +107,6 @@ func Push(ctx context.Context, to Remote, set Set) (map[string]v1.Hash, error) {
 	return digests, nil
 }
 
-// Pull fetches one image; its layers are read when they are asked for.
-func Pull(ctx context.Context, from Remote, image string) (v1.Image, error) {
-	ref, err := from.parse(image)
-	if err != nil {
-		return nil, fmt.Errorf("pull: %w", err)
-	}
-	img, err := remote.Image(ref, from.options(ctx)...)
-	if err != nil {
-		return nil, fmt.Errorf("pull %s: %w", ref, err)
-	}
-	return img, nil
-}
-
 // Save writes images in the format of docker save, which docker load reads.
 func Save(w io.Writer, set Set) error {
 	tags := map[name.Tag]v1.Image{}
@@ -135,31 +121,6 @@ func Save(w io.Writer, set Set) error {
 		return fmt.Errorf("save %v: %w", set.Names(), err)
 	}
 	return nil
-}
-
-// Load reads a file that Save or docker save wrote. The images read from the file when they are used.
-func Load(path string) (Set, error) {
-	open := func() (io.ReadCloser, error) { return os.Open(path) }
-	manifest, err := tarball.LoadManifest(open)
-	if err != nil {
-		return nil, fmt.Errorf("load %s: %w", path, err)
-	}
-	set := Set{}
-	for _, d := range manifest {
-		for _, n := range d.RepoTags {
-			tag, err := name.NewTag(n, name.WeakValidation)
-			if err != nil {
-				return nil, fmt.Errorf("load %s: %w", path, err)
-			}
-			if set[n], err = tarball.Image(open, &tag); err != nil {
-				return nil, fmt.Errorf("load %s from %s: %w", n, path, err)
-			}
-		}
-	}
-	if len(set) == 0 {
-		return nil, fmt.Errorf("load %s: it holds no image with a name", path)
-	}
-	return set, nil
 }
 
 // Loader is the part of an engine's API that LoadIntoEngine needs; *client.Client has it.

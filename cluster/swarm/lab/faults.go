@@ -108,7 +108,7 @@ func (l *Lab) Start(ctx context.Context, node string) error {
 
 // Partition pulls a node's network cable: it runs on and reaches nobody.
 func (l *Lab) Partition(ctx context.Context, node string) error {
-	return l.cable(ctx, node, func(s *state) error { return s.Switch.links(ctx, "link set "+port(node)+" down") })
+	return l.cable(node, func(s *state) error { return s.Switch.links(ctx, "link set "+port(node)+" down") })
 }
 
 // mendScript plugs a cable in again after a time, unless that was done before: then the file does not hold the token any more.
@@ -116,7 +116,7 @@ const mendScript = `sleep "$1"; [ "$(cat "$2" 2>/dev/null)" = "$3" ] && rm -f "$
 
 // CutOff is Partition for a time. The cable is plugged in again after that whatever becomes of this program.
 func (l *Lab) CutOff(ctx context.Context, node string, d time.Duration) error {
-	return l.cable(ctx, node, func(s *state) error {
+	return l.cable(node, func(s *state) error {
 		dir := filepath.Join(s.Dir, switchName)
 		token := strconv.FormatInt(time.Now().UnixNano(), 10)
 		if err := os.WriteFile(s.cutFile(node), []byte(token), 0o600); err != nil {
@@ -132,7 +132,7 @@ func (l *Lab) CutOff(ctx context.Context, node string, d time.Duration) error {
 
 // Heal plugs the cable in again.
 func (l *Lab) Heal(ctx context.Context, node string) error {
-	return l.cable(ctx, node, func(s *state) error {
+	return l.cable(node, func(s *state) error {
 		if err := os.Remove(s.cutFile(node)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -144,7 +144,7 @@ func (l *Lab) Heal(ctx context.Context, node string) error {
 func (s *state) cutFile(node string) string { return filepath.Join(s.Dir, switchName, "cut-"+node) }
 
 // cable changes a node's way to the switch. It needs no lock: what is recorded of the lab stays.
-func (l *Lab) cable(ctx context.Context, node string, act func(s *state) error) error {
+func (l *Lab) cable(node string, act func(s *state) error) error {
 	if _, err := l.find(node); err != nil {
 		return err
 	}
