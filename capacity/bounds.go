@@ -8,8 +8,8 @@ import (
 	"coinbench/history"
 )
 
-// Bounds are the asymptotic bounds of a closed system of N workers, the driver's replicas, that each think, visit the stations and begin again
-// (Lazowska et al. 1984, section 5.2, with centres of several slots):
+// Bounds are the asymptotic bounds of a closed system of N workers, the driver's replicas, that each think, visit the stations and begin
+// again (Lazowska et al. 1984, section 5.2, with centres of several slots):
 //
 //	X(N) <= min( N/D, slots_k/D_k for every service k )     D = Z + the sum of D_k
 //	X(N) >= N / (Z + N x the sum of D_k)                    every other worker is always ahead in the queue

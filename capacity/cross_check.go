@@ -28,7 +28,8 @@ func crossCheck(all []LoadResult) {
 func crossChecked(own, other LoadResult) string {
 	text := fmt.Sprintf("cross-check with %s, the same load by coinbench itself: p99 of the response time %s, of the service time %s, %d "+
 		"requests; %s says p99 %s of the service time, %d requests. ",
-		own.Name, FormatSeconds(own.Response.P99S), FormatSeconds(own.ServiceTime.P99S), own.Requests, other.Engine, FormatSeconds(other.ServiceTime.P99S), other.Requests)
+		own.Name, FormatSeconds(own.Response.P99S), FormatSeconds(own.ServiceTime.P99S), own.Requests, other.Engine,
+		FormatSeconds(other.ServiceTime.P99S), other.Requests)
 	differ := math.Max(own.Response.P99S, other.ServiceTime.P99S) / math.Max(math.Min(own.Response.P99S, other.ServiceTime.P99S), 1e-6)
 	switch {
 	case differ <= crossCheckAgrees:

@@ -18,7 +18,8 @@ func TestObjectiveKnowsTheError(t *testing.T) {
 		{Name: "none", Complete: true, HashRate: &Estimate{Value: 10, NoInterval: "a window of 1 s is too short"}},
 	}}
 	for text, want := range map[string]Result{
-		"hash_rate(w) > 8.4": Pass, "hash_rate(w) > 8.5": Unknown, "hash_rate(w) < 8.5": Unknown, "hash_rate(w) < 8.4": Fail, "hash_rate(w) < 11.6": Pass,
+		"hash_rate(w) > 8.4": Pass, "hash_rate(w) > 8.5": Unknown, "hash_rate(w) < 8.5": Unknown, "hash_rate(w) < 8.4": Fail,
+		"hash_rate(w) < 11.6":       Pass,
 		"hash_rate(w) within 8..12": Pass, "hash_rate(w) within 9..12": Unknown, "hash_rate(w) within 9..11": Unknown, "hash_rate(w) within " +
 			"12..13": Fail,
 		"hash_rate(w) == 10": Unknown, "hash_rate(w) == 12": Fail, "hash_rate(w) != 12": Pass,

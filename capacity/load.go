@@ -74,8 +74,9 @@ func loads(run *history.Run, configs configLog) []LoadResult {
 func newLoadResult(l history.Load, c Config) LoadResult {
 	total := l.Total()
 	r := LoadResult{
-		Name: l.Name, Engine: l.Engine, Service: l.Service, Method: l.Method, URL: l.URL, Closed: l.Closed, Clients: l.Clients, Schedule: l.Schedule,
-		Config: c, BeginS: l.Begin.Seconds(), Complete: l.Closing != nil,
+		Name: l.Name, Engine: l.Engine, Service: l.Service, Method: l.Method, URL: l.URL, Closed: l.Closed, Clients: l.Clients,
+		Schedule: l.Schedule,
+		Config:   c, BeginS: l.Begin.Seconds(), Complete: l.Closing != nil,
 		Requests: total.Due, OK: total.OK, Failures: total.Failures, MaxGapS: total.MaxGap.Seconds(),
 		Replicas: total.Replicas, Versions: total.Versions,
 		Failed: total.Failed() - total.Failures[history.Cancelled], LeftOut: total.Failures[history.Cancelled], PatienceS: l.Patience.Seconds(),

@@ -22,7 +22,8 @@ import (
 //	name      = a window's or a load's name, or a service's: letters, digits, "_", "-", ".", "/"
 //	value     = a number; for latencies a duration such as 800ms; for shares also a percentage such as 0.1%; for bottleneck a service's name
 //
-// e.g. hash_rate(saturated) within 9.3..10.05, hash_rate(after) >= 0.97 * hash_rate(before), errors == 0, p99(rng-bench/c50) <= 1.2s, bottleneck(saturated) == rng.
+// e.g. hash_rate(saturated) within 9.3..10.05, hash_rate(after) >= 0.97 * hash_rate(before), errors == 0, p99(rng-bench/c50) <= 1.2s,
+// bottleneck(saturated) == rng.
 type Objective struct {
 	Text   string
 	Metric string
@@ -292,7 +293,8 @@ func metrics() []metric {
 		latency("max", "Maximum", 100, func(l *Latency) float64 { return l.MaxS }),
 		{name: "availability", args: []argument{loadArg}, unit: "share", below1: true,
 			doc: "What the requests of a load show of the share that is answered well, if they fail independently of each other: the lower bound " +
-				"at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N show about 1 - 3/N; of outages only the length of the load says something.",
+				"at 95 % confidence (Clopper-Pearson), 0 to 1. Zero failures of N show about 1 - 3/N; of outages only the length of the load says " +
+				"something.",
 			value: l(func(r *LoadResult) (float64, error) {
 				if r.Available.Requests == 0 {
 					return 0, errNoRequest

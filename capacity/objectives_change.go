@@ -46,8 +46,8 @@ func ParseChange(text string) (Change, error) {
 	return c, p.end()
 }
 
-// Judge says whether the second run differs so from the first. Fail: it does, whatever the two runs' own errors; Pass: it does not; Unknown:
-// their errors do not tell. What differs between one run and the next besides is not in these errors.
+// Judge says whether the second run differs so from the first. Fail: it does, whatever the two runs' own errors; Pass: it does not;
+// Unknown: their errors do not tell. What differs between one run and the next besides is not in these errors.
 func (c Change) Judge(a, b *Analysis) Verdict {
 	v := Verdict{Objective: c.Text, Result: Unknown}
 	var values [2]float64

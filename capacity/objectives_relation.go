@@ -36,7 +36,8 @@ func (p *parser) related() bool {
 		number, metric = "", rest
 	}
 	open := strings.IndexByte(metric, '(')
-	return times && !strings.ContainsFunc(number, func(r rune) bool { return r == '(' || r == ')' }) || open > 0 && unicode.IsLetter([]rune(metric)[0])
+	return times && !strings.ContainsFunc(number, func(r rune) bool { return r == '(' || r == ')' }) || open > 0 &&
+		unicode.IsLetter([]rune(metric)[0])
 }
 
 // relation reads what a metric is compared with instead of a value.

@@ -143,8 +143,8 @@ func replicasOf(c Config, service string) string {
 	return fmt.Sprintf("%d %s", c.Replicas[service], service)
 }
 
-// probeRow compares the latency of the first station's "/" under load. Above the knee a probe waits for all workers but those that are elsewhere in
-// their loop, and for half of the request in service: (N - X (D - S)) S - S/2.
+// probeRow compares the latency of the first station's "/" under load. Above the knee a probe waits for all workers but those that are
+// elsewhere in their loop, and for half of the request in service: (N - X (D - S)) S - S/2.
 func probeRow(l LoadResult) Row {
 	n, c := l.Config.Drivers(), l.Config
 	r := Row{Name: l.Name, Kind: "probe", Unit: "s", Measured: l.Response.MeanS, Config: c.String()}

@@ -10,8 +10,8 @@ import (
 	"coinbench/history/event"
 )
 
-// Reconciliation is the books of the run: every request for work that the last station answered to the driver must be a unit that was counted in the store,
-// one that was lost by an exception, or one that is still on its way.
+// Reconciliation is the books of the run: every request for work that the last station answered to the driver must be a unit that was
+// counted in the store, one that was lost by an exception, or one that is still on its way.
 //
 //	posts - posts of benches = counted + lost + in flight + residual
 type Reconciliation struct {
@@ -137,7 +137,8 @@ func answered(t history.Interval) float64 {
 	n := t.OK
 	for class, k := range t.Failures {
 		switch class {
-		case history.UnexpectedStatus, history.WrongBody, history.WrongLength, history.BodyTimeout, history.HeaderTimeout, history.NoAnswer, history.Cancelled:
+		case history.UnexpectedStatus, history.WrongBody, history.WrongLength, history.BodyTimeout, history.HeaderTimeout, history.NoAnswer,
+			history.Cancelled:
 			n += k
 		}
 	}

@@ -19,8 +19,8 @@ type BookRate struct {
 // contrary is by how many standard errors of their difference two rates may differ.
 const contrary = 3
 
-// bookRates are the hash rate of a window by the workers' completions, by the last station's posts less those of loads, and by the counter in
-// the store with what was lost before it got there. There are none where a task came or went, whose last doings were not read.
+// bookRates are the hash rate of a window by the workers' completions, by the last station's posts less those of loads, and by the counter
+// in the store with what was lost before it got there. There are none where a task came or went, whose last doings were not read.
 //
 // All three count the same hashes, so that their errors are those of the edges. An edge finds a count of whole lumps anywhere between
 // two of them: an error that is uniform over a lump, of variance lump^2/12 (that of a quantiser: Bennett, "Spectra of quantized
@@ -77,7 +77,8 @@ func (w *Window) bookRates(run *history.Run, s series) []BookRate {
 		seconds := store[0].seconds()
 		lump := flushS*w.HashRate.Value + n
 		added := store[0].delta(history.RedisHashes) + w.Lost
-		rates = append(rates, BookRate{"the counter in " + s.roles.Store.Service, added / seconds, math.Sqrt(lump*lump/6+doubtful*doubtful) / seconds})
+		rates = append(rates, BookRate{"the counter in " + s.roles.Store.Service, added / seconds,
+			math.Sqrt(lump*lump/6+doubtful*doubtful) / seconds})
 	}
 	return rates
 }

@@ -448,7 +448,8 @@ func expected(a *Analysis, objectives []Objective) (verdicts []Verdict) {
 		if r.Inconclusive {
 			result = Unknown
 		}
-		verdicts = append(verdicts, Verdict{Objective: "rollout(" + r.Name + ") == completed", Result: result, Word: string(r.State), Reason: reason})
+		verdicts = append(verdicts, Verdict{Objective: "rollout(" + r.Name + ") == completed", Result: result, Word: string(r.State),
+			Reason: reason})
 	}
 	return verdicts
 }

@@ -41,7 +41,8 @@ func (s Search) Answer() string {
 	if s.Level > 0 && s.Stopped == "" {
 		both = " for both"
 	}
-	return fmt.Sprintf("%s: %s (confidence %s, %s tested%s)", s.Label(), s.Finding(), ConfidenceText(s.Confidence), count(s.Tested, "level"), both)
+	return fmt.Sprintf("%s: %s (confidence %s, %s tested%s)", s.Label(), s.Finding(), ConfidenceText(s.Confidence), count(s.Tested, "level"),
+		both)
 }
 
 // ConfidenceText is a confidence in percent, with the nines that it has.

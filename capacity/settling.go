@@ -15,8 +15,8 @@ import (
 //
 // A server that is always busy makes them in equal steps, and the rate is exact.
 
-const settlingMethod = "completions of all replicas of the driver over the time from the latest before the window to the latest in it, since the " +
-	"window begins within a loop after a change"
+const settlingMethod = "completions of all replicas of the driver over the time from the latest before the window to the latest in it, " +
+	"since the window begins within a loop after a change"
 
 // settling says whether the window begins before its workers have made a whole loop since something changed, or holds a change, in an
 // app whose workers queue: by its settings there are as many as its services can feed, or more.

@@ -219,8 +219,9 @@ func (v visitor) load(length time.Duration, seed uint64) des.Load {
 // newTwin makes the twin of a window, or says why there is none.
 func (e explainer) newTwin(w *Window) (twin, string) {
 	c := w.Config
-	t := twin{roles: c.roles, told: maps.Clone(c.told), replicas: map[string]int{}, balances: maps.Clone(c.balances), apart: map[string][]settings.Settings{},
-		idle: map[string]int{}, absent: map[string]int{},
+	t := twin{roles: c.roles, told: maps.Clone(c.told), replicas: map[string]int{}, balances: maps.Clone(c.balances),
+		apart: map[string][]settings.Settings{},
+		idle:  map[string]int{}, absent: map[string]int{},
 		spread: 20 * time.Millisecond}
 	driver := c.roles.Driver.Service
 	for _, r := range c.roles.Stations {

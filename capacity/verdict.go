@@ -79,7 +79,8 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 	for i, l := range a.Loads {
 		v.Requests += l.Requests
 		if playedAgain(a.Loads, i) {
-			v.Warnings = append(v.Warnings, "load "+l.Name+" was played again, and its numbers are not used: "+slices.Concat(l.Invalid, l.Warnings)[0])
+			v.Warnings = append(v.Warnings, "load "+l.Name+" was played again, and its numbers are not used: "+slices.Concat(l.Invalid,
+				l.Warnings)[0])
 			continue
 		}
 		if l.Lag != nil && (v.LagP99S == nil || l.Lag.P99S > *v.LagP99S) {
@@ -107,7 +108,8 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 		if w.Config.Drivers() > 0 && w.HashRate == nil {
 			v.Doubts = append(v.Doubts, "window "+w.Name+": the "+a.Roles.Driver.Plural+"' counters were not read")
 		} else if n := w.Config.Drivers(); len(w.Workers) < n {
-			v.Doubts = append(v.Doubts, fmt.Sprintf("window %s: the counters of %d of %s were read", w.Name, len(w.Workers), a.Roles.Driver.Count(n)))
+			v.Doubts = append(v.Doubts, fmt.Sprintf("window %s: the counters of %d of %s were read", w.Name, len(w.Workers),
+				a.Roles.Driver.Count(n)))
 		}
 		if w.HashRate != nil && w.Bounds != nil {
 			bound := w.Bounds.UpperPerS
@@ -133,7 +135,8 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 		if len(late) > 1 {
 			windows = "windows "
 		}
-		v.Warnings = append(v.Warnings, fmt.Sprintf("%s%s: the app's delays lasted %s longer than they were to, for want of processors: rates are "+
+		v.Warnings = append(v.Warnings, fmt.Sprintf("%s%s: the app's delays lasted %s longer than they were to, for want of processors: rates "+
+			"are "+
 			"lower by about as much", windows, strings.Join(late, ", "), share))
 	}
 	for i := range a.Losses {
@@ -351,7 +354,8 @@ func headline(a *Analysis) string {
 		if len(parts) == len(a.Searches)+3 {
 			break
 		}
-		verb, limit := "limits", strings.ReplaceAll(strings.ReplaceAll(w.Bottleneck.Limit, a.Roles.Driver.Service, "the "+a.Roles.Driver.Plural+"' own loop"), "+", " and ")
+		verb, limit := "limits", strings.ReplaceAll(strings.ReplaceAll(w.Bottleneck.Limit, a.Roles.Driver.Service,
+			"the "+a.Roles.Driver.Plural+"' own loop"), "+", " and ")
 		if len(w.Bottleneck.Tied) > 0 {
 			verb = "limit"
 		}

@@ -356,7 +356,8 @@ func (w *Window) serviceTime(spans []span, served, answers float64) *Estimate {
 	})
 	seconds := at[len(at)-1] - at[0]
 	e := slowEstimate(0, seconds, at, rest, mean, 0)
-	e.Value, e.Method = mean, "mean over the requests that were answered; the interval is Student's, from the slow cosines of what each second adds"
+	e.Value, e.Method = mean, "mean over the requests that were answered; the interval is Student's, from the slow cosines of what each "+
+		"second adds"
 	if e.StdErr != nil {
 		scaled := NewEstimate(mean, *e.StdErr*seconds/answers, *e.DF, e.Method)
 		scaled.Low = ptr(max(0, *scaled.Low))

@@ -25,8 +25,8 @@ func (s Service) Probed() (u *url.URL, own, admin bool) {
 	return u, port == listen, port == other
 }
 
-// NeverHealthy says why tasks of the service never get healthy, for clusters that run none, and how long after its start a task is given up;
-// "": they do.
+// NeverHealthy says why tasks of the service never get healthy, for clusters that run none, and how long after its start a task is given
+// up; "": they do.
 func (s Service) NeverHealthy() (why string, after time.Duration) {
 	if s.Health == nil {
 		return "", 0

@@ -29,7 +29,8 @@ func TestRolesFollowTheLabels(t *testing.T) {
 	if r.Driver.Service != "mill" || r.Driver.Program != "worker" || r.Driver.Plural != "mills" || r.Store.Service != "" ||
 		r.Unit.Many != "units of work" || r.Share.In != 0 || len(r.Stations) != 2 {
 		t.Errorf("roles %+v", r)
-	} else if a, b := r.Stations[0], r.Last(); a.Service != "second" || a.Program != "second" || b.Service != "first" || b.Program != "hasher" ||
+	} else if a, b := r.Stations[0], r.Last(); a.Service != "second" || a.Program != "second" || b.Service != "first" ||
+		b.Program != "hasher" ||
 		b.Count(2) != "2 firsts of all" || b.Count(1) != "1 first" {
 		t.Errorf("stations %+v", r.Stations)
 	}
@@ -40,7 +41,8 @@ func TestRolesFollowTheLabels(t *testing.T) {
 
 func TestRolesThatMakeNoSense(t *testing.T) {
 	// Column 7 of line 5 is the label; d and s are well.
-	const d, s = "  d:\n    image: x\n    labels: {coinbench.role: driver}\n", "  s:\n    image: x\n    labels: {coinbench.role: station, coinbench.visit: 1}\n"
+	const d, s = "  d:\n    image: x\n    labels: {coinbench.role: driver}\n", "  s:\n    image: x\n    labels: {coinbench.role: station, " +
+		"coinbench.visit: 1}\n"
 	for _, row := range []struct{ labels, rest, want string }{
 		{"coinbench.role: boss", d + s, `:5:7: services.a.labels.coinbench.role: role "boss"; accepted: driver, station or store`},
 		{"coinbench.role: driver", d + s, "services.d.labels.coinbench.role: a second driver, besides a; accepted: one driver"},

@@ -71,7 +71,8 @@ func TestAWholeRunReadsBackAsWritten(t *testing.T) {
 	if len(run.Warnings) > 0 || run.Status != history.Finished {
 		t.Errorf("warnings %q, status %q", run.Warnings, run.Status)
 	}
-	if len(run.Events) != 4 || !run.Events[1].Is(event.LoadBegin{}) || !run.Events[2].Is(event.LoadEnd{}) || len(run.Readings) != 2 || run.Readings[1].Values[history.Busy] != 2.5 {
+	if len(run.Events) != 4 || !run.Events[1].Is(event.LoadBegin{}) || !run.Events[2].Is(event.LoadEnd{}) || len(run.Readings) != 2 ||
+		run.Readings[1].Values[history.Busy] != 2.5 {
 		t.Errorf("events %v, readings %v", run.Events, run.Readings)
 	}
 	if len(run.Loads) != 1 || run.Loads[0].Name != "bench/c1" || run.Loads[0].Closing.OK != 2 {

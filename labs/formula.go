@@ -13,8 +13,8 @@ import (
 	"coinbench/capacity/queueing"
 )
 
-// Eval computes a formula: numbers, variables, + - * /, parentheses, the functions of this file, and metrics of package capacity's objectives,
-// such as hash_rate(steady), of which metric knows the values; nil: there are none.
+// Eval computes a formula: numbers, variables, + - * /, parentheses, the functions of this file, and metrics of package capacity's
+// objectives, such as hash_rate(steady), of which metric knows the values; nil: there are none.
 func Eval(text string, vars map[string]float64, metric func(string) (float64, error)) (float64, error) {
 	e, err := parser.ParseExpr(text)
 	if err != nil {
@@ -154,7 +154,8 @@ const (
 // app is DockerCoins as a closed network. Asymptotic adds up the replicas of a station that is split, for each has its part of the demand.
 func app(a []float64) queueing.Network {
 	rng := queueing.Station{Name: "rng", DemandS: a[3], Servers: 1}
-	return queueing.Network{ThinkS: a[2], Stations: append(rng.Split(int(a[1])), queueing.Station{Name: "hasher", DemandS: hasherS, Servers: hasherSlots})}
+	return queueing.Network{ThinkS: a[2], Stations: append(rng.Split(int(a[1])), queueing.Station{Name: "hasher", DemandS: hasherS,
+		Servers: hasherSlots})}
 }
 
 // Fill puts the values of formulas into a text: ${workers / 0.3}.

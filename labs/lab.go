@@ -119,7 +119,8 @@ func prefix(round string) string {
 
 // order is that in which a newcomer meets the labs.
 func order() []string {
-	return []string{"four-or-three", "ten-times-the-workers", "the-knee", "a-question-that-waits", "fifty-at-once", "widen-it", "nothing-happened",
+	return []string{"four-or-three", "ten-times-the-workers", "the-knee", "a-question-that-waits", "fifty-at-once", "widen-it",
+		"nothing-happened",
 		"fair-or-random", "faster-it-fails", "two-seconds", "slow-release", "zero-of-n"}
 
 }

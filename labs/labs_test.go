@@ -113,7 +113,8 @@ func TestARandomNumberIsRarelyAModel(t *testing.T) {
 		for _, name := range RoundNames() {
 			r := l.Round(name)
 			vars := Numbers(l.Settings(name, 1))
-			for k, v := range map[string]float64{"think": .1, "down": 2, "backoff": 10, "workers": 10, "rng": 5, "delay": .1, "requests": 400, "parallelism": 2, "grace": 10, "monitor": 2, "rate": 100, "length": 4} {
+			for k, v := range map[string]float64{"think": .1, "down": 2, "backoff": 10, "workers": 10, "rng": 5, "delay": .1, "requests": 400,
+				"parallelism": 2, "grace": 10, "monitor": 2, "rate": 100, "length": 4} {
 				if _, ok := vars[k]; !ok {
 					vars[k] = v
 				}

@@ -21,7 +21,8 @@ import (
 const proxiedChild = "COINBENCH_TEST_PROXIED_CHILD"
 
 // Proxies of the environment divert no load, on any way that a load can take. Go reads them once in a process and never for loopback, so a
-// process of its own sends load to a name that only its resolver knows; net/http's default client there shows that the proxy would be asked.
+// process of its own sends load to a name that only its resolver knows; net/http's default client there shows that the proxy would be
+// asked.
 func TestProxiesOfTheEnvironmentDivertNothing(t *testing.T) {
 	if os.Getenv(proxiedChild) != "" {
 		sendPastProxies(t)

@@ -332,8 +332,9 @@ func (w Workload) Validate() error {
 		bad("neither a number of requests nor a duration is set: the load would never end")
 	}
 	for name, v := range map[string]int64{
-		"requests": w.Requests, "duration": int64(w.Duration), "patience": int64(w.Patience), "think": int64(w.Think), "connections": int64(w.Connections),
-		"backlog": int64(w.Backlog), "max_requests": int64(w.Reuse.MaxRequests), "max_age": int64(w.Reuse.MaxAge),
+		"requests": w.Requests, "duration": int64(w.Duration), "patience": int64(w.Patience), "think": int64(w.Think),
+		"connections": int64(w.Connections),
+		"backlog":     int64(w.Backlog), "max_requests": int64(w.Reuse.MaxRequests), "max_age": int64(w.Reuse.MaxAge),
 		"connect timeout": int64(w.Timeouts.Connect), "header timeout": int64(w.Timeouts.Header), "body timeout": int64(w.Timeouts.Body),
 		"expected length": w.Expect.Length,
 	} {

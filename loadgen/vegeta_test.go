@@ -61,8 +61,9 @@ HEAD http://127.0.0.1/`
 		"GET http://127.0.0.1/\n@body.bin\nX: y": "f.http:3:1: expected a method",
 		"GET http://127.0.0.1/ HTTP/1.1\nHost: a": "f.http:1:22: a blank in the URL; accepted: a method and a URL, like GET " +
 			"http://127.0.0.1:8001/: without the HTTP version",
-		"\tGET\thttp://127.0.0.1/?q=a b":                        "f.http:1:27: a blank in the URL;",
-		"GET http://127.0.0.1/\nX: y\nGET http://127.0.0.1/2":   "f.http:3:1: a target right behind the headers of another one; accepted: an empty line",
+		"\tGET\thttp://127.0.0.1/?q=a b": "f.http:1:27: a blank in the URL;",
+		"GET http://127.0.0.1/\nX: y\nGET http://127.0.0.1/2": "f.http:3:1: a target right behind the headers of another one; accepted: an " +
+			"empty line",
 		"GET http://127.0.0.1/" + strings.Repeat("x", 6<<20):    "f.http:1:4194304: the line is longer than 4 MiB; accepted:",
 		strings.Repeat("GET http://127.0.0.1/\n", maxTargets+1): "f.http:100001:1: more than 100000 targets",
 	} {
@@ -109,7 +110,8 @@ func TestABodyHasABound(t *testing.T) {
 func FuzzTargets(f *testing.F) {
 	for _, s := range []string{
 		"# c\n\nPOST http://127.0.0.1:8001/32\nX-Trace: a: b\n# c\nx-trace: c\n\nGET http://127.0.0.1/\nGET http://127.0.0.1/2\n",
-		"GET http://127.0.0.1/\n \n  A :b\n\tHEAD https://localhost/?a=b#c\r\nHost: x\r\n", "GET\thttp://a/\nGET  http://a/\nGET http://a/ HTTP/1.1",
+		"GET http://127.0.0.1/\n \n  A :b\n\tHEAD https://localhost/?a=b#c\r\nHost: x\r\n", "GET\thttp://a/\nGET  http://a/\nGET http://a/ " +
+			"HTTP/1.1",
 		"GET\xa0http://a/", "GET\u00a0http://a/", "GET\u2028", "A\x85",
 		`{"method":"POST","url":"http://127.0.0.1/","body":"Y29pbnM=","header":{"A":["b","c"],"a":null}}` + "\n\n" +
 			`{"url":"http://a/\u00e9","method":"GET","body":null}` + "\n",

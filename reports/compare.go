@@ -325,8 +325,8 @@ func (c Comparison) rows() Table {
 	return rows
 }
 
-const sameNote = "~: not shown to differ, by the runs' own errors (Welch's test at 1 %) or within 1 %. ?: a ratio whose error is not known. " +
-	"visible: a change of as much or more would have been seen with 80 %."
+const sameNote = "~: not shown to differ, by the runs' own errors (Welch's test at 1 %) or within 1 %. ?: a ratio whose error is not " +
+	"known. visible: a change of as much or more would have been seen with 80 %."
 
 // WriteComparison writes two runs side by side as text, which has the width of o, markdown, json or html.
 func WriteComparison(w io.Writer, format string, a, b *capacity.Analysis, o TextOptions) error {

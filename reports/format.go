@@ -38,7 +38,8 @@ func optional(v *float64, format func(float64) string) string {
 const marginNote = "± is half the width of the 95 % interval; an interval that is not symmetric is written out."
 
 // runNote is marginNote for predictions.
-const runNote = "± is half the width of the 95 % interval: of what a single run gives where it is predicted, of the mean where it is measured."
+const runNote = "± is half the width of the 95 % interval: of what a single run gives where it is predicted, of the mean where it is " +
+	"measured."
 
 // estimate writes a number with its interval.
 func estimate(e *capacity.Estimate) string {

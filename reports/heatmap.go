@@ -11,7 +11,8 @@ import (
 	"coinbench/capacity/model"
 )
 
-// WhatIf is what the plots of a plan show: predictions over replicas of the driver and of the first station, the plan, and what was measured.
+// WhatIf is what the plots of a plan show: predictions over replicas of the driver and of the first station, the plan, and what was
+// measured.
 type WhatIf struct {
 	Grid     model.Grid
 	Goal     model.Goal
@@ -39,7 +40,8 @@ func MeasuredPoints(a *capacity.Analysis, base model.Setting) []MeasuredPoint {
 		}
 		p := MeasuredPoint{Drivers: c.Drivers(), First: c.Replicas[first.Service], Last: c.Replicas[last.Service], PerS: w.HashRate.Value,
 			Name: w.Name}
-		all = slices.DeleteFunc(all, func(o MeasuredPoint) bool { return o.Drivers == p.Drivers && o.First == p.First }) // the later is the longer
+		// the later is the longer
+		all = slices.DeleteFunc(all, func(o MeasuredPoint) bool { return o.Drivers == p.Drivers && o.First == p.First })
 		all = append(all, p)
 	}
 	return all
@@ -47,8 +49,8 @@ func MeasuredPoints(a *capacity.Analysis, base model.Setting) []MeasuredPoint {
 
 func near(a, b float64) bool { return a-b < 1e-4 && b-a < 1e-4 }
 
-// Heatmap draws the hash rate over replicas of the driver and of the first station, as svg or png: numbers in the cells, the line on which the target is met, the
-// plan, and measured points below the predicted ones.
+// Heatmap draws the hash rate over replicas of the driver and of the first station, as svg or png: numbers in the cells, the line on which
+// the target is met, the plan, and measured points below the predicted ones.
 func Heatmap(w io.Writer, format string, x WhatIf) error {
 	_, _, last := x.Grid.Base.Parts()
 	return writePlot(w, format, heatmapChart(x), fmt.Sprintf("hashes/s; %s, think %s, %s; below a prediction what was measured, and how "+
@@ -61,7 +63,8 @@ func heatmapChart(x WhatIf) chart {
 	driver, first, _ := g.Base.Parts()
 	c := chart{title: "Predicted hash rate over " + driver.Plural + " and " + first.Plural,
 		x: axis{label: driver.Plural, min: float64(g.Drivers[0]) - .5, max: float64(g.Drivers[len(g.Drivers)-1]) + .5, ticks: counts(g.Drivers)},
-		y: axis{label: first.Service + " replicas", min: float64(g.First[0]) - .5, max: float64(g.First[len(g.First)-1]) + .5, ticks: counts(g.First)}}
+		y: axis{label: first.Service + " replicas", min: float64(g.First[0]) - .5, max: float64(g.First[len(g.First)-1]) + .5,
+			ticks: counts(g.First)}}
 	highest := 0.0
 	for _, row := range g.PerS {
 		highest = max(highest, slices.Max(row))

@@ -191,7 +191,8 @@ func newPage(a *capacity.Analysis) page {
 	p.Comparison, p.Notes = comparisonHTML(a)
 	for _, c := range charts(a) {
 		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Drawn: template.HTML(c.onPage()),
-			Table: template.HTML(c.table.html(dress{})), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8, Again: c.again}
+			Table: template.HTML(c.table.html(dress{})), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8,
+			Again: c.again}
 		if n := len(c.table) - 1; n > maxPrintedRows {
 			pc.Rows = n
 		}
@@ -262,7 +263,8 @@ func newPageWindow(w *capacity.Window) pageWindow {
 	limit := windowLimit(w)
 	class, _, _ := strings.Cut(strings.ReplaceAll(k.Limit, " ", "-"), "+")
 	p := pageWindow{W: w, Class: class, Verb: limitVerb(k), Advice: htmlAdvice(k.Advice), Rate: figures(w.HashRate.Value),
-		Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained), Bound: figures(k.BoundPerS) + " hashes/s"}
+		Coins: estimate(w.CoinRate), Limit: upperLimit(limit), LimitUpper: upperLimit(limit), Attained: percent(k.Attained),
+		Bound: figures(k.BoundPerS) + " hashes/s"}
 	if len(k.Advice) > 0 {
 		p.First = fmt.Sprintf("%s: %s hashes/s predicted", k.Advice[0].Text, figures(k.Advice[0].PerS))
 	}
@@ -271,7 +273,8 @@ func newPageWindow(w *capacity.Window) pageWindow {
 		p.Lost = missing(w)
 	}
 	for _, n := range k.Next {
-		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit, w.Config.Roles().Driver)), "at most " + figures(n.BoundPerS) + " hashes/s"})
+		p.Next = append(p.Next, next{n.Change, upperLimit(limitName(n.Limit, w.Config.Roles().Driver)), "at most " + figures(n.BoundPerS) +
+			" hashes/s"})
 	}
 	if w.Loop != nil {
 		p.LoopText = fmt.Sprintf("%s from hash to hash", capacity.FormatSeconds(w.Loop.TotalS))

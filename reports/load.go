@@ -139,7 +139,8 @@ func (t *textWriter) balance(l PlayedLoad) {
 	}
 	t.line("  %s", law)
 	t.unanswered(l)
-	t.line("  longest time without a success %s; %s bytes of bodies received", capacity.FormatSeconds(l.Total.MaxGap.Seconds()), strconv.FormatInt(l.Total.Bytes, 10))
+	t.line("  longest time without a success %s; %s bytes of bodies received", capacity.FormatSeconds(l.Total.MaxGap.Seconds()),
+		strconv.FormatInt(l.Total.Bytes, 10))
 }
 
 // unanswered says what became of the requests that had no answer when the load ended.

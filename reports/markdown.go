@@ -46,7 +46,8 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 		k := w.Bottleneck
 		next := "–"
 		if len(k.Next) > 0 {
-			next = fmt.Sprintf("%s, after %s: at most %s", limitName(k.Next[0].Limit, a.Roles.Driver), k.Next[0].Change, figures(k.Next[0].BoundPerS))
+			next = fmt.Sprintf("%s, after %s: at most %s", limitName(k.Next[0].Limit, a.Roles.Driver), k.Next[0].Change,
+				figures(k.Next[0].BoundPerS))
 		}
 		rows = append(rows, []string{w.Name, w.Config.String(), estimate(w.HashRate), figures(k.BoundPerS), "**" + windowLimit(w) + "**: " +
 			k.Evidence, next, k.Try})

@@ -29,7 +29,8 @@ func PlanText(w io.Writer, p model.Plan, o TextOptions) error {
 	t.line("Plan:   %s, cost %s", t.style("1", best.Setting.String()), price(best.Cost))
 	t.line("        predicted %s hashes/s (± is half the width of the 95 %% interval of a run of 20 s); %s; %s is busy %s, %s %s%s",
 		plusMinus(best.Prediction.HashRate, capacity.Margin(best.Prediction.Spread, best.Prediction.Runs)), limiting(best.Prediction),
-		first.Service, percent(best.Prediction.Use[first.Service]), last.Service, percent(best.Prediction.Use[last.Service]), visitor(best.Prediction))
+		first.Service, percent(best.Prediction.Use[first.Service]), last.Service, percent(best.Prediction.Use[last.Service]),
+		visitor(best.Prediction))
 	if s := best.Prediction.Extrapolated(); s != "" {
 		t.line("        %s: beyond what the model was measured in: %s", t.style("33", "extrapolated"), s)
 	}
@@ -64,7 +65,8 @@ func visitor(p model.Prediction) string {
 		return ""
 	}
 	_, first, _ := p.Setting.Parts()
-	return fmt.Sprintf("; a visitor of %s waits %s, p99 %s", first.Service, capacity.FormatSeconds(p.Probe.MeanS), capacity.FormatSeconds(p.Probe.P99S))
+	return fmt.Sprintf("; a visitor of %s waits %s, p99 %s", first.Service, capacity.FormatSeconds(p.Probe.MeanS),
+		capacity.FormatSeconds(p.Probe.P99S))
 }
 
 // prices are the costs of one replica of each.

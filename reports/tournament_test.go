@@ -20,8 +20,9 @@ func released(state event.Outcome, took float64, requests, failed int64) *capaci
 	}
 	return &capacity.Analysis{
 		Overall: capacity.Overall{Outcome: capacity.OutcomePass},
-		Rollouts: []capacity.Disturbance{{Name: "release", Verb: "update", Title: "update hasher", Service: "hasher", State: state, DurationS: &took,
-			Replicas: 4, LeastServing: 3, MixedS: .5, Loads: []capacity.LoadImpact{felt}}},
+		Rollouts: []capacity.Disturbance{{Name: "release", Verb: "update", Title: "update hasher", Service: "hasher", State: state,
+			DurationS: &took,
+			Replicas:  4, LeastServing: 3, MixedS: .5, Loads: []capacity.LoadImpact{felt}}},
 		Loads: []capacity.LoadResult{{Name: "open", Service: "hasher", Method: "GET", Schedule: "200/s", Available: available}},
 		Flows: []capacity.Flow{{Load: "open", Service: "hasher", BinS: 1, Answered: map[string][]float64{"v1": {200, 100, 0},
 			"v2": {0, 100, 200}}}},

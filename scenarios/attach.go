@@ -85,7 +85,8 @@ func changeTo(is, shall cluster.Service) (cluster.Change, error) {
 	}
 	after, err := is.Changed(change)
 	if err == nil && !after.SameTasks(shall) {
-		err = fmt.Errorf("the health check and stop_grace of a service that is up cannot change; accepted: replicas, environment, image and balance")
+		err = fmt.Errorf("the health check and stop_grace of a service that is up cannot change; accepted: replicas, environment, image and " +
+			"balance")
 	}
 	if err != nil {
 		return cluster.Change{}, fmt.Errorf("change %s: %w", is.Name, err)

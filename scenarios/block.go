@@ -7,8 +7,8 @@ import (
 )
 
 // Block is the scenario of one window alone: the app as it is when that window begins, deployed afresh, and after a time to settle the
-// window, with its probe. A window that is not named is the first. What else the scenario does is left out, faults as well. More windows than
-// one follow each other without a break; they are called NAME, NAME-2, NAME-3.
+// window, with its probe. A window that is not named is the first. What else the scenario does is left out, faults as well. More windows
+// than one follow each other without a break; they are called NAME, NAME-2, NAME-3.
 func (s Scenario) Block(window string, settle, length time.Duration, windows int) (block Scenario, name string, err error) {
 	var names []string
 	for _, step := range s.Steps {

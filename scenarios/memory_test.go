@@ -115,7 +115,10 @@ func (w *witness) Pause(ctx context.Context, service string, slot int, d time.Du
 }
 
 func (w *witness) Slow(ctx context.Context, service string, slot int, delay, d time.Duration) error {
-	return w.act(fmt.Sprintf("Slow %s.%d %s %s", service, slot, delay, d), func() error { return w.Cluster.Slow(ctx, service, slot, delay, d) })
+	return w.act(fmt.Sprintf("Slow %s.%d %s %s", service, slot, delay, d), func() error {
+		return w.Cluster.Slow(ctx, service, slot, delay,
+			d)
+	})
 }
 
 func (w *witness) Remove(ctx context.Context) error {

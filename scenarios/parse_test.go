@@ -18,7 +18,8 @@ import (
 func TestShippedScenarios(t *testing.T) {
 	longest := map[string]time.Duration{"bottleneck": 130 * time.Second, "smoke": 18 * time.Second, "keepalive": time.Minute,
 		"balancing": 40 * time.Second, "outage": 40 * time.Second, "zero-downtime": 200 * time.Second,
-		"rolling-update": 4 * time.Minute, "bad-release": 70 * time.Second, "fleet-rollout": 30 * time.Second, "flapping": time.Minute, "cascade": time.Minute, "tournament": 30 * time.Second,
+		"rolling-update": 4 * time.Minute, "bad-release": 70 * time.Second, "fleet-rollout": 30 * time.Second, "flapping": time.Minute,
+		"cascade": time.Minute, "tournament": 30 * time.Second,
 		"setting": 50 * time.Second, "bounds": 4 * time.Minute, "cross-check": 40 * time.Second}
 	if len(Shipped()) != len(longest) {
 		t.Errorf("%d are shipped, want %d", len(Shipped()), len(longest))

@@ -159,7 +159,8 @@ func TestRolloutFaults(t *testing.T) {
 // A strategy that the cluster has not is found before anything starts.
 func TestStrategiesAreChecked(t *testing.T) {
 	for strategy, fine := range map[string]bool{"rolling": true, "serial": true, "all-at-once": true, "batched": false, "blue-green": false} {
-		s, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\", strategy: %s}}]\n", strategy),
+		s, err := Parse("x.yaml", fmt.Appendf(nil, "name: x\nsteps: [{deploy: }, {update: {service: rng, image: \"coinbench/rng:v2\", "+
+			"strategy: %s}}]\n", strategy),
 			Options{App: dockercoins})
 		if err != nil {
 			t.Fatal(err)

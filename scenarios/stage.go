@@ -39,7 +39,8 @@ type stage struct {
 
 func newStage(s Scenario, cfg Config) *stage {
 	st := &stage{scenario: s, cluster: cfg.Cluster, writer: cfg.Writer, start: cfg.Start, playLoad: cfg.Play, app: copied(s.App), step: -1,
-		warned: map[string]bool{}, previous: map[string]cluster.Service{}, edges: map[string]*history.Edges{}, disturbed: map[string]bool{}, progress: newProgress(s, cfg.Progress)}
+		warned: map[string]bool{}, previous: map[string]cluster.Service{}, edges: map[string]*history.Edges{}, disturbed: map[string]bool{},
+		progress: newProgress(s, cfg.Progress)}
 	if st.playLoad == nil {
 		st.playLoad = loadgen.Run
 	}

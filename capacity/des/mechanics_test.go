@@ -318,7 +318,8 @@ func play(t *rapid.T, a app, tt testing.TB, steps []int) string {
 		case 5:
 			l := Load{Name: fmt.Sprint(i), Targets: []Target{{Service: settings.RNG, Root: step%2 == 0}, {Service: settings.Hasher}},
 				Duration:   3 * time.Second,
-				PerRequest: step%3 == 0, Recorder: r, MaxSamples: 100, Response: time.Duration(step%3) * 200 * time.Millisecond, Connect: time.Duration(step%2) * time.Second}
+				PerRequest: step%3 == 0, Recorder: r, MaxSamples: 100, Response: time.Duration(step%3) * 200 * time.Millisecond,
+				Connect: time.Duration(step%2) * time.Second}
 			if step%4 == 0 {
 				l.Clients, l.Think = 1+step%30, time.Duration(step%5)*time.Millisecond
 			} else {

@@ -490,8 +490,9 @@ func (s *Sim) dropKept(i int32) {
 func newServer(task, service int32, c settings.Settings, p rand.PCG) server {
 	v := server{task: task, service: service, bootMode: c.BootMode, deaf: !atPort(c.Listen), serial: c.Accept == settings.Serial,
 		slots: int32(c.Concurrency), first: none, last: none, limit: int32(c.QueueLimit),
-		occupancy: int64(c.Occupancy), intake: int64(c.Intake), delay: int64(c.Delay), jitter: int64(c.Jitter), distribution: distributionOf(c.Distribution),
-		lane: -1, errorRate: c.ErrorRate, random: p, before: none, after: none}
+		occupancy: int64(c.Occupancy), intake: int64(c.Intake), delay: int64(c.Delay), jitter: int64(c.Jitter),
+		distribution: distributionOf(c.Distribution),
+		lane:         -1, errorRate: c.ErrorRate, random: p, before: none, after: none}
 	if c.Concurrency == 0 {
 		v.slots = math.MaxInt32
 	}

@@ -20,7 +20,8 @@ func Calibrate(run *history.Run, a *capacity.Analysis) (Model, error) {
 	m := Model{Version: Version, Scenario: a.Run.Scenario, Cluster: a.Run.Cluster, Start: a.Run.Start, Host: a.Run.Host}
 	m.Roles = a.Roles
 	if len(m.Roles.Stations) != stations {
-		return m, fmt.Errorf("calibrate: the driver of the run's app visits %d services; accepted: one that visits %d", len(m.Roles.Stations), stations)
+		return m, fmt.Errorf("calibrate: the driver of the run's app visits %d services; accepted: one that visits %d", len(m.Roles.Stations),
+			stations)
 	}
 	m.Environment = environment(run, m.Roles)
 	var used []*capacity.Window

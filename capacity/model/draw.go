@@ -7,7 +7,8 @@ import (
 	"coinbench/capacity/des"
 )
 
-// Draw draws settings from a seed, all different: 1 to 20 drivers, 1 to 5 of the first station, 1 or 2 of the last, seven think times, three ways to balance.
+// Draw draws settings from a seed, all different: 1 to 20 drivers, 1 to 5 of the first station, 1 or 2 of the last, seven think times,
+// three ways to balance.
 func Draw(n int, seed uint64) []Setting {
 	r := rand.New(rand.NewPCG(seed, 0x5e77))
 	thinks := []time.Duration{10, 20, 50, 100, 150, 200, 300}

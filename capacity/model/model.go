@@ -238,7 +238,8 @@ func (m Model) Bounds(s Setting, rate float64) (capacity.Bounds, error) {
 	}
 	overhead := stations*loops.CallOverhead.Seconds() + m.Client.At(rate)
 	demands := []capacity.Demand{
-		{Service: first.Service, DemandS: demand(one, m.First), Replicas: s.First, Slots: one.Concurrency * s.First, IntakeS: one.Intake.Seconds()},
+		{Service: first.Service, DemandS: demand(one, m.First), Replicas: s.First, Slots: one.Concurrency * s.First,
+			IntakeS: one.Intake.Seconds()},
 		{Service: last.Service, DemandS: demand(other, m.Last), Replicas: s.Last, Slots: other.Concurrency * s.Last,
 			IntakeS: other.Intake.Seconds()},
 	}

@@ -31,7 +31,8 @@ func calibrated(t testing.TB) Model {
 
 // ideal is a model of a machine that costs nothing.
 func ideal() Model {
-	return Model{Version: Version, Roles: dockercoins.Roles(), Environment: map[string]map[string]string{"rng": {}, "hasher": {}, "worker": {}},
+	return Model{Version: Version, Roles: dockercoins.Roles(), Environment: map[string]map[string]string{"rng": {}, "hasher": {},
+		"worker": {}},
 		Base:  Setting{Drivers: 1, First: 1, Last: 1, Think: 100 * time.Millisecond, Balance: "round-robin"},
 		Range: Range{MinDrivers: 1, MaxDrivers: 20, MaxFirst: 5, MaxPerS: 50}}
 }

@@ -344,7 +344,8 @@ func mva(b capacity.Bounds, workers int) (MVA, error) {
 	return MVA{CommonPerS: one.RatePerS, EachPerS: many.RatePerS}, err
 }
 
-// disagreement says where the models differ by more than 2 %, and why; cv is the coefficient of variation of the first station's service times.
+// disagreement says where the models differ by more than 2 %, and why; cv is the coefficient of variation of the first station's service
+// times.
 func (p Prediction) disagreement(cv float64) []string {
 	const apart = .02
 	var why []string

@@ -81,7 +81,8 @@ type fault struct {
 // kinds are the errors that callers tell apart.
 func kinds() map[string]error {
 	return map[string]error{
-		"canceled": context.Canceled, "deadline": context.DeadlineExceeded, "timeout": os.ErrDeadlineExceeded, "unsupported": errors.ErrUnsupported,
+		"canceled": context.Canceled, "deadline": context.DeadlineExceeded, "timeout": os.ErrDeadlineExceeded,
+		"unsupported": errors.ErrUnsupported,
 	}
 }
 

@@ -192,7 +192,8 @@ func failureRatio(t *testing.T, f *fixture) {
 			Rollout: r})
 		wait()
 		var failed *cluster.RolloutError
-		if rolledBack := errors.As(err, &failed) && failed.Outcome == event.RolledBack; rolledBack != (failures > 7) || err != nil && !rolledBack {
+		if rolledBack := errors.As(err, &failed) && failed.Outcome == event.RolledBack; rolledBack != (failures > 7) || err != nil &&
+			!rolledBack {
 			t.Errorf("%d of 10 new tasks failed, of which 0.7 may: %v", failures, err)
 		}
 		if failures == 7 { // the seven that wait for their successors are in nobody's way

@@ -22,7 +22,7 @@ type Hands[T comparable] interface {
 	Begin(slot int, spec cluster.Service, held bool) (T, error) // held: besides the slot's own task and out of rotation
 	Stop(T)                                                     // tells it to stop; a second time, or none, is nothing
 	Give(slot int, task T)                                      // the slot is the task's, and waits for no successor
-	Turn(to map[int]T)                                          // gives the slots, and puts their new tasks into rotation instead of the old, between two connections
+	Turn(to map[int]T)                                          // gives the slots, and swaps their tasks in rotation between two connections
 	Fill() error                                                // rollout.Fill
 }
 

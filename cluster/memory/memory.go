@@ -51,7 +51,8 @@ func (c *Cluster) Check(app cluster.App) error {
 	var faults []error
 	for _, s := range app.Services {
 		faults = append(faults, app.CheckService(s, "the cluster in memory has no %s; leave the key out")...)
-		for key, wrong := range map[string]bool{"image": !cluster.ParseImage(s.Image).Own, "deploy.placement.constraints": len(s.Constraints) > 0} {
+		for key, wrong := range map[string]bool{"image": !cluster.ParseImage(s.Image).Own,
+			"deploy.placement.constraints": len(s.Constraints) > 0} {
 			if wrong {
 				faults = append(faults, app.Fault([]string{"services", s.Name},
 					fmt.Sprintf("the cluster in memory runs no image and has one node: %s %s%q", key, s.Image, s.Constraints), cluster.OwnImages))

@@ -176,7 +176,8 @@ func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 			if t.State == des.Running && t.Joined {
 				status.Running++
 			}
-			status.Tasks = append(status.Tasks, cluster.Task{Name: t.Name, Service: t.Service, Slot: t.Slot, Node: "sim", Image: s.as(task(t.ID + 1)).Image,
+			status.Tasks = append(status.Tasks, cluster.Task{Name: t.Name, Service: t.Service, Slot: t.Slot, Node: "sim",
+				Image: s.as(task(t.ID + 1)).Image,
 				State: cluster.TaskState(t.State), Error: t.Error})
 		}
 		slices.SortStableFunc(status.Tasks, func(a, b cluster.Task) int { return a.Slot - b.Slot })

@@ -282,8 +282,9 @@ func TestFailureRatio(t *testing.T) {
 // The one node is a manager without labels.
 func TestConstraints(t *testing.T) {
 	for constraint, want := range map[string]bool{
-		"node.role==manager": true, "node.role == Manager": true, "node.role!=worker": true, "node.platform.arch==x86_64": true, "node.labels.zone!=b": true,
-		"node.role==worker": false, "node.labels.zone==b": false, "node.hostname==node2": false, "node.role!=manager": false, "zone b": false,
+		"node.role==manager": true, "node.role == Manager": true, "node.role!=worker": true, "node.platform.arch==x86_64": true,
+		"node.labels.zone!=b": true,
+		"node.role==worker":   false, "node.labels.zone==b": false, "node.hostname==node2": false, "node.role!=manager": false, "zone b": false,
 	} {
 		app := shipped(t)
 		for i := range app.Services {

@@ -151,7 +151,8 @@ func TestSlowSinkDelaysNobody(t *testing.T) {
 	}
 	for i, e := range fast {
 		if x := slow[i]; !x.Is(e.Payload) || x.Task != e.Task || (x.At-e.At).Abs() > 3*engine.QuickPoll {
-			t.Errorf("event %d: %s %s %s with a fast sink, %s %s %s with a slow one", i, e.At, e.Payload.Kind(), e.Task, x.At, x.Payload.Kind(), x.Task)
+			t.Errorf("event %d: %s %s %s with a fast sink, %s %s %s with a slow one", i, e.At, e.Payload.Kind(), e.Task, x.At, x.Payload.Kind(),
+				x.Task)
 		}
 	}
 }

@@ -210,7 +210,8 @@ func (c *Cluster) broadcast() {
 // describe turns what a service shall be into the engine's words. The caller holds mu.
 func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 	a := describe.App{Engine: c.engine, Name: c.app.Name, Network: c.network, Publish: c.config.Publish}
-	return a.Service(describe.Set{Spec: s.spec, Previous: s.previous, Mode: swarm.ResolutionMode(s.mode), Force: s.force, Colour: s.colour}, order)
+	return a.Service(describe.Set{Spec: s.spec, Previous: s.previous, Mode: swarm.ResolutionMode(s.mode), Force: s.force, Colour: s.colour},
+		order)
 }
 
 // mode is how a service's name shall lead to its replicas. The caller holds mu.

@@ -103,7 +103,8 @@ Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad inpu
 // workload is what the flags say.
 func (f benchFlags) workload(url string) (loadgen.Workload, error) {
 	w := loadgen.Workload{
-		Name: "bench", Clients: f.clients, Requests: f.requests, Duration: time.Duration(f.length), Reuse: loadgen.Reuse{PerRequest: !f.keepAlive},
+		Name: "bench", Clients: f.clients, Requests: f.requests, Duration: time.Duration(f.length),
+		Reuse:    loadgen.Reuse{PerRequest: !f.keepAlive},
 		Timeouts: loadgen.Timeouts{Connect: time.Duration(f.timeout), Header: time.Duration(f.timeout), Body: time.Duration(f.timeout)},
 		// ab's time is up when it is up; what is in flight then is counted, where ab forgets it.
 		Grace: -1, Patience: f.patience,

@@ -64,7 +64,8 @@ cannot be told; 2 bad input.`,
 	return c
 }
 
-// changed judges two runs by conditions, and tells how on standard error: standard output may be JSON. Runs that are not sound decide nothing.
+// changed judges two runs by conditions, and tells how on standard error: standard output may be JSON. Runs that are not sound decide
+// nothing.
 func changed(p process, conditions []capacity.Change, a, b *capacity.Analysis) (code int) {
 	sound := a.Validity.OK && b.Validity.OK && a.Overall.Incomplete == "" && b.Overall.Incomplete == ""
 	if !sound {

@@ -55,7 +55,8 @@ you left it.`,
 			return v.show()
 		},
 	}
-	c.PersistentFlags().StringVar(&language, "lang", language, "language of the texts, where they are translated: "+strings.Join(labs.Languages(), ", "))
+	c.PersistentFlags().StringVar(&language, "lang", language,
+		"language of the texts, where they are translated: "+strings.Join(labs.Languages(), ", "))
 	c.AddCommand(labPredictCommand(p, &language), labRunCommand(p, &language), labCheckCommand(p, &language), labHintCommand(p, &language),
 		labResetCommand(p, &language), labSolveCommand(p, &language), labTestCommand(p), labExportCommand(p, &language))
 	return c
@@ -242,10 +243,12 @@ func (v *visit) next() error {
 	}
 	switch v.state.Phase {
 	case labs.ToPredict:
-		say(w, "Your prediction, in %s, and how sure you are of it (50, 75 or 95 %%):\n  coinbench lab predict %s NUMBER --confidence 75", r.Unit, name)
+		say(w, "Your prediction, in %s, and how sure you are of it (50, 75 or 95 %%):\n  coinbench lab predict %s NUMBER --confidence 75", r.Unit,
+			name)
 		say(w, "No idea? coinbench lab hint %s", name)
 	case labs.ToRun:
-		say(w, "Your prediction: %s. Now measure it, and from then on it is sealed:\n  coinbench lab run %s", predicted(v.state.Prediction, r.Unit), name)
+		say(w, "Your prediction: %s. Now measure it, and from then on it is sealed:\n  coinbench lab run %s",
+			predicted(v.state.Prediction, r.Unit), name)
 	case labs.ToCheck:
 		more := ""
 		if r.Evidence != nil {
@@ -297,7 +300,8 @@ func listLabs(p process, language string) error {
 		return err
 	}
 	if s := labs.Calibration(attempts); s.Predictions > 0 {
-		say(p.stdout, "\n%d of %d predictions right. Brier score %.2f: 0 is best, 0.25 is what 50 %% every time gives, and more is too sure of oneself.",
+		say(p.stdout, "\n%d of %d predictions right. Brier score %.2f: 0 is best, 0.25 is what 50 %% every time gives, and more is too sure "+
+			"of oneself.",
 			s.Right, s.Predictions, s.Brier)
 	}
 	say(p.stdout, "\nBegin: coinbench lab %s", all[0].Name)
@@ -541,7 +545,8 @@ func (v *visit) check(reading *float64, evidence string) error {
 	if skipped && f.Outcome != labs.CannotTell {
 		f.Outcome, f.Model = labs.NotYet, ""
 	}
-	if err := v.add(labs.Entry{Kind: labs.Checked, Round: round, Outcome: f.Outcome, Model: f.Model, Reading: reading, Evidence: evidence}); err != nil {
+	if err := v.add(labs.Entry{Kind: labs.Checked, Round: round, Outcome: f.Outcome, Model: f.Model, Reading: reading,
+		Evidence: evidence}); err != nil {
 		return err
 	}
 	if f.Outcome == labs.CannotTell {

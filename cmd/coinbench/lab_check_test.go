@@ -45,9 +45,11 @@ func TestClaimLabsTeachWhatTheySay(t *testing.T) {
 func TestClaimALostLessonTurnsALabRed(t *testing.T) {
 	p := labProcess()
 	for _, c := range []struct{ name, lab, round, old, new string }{
-		{"an rng with threads", "ten-times-the-workers", labs.Question, "rng: 1,", "rng: {replicas: 1, environment: {COIN_ACCEPT: pool, COIN_CONCURRENCY: 100}},"},
+		{"an rng with threads", "ten-times-the-workers", labs.Question, "rng: 1,", "rng: {replicas: 1, environment: {COIN_ACCEPT: pool, " +
+			"COIN_CONCURRENCY: 100}},"},
 		{"connections that are kept", "nothing-happened", labs.Transfer, `COIN_KEEP_ALIVE: "${keep}"`, "COIN_KEEP_ALIVE: true"},
-		{"a hasher with a pool of 30", "fifty-at-once", labs.Transfer, "hasher: 1,", "hasher: {replicas: 1, environment: {COIN_CONCURRENCY: 30}},"},
+		{"a hasher with a pool of 30", "fifty-at-once", labs.Transfer, "hasher: 1,", "hasher: {replicas: 1, environment: {COIN_CONCURRENCY: " +
+			"30}},"},
 		{"turns instead of chance", "fair-or-random", labs.Question, `balance: "${balance}"`, "balance: round-robin"},
 		{"workers that stop when told", "slow-release", labs.Question, `COIN_ON_SIGTERM: "${sigterm}"`, "COIN_ON_SIGTERM: exit"},
 		{"a back-off that is short", "two-seconds", labs.Question, `COIN_BACKOFF: "${backoff}"`, "COIN_BACKOFF: 100ms"},

@@ -112,7 +112,8 @@ simulator with the numbers that --seed draws.`,
 func sheet(p process, l labs.Lab, seed uint64, notes bool) (labs.Sheet, error) {
 	s := labs.Sheet{Lab: l, Notes: notes}
 	for _, round := range labs.RoundNames() {
-		r := labs.SheetRound{Name: round, Commands: []string{"coinbench lab predict " + l.Name + " NUMBER --confidence 75", "coinbench lab run " + l.Name}}
+		r := labs.SheetRound{Name: round, Commands: []string{"coinbench lab predict " + l.Name + " NUMBER --confidence 75", "coinbench lab run " +
+			l.Name}}
 		if round == labs.Question && len(l.Draw) > 0 {
 			r.Commands = append([]string{fmt.Sprintf("coinbench lab reset %s --seed %d", l.Name, seed)}, r.Commands...)
 		}

@@ -170,13 +170,15 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 		return usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))
 	})
 	root.AddCommand(
-		runCommand(p), watchCommand(p), learnCommand(p), reportCommand(p), exportCommand(p), compareCommand(p), gateCommand(p), historyCommand(p), acceptCommand(p), storeCommand(p),
+		runCommand(p), watchCommand(p), learnCommand(p), reportCommand(p), exportCommand(p), compareCommand(p), gateCommand(p), historyCommand(p),
+		acceptCommand(p), storeCommand(p),
 		tournamentCommand(p),
 		benchCommand(p), attackCommand(p), searchCommand(p),
 		explainCommand(p), calibrateCommand(p), predictCommand(p), proveCommand(p), planCommand(p),
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),
 		serviceCommand(p), healthcheckCommand(p), versionCommand(p),
-		upCommand(p), psCommand(p), topCommand(p), scaleCommand(p), updateCommand(p), rollbackCommand(p), restartCommand(p), logsCommand(p), downCommand(p), superviseCommand(p),
+		upCommand(p), psCommand(p), topCommand(p), scaleCommand(p), updateCommand(p), rollbackCommand(p), restartCommand(p), logsCommand(p),
+		downCommand(p), superviseCommand(p),
 		swarmCommand(p), imagesCommand(p), doctorCommand(p),
 		relayCommand(p), loadCommand(p), vitalsCommand(p), killContainerCommand(), pauseContainerCommand(p), registryCommand(), redisCommand(),
 	)

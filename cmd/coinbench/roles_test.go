@@ -54,7 +54,8 @@ func TestRenamedServicesHaveTheSameAnalysis(t *testing.T) {
 	source := string(shipped(t, "bottleneck"))
 	_, want := simulate(t, []byte(source), sim.Costs{}, nil)
 	_, got := simulate(t, []byte("app: "+file+"\n"+renamed(source)), sim.Costs{}, nil)
-	if r := got.Roles; r.Driver.Service != "mill" || r.Driver.Program != "worker" || r.Stations[0].Service != "alpha" || r.Last().Service != "beta" ||
+	if r := got.Roles; r.Driver.Service != "mill" || r.Driver.Program != "worker" || r.Stations[0].Service != "alpha" ||
+		r.Last().Service != "beta" ||
 		r.Store.Service != "ledger" {
 		t.Errorf("roles %+v", r)
 	}

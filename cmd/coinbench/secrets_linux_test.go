@@ -19,7 +19,8 @@ import (
 // Secrets are sent as given, and are in no output: neither of the terminal nor of any file.
 func TestSecretsAreInNoOutput(t *testing.T) {
 	const form = "user=me&password=t0pBody"
-	const header, cookie, password, token, proxyPassword, inBody, inFile = "t0pHeader", "t0pCookie", "t0pPassw0rd", "t0pQuery", "t0pProxy", "t0pBody", "t0pFile"
+	const header, cookie, password, token, proxyPassword, inBody, inFile = "t0pHeader", "t0pCookie", "t0pPassw0rd", "t0pQuery", "t0pProxy",
+		"t0pBody", "t0pFile"
 	secrets := []string{header, cookie, password, token, proxyPassword, inBody, inFile, "OnQwcFBhc3N3MHJk",
 		base64.StdEncoding.EncodeToString([]byte(form))}
 	var got, posted atomic.Int64

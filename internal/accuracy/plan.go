@@ -53,7 +53,8 @@ func drawPlan(r *rand.Rand, rng int) drawn {
 	pick := func(all ...string) string { return all[r.IntN(len(all))] }
 	d := drawn{kind: pick("constant", "constant", "exponential")}
 	env := map[string]string{"COIN_DELAY_DISTRIBUTION": d.kind}
-	d.model = model.Model{Version: model.Version, Roles: dockercoins.Roles(), Environment: map[string]map[string]string{settings.RNG: env, settings.Hasher: env,
+	d.model = model.Model{Version: model.Version, Roles: dockercoins.Roles(), Environment: map[string]map[string]string{settings.RNG: env,
+		settings.Hasher: env,
 		settings.Worker: {}}}
 	think, _ := time.ParseDuration(pick("10ms", "37ms", "100ms", "200ms"))
 	d.from = model.Setting{Think: think, Balance: pick(string(des.RoundRobin), string(des.RoundRobin), string(des.LeastConnections),

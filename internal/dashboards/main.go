@@ -47,9 +47,11 @@ func board(uid, title, description string, variables []Variable, panels ...Panel
 		panels[i].ID = i + 1
 		panels[i].GridPos = GridPos{H: 8, W: 12, X: i % 2 * 12, Y: i / 2 * 8}
 	}
-	return Dashboard{UID: uid, Title: title, Description: description, Tags: []string{"coinbench"}, Tooltip: 1, Refresh: "5s", SchemaVersion: 39,
-		Time: TimeRange{"now-15m", "now"}, Timezone: "utc", Panels: panels,
-		Templating: Templating{append([]Variable{{Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus"}}, variables...)},
+	return Dashboard{UID: uid, Title: title, Description: description, Tags: []string{"coinbench"}, Tooltip: 1, Refresh: "5s",
+		SchemaVersion: 39,
+		Time:          TimeRange{"now-15m", "now"}, Timezone: "utc", Panels: panels,
+		Templating: Templating{append([]Variable{{Name: "datasource", Label: "Data source", Type: "datasource", Query: "prometheus"}},
+			variables...)},
 		Annotations: Annotations{[]Annotation{
 			mark("Steps", "blue", `coinbench_step{run="$run"} > 0`, "{{verb}}", "step,verb"),
 			mark("Windows", "green", `coinbench_window{run="$run"} > 0`, "{{window}}", "window"),
@@ -88,7 +90,8 @@ func lines(title, unit, description string, queries ...string) Panel {
 
 // stacked puts the lines of a chart on each other.
 func stacked(p Panel) Panel {
-	p.FieldConfig.Defaults.Custom = map[string]any{"lineWidth": 1, "fillOpacity": 40, "stacking": map[string]any{"mode": "normal", "group": "A"}}
+	p.FieldConfig.Defaults.Custom = map[string]any{"lineWidth": 1, "fillOpacity": 40, "stacking": map[string]any{"mode": "normal",
+		"group": "A"}}
 	return p
 }
 

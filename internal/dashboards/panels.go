@@ -62,7 +62,8 @@ func run() Dashboard {
 func capacity() Dashboard {
 	return board("coinbench-capacity", "coinbench / Capacity", "What limits the hash rate: service demands, utilisations and bounds.",
 		[]Variable{runVariable()},
-		lines("Hash rate and bounds", "none", "The hash rate, and what each service could serve: its slots over its service time. The lowest one limits.",
+		lines("Hash rate and bounds", "none", "The hash rate, and what each service could serve: its slots over its service time. The lowest "+
+			"one limits.",
 			hashRate, "hash rate",
 			`sum by (service) (last_over_time(coinbench_concurrency{run="$run"}[$__rate_interval]) > 0) / (`+demand+`)`, "bound of {{service}}"),
 		share(lines("Utilisation", "percentunit", "Share of a service's slots that is busy. 1: it limits. Services without a limit have none.",

@@ -57,7 +57,8 @@ func TestRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for from, to := range map[string]string{"sum by (run) (rate(coinbench_worker_hashes_total": "sum (rate(coinbench_worker_hashes_total", "> 0.5 *": "> 0.7 *",
+	for from, to := range map[string]string{"sum by (run) (rate(coinbench_worker_hashes_total": "sum (rate(coinbench_worker_hashes_total",
+		"> 0.5 *":                 "> 0.7 *",
 		"== 0\n          and max": ">= 0\n          and max", "0.99": "0.5", `class="ok"`: `class!="ok"`, "coinbench_busy_seconds_total": "coinbench_busy_total"} {
 		broken := t.TempDir()
 		if !strings.Contains(string(source), from) {
@@ -172,8 +173,8 @@ func (m moment) middle(other bool) (name string, s float64) {
 // expectation says what a panel's query is to answer; "" where it is right.
 type expectation func(m moment, answer []sample) string
 
-// near holds each series' value to what is expected of its labels, within 2 %; a series of which nothing is known is left aside, and one that
-// is missing is a fault.
+// near holds each series' value to what is expected of its labels, within 2 %; a series of which nothing is known is left aside, and one
+// that is missing is a fault.
 func near(want func(m moment) map[string]float64, key ...string) expectation {
 	return within(.02, want, key...)
 }
@@ -483,7 +484,8 @@ func serve(t *testing.T, data string) func(expr string, at float64) ([]sample, e
 		t.Fatal("Prometheus ended, or does not say where it listens")
 	}
 	return func(expr string, at float64) (all []sample, err error) {
-		r, err := http.Get("http://" + address + "/api/v1/query?" + url.Values{"query": {expr}, "time": {strconv.FormatFloat(at, 'f', 3, 64)}}.Encode())
+		r, err := http.Get("http://" + address + "/api/v1/query?" + url.Values{"query": {expr},
+			"time": {strconv.FormatFloat(at, 'f', 3, 64)}}.Encode())
 		if err != nil {
 			return nil, err
 		}

@@ -210,8 +210,8 @@ var (
 	namedCode = regexp.MustCompile(`(?i)(^|_)(rng|hasher|redis|webui)|[a-z](RNG|Rng|Hasher|Redis|WebUI|Webui)|RNG|Hasher|WebUI`)
 )
 
-// What is said and computed of every app names no service: it speaks of the driver, the stations and the store. What is known of DockerCoins
-// alone is data, in one place.
+// What is said and computed of every app names no service: it speaks of the driver, the stations and the store. What is known of
+// DockerCoins alone is data, in one place.
 func TestNoServiceIsNamed(t *testing.T) {
 	seen := 0
 	eachFile(t, func(path string, file *ast.File) {

@@ -138,7 +138,8 @@ func (m *merger) account() {
 		}
 		missing := max(due-c.sum.Due, 0)
 		m.total.Missing += missing
-		m.total.Warnings = append(m.total.Warnings, fmt.Sprintf("%s: from %s of the load on, its share of the rate was not sent; about %d of its "+
+		m.total.Warnings = append(m.total.Warnings, fmt.Sprintf("%s: from %s of the load on, its share of the rate was not sent; about %d of "+
+			"its "+
 			"%d requests are missing", text, max(c.sum.End-m.begin, 0).Round(100*time.Millisecond), missing, due))
 	}
 }

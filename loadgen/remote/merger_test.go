@@ -60,7 +60,8 @@ func (k *keptRecord) Sample(s history.Sample) error { k.samples = append(k.sampl
 // second is an interval of one copy with so many requests, and what they took.
 func second(n, requests int, random *rand.Rand) (history.Interval, []time.Duration) {
 	i := history.Interval{At: time.Duration(n) * time.Second, Length: time.Second, Due: int64(requests), OK: int64(requests),
-		Replicas: map[string]int64{"rng.1": int64(requests)}, Response: history.NewHistogram(), Service: history.NewHistogram(), Lag: history.NewHistogram()}
+		Replicas: map[string]int64{"rng.1": int64(requests)}, Response: history.NewHistogram(), Service: history.NewHistogram(),
+		Lag: history.NewHistogram()}
 	var all []time.Duration
 	for range requests {
 		d := time.Duration(random.ExpFloat64() * float64(10*time.Millisecond))
@@ -177,7 +178,8 @@ func TestALostGeneratorCostsItsShare(t *testing.T) {
 					}
 				}
 				for _, s := range senders[:lost-1] {
-					if err := s.End(history.LoadEndRecord{End: 3 * time.Second, Ceased: 3 * time.Second, Due: int64(3 * each), OK: int64(3 * each)}); err != nil {
+					if err := s.End(history.LoadEndRecord{End: 3 * time.Second, Ceased: 3 * time.Second, Due: int64(3 * each),
+						OK: int64(3 * each)}); err != nil {
 						return err
 					}
 				}

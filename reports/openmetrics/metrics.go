@@ -345,8 +345,8 @@ func bounds() (all []time.Duration) {
 	return all
 }
 
-// add counts the times of an HDR histogram of nanoseconds, which knows them to three digits: as the least that it does not tell from them, so
-// that a time which is a bound counts below it.
+// add counts the times of an HDR histogram of nanoseconds, which knows them to three digits: as the least that it does not tell from them,
+// so that a time which is a bound counts below it.
 func (t *times) add(h *history.Histogram) {
 	if h == nil || h.TotalCount() == 0 {
 		return

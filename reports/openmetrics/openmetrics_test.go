@@ -118,7 +118,8 @@ func TestPoints(t *testing.T) {
 	}
 }
 
-// The text keeps OpenMetrics' rules: families and metrics in one piece, instants that rise, each family with its kind and its unit, the end.
+// The text keeps OpenMetrics' rules: families and metrics in one piece, instants that rise, each family with its kind and its unit, the
+// end.
 func TestFormat(t *testing.T) {
 	text := exported(t)
 	if !strings.HasSuffix(text, "\n# EOF\n") || strings.Count(text, "# EOF") != 1 {
@@ -155,7 +156,8 @@ func TestFormat(t *testing.T) {
 			t.Errorf("no sample: %s", l)
 			continue
 		}
-		ends := map[string][]string{"counter": {"_total"}, "gauge": {""}, "histogram": {"_bucket", "_count", "_sum"}, "summary": {"_count", "_sum"}}
+		ends := map[string][]string{"counter": {"_total"}, "gauge": {""}, "histogram": {"_bucket", "_count", "_sum"},
+			"summary": {"_count", "_sum"}}
 		if !slices.Contains(ends[kind], strings.TrimPrefix(m[1], family)) {
 			t.Errorf("%s is no sample of the %s %s", m[1], kind, family)
 		}
@@ -211,7 +213,10 @@ func TestScrape(t *testing.T) {
 	for _, p := range problems {
 		t.Errorf("%s: %s", p.Metric, p.Text)
 	}
-	if _, err := (prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return m.Gather(), nil })}).Gather(); err != nil {
+	if _, err := (prometheus.Gatherers{prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) {
+		return m.Gather(),
+			nil
+	})}).Gather(); err != nil {
 		t.Error(err) // the registry's own checks
 	}
 }
@@ -219,12 +224,14 @@ func TestScrape(t *testing.T) {
 // A series that this version does not know is exported as what its name says.
 func TestUnknownSeries(t *testing.T) {
 	e := NewExport(manifest, "r")
-	e.Reading(history.Reading{Service: "s", Task: "s.1#1", Values: map[string]float64{"x_total": 1, "y": 2, "z_seconds_sum": 3, "z_seconds_count": 4}})
+	e.Reading(history.Reading{Service: "s", Task: "s.1#1", Values: map[string]float64{"x_total": 1, "y": 2, "z_seconds_sum": 3,
+		"z_seconds_count": 4}})
 	var b strings.Builder
 	if err := e.Write(&b); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"# TYPE x counter\n", "\nx_total{", "# TYPE y gauge\n", "# TYPE z_seconds summary\n# UNIT z_seconds seconds\n", "\nz_seconds_sum{"} {
+	for _, want := range []string{"# TYPE x counter\n", "\nx_total{", "# TYPE y gauge\n", "# TYPE z_seconds summary\n# UNIT z_seconds " +
+		"seconds\n", "\nz_seconds_sum{"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q", want)
 		}

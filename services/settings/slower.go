@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Slower returns the environment of a service whose own times, those of its work, are all longer by a factor: what limits an app that is made
-// of them, its throughput is smaller by the same.
+// Slower returns the environment of a service whose own times, those of its work, are all longer by a factor: what limits an app that is
+// made of them, its throughput is smaller by the same.
 func Slower(service string, env map[string]string, factor float64) (map[string]string, error) {
 	s, err := Parse(service, env)
 	if err != nil {

@@ -186,7 +186,8 @@ func table() []Variable {
 			Doc:   "Version of the service, in the header `X-Coinbench-Version`. An image's tag sets it.",
 			parse: text(func(s *Settings) *string { return &s.Version })},
 		{Name: "COIN_SEED", Services: servers, Default: "0", Kind: KindInteger, Accepted: "a whole number, at least 0",
-			Doc:   "Seed of the varying delays and the injected errors. 0: from the replica's name, so that replicas differ and a repeated run does not.",
+			Doc: "Seed of the varying delays and the injected errors. 0: from the replica's name, so that replicas differ and a repeated run " +
+				"does not.",
 			parse: seed(func(s *Settings) *uint64 { return &s.Seed })},
 		{Name: "COIN_HOSTS", Services: all, Default: "", Kind: KindHosts, Accepted: "a list such as " +
 			"rng:80=127.0.0.1:4001,redis:6379=127.0.0.1:4002",

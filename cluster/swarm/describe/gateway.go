@@ -11,8 +11,8 @@ import (
 	"coinbench/services/settings"
 )
 
-// The colours of the two sets of tasks of a service behind a gateway. Each is a service of the engine, with a name of its own in the overlay;
-// the service's name leads to the gateway.
+// The colours of the two sets of tasks of a service behind a gateway. Each is a service of the engine, with a name of its own in the
+// overlay; the service's name leads to the gateway.
 const (
 	Blue  = "blue"
 	Green = "green"

@@ -82,8 +82,9 @@ func TestPairs(t *testing.T) {
 			continue
 		}
 		e := engine.New(nil, engine.Options{})
-		if note := Explain(e, cluster.Service{Name: "hasher"}, in[1], standby[row.serves], nil); !strings.Contains(note, row.says) || row.says == "" &&
-			note != "" {
+		if note := Explain(e, cluster.Service{Name: "hasher"}, in[1], standby[row.serves], nil); !strings.Contains(note, row.says) ||
+			row.says == "" &&
+				note != "" {
 			t.Errorf("%s: %q", row.what, note)
 		}
 	}
@@ -97,7 +98,8 @@ func TestExplain(t *testing.T) {
 		delay time.Duration
 		says  []string
 	}{
-		{api.UpdateStateUpdating, time.Second, []string{"since 03:04:05", "by itself", "1 of 2 tasks are as they shall be (coinbench/hasher:v2)"}},
+		{api.UpdateStateUpdating, time.Second, []string{"since 03:04:05", "by itself",
+			"1 of 2 tasks are as they shall be (coinbench/hasher:v2)"}},
 		{api.UpdateStateUpdating, rollout.Held, []string{"a part", "coinbench update hasher", "coinbench rollback hasher"}},
 		{api.UpdateStatePaused, time.Second, []string{"paused", "sick", "coinbench rollback hasher"}},
 		{api.UpdateStateRollbackStarted, time.Second, []string{"rolled back", "by itself"}},

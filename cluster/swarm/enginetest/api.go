@@ -291,7 +291,8 @@ func (e *Engine) attach(w http.ResponseWriter, r *http.Request) {
 		c.conn = conn
 	}
 	e.mu.Unlock()
-	_, _ = io.WriteString(conn, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
+	_, _ = io.WriteString(conn, "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\n"+
+		"Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
 }
 
 // matches says whether something passes the filters of a request by its labels, and the ID of its service.

@@ -45,7 +45,8 @@ type container struct {
 // open starts what a task runs. The caller holds mu.
 func (e *Engine) open(t *task) *container {
 	e.number++
-	c := &container{id: fmt.Sprintf("%064x", e.number), ip: fmt.Sprintf("10.1.%d.%d", e.number/250, e.number%250+1), spec: plain(t.Spec.ContainerSpec),
+	c := &container{id: fmt.Sprintf("%064x", e.number), ip: fmt.Sprintf("10.1.%d.%d", e.number/250, e.number%250+1),
+		spec: plain(t.Spec.ContainerSpec),
 		exit: make(chan int, 1)}
 	c.replica = strings.NewReplacer("{{.Task.Slot}}", fmt.Sprint(t.Slot), "{{.Node.Hostname}}", t.NodeID).Replace(
 		c.spec.Environment["COIN_REPLICA"])

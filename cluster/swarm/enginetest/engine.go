@@ -1,5 +1,6 @@
 // Package enginetest is an engine of a Swarm for tests: it answers a client as API 1.41 does, over connections in memory, and plays the
-// images of coinbench by a few lines each. It needs no engine, no root and no network, and takes its time from a bubble of testing/synctest.
+// images of coinbench by a few lines each. It needs no engine, no root and no network, and takes its time from a bubble of
+// testing/synctest.
 //
 // What an engine decides by itself is as swarmkit does it where package cluster/clustertest looks: rolling updates, watched for failures,
 // restarts, global services, draining. It is no reference of that: what real ones list is recorded in cluster/swarm/observe.
@@ -72,7 +73,8 @@ type task struct {
 func New(t testing.TB) (*Engine, *client.Client) {
 	t.Helper()
 	life, end := context.WithCancel(context.Background())
-	e := &Engine{networks: map[string]named{}, volumes: map[string]volume.Volume{}, containers: map[string]*container{}, listeners: map[string]func(net.Conn){}, life: life}
+	e := &Engine{networks: map[string]named{}, volumes: map[string]volume.Volume{}, containers: map[string]*container{},
+		listeners: map[string]func(net.Conn){}, life: life}
 	for i := 1; i <= 2; i++ {
 		n := &swarm.Node{ID: fmt.Sprint("n", i), Description: swarm.NodeDescription{Hostname: fmt.Sprint("node", i),
 			Engine: swarm.EngineDescription{EngineVersion: "20.10.24"}},

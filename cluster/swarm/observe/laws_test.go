@@ -86,7 +86,8 @@ func TestLaws(t *testing.T) {
 
 // inRotation is 1 if a task is in rotation after events of it, which must be in the order of its life.
 func inRotation(t *rapid.T, name string, kinds []event.Kind) (in int) {
-	place := map[event.Kind]int{event.TaskPulled{}.Kind(): 1, event.TaskStarted{}.Kind(): 2, event.TaskJoined{}.Kind(): 3, event.TaskLeft{}.Kind(): 4,
+	place := map[event.Kind]int{event.TaskPulled{}.Kind(): 1, event.TaskStarted{}.Kind(): 2, event.TaskJoined{}.Kind(): 3,
+		event.TaskLeft{}.Kind():     4,
 		event.TaskStopping{}.Kind(): 5, event.TaskGone{}.Kind(): 6}
 	last := 0
 	for _, k := range kinds {

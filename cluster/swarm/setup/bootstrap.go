@@ -337,7 +337,8 @@ func (r Registry) dropRegistry(ctx context.Context) error {
 	within, cancel := context.WithTimeoutCause(ctx, servingTimeout, fmt.Errorf("still there after %s", servingTimeout))
 	defer cancel()
 	for {
-		left, err := r.Engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: engine.Labelled(engine.AppLabel + "=" + bootstrapApp)})
+		left, err := r.Engine.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: engine.Labelled(engine.AppLabel + "=" +
+			bootstrapApp)})
 		if err != nil {
 			return fmt.Errorf("list containers: %w", err)
 		}

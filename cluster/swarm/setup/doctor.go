@@ -61,7 +61,8 @@ func Doctor(ctx context.Context, e *engine.Engine, run Everywhere, tell func(Fin
 	}
 	net := overlay.New(e, func(format string, args ...any) { d.bad("engine", format, args...) })
 	defer func() {
-		ending, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), removeDeadline, fmt.Errorf("not removed within %s", removeDeadline))
+		ending, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), removeDeadline, fmt.Errorf("not removed within %s",
+			removeDeadline))
 		defer cancel()
 		if err := errors.Join(net.Close(ending), Sweep(ending, e, doctorApp, e.Run)); err != nil {
 			d.bad("cleaning up", "%v; finish it with: coinbench down --app %s", err, doctorApp)

@@ -15,7 +15,8 @@ func TestRestore(t *testing.T) {
 		return swarm.NodeSpec{Annotations: swarm.Annotations{Labels: labels}, Role: swarm.NodeRoleWorker,
 			Availability: swarm.NodeAvailabilityDrain}
 	}
-	ours := map[string]string{"disk": "ssd", engine.AppLabel: "coins", engine.RunLabel: "1", engine.ModeLabel: "run", engine.AvailabilityLabel: "pause"}
+	ours := map[string]string{"disk": "ssd", engine.AppLabel: "coins", engine.RunLabel: "1", engine.ModeLabel: "run",
+		engine.AvailabilityLabel: "pause"}
 	for _, c := range []struct {
 		name, app, run string
 		labels         map[string]string
