@@ -25,7 +25,13 @@ import (
 	"coinbench/cluster/swarm/lab/labtest"
 )
 
-func TestMain(m *testing.M) { os.Exit(labtest.Main(m)) }
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == standIn {
+		fmt.Fprintln(os.Stderr, runStandIn())
+		os.Exit(1)
+	}
+	os.Exit(labtest.Main(m))
+}
 
 // await polls until a condition holds.
 func await(t *testing.T, what string, limit time.Duration, holds func() (bool, string)) {
