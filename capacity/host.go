@@ -35,6 +35,11 @@ const (
 	mostForeign  = .10 // share of the processors that other programs may use before they are to blame
 )
 
+// HostDuring is the use of the machine between two instants of a run; nil: it was not read.
+func HostDuring(run *history.Run, begin, end time.Duration) *HostUse {
+	return host(newSeries(run), begin, end)
+}
+
 // host returns the use of the machine between two instants, or nil where it was not read.
 func host(s series, begin, end time.Duration) *HostUse {
 	for _, t := range s.of(hostService) {

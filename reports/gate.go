@@ -62,11 +62,11 @@ func WriteGate(dir string, r gate.Report) (names []string, err error) {
 
 // gateFacts are the sentences of every form of a gate's report, besides verdict, pairs and sequence.
 func gateFacts(r gate.Report) (facts []string) {
-	s, rule := r.Session, r.Session.Design.Rule
+	s, first := r.Session, r.Session.Design.Metrics[0]
+	rule := first.Rule(s.Design.Rule)
 	if base, head, _, _, ok := means(r); ok {
-		m := s.Design.Metrics[0]
-		text := fmt.Sprintf("%s of base %s and of head %s %s, in the mean", m.Name, figures(base), figures(head), m.Unit)
-		if m.Unit == "hashes/s" {
+		text := fmt.Sprintf("%s of base %s and of head %s, in the mean", first.Name, valueOf(first, base), valueOf(first, head))
+		if first.Unit == "hashes/s" {
 			text += fmt.Sprintf(" (%s and %s coins/s)", figures(base/16), figures(head/16))
 		}
 		facts = append(facts, text+".")
@@ -79,17 +79,24 @@ func gateFacts(r gate.Report) (facts []string) {
 	}
 	switch r.Verdict.Gain {
 	case gate.Faster:
-		facts = append(facts, fmt.Sprintf("FASTER: head gains more than %s.", gate.Percent(rule.Tolerate)))
+		facts = append(facts, fmt.Sprintf("FASTER: head gains more than %s.", first.Amount(rule.Tolerate)))
 	case gate.NoGain:
-		facts = append(facts, fmt.Sprintf("Head has no gain of %s.", gate.Percent(rule.Detect)))
+		facts = append(facts, fmt.Sprintf("Head has no gain of %s.", first.Amount(rule.Detect)))
 	}
 	facts = append(facts, r.Verdict.Notes...)
 	if r.Verdict.Void > 0 {
 		facts = append(facts, fmt.Sprintf("%s of %d were void.", plural(r.Verdict.Void, "pair"), len(r.Pairs)))
 	}
 	facts = append(facts, fmt.Sprintf("A loss of up to %s fails at most 1 %% of gates, one from %s on passes at most 2.5 %%.",
-		gate.Percent(rule.Tolerate),
-		gate.Percent(rule.Detect)))
+		first.Amount(rule.Tolerate), first.Amount(rule.Detect)))
+	for _, m := range s.Design.Metrics[1:] {
+		if own := m.Rule(s.Design.Rule); m.Limits != nil || m.Difference != first.Difference {
+			facts = append(facts, fmt.Sprintf("Of %s a loss of %s is tolerated, and one of %s to be detected.", m.Name, m.Amount(own.Tolerate), m.Amount(own.Detect)))
+		}
+	}
+	if n := len(s.Design.Metrics); n > 1 {
+		facts = append(facts, fmt.Sprintf("The 1 %% is of all %d metrics together (Holm).", n))
+	}
 	facts = append(facts, gatePlan(r)...)
 	if r.Spread != nil {
 		facts = append(facts, gateSpread(r))
@@ -103,12 +110,14 @@ func gateFacts(r gate.Report) (facts []string) {
 	switch t := r.SelfTest; {
 	case t == nil:
 		facts = append(facts, "Self-test: never played, so that this series cannot be green.")
+	case t.CanFail():
+		facts = append(facts, fmt.Sprintf("Self-test: an injected loss of %s failed after %s.", first.Amount(t.Loss), plural(t.Pairs, "pair")))
 	case t.Outcome == capacity.OutcomeFail:
-		facts = append(facts, fmt.Sprintf("Self-test: an injected loss of %s failed after %s.", gate.Percent(t.Loss), plural(t.Pairs, "pair")))
+		facts = append(facts, fmt.Sprintf("Self-test: %s did not show the injected loss, so that this series cannot be green.",
+			strings.Join(t.Unshown, ", ")))
 	default:
 		facts = append(facts, fmt.Sprintf("Self-test: an injected loss of %s was %s after %s, so that this series cannot be green.",
-			gate.Percent(t.Loss),
-			t.Outcome, plural(t.Pairs, "pair")))
+			first.Amount(t.Loss), t.Outcome, plural(t.Pairs, "pair")))
 	}
 	if r.Tries > 0 {
 		facts = append(facts, fmt.Sprintf("This commit was built and gated %s before.", plural(r.Tries, "time")))
@@ -131,10 +140,10 @@ func gatePlan(r gate.Report) []string {
 	if r.Plan == nil {
 		return []string{"How much pairs vary is not known yet: the first four say it."}
 	}
-	found := func(f gate.Found) string { return fmt.Sprintf("%s with %d pairs", gate.Percent(f.Loss), f.Pairs) }
+	m := r.Session.Design.Metrics[0]
+	found := func(f gate.Found) string { return fmt.Sprintf("%s with %d pairs", m.Amount(f.Loss), f.Pairs) }
 	text := fmt.Sprintf("Pairs of this series vary by %s (standard deviation); the smallest loss found in 95 %% of gates: %s, %s.",
-		gate.Percent(r.SD),
-		found(r.Found[0]), found(r.Found[1]))
+		m.Amount(r.SD), found(r.Found[0]), found(r.Found[1]))
 	takes := func(pairs int) string {
 		if pairs == 0 {
 			return fmt.Sprintf("more than %d pairs", r.Most)
@@ -142,7 +151,7 @@ func gatePlan(r gate.Report) []string {
 		return fmt.Sprintf("%d pairs, %s", pairs, capacity.FormatSeconds(float64(pairs)*r.Plan.PairS))
 	}
 	return []string{text, fmt.Sprintf("95 %% of gates take: of a head that is alike %s; of one that loses %s %s.", takes(r.Plan.Pass),
-		gate.Percent(r.Session.Design.Rule.Detect), takes(r.Plan.Fail))}
+		m.Amount(m.Rule(r.Session.Design.Rule).Detect), takes(r.Plan.Fail))}
 }
 
 // gateHead is the verdict in a line.
@@ -156,8 +165,25 @@ func gateWhat(r gate.Report) string {
 	return fmt.Sprintf("%s on %s: base %s, head %s.", s.Design.Scenario, s.Design.Cluster, s.Base.Text, s.Head.Text)
 }
 
+// valueOf is a value of a metric, with its unit.
+func valueOf(m gate.Metric, v float64) string {
+	if m.Unit == gate.Share {
+		return m.Value(v)
+	}
+	return figures(v) + " " + m.Unit
+}
+
 // strip has a row of text for the pairs of one look: base and head on a common scale.
 func strip(r gate.Report) Table {
+	m := r.Session.Design.Metrics[0]
+	number, change := "%.2f", "%+.2f "
+	factor := 1.0
+	if m.Unit == gate.Share {
+		number, factor = "%.3f %%", 100
+	}
+	if m.Difference {
+		change = "%+.3g "
+	}
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range r.Pairs {
 		if p.Void == "" {
@@ -171,7 +197,7 @@ func strip(r gate.Report) Table {
 		}
 		return int(math.Round((v - low) / (high - low) * (width - 1)))
 	}
-	rows := Table{{"pair", "base", "head", "change", fmt.Sprintf("base o, head x, both *: %s to %s ", figures(low), figures(high))}}
+	rows := Table{{"pair", "base", "head", "change", fmt.Sprintf("base o, head x, both *: %s to %s ", figures(factor*low), figures(factor*high))}}
 	if math.IsInf(low, 1) {
 		rows[0][4] = " "
 	}
@@ -187,9 +213,8 @@ func strip(r gate.Report) Table {
 		} else {
 			line[at(p.Head)] = 'x'
 		}
-		rows = append(rows, []string{strconv.Itoa(i + 1), fmt.Sprintf("%.2f", p.Base), fmt.Sprintf("%.2f", p.Head), fmt.Sprintf("%+.2f %%",
-			100*p.Change),
-			string(line)})
+		rows = append(rows, []string{strconv.Itoa(i + 1), fmt.Sprintf(number, factor*p.Base), fmt.Sprintf(number, factor*p.Head),
+			fmt.Sprintf(change, m.Scaled(p.Change)) + m.ChangeUnit(), string(line)})
 	}
 	return rows
 }
@@ -272,7 +297,7 @@ func gateJUnit(w io.Writer, r gate.Report) error {
 		Started: r.Session.At.UTC().Format("2006-01-02T15:04:05"), Out: string(r.Verdict.Outcome) + ": " + r.Verdict.Why}
 	class := "coinbench.gate." + r.Session.Design.Scenario
 	could := junitCase{Class: class, Name: "the gate could fail"}
-	if r.Session.Kind == gate.Compare && (r.SelfTest == nil || r.SelfTest.Outcome != capacity.OutcomeFail) {
+	if r.Session.Kind == gate.Compare && !r.SelfTest.CanFail() {
 		could.Error = &junitText{"no self-test of this series has failed", "self-test", "play the same with --self-test once"}
 	}
 	sound := junitCase{Class: class, Name: "the pairs are sound", Time: s.Time}
@@ -295,32 +320,34 @@ func gateJUnit(w io.Writer, r gate.Report) error {
 
 // sequenceChart is the sequence as it narrows towards the two limits.
 func sequenceChart(r gate.Report) chart {
-	m, rule := r.Verdict.Metrics[0], r.Session.Design.Rule
+	m := r.Verdict.Metrics[0]
+	rule := m.Rule(r.Session.Design.Rule)
 	c := chart{id: "sequence", title: "Head against base, after each look", x: axis{label: "pairs"},
-		y: axis{label: "change of " + m.Name + " (%)"},
+		y: axis{label: "change of " + m.Name + " (" + m.ChangeUnit() + ")"},
 		desc: fmt.Sprintf("Each bar is the interval that holds at every look, after so many pairs. A gate fails when it lies below the loss of "+
 			"%s that is "+
-			"tolerated, and passes when it lies above the loss of %s that is to be detected.", gate.Percent(rule.Tolerate),
-			gate.Percent(rule.Detect))}
+			"tolerated, and passes when it lies above the loss of %s that is to be detected.", m.Amount(rule.Tolerate),
+			m.Amount(rule.Detect))}
 	bars := series{name: "95 % interval", kind: span, color: blue}
 	dots := series{name: "change", kind: points, color: blue}
 	sign := 1.0
 	if m.Lower {
 		sign = -1
 	}
-	low, high := -100*rule.Detect, 100*rule.Tolerate
+	scaled, unit := m.Scaled, m.ChangeUnit()
+	low, high := -scaled(rule.Detect), scaled(rule.Tolerate)
 	for _, l := range m.Looks {
-		text := fmt.Sprintf("%d pairs: %+.2f %%", l.Pairs, 100*l.Change)
-		low, high = min(low, sign*100*l.Change), max(high, sign*100*l.Change)
+		text := fmt.Sprintf("%d pairs: %+.2f %s", l.Pairs, scaled(l.Change), unit)
+		low, high = min(low, sign*scaled(l.Change)), max(high, sign*scaled(l.Change))
 		if l.Low != nil {
-			text += fmt.Sprintf(" [%+.2f, %+.2f]", 100**l.Low, 100**l.High)
-			bars.xy = append(bars.xy, xy{x: float64(l.Pairs), y: 100 * *l.Low, y2: 100 * *l.High, text: text})
+			text += fmt.Sprintf(" [%+.2f, %+.2f]", scaled(*l.Low), scaled(*l.High))
+			bars.xy = append(bars.xy, xy{x: float64(l.Pairs), y: scaled(*l.Low), y2: scaled(*l.High), text: text})
 		}
-		dots.xy = append(dots.xy, xy{x: float64(l.Pairs), y: 100 * l.Change, text: text})
+		dots.xy = append(dots.xy, xy{x: float64(l.Pairs), y: scaled(l.Change), text: text})
 		c.x.max = max(c.x.max, float64(l.Pairs))
 	}
 	c.x.max = max(c.x.max, 4) + 1
-	room := 3 * max(high-low, 100*(rule.Detect-rule.Tolerate)) // what is wider is cut off: little is known there
+	room := 3 * max(high-low, scaled(rule.Detect-rule.Tolerate)) // what is wider is cut off: little is known there
 	c.y.min, c.y.max = low-room/2, high+room/2
 	if m.Lower {
 		c.y.min, c.y.max = -c.y.max, -c.y.min
@@ -329,7 +356,7 @@ func sequenceChart(r gate.Report) chart {
 		bars.xy[i].y, bars.xy[i].y2 = max(c.y.min, bars.xy[i].y), min(c.y.max, bars.xy[i].y2)
 	}
 	limit := func(name string, loss float64, color shade) {
-		y := -sign * 100 * loss
+		y := -sign * scaled(loss)
 		c.series = append(c.series, series{name: name, kind: dashed, color: color, xy: []xy{{y: y}, {x: c.x.max, y: y}}})
 	}
 	limit("tolerated", rule.Tolerate, green)
@@ -342,8 +369,8 @@ func sequenceChart(r gate.Report) chart {
 	}
 	c.table = Table{{"pairs", "change", "from", "to"}}
 	for _, l := range m.Looks {
-		percents := func(v float64) string { return fmt.Sprintf("%+.2f %%", 100*v) }
-		c.table = append(c.table, []string{strconv.Itoa(l.Pairs), percents(l.Change), optional(l.Low, percents), optional(l.High, percents)})
+		text := func(v float64) string { return fmt.Sprintf("%+.2f %s", scaled(v), unit) }
+		c.table = append(c.table, []string{strconv.Itoa(l.Pairs), text(l.Change), optional(l.Low, text), optional(l.High, text)})
 	}
 	return c
 }

@@ -22,7 +22,10 @@ func gateBench(w io.Writer, r gate.Report) error {
 	bench := "Benchmark" + camel(metric) + "/scenario=" + d.Scenario + "/window=" + d.Window
 	unit, better := d.Metrics[0].Unit, "higher"
 	if d.Metrics[0].Lower {
-		unit, better = "sec/op", "lower"
+		better = "lower"
+	}
+	if unit == "s" {
+		unit = "sec/op"
 	}
 	fmt.Fprintf(&b, "Unit %s better=%s\n", unit, better)
 	for _, p := range r.Pairs {
@@ -34,7 +37,7 @@ func gateBench(w io.Writer, r gate.Report) error {
 			value float64
 		}{{gate.Base, p.Base}, {gate.Head, p.Head}} {
 			times := 1.0
-			if !d.Metrics[0].Lower {
+			if unit == "hashes/s" {
 				times = max(1, math.Round(side.value*d.BlockS))
 			}
 			fmt.Fprintf(&b, "%s/side=%s %.0f %.6g %s\n", bench, side.side, times, side.value, unit)
@@ -68,6 +71,9 @@ func means(r gate.Report) (base, head, low, high float64, ok bool) {
 	low, high = head, head
 	if m := r.Verdict.Metrics[0]; m.Low != nil {
 		low, high = base*(1+*m.Low), base*(1+*m.High)
+		if m.Difference {
+			low, high = base+*m.Low, base+*m.High
+		}
 	}
 	return base, head, low, high, true
 }
@@ -81,8 +87,12 @@ func seriesName(r gate.Report) string {
 func gateBMF(w io.Writer, r gate.Report) error {
 	out := map[string]any{}
 	if _, head, low, high, ok := means(r); ok {
+		m := r.Session.Design.Metrics[0]
 		measure := "throughput"
-		if r.Session.Design.Metrics[0].Lower {
+		switch {
+		case m.Difference:
+			measure, _, _ = strings.Cut(m.Name, "(")
+		case m.Lower:
 			measure = "latency"
 		}
 		out[seriesName(r)] = map[string]any{measure: map[string]float64{"value": rounded(head), "lower_value": rounded(low),
@@ -136,13 +146,17 @@ func gateMetrics(w io.Writer, r gate.Report) error {
 	sample := func(name, labels string, v float64) { fmt.Fprintf(&b, "%s%s %g\n", name, labels, v) }
 	if base, head, _, _, ok := means(r); ok {
 		m := r.Verdict.Metrics[0]
-		family("coinbench_gate_ratio", "Head over base.")
-		sample("coinbench_gate_ratio", label(), rounded(1+*m.Change))
+		name, doc, same := "coinbench_gate_ratio", "Head over base.", 1.0
+		if m.Difference {
+			name, doc, same = "coinbench_gate_difference", "Head less base, of "+m.Name+".", 0
+		}
+		family(name, doc)
+		sample(name, label(), rounded(same+*m.Change))
 		if m.Low != nil {
-			family("coinbench_gate_ratio_lower", "Lower end of the sequence's 95 % interval.")
-			sample("coinbench_gate_ratio_lower", label(), rounded(1+*m.Low))
-			family("coinbench_gate_ratio_upper", "Upper end of the sequence's 95 % interval.")
-			sample("coinbench_gate_ratio_upper", label(), rounded(1+*m.High))
+			family(name+"_lower", "Lower end of the sequence's 95 % interval.")
+			sample(name+"_lower", label(), rounded(same+*m.Low))
+			family(name+"_upper", "Upper end of the sequence's 95 % interval.")
+			sample(name+"_upper", label(), rounded(same+*m.High))
 		}
 		if m.Unit == "hashes/s" {
 			family("coinbench_hash_rate", "Hashes per second, in the mean over the pairs.")
@@ -170,15 +184,23 @@ func gateMetrics(w io.Writer, r gate.Report) error {
 
 // badge is what a badge says and its colour.
 func badge(r gate.Report) (label, message, color string) {
-	label = r.Session.Design.Metrics[0].Unit
+	m := r.Session.Design.Metrics[0]
+	label = m.Unit
 	_, head, _, _, ok := means(r)
 	value := "–"
 	if ok {
 		value = figures(head)
 	}
+	if m.Difference {
+		label, _, _ = strings.Cut(m.Name, "(")
+		label = strings.ReplaceAll(label, "_", " ")
+		if ok {
+			value = valueOf(m, head)
+		}
+	}
 	switch r.Verdict.Outcome {
 	case capacity.OutcomePass:
-		return label, fmt.Sprintf("%s, no loss of %s", value, gate.Percent(r.Session.Design.Rule.Detect)), "brightgreen"
+		return label, fmt.Sprintf("%s, no loss of %s", value, m.Amount(m.Rule(r.Session.Design.Rule).Detect)), "brightgreen"
 	case capacity.OutcomeFail:
 		return label, value + ", " + r.Verdict.Metrics[0].Text(), "red"
 	}

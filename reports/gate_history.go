@@ -16,7 +16,7 @@ func GateHistoryText(w io.Writer, h gate.History, o TextOptions) error {
 	for i, p := range h.Points {
 		change := "–"
 		if p.Change != nil {
-			m := gate.Measured{Change: p.Change, Low: p.Low, High: p.High}
+			m := gate.Measured{Metric: p.Session.Design.Metrics[0], Change: p.Change, Low: p.Low, High: p.High}
 			change = m.Text()
 		}
 		note := ""
@@ -28,14 +28,17 @@ func GateHistoryText(w io.Writer, h gate.History, o TextOptions) error {
 			note = "accepted: " + p.Accepted
 		}
 		rows = append(rows, []string{fmt.Sprint(i + 1), p.Session.At.UTC().Format("2006-01-02 15:04"), p.Session.Base.Text, p.Session.Head.Text,
-			string(p.Outcome), change, fmt.Sprint(p.Pairs), fmt.Sprintf("%.2f ± %.2f", p.Head, 1.96*p.StdErr), note})
+			string(p.Outcome), change, fmt.Sprint(p.Pairs), fmt.Sprintf("%.4g ± %.2g", p.Head, 1.96*p.StdErr), note})
 	}
 	t.table(rows, "")
 	for _, c := range h.Changes {
 		before, after := h.Points[c.Index-1].Session.Head.Text, h.Points[c.Index].Session.Head.Text
-		t.line("Possible change near gate %d (%s): from %s to %s, %+.1f %%. To confirm it, gate what came before (%s) against it.", c.Index+1,
-			after,
-			figures(c.Before), figures(c.After), 100*(c.After/c.Before-1), before)
+		share := ""
+		if c.Before != 0 {
+			share = fmt.Sprintf(", %+.1f %%", 100*(c.After/c.Before-1))
+		}
+		t.line("Possible change near gate %d (%s): from %s to %s%s. To confirm it, gate what came before (%s) against it.", c.Index+1, after,
+			figures(c.Before), figures(c.After), share, before)
 	}
 	if len(h.Changes) == 0 {
 		t.line("No change of the level was found over %s.", plural(len(h.Points), "gate"))

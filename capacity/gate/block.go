@@ -1,10 +1,6 @@
 package gate
 
-import (
-	"math"
-
-	"coinbench/internal/seeded"
-)
+import "coinbench/internal/seeded"
 
 // Side is one of the two that are compared.
 type Side string
@@ -24,7 +20,7 @@ type Block struct {
 	Values  []float64 `json:"values,omitempty"`  // one for each metric, in its unit; none where the block is invalid
 	StdErr  float64   `json:"std_err,omitempty"` // of the first, within the window; 0: unknown
 	Invalid string    `json:"invalid,omitempty"` // why the block must not be used, found before its values were looked at
-	Errors  float64   `json:"errors,omitempty"`  // exceptions and lost hashes
+	Errors  float64   `json:"errors,omitempty"`  // exceptions and lost hashes, or rollouts that did not complete
 	Seconds float64   `json:"seconds"`           // from its deployment until it was gone
 	Seed    uint64    `json:"seed"`
 }
@@ -97,13 +93,4 @@ func Pairs(blocks []Block) []Pair {
 		pairs = append(pairs, Pair{Base: other, Head: b})
 	}
 	return pairs
-}
-
-// difference is the logarithm of head's value of a metric over base's, negative where head is worse.
-func (p Pair) difference(metric int, lower bool) float64 {
-	d := math.Log(p.Head.Values[metric]) - math.Log(p.Base.Values[metric])
-	if lower {
-		return -d
-	}
-	return d
 }

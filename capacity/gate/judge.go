@@ -3,17 +3,9 @@ package gate
 import (
 	"fmt"
 	"math"
-	"strings"
 
 	"coinbench/capacity"
 )
-
-// Metric is a number of a block.
-type Metric struct {
-	Name  string `json:"name"` // e.g. hash_rate(steady)
-	Unit  string `json:"unit,omitempty"`
-	Lower bool   `json:"lower,omitempty"` // less is better, as of latencies
-}
 
 // Verdict is what a sequence's blocks show.
 type Verdict struct {
@@ -25,6 +17,8 @@ type Verdict struct {
 	Notes   []string         `json:"notes,omitempty"`
 	More    bool             `json:"more,omitempty"` // the blocks ask for half as many pairs more than others
 	Gain    Gain             `json:"gain,omitempty"`
+
+	voids string // what is to be said where too many pairs are void
 }
 
 // Gain is what a sequence shows of a gain of its first metric. It decides nothing.
@@ -46,7 +40,7 @@ func (v Verdict) Width() float64 {
 
 // gain looks at the other side of the sequence, with the limits of losses turned round.
 func (v *Verdict) gain(r Rule) {
-	tolerate, detect := r.limits()
+	tolerate, detect := v.Metrics[0].Rule(r).limits()
 	if x := v.Metrics[0]; v.Pairs >= leastPass && !x.drifts {
 		switch {
 		case x.better > -tolerate:
@@ -57,13 +51,14 @@ func (v *Verdict) gain(r Rule) {
 	}
 }
 
-// Measured is a metric's change, as a share of base's value: -.031 is 3.1 % less. A latency's is positive where head takes longer.
+// Measured is a metric's change, as a share of base's value: -.031 is 3.1 % less; of one that is compared by differences, head's value less
+// base's. A latency's is positive where head takes longer.
 type Measured struct {
 	Metric
 	Change *float64 `json:"change,omitempty"`
 	Low    *float64 `json:"low,omitempty"` // ends of the 95 % sequence; absent: too few pairs
 	High   *float64 `json:"high,omitempty"`
-	SD     float64  `json:"pair_sd"` // standard deviation of a pair's logarithm
+	SD     float64  `json:"pair_sd"` // standard deviation of a pair: of the logarithm of its ratio, or of its difference
 	P      float64  `json:"p"`       // of a loss no larger than the tolerated one, over all looks and metrics
 	Looks  []Look   `json:"looks"`
 
@@ -100,7 +95,7 @@ func Judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
 	v.holm()
 	v.gain(r)
 	v.note(sound)
-	if v.unusable(blocks, all) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
+	if v.unusable(blocks, all) || v.sparse(all, over) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
 		return v
 	}
 	v.Outcome = capacity.OutcomeInconclusive
@@ -113,7 +108,7 @@ func measure(r Rule, m Metric, index int, pairs []Pair) Measured {
 	x := Measured{Metric: m, P: 1, worse: math.Inf(1), better: math.Inf(-1), best: math.Inf(1), flip: 1}
 	var d, quads []float64
 	for i, p := range pairs {
-		d = append(d, p.difference(index, m.Lower))
+		d = append(d, m.difference(p, index))
 		if i > 0 && pairs[i-1].quad() == p.quad() {
 			quads = append(quads, (d[i]+d[i-1])/2)
 		}
@@ -124,7 +119,7 @@ func measure(r Rule, m Metric, index int, pairs []Pair) Measured {
 	if len(d) == 0 {
 		return x
 	}
-	tolerate, _ := r.limits()
+	tolerate, _ := m.Rule(r).limits()
 	s := NewSample(d)
 	x.SD = s.SD
 	x.Change = x.change(s.Mean)
@@ -160,15 +155,6 @@ func lossP(s Sample, limit float64) float64 {
 	return min(1, math.Exp(-s.LogE(limit, mixture))/2)
 }
 
-// change is a mean of logarithms as a share of base's value, in the metric's own direction.
-func (x *Measured) change(d float64) *float64 {
-	if x.Lower {
-		d = -d
-	}
-	c := math.Expm1(d)
-	return &c
-}
-
 func (x *Measured) interval(low, high float64) (from, to *float64) {
 	if math.IsInf(low, 0) || math.IsInf(high, 0) {
 		return nil, nil
@@ -201,11 +187,13 @@ func (v Verdict) Decided() bool {
 	return v.Outcome == capacity.OutcomePass || v.Outcome == capacity.OutcomeFail
 }
 
-// What makes a session INVALID: so many invalid blocks in a row, or such a share of the pairs, once there are enough of them to tell.
+// What makes a session INVALID: so many invalid blocks in a row, or more than such a share of the pairs: at once where they show it with that
+// confidence, and else if it is so when the session ends. Until then there is no verdict while it is, once there are enough pairs to tell.
 const (
-	mostInRow    = 3
-	mostVoid     = .25
-	enoughToTell = 8
+	mostInRow      = 3
+	mostVoid       = .25
+	voidConfidence = .95
+	enoughToTell   = 8
 )
 
 // unusable says whether too many blocks of the latest session are invalid, or those of one side of all. It knows nothing of their values.
@@ -235,7 +223,17 @@ func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 			return true
 		}
 	}
-	all, void := 0, 0
+	v.voids = fmt.Sprintf("too many blocks could not be measured: %s; the last: %s", sides, why)
+	if all, void := voidOf(pairs, session); longest >= mostInRow ||
+		all >= enoughToTell && AtLeast(void, all, voidConfidence) > mostVoid {
+		v.Outcome, v.Why = capacity.OutcomeInvalid, v.voids
+		return true
+	}
+	return false
+}
+
+// voidOf counts the pairs of a session, and those that are void.
+func voidOf(pairs []Pair, session string) (all, void int) {
 	for _, p := range pairs {
 		if p.Base.Session == session {
 			all++
@@ -244,13 +242,26 @@ func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 			}
 		}
 	}
-	if longest >= mostInRow || all >= enoughToTell && float64(void) > mostVoid*float64(all) {
-		v.Outcome = capacity.OutcomeInvalid
-		v.Why = fmt.Sprintf("too many blocks could not be measured: %s; the last: %s", sides, why)
-		return true
-	}
-	return false
+	return all, void
 }
+
+// sparse says whether there is no verdict while more of a session's pairs are void than may be; over: nor will there be.
+func (v *Verdict) sparse(pairs []Pair, over bool) bool {
+	if len(pairs) == 0 {
+		return false
+	}
+	all, void := voidOf(pairs, pairs[len(pairs)-1].Base.Session)
+	if all < enoughToTell || float64(void) <= mostVoid*float64(all) {
+		return false
+	}
+	if over {
+		v.Outcome, v.Why = capacity.OutcomeInvalid, v.voids
+	}
+	return true
+}
+
+// errors are what a block may have that its metrics do not tell.
+const errors = "exceptions, lost hashes or a rollout that did not complete"
 
 // broken says whether head has exceptions or loses hashes in more of its blocks than base. One such block may be bad luck, as it may be in
 // base, and is only no pass.
@@ -260,11 +271,11 @@ func (v *Verdict) broken(pairs []Pair) bool {
 		return false
 	}
 	v.Outcome = capacity.OutcomeFail
-	v.Why = fmt.Sprintf("%d of %d blocks of head have exceptions or lost hashes, and %d of base", head, len(pairs), base)
+	v.Why = fmt.Sprintf("%d of %d blocks of head have %s, and %d of base", head, len(pairs), errors, base)
 	return true
 }
 
-// failing counts the blocks with exceptions or lost hashes.
+// failing counts the blocks with errors.
 func failing(pairs []Pair) (head, base int) {
 	for _, p := range pairs {
 		if p.Head.Errors > 0 {
@@ -277,11 +288,14 @@ func failing(pairs []Pair) (head, base int) {
 	return head, base
 }
 
-// onlyHead says whether head has exceptions or lost hashes and base has none.
+// onlyHead says whether head has errors and base has none.
 func onlyHead(pairs []Pair) bool {
 	head, base := failing(pairs)
 	return head > 0 && base == 0
 }
+
+// Worse says whether the metric, of at least as many pairs as a FAIL takes, is shown to be worse by more than is tolerated.
+func (x *Measured) Worse() bool { return x.P <= failAlpha/2 && x.flip <= signAlpha && !x.drifts }
 
 // fails says whether a metric is shown to be worse by more than is tolerated.
 func (v *Verdict) fails(r Rule) bool {
@@ -290,9 +304,9 @@ func (v *Verdict) fails(r Rule) bool {
 	}
 	for i := range v.Metrics {
 		x := &v.Metrics[i]
-		if x.P <= failAlpha/2 && x.flip <= signAlpha && !x.drifts {
+		if x.Worse() {
 			v.Outcome = capacity.OutcomeFail
-			v.Why = fmt.Sprintf("%s is worse by more than the %s that is tolerated: %s", x.Name, Percent(r.Tolerate), x.Text())
+			v.Why = fmt.Sprintf("%s is worse by more than the %s that is tolerated: %s", x.Name, x.Amount(x.Rule(r).Tolerate), x.Text())
 			return true
 		}
 	}
@@ -301,17 +315,17 @@ func (v *Verdict) fails(r Rule) bool {
 
 // passes says whether every metric is shown not to be worse by the loss to detect.
 func (v *Verdict) passes(r Rule, pairs []Pair) bool {
-	_, detect := r.limits()
 	if v.Pairs < leastPass || onlyHead(pairs) {
 		return false
 	}
 	for _, x := range v.Metrics {
-		if x.better <= detect || x.drifts {
+		if _, detect := x.Rule(r).limits(); x.better <= detect || x.drifts {
 			return false
 		}
 	}
 	v.Outcome = capacity.OutcomePass
-	v.Why = fmt.Sprintf("%s has no loss of %s: %s", v.Metrics[0].Name, Percent(r.Detect), v.Metrics[0].Text())
+	first := &v.Metrics[0]
+	v.Why = fmt.Sprintf("%s has no loss of %s: %s", first.Name, first.Amount(first.Rule(r).Detect), first.Text())
 	if v.Metrics[0].worse < 0 {
 		v.Why += ", which is a loss all the same"
 	}
@@ -323,9 +337,10 @@ func (v *Verdict) undecided(r Rule, pairs []Pair) string {
 	if v.Pairs == 0 {
 		return "no pair was measured"
 	}
-	_, detect := r.limits()
 	for i := range v.Metrics {
 		x := &v.Metrics[i]
+		own := x.Rule(r)
+		_, detect := own.limits()
 		switch {
 		case x.drifts:
 			return fmt.Sprintf("%s drifts: each quad depends on the one before, so that no interval holds", x.Name)
@@ -334,15 +349,15 @@ func (v *Verdict) undecided(r Rule, pairs []Pair) string {
 		case x.SD == 0:
 			return fmt.Sprintf("%d pairs are too few for %s: a PASS takes %d, a FAIL %d", v.Pairs, x.Name, leastPass, leastFail)
 		}
-		why := fmt.Sprintf("%d pairs do not tell %s from a loss of %s: %s", v.Pairs, x.Name, Percent(r.Detect), x.Text())
-		if n := r.PairsToFail(x.SD); n > v.Pairs {
-			why += fmt.Sprintf("; with pairs that differ by %s it takes about %d", Percent(x.SD), n)
+		why := fmt.Sprintf("%d pairs do not tell %s from a loss of %s: %s", v.Pairs, x.Name, x.Amount(own.Detect), x.Text())
+		if n := own.PairsToFail(x.SD); n > v.Pairs {
+			why += fmt.Sprintf("; with pairs that differ by %s it takes about %d", x.Amount(x.SD), n)
 		}
 		return why
 	}
 	if onlyHead(pairs) {
 		n, _ := failing(pairs)
-		return fmt.Sprintf("%d of %d blocks of head have exceptions or lost hashes, and none of base", n, len(pairs))
+		return fmt.Sprintf("%d of %d blocks of head have %s, and none of base", n, len(pairs), errors)
 	}
 	return fmt.Sprintf("%d pairs are too few: a PASS takes %d", v.Pairs, leastPass)
 }
@@ -360,7 +375,7 @@ func (v *Verdict) note(pairs []Pair) {
 	}
 	if onlyHead(pairs) {
 		n, _ := failing(pairs)
-		v.Notes = append(v.Notes, fmt.Sprintf("%d of %d blocks of head have exceptions or lost hashes, and none of base", n, len(pairs)))
+		v.Notes = append(v.Notes, fmt.Sprintf("%d of %d blocks of head have %s, and none of base", n, len(pairs), errors))
 	}
 }
 
@@ -369,24 +384,11 @@ func (x *Measured) Text() string {
 	if x.Change == nil {
 		return "not measured"
 	}
-	change := signed(*x.Change) + " %"
+	change := x.signed(*x.Change) + " " + x.ChangeUnit()
 	if x.Low == nil {
 		return change + " [no interval yet]"
 	}
-	return fmt.Sprintf("%s [%s, %s]", change, signed(*x.Low), signed(*x.High))
-}
-
-// signed is a change in percent, with its sign, to about two digits.
-func signed(change float64) string {
-	digits := 1
-	if a := math.Abs(change); a < .00095 && a > 0 {
-		digits = 2
-	}
-	text := fmt.Sprintf("%+.*f", digits, 100*change)
-	if strings.Trim(text, "+-0.") == "" {
-		return strings.TrimLeft(text, "+-")
-	}
-	return text
+	return fmt.Sprintf("%s [%s, %s]", change, x.signed(*x.Low), x.signed(*x.High))
 }
 
 // Percent is a share in percent, with three digits at most: 0.61 %.

@@ -53,8 +53,14 @@ type Planned struct {
 // Shown is what the self-test of a series has shown.
 type Shown struct {
 	Outcome capacity.Outcome `json:"outcome"`
-	Loss    float64          `json:"loss"` // that was injected
+	Loss    float64          `json:"loss"` // that was injected in the first metric
 	Pairs   int              `json:"pairs"`
+	Unshown []string         `json:"unshown,omitempty"` // metrics that did not show theirs
+}
+
+// CanFail says whether it has shown that the gate can fail, by each of its metrics.
+func (s *Shown) CanFail() bool {
+	return s != nil && s.Outcome == capacity.OutcomeFail && len(s.Unshown) == 0
 }
 
 // Control is a count of gates of identical code.
@@ -82,20 +88,19 @@ func (s Series) Report(session Session, over bool) Report {
 			pair.Void = "head: " + p.Head.Invalid
 		default:
 			pair.Base, pair.Head = p.Base.Values[0], p.Head.Values[0]
-			pair.Change = pair.Head/pair.Base - 1
+			pair.Change = *metrics[0].change(metrics[0].difference(p, 0))
 		}
 		r.Pairs = append(r.Pairs, pair)
 	}
 	r.spread(s)
 	if r.Plan != nil {
 		for _, n := range []int{leastFail, MostPairs} {
-			r.Found = append(r.Found, Found{n, rule.Found(r.SD, n)})
+			r.Found = append(r.Found, Found{n, metrics[0].Rule(rule).Found(r.SD, n)})
 		}
 	}
 	r.Spread = s.Spread()
 	r.SelfTest = s.selfTest()
-	if session.Kind == Compare && r.Verdict.Outcome == capacity.OutcomePass && (r.SelfTest == nil ||
-		r.SelfTest.Outcome != capacity.OutcomeFail) {
+	if session.Kind == Compare && r.Verdict.Outcome == capacity.OutcomePass && !r.SelfTest.CanFail() {
 		r.Verdict.Outcome = capacity.OutcomeInconclusive
 		r.Verdict.Why = "this series has not shown that it can fail; play the same with --self-test once. Otherwise: " + r.Verdict.Why
 	}
@@ -129,7 +134,7 @@ func (r *Report) spread(s Series) {
 				seconds += p.Base.Seconds + p.Head.Seconds
 				pairs++
 				if !p.Void() {
-					d = append(d, p.difference(0, r.Session.Design.Metrics[0].Lower))
+					d = append(d, first.Design.Metrics[0].difference(p, 0))
 				}
 			}
 			if len(d) > 1 {
@@ -143,7 +148,7 @@ func (r *Report) spread(s Series) {
 		return
 	}
 	r.SD = math.Sqrt(square / df)
-	rule := r.Session.Design.Rule
+	rule := r.Session.Design.Metrics[0].Rule(r.Session.Design.Rule)
 	r.Plan = &Planned{Fail: allowed(rule.PairsToFail(r.SD)), Pass: allowed(rule.PairsToPass(r.SD)), PairS: seconds / pairs}
 }
 
@@ -158,8 +163,14 @@ func allowed(pairs int) int {
 func (s Series) selfTest() (best *Shown) {
 	for _, first := range s.Sequences(SelfTest) {
 		v := s.Judge(first)
-		if best == nil || v.Outcome == capacity.OutcomeFail {
-			best = &Shown{v.Outcome, first.Design.Rule.Detect, v.Pairs}
+		shown := &Shown{Outcome: v.Outcome, Loss: first.Design.Metrics[0].Rule(first.Design.Rule).Detect, Pairs: v.Pairs}
+		for i := range v.Metrics {
+			if x := &v.Metrics[i]; !x.Worse() {
+				shown.Unshown = append(shown.Unshown, x.Name)
+			}
+		}
+		if best == nil || v.Outcome == capacity.OutcomeFail && !best.CanFail() {
+			best = shown
 		}
 	}
 	return best

@@ -9,6 +9,8 @@ import (
 type Rule struct {
 	Tolerate float64 `json:"tolerate"` // a loss up to it fails a gate with a probability of at most 1 %; 0.01 is 1 %
 	Detect   float64 `json:"detect"`   // a loss from it on passes with at most 2.5 %
+
+	difference bool // the limits are differences, and not shares of base's value
 }
 
 // DefaultRule tolerates 1 % and detects 3 %.
@@ -17,6 +19,9 @@ func DefaultRule() Rule { return Rule{Tolerate: .01, Detect: .03} }
 // Check says what is wrong with the rule.
 func (r Rule) Check() error {
 	switch {
+	case r.difference && !(r.Tolerate >= 0 && r.Detect > r.Tolerate && r.Detect < math.Inf(1)):
+		return fmt.Errorf("%g..%g; accepted: what is tolerated, from 0, and what is to be detected, which is more", r.Tolerate, r.Detect)
+	case r.difference:
 	case !(r.Tolerate >= 0 && r.Tolerate < 1):
 		return fmt.Errorf("the tolerated loss is %g %%; accepted: from 0 %% to less than 100 %%", 100*r.Tolerate)
 	case !(r.Detect > r.Tolerate && r.Detect < 1):
@@ -40,8 +45,11 @@ const (
 	MostPairs = 24
 )
 
-// limits are the two losses as logarithms of a ratio, negative.
+// limits are the two losses as logarithms of a ratio or as differences, negative.
 func (r Rule) limits() (tolerate, detect float64) {
+	if r.difference {
+		return -r.Tolerate, -r.Detect
+	}
 	return math.Log1p(-r.Tolerate), math.Log1p(-r.Detect)
 }
 
@@ -85,5 +93,9 @@ func (r Rule) Found(sigma float64, n int) float64 {
 		return math.NaN()
 	}
 	tolerate, _ := r.limits()
-	return -math.Expm1(tolerate - sigma/math.Sqrt(float64(n))*noncentral(n, failAlpha))
+	loss := tolerate - sigma/math.Sqrt(float64(n))*noncentral(n, failAlpha)
+	if r.difference {
+		return -loss
+	}
+	return -math.Expm1(loss)
 }

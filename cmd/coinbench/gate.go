@@ -20,6 +20,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/capacity/gate"
+	"coinbench/history"
 	"coinbench/reports"
 	"coinbench/scenarios"
 )
@@ -71,8 +72,9 @@ Exit codes: 0 PASS; 1 FAIL; 2 bad input; 3 it could not be told or measured.`,
 	f.base.add(c, "base")
 	f.head.add(c, "head")
 	setFlag(c, &f.sets)
-	c.Flags().StringArrayVar(&f.metrics, "metric", nil, "what is compared, as `hash_rate(WINDOW)`, or a latency such as p99(probe-WINDOW); "+
-		"the first is the one that the gate is about (default: the hash rate of the scenario's first window)")
+	c.Flags().StringArrayVar(&f.metrics, "metric", nil, "what is compared: `hash_rate(WINDOW)`, a latency such as p99(probe-WINDOW), or of a "+
+		"rollout availability, lost_requests, hashes_lost or a latency; with limits of its own as in 'availability(ROLLOUT) 0.1%..1%'; may be "+
+		"repeated, and the first is the one that the gate is about (default: the hash rate of the scenario's first window)")
 	c.Flags().StringVar(&f.tolerate, "tolerate", "1%", "a `loss` up to this fails at most 1 % of gates")
 	c.Flags().StringVar(&f.detect, "detect", "3%", "a `loss` from this on passes at most 2.5 % of gates")
 	c.Flags().DurationVar(&f.budget, "budget", f.budget, "how long to measure at most, by the cluster's clock")
@@ -176,25 +178,27 @@ func newGateRun(p process, f gateFlags) (*gateRun, error) {
 			return nil, err
 		}
 	}
-	metrics, window, err := f.metricList()
+	asked, err := f.metricList()
 	if err != nil {
 		return nil, err
 	}
+	window := asked.part()
 	if err := f.sides(g.kind); err != nil {
 		return nil, err
 	}
 	if g.base, err = f.base.read(p, f, window); err != nil {
 		return nil, err
 	}
-	if window == "" {
-		window = g.base.window
-		metrics = []gate.Metric{{Name: "hash_rate(" + window + ")", Unit: "hashes/s"}}
+	window = g.base.part
+	metrics, err := asked.of(g.base, rule)
+	if err != nil {
+		return nil, err
 	}
 	switch g.kind {
 	case gate.Alike, gate.Calibration:
 		g.head = g.base
 	case gate.SelfTest:
-		g.head, err = g.base.slower(rule.Detect)
+		g.head, err = g.base.worse(metrics, rule)
 	default:
 		g.head, err = f.head.read(p, f, window)
 	}
@@ -260,42 +264,6 @@ func lossFlag(flag, text string) (float64, error) {
 		v /= 100
 	}
 	return v, nil
-}
-
-// metricList reads the metrics, which are all of one window.
-func (f gateFlags) metricList() (all []gate.Metric, window string, err error) {
-	const accepted = "accepted: hash_rate(WINDOW), and mean, max or a percentile such as p99 of probe-WINDOW"
-	for _, text := range f.metrics {
-		o, err := capacity.ParseObjective(text + " >= 0")
-		if err != nil {
-			o, err = capacity.ParseObjective(text + " >= 0s")
-		}
-		if err != nil {
-			return nil, "", fmt.Errorf("--metric %s: %w", text, err)
-		}
-		m := gate.Metric{Name: o.Metric + "(" + strings.Join(o.Args, ", ") + ")"}
-		at := strings.Join(o.Args, "")
-		switch {
-		case o.Metric == "coin_rate":
-			return nil, "", errors.New("--metric " + text + ": coins are 1 hash in 16, so that a window of 10 s at 31 hashes/s has 20 of them, " +
-				"give or take " +
-				"22 %: to see a loss of 3 % would take about 1,800 pairs, 13 hours, where the hash rate takes 6 to 20. Coins/s are hashes/s / 16; " +
-				"accepted: hash_rate(WINDOW)")
-		case o.Metric == "hash_rate":
-			m.Unit = "hashes/s"
-		case strings.HasPrefix(at, "probe-") && (o.Metric == "mean" || o.Metric == "max" || strings.HasPrefix(o.Metric, "p")):
-			m.Unit, m.Lower = "s", true
-			at = strings.TrimPrefix(at, "probe-")
-		default:
-			return nil, "", fmt.Errorf("--metric %s: %s", text, accepted)
-		}
-		if window != "" && at != window {
-			return nil, "", fmt.Errorf("--metric %s: another window than %s, which a block has not; accepted: metrics of one window", text, window)
-		}
-		window = at
-		all = append(all, m)
-	}
-	return all, window, nil
 }
 
 // sequence is the name of what this call continues. Gates of base against itself, and calibrations, begin anew.
@@ -389,16 +357,22 @@ func (g *gateRun) measure(blocks []gate.Block) error {
 	}
 }
 
-// wantsMore says whether a decided sequence is to go on: until its interval is narrow enough, or a gain is known.
+// wantsMore says whether a decided sequence is to go on: until its interval is narrow enough, a gain is known, or each metric of a self-test
+// has shown its loss.
 func (g *gateRun) wantsMore(v gate.Verdict) bool {
-	return v.Decided() && (g.width > 0 && v.Width() > g.width || g.f.both && v.Outcome == capacity.OutcomePass && v.Gain == "")
+	return v.Decided() && (g.width > 0 && v.Width() > g.width || g.f.both && v.Outcome == capacity.OutcomePass && v.Gain == "" ||
+		g.kind == gate.SelfTest && slices.ContainsFunc(v.Metrics, func(x gate.Measured) bool { return !x.Worse() }))
 }
 
 // tell prints a line for a block.
 func (g *gateRun) tell(which string, b gate.Block) {
 	what := b.Invalid
 	if what == "" {
-		what = fmt.Sprintf("%.2f %s", b.Values[0], g.design.Metrics[0].Unit)
+		var values []string
+		for i, m := range g.design.Metrics {
+			values = append(values, m.Value(b.Values[i]))
+		}
+		what = strings.Join(values, ", ")
 	} else {
 		what = "void: " + what
 	}
@@ -412,15 +386,21 @@ func (g *gateRun) playBlock(b *gate.Block) error {
 	if b.Side == gate.Head {
 		s = g.head
 	}
-	a, err := g.deploy(s, b, fmt.Sprintf("%02d-%d-%s", b.Quad+1, b.Place+1, b.Side))
-	if a != nil {
-		g.take(b, a, g.design.Window, g.design.Metrics)
+	played, err := g.deploy(s, b, fmt.Sprintf("%02d-%d-%s", b.Quad+1, b.Place+1, b.Side))
+	if played != nil {
+		g.take(b, played, g.design.Window, g.design.Metrics)
 	}
 	return err
 }
 
+// playedBlock is a block that was played.
+type playedBlock struct {
+	run      *history.Run
+	analysis capacity.Analysis
+}
+
 // deploy deploys a side afresh, with the block's seed, and measures it. nil: it could not be measured, and the block says why.
-func (g *gateRun) deploy(s side, b *gate.Block, name string) (*capacity.Analysis, error) {
+func (g *gateRun) deploy(s side, b *gate.Block, name string) (*playedBlock, error) {
 	scenario := s.scenario
 	scenario.Seed = b.Seed
 	dir := filepath.Join(g.out.dir, g.session.ID[len(g.session.ID)-4:]+"-"+name)
@@ -444,64 +424,7 @@ func (g *gateRun) deploy(s side, b *gate.Block, name string) (*capacity.Analysis
 		b.Invalid = stopped.Error()
 		return nil, nil
 	}
-	a := capacity.Measure(run)
-	return &a, nil
-}
-
-// take judges a block's validity, and only then takes its values.
-func (g *gateRun) take(b *gate.Block, a *capacity.Analysis, window string, metrics []gate.Metric) {
-	w := a.Window(window)
-	why := append(slices.Clone(a.Validity.Invalid), a.Validity.Doubts...)
-	if w == nil {
-		why = append(why, "the window is missing")
-	} else if doubt := doubtful(w.Host); doubt != "" {
-		why = append(why, doubt)
-	}
-	if len(why) > 0 {
-		b.Invalid = why[0]
-		return
-	}
-	b.Errors = w.Errors + w.Lost
-	if w.HashRate != nil && w.HashRate.StdErr != nil {
-		b.StdErr = *w.HashRate.StdErr
-	}
-	for _, m := range metrics {
-		v, err := valueOf(a, m)
-		if err == nil && v == 0 {
-			v, err = g.none(b.Side)
-		}
-		if err != nil {
-			b.Invalid, b.Values = m.Name+": "+err.Error(), nil
-			return
-		}
-		b.Values = append(b.Values, v)
-	}
-}
-
-// none stands for a metric that is 0, of which there is no ratio: of head, which makes no hash, half a hash in the whole window, so that it
-// fails. With a base that makes none there is nothing to compare.
-func (g *gateRun) none(s gate.Side) (float64, error) {
-	if s == gate.Base {
-		return 0, errors.New("it is 0 in base, so that there is nothing to compare with")
-	}
-	return .5 / g.design.BlockS, nil
-}
-
-// valueOf is a metric of an analysis.
-func valueOf(a *capacity.Analysis, m gate.Metric) (float64, error) {
-	limit := " >= 0"
-	if m.Unit == "s" {
-		limit = " >= 0s"
-	}
-	o, err := capacity.ParseObjective(m.Name + limit)
-	if err != nil {
-		return 0, err
-	}
-	v := o.Judge(a)
-	if v.Value == nil {
-		return 0, errors.New(v.Reason)
-	}
-	return *v.Value, nil
+	return &playedBlock{run, capacity.Measure(run)}, nil
 }
 
 // conclude writes the report and ends with the verdict's exit code; a self-test that fails is the good news.
@@ -523,16 +446,33 @@ func (g *gateRun) conclude(r gate.Report) error {
 		code = exitPass
 	}
 	if g.kind == gate.SelfTest {
-		switch r.Verdict.Outcome {
-		case capacity.OutcomeFail:
-			fmt.Fprintf(g.p.stdout, "The self-test succeeded: the gate fails for a loss of %s.\n", gate.Percent(g.design.Rule.Detect))
+		var losses []string
+		for _, m := range g.design.Metrics {
+			losses = append(losses, m.Amount(m.Rule(g.design.Rule).Detect)+" of "+m.Name)
+		}
+		switch {
+		case r.SelfTest.CanFail():
+			fmt.Fprintf(g.p.stdout, "The self-test succeeded: the gate fails for a loss of %s.\n", listed(losses))
 			code = exitPass
-		case capacity.OutcomePass:
-			fmt.Fprintf(g.p.stdout, "The self-test failed: the gate passed a loss of %s.\n", gate.Percent(g.design.Rule.Detect))
+		case r.Verdict.Outcome == capacity.OutcomePass:
+			fmt.Fprintf(g.p.stdout, "The self-test failed: the gate passed a loss of %s.\n", listed(losses))
 			code = exitFail
+		case r.Verdict.Outcome == capacity.OutcomeFail:
+			fmt.Fprintf(g.p.stdout, "The self-test did not end: %s did not show its loss; --more adds pairs.\n",
+				strings.Join(r.SelfTest.Unshown, ", "))
+			code = exitUnmeasured
 		}
 	}
 	return exit(code)
+}
+
+// listed joins losses: 3 % of one, of 5 % of another and of 2 points of the last.
+func listed(losses []string) string {
+	last := len(losses) - 1
+	if last == 0 {
+		return losses[0]
+	}
+	return strings.Join(losses[:last], ", of ") + " and of " + losses[last]
 }
 
 // plan says what a gate will take, from what is stored.

@@ -58,7 +58,7 @@ func (g *gateRun) playCalibration() error {
 func (g *gateRun) calibrateOnce(n int) ([]gate.Block, error) {
 	first := gate.Next(g.session.Seed+uint64(n), g.session.ID, nil)
 	first.Quad, first.Side = n, gate.Base
-	a, err := g.deploy(g.base, &first, fmt.Sprintf("%02d-calibrate", n+1))
+	played, err := g.deploy(g.base, &first, fmt.Sprintf("%02d-calibrate", n+1))
 	if err != nil {
 		return nil, err
 	}
@@ -68,11 +68,11 @@ func (g *gateRun) calibrateOnce(n int) ([]gate.Block, error) {
 			blocks = append(blocks, gate.Block{Session: first.Session, Quad: n, Place: i, Side: gate.Base, Seed: first.Seed,
 				Invalid: first.Invalid})
 		}
-		if a != nil {
+		if played != nil {
 			m := g.design.Metrics[0]
 			window := scenarios.WindowName(g.design.Window, i)
 			m.Name = strings.Replace(m.Name, g.design.Window+")", window+")", 1)
-			g.take(&blocks[i], a, window, []gate.Metric{m})
+			g.take(&blocks[i], played, window, []gate.Metric{m})
 		}
 	}
 	return blocks, nil

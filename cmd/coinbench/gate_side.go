@@ -1,17 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
-
-	"crypto/sha256"
-	"encoding/hex"
 
 	"github.com/spf13/cobra"
 
@@ -81,7 +82,10 @@ func (f gateFlags) sides(kind gate.Kind) error {
 type side struct {
 	text     string
 	scenario scenarios.Scenario // a block
-	window   string
+	part     string             // of the scenario: the name of its window or rollout
+	rollout  string             // the service whose rollout it is; "": it is a window
+	said     string             // its steps
+	added    map[string]float64 // to what is measured of a metric, for a self-test
 	digest   string
 	where    clusterFlags
 	commit   string // of a revision
@@ -99,15 +103,18 @@ func (f sideFlags) read(p process, g gateFlags, window string) (side, error) {
 	if err != nil {
 		return side{}, fmt.Errorf("%s: %w", f.name, err)
 	}
-	block, window, err := whole.Block(window, g.settle, g.block, g.windows())
+	block, err := whole.Block(window, g.settle, g.block, g.windows())
 	if err != nil {
 		return side{}, err
 	}
-	made := side{text: f.text(), scenario: block, window: window, where: g.where}
+	made := side{text: f.text(), scenario: block.Scenario, part: block.Name, where: g.where}
+	if block.Rollout {
+		made.rollout, made.said = block.Service, block.Said
+	}
 	switch {
 	case f.tag == "":
 	case g.areRevisions():
-		r, err := g.revision(p, f.tag, block.Name)
+		r, err := g.revision(p, f.tag, block.Scenario.Name)
 		if err != nil {
 			return side{}, fmt.Errorf("--%s %s: %w", f.name, f.tag, err)
 		}
@@ -122,11 +129,19 @@ func (f sideFlags) read(p process, g gateFlags, window string) (side, error) {
 	return made, made.identify()
 }
 
-// identify makes the digest of everything that the side deploys.
+// deployed is everything that the side deploys besides its binary or images.
+func (s *side) deployed() any {
+	if s.said == "" {
+		return s.scenario.App.Services
+	}
+	return []any{s.scenario.App.Services, s.said}
+}
+
+// identify makes the digest of everything that the side deploys and plays.
 func (s *side) identify() error {
 	if s.where.name == "swarm" {
 		found, err := s.where.imageDigests(s.scenario.App)
-		s.digest = digest(s.scenario.App.Services, found)
+		s.digest = digest(s.deployed(), found)
 		return err
 	}
 	binary, err := s.where.binary, error(nil) // which the local and the simulated cluster play
@@ -136,7 +151,7 @@ func (s *side) identify() error {
 		}
 	}
 	of, err := fileDigest(binary)
-	s.digest = digest(s.scenario.App.Services, of)
+	s.digest = digest(s.deployed(), of)
 	return err
 }
 
@@ -176,9 +191,66 @@ func tagged(app *cluster.App, tag string) error {
 	return nil
 }
 
+// worse is the side with the loss injected that is to be detected of each metric: all times of its services' own work are longer, requests
+// fail, and to the counts of what was lost that much is added after the measurement.
+func (s side) worse(metrics []gate.Metric, rule gate.Rule) (side, error) {
+	s.scenario.App.Services = slices.Clone(s.scenario.App.Services)
+	s.added = map[string]float64{}
+	times, failures, digests := 0.0, 0.0, []any{s.digest}
+	for _, m := range metrics {
+		loss := m.Rule(rule).Detect
+		switch {
+		case !m.Difference:
+			times = max(times, loss)
+		case m.Unit == gate.Share:
+			failures = max(failures, loss)
+		default:
+			s.added[m.Name] = loss
+			s.text += fmt.Sprintf(", %s added to %s", m.Amount(loss), m.Name)
+			digests = append(digests, m.Name, loss)
+		}
+	}
+	var err error
+	if times > 0 {
+		s, err = s.slower(times)
+	}
+	if err == nil && failures > 0 {
+		s, err = s.failing(failures)
+	}
+	if err != nil {
+		return side{}, err
+	}
+	if err = s.identify(); err == nil && len(s.added) > 0 {
+		s.digest = digest(append(digests, s.digest)...)
+	}
+	return s, err
+}
+
+// failing is the side whose service that is rolled out fails a share of its requests.
+func (s side) failing(share float64) (side, error) {
+	for i := range s.scenario.App.Services {
+		service := &s.scenario.App.Services[i]
+		if image := cluster.ParseImage(service.Image); service.Name != s.rollout || !image.Coinbench() {
+			continue
+		}
+		service.Environment = service.Effective()
+		if service.Environment == nil {
+			service.Environment = map[string]string{}
+		}
+		const name = "COIN_ERROR_RATE"
+		was, err := strconv.ParseFloat(cmp.Or(service.Environment[name], "0"), 64)
+		if err != nil {
+			return side{}, fmt.Errorf("have %s fail requests: %s: %w", service.Name, name, err)
+		}
+		service.Environment[name] = fmt.Sprint(min(1, was+share))
+		s.text = fmt.Sprintf("%s, failing %s of %s's requests", s.text, gate.Percent(share), service.Name)
+		return s, nil
+	}
+	return side{}, fmt.Errorf("%s is no service of coinbench's own, so that no failure can be injected", s.rollout)
+}
+
 // slower is the side with a loss of hash rate injected: all times of its services' own work are longer.
 func (s side) slower(loss float64) (side, error) {
-	s.scenario.App.Services = slices.Clone(s.scenario.App.Services)
 	found := false
 	for i := range s.scenario.App.Services {
 		service := &s.scenario.App.Services[i]
@@ -197,5 +269,5 @@ func (s side) slower(loss float64) (side, error) {
 		return side{}, errors.New("the app has no time of its own that could be made longer, so that no loss can be injected")
 	}
 	s.text = fmt.Sprintf("%s, slower by %s", s.text, gate.Percent(loss))
-	return s, s.identify()
+	return s, nil
 }

@@ -189,7 +189,7 @@ func peeks(next func(int, bool) float64, order func(quad int) [4]gate.Side) bool
 }
 
 func gateTables() []table {
-	return []table{gateFalse(), gateNoise(), gateSim(), gateFound(), gatePower(), gateChanges()}
+	return []table{gateFalse(), gateNoise(), gateSim(), gateFound(), gatePower(), gateSeveral(), gateChanges(), gateChangesBest()}
 }
 
 func sigmas() []float64 { return []float64{.002, .007, .014, .03} }

@@ -2,10 +2,27 @@ package main
 
 import (
 	"fmt"
-	"math/rand/v2"
 
 	"coinbench/capacity/gate"
 )
+
+// changedSeries is a kind of series with a change.
+type changedSeries struct {
+	name  string
+	count int
+	at    int // of the change; 0: none
+	change
+}
+
+// stepSeries are those whose level changes once.
+func stepSeries() []changedSeries {
+	return []changedSeries{
+		{"1 % less, four gates ago", 200, 56, less(.01, 56)},
+		{"1 % less, eight gates ago", 200, 52, less(.01, 52)},
+		{"2 % less, four gates ago", 200, 56, less(.02, 56)},
+		{"1 % less, in the middle", 200, 30, less(.01, 30)},
+	}
+}
 
 // gateChanges counts what the two detectors find together.
 func gateChanges() table {
@@ -13,26 +30,13 @@ func gateChanges() table {
 Series of 60 gates whose level varies by 0.4 %: how many have any change, and in how many the one that was made is found, within a gate of its place.`,
 		rows: func() ([][]string, error) {
 			rows := [][]string{{"series", "with any change", "with the right one alone"}}
-			for _, c := range []struct {
-				name  string
-				count int
-				at    int // of the change; 0: none
-				change
-			}{
+			for _, c := range append([]changedSeries{
 				{"alike", 1000, 0, func([]float64) {}},
 				{"one gate ten standard deviations higher", 1000, 0, func(v []float64) { v[30] *= 1.04 }},
-				{"1 % less, four gates ago", 200, 56, less(.01, 56)},
-				{"1 % less, eight gates ago", 200, 52, less(.01, 52)},
-				{"2 % less, four gates ago", 200, 56, less(.02, 56)},
-				{"1 % less, in the middle", 200, 30, less(.01, 30)},
-			} {
+			}, stepSeries()...) {
 				any, right := 0, 0
 				for seed := range uint64(c.count) {
-					r := rand.New(rand.NewPCG(seed, 11))
-					values := make([]float64, 60)
-					for i := range values {
-						values[i] = 30 * (1 + .004*r.NormFloat64())
-					}
+					values := changeSeries(seed, 11)
 					c.change(values)
 					found := gate.Changes(values, nil, seed)
 					if len(found) > 0 {
