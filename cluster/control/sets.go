@@ -28,12 +28,13 @@ type Hands[T comparable] interface {
 
 // Sight is what is seen of a task.
 type Sight struct {
-	Spec     cluster.Service // that it was started as
-	Stopping bool            // told to, or gone
-	Gone     bool
-	Ready    bool   // could be in rotation
-	Up       bool   // is, or was, in rotation
-	Failure  string // how it ended or fell ill unasked; "": it did not
+	cluster.Task                 // of SlotTable
+	Spec         cluster.Service // that it was started as
+	Stopping     bool            // told to, or gone
+	Gone         bool
+	Ready        bool   // could be in rotation
+	Up           bool   // is, or was, in rotation
+	Failure      string // how it ended or fell ill unasked; "": it did not
 }
 
 // Sets are the tasks of the rollout in progress, by slot: what all drivers that have Hands do alike.

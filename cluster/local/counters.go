@@ -31,7 +31,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 		if s.isRedis && server != nil && server.backends[s] != nil {
 			sources = append(sources, source{service: s.name, task: server.backends[s].task})
 		}
-		for _, t := range s.tasks {
+		for _, t := range s.Tasks {
 			if t.admin != "" && !t.over {
 				sources = append(sources, source{s.name, t.name, t, t.admin})
 			}
@@ -82,7 +82,7 @@ func (c *Cluster) MetricsTargets() (all []cluster.MetricsTarget) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.services {
-		for _, t := range s.tasks {
+		for _, t := range s.Tasks {
 			if t.admin != "" && !t.over {
 				all = append(all, cluster.MetricsTarget{Service: s.name, Task: t.name, Slot: t.slot, Version: t.spec.Effective()["COIN_VERSION"],
 					Address: t.admin})

@@ -2,6 +2,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -45,13 +46,23 @@ func (c *Cluster) running(service string, slot int) (*task, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	sl := s.slots[slot]
-	if sl == nil {
-		return nil, fmt.Errorf("the service has %d replicas; accepted: a slot from 1 to %d", s.spec.Replicas, s.spec.Replicas)
+	t, err := s.alive(slot)
+	if err == nil && !t.inRotation {
+		err = errNone
 	}
-	t := sl.current
-	if t == nil || t.over || t.process == nil || t.stopRequested || t.fault != nil || !t.inRotation {
-		return nil, fmt.Errorf("no task of it runs now")
+	return t, err
+}
+
+var errNone = errors.New("no task of it runs now")
+
+// alive is the task of a slot whose process lives, and shall live. The caller holds mu.
+func (s *service) alive(slot int) (*task, error) {
+	if slot < 1 || slot > s.Wanted.Replicas {
+		return nil, fmt.Errorf("the service has %d replicas; accepted: a slot from 1 to %d", s.Wanted.Replicas, s.Wanted.Replicas)
+	}
+	t := s.Current(slot)
+	if t == nil || t.over || t.process == nil || t.stopRequested || t.fault != nil {
+		return nil, errNone
 	}
 	return t, nil
 }

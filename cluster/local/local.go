@@ -102,9 +102,9 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 	if err := c.setUp(app); err != nil {
 		return fault(err)
 	}
-	for _, level := range cluster.Levels(c.deployed(), (*service).wanted) {
+	for _, level := range cluster.Levels(c.deployed(), (*service).Spec) {
 		for _, s := range level {
-			if err := s.Scale(ctx, s.spec.Replicas); err != nil {
+			if err := s.Scale(ctx, s.Wanted.Replicas); err != nil {
 				return fault(err)
 			}
 		}
@@ -194,19 +194,17 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	c.end()
 	c.bell.Ring(errRemoved)
 	for _, s := range services {
-		for _, slot := range s.slots {
-			slot.cancel()
-		}
+		s.Abandon()
 	}
 	c.mu.Unlock()
 	patience, cancel := context.WithTimeout(ctx, removeGrace)
 	defer cancel()
-	all := cluster.Levels(services, (*service).wanted)
+	all := cluster.Levels(services, (*service).Spec)
 	for i := len(all) - 1; i >= 0; i-- {
 		c.mu.Lock()
 		var tasks []*task
 		for _, s := range all[i] {
-			for _, t := range s.tasks {
+			for _, t := range s.Tasks {
 				t.askStop()
 				tasks = append(tasks, t)
 			}
@@ -281,19 +279,14 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	sl := s.slots[slot]
-	if sl == nil {
-		return fmt.Errorf("kill %s.%d: the service has %d replicas; accepted: a slot from 1 to %d", service, slot, s.spec.Replicas,
-			s.spec.Replicas)
-	}
-	t := sl.current
-	if t == nil || t.over || t.process == nil || t.stopRequested || t.fault != nil {
-		return fmt.Errorf("kill %s.%d: no task of it runs now", service, slot)
+	t, err := s.alive(slot)
+	if err != nil {
+		return fmt.Errorf("kill %s.%d: %w", service, slot, err)
 	}
 	if fault.Down == 0 {
-		fault.Down = s.spec.Restart.Delay
+		fault.Down = s.Wanted.Restart.Delay
 	}
-	t.fault = &fault
+	t.fault, t.state = &fault, cluster.Stopping
 	if t.backend != nil {
 		s.rotation.kill(t.backend)
 	}

@@ -59,7 +59,7 @@ func (r *redisServer) attach(s *service, replicas int) {
 			s.c.numbers[place]++
 			task = fmt.Sprintf("%s#%d", place, s.c.numbers[place])
 			r.tasks[s] = task
-			s.c.emit(s.name, task, event.TaskStarted{Image: s.spec.Image, Address: r.address})
+			s.c.emit(s.name, task, event.TaskStarted{Image: s.Wanted.Image, Address: r.address})
 		}
 		b = &backend{task: task, slot: 1, address: r.address}
 		r.backends[s] = b
@@ -90,7 +90,7 @@ func (r *redisServer) status(s *service) []cluster.Task {
 	if b == nil {
 		return nil
 	}
-	return []cluster.Task{{Name: b.task, Service: s.name, Slot: 1, Node: "local", Image: s.spec.Image, State: cluster.Running,
+	return []cluster.Task{{Name: b.task, Service: s.name, Slot: 1, Node: "local", Image: s.Wanted.Image, State: cluster.Running,
 		Address: r.address}}
 }
 

@@ -2,14 +2,11 @@ package local
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,41 +31,18 @@ type service struct {
 	published []string
 	*control.Service
 	*control.Bell // the cluster's
-	*control.Sets[*task]
+	control.SlotTable[*task]
 
 	// mu: the cluster's
-	spec     cluster.Service
-	failures int // connections that failed and were recorded
-	slots    map[int]*slot
-	tasks    []*task       // that are not gone yet
+	failures int           // connections that failed and were recorded
 	settled  chan struct{} // of the last switch
-}
-
-// slot is the place of a replica.
-type slot struct {
-	n        int
-	current  *task
-	attempts []time.Time   // restarts
-	givenUp  error         // it is not restarted any more
-	failure  string        // what became of the last task that failed
-	pending  chan struct{} // closed to cancel the restart that is waited for; nil: none is
-}
-
-// wanted is what the service shall be.
-func (s *service) wanted() cluster.Service { return s.spec }
-
-// cancel gives up the restart that is waited for. The caller holds mu.
-func (s *slot) cancel() {
-	if s.pending != nil {
-		close(s.pending)
-		s.pending = nil
-	}
 }
 
 func newService(c *Cluster, life context.Context, bell *control.Bell, spec cluster.Service) *service {
 	kind, _, _ := cluster.OwnImage(spec.Image)
-	s := &service{c: c, life: life, name: spec.Name, spec: spec, isRedis: kind == cluster.Redis, slots: map[int]*slot{}}
-	s.Bell, s.Sets = bell, &control.Sets[*task]{Hands: s, Lock: &c.mu}
+	s := &service{c: c, life: life, name: spec.Name, isRedis: kind == cluster.Redis}
+	s.Bell = bell
+	s.SlotTable = control.SlotTable[*task]{Sets: control.Sets[*task]{Hands: s, Lock: &c.mu}, Numbers: c.numbers, Bell: bell, Wanted: spec, New: s.newTask}
 	s.Service = control.New(s, rollout.State{Spec: spec}, c.hint(), c.outbox.Put)
 	s.port, _ = spec.Listens()
 	if s.port > 0 {
@@ -106,7 +80,7 @@ func (s *service) publish() error {
 	if s.proxy == nil || len(s.published) > 0 {
 		return nil
 	}
-	for _, port := range publishedPorts(s.spec, s.c.config.Publish) {
+	for _, port := range publishedPorts(s.Wanted, s.c.config.Publish) {
 		bound, err := s.proxy.listen(net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), "")
 		if err != nil {
 			return portFault(s.name, port, err)
@@ -139,82 +113,34 @@ func (s *service) close() {
 	}
 }
 
-// launch starts a new task in a slot. The caller holds mu.
-func (s *service) launch(sl *slot, spec cluster.Service) *task {
-	t := s.begin(sl, spec, false)
-	sl.current = t
-	return t
-}
-
-// begin starts a new task next to the one that its slot has. held: it does not go into rotation by itself. The caller holds mu.
-func (s *service) begin(sl *slot, spec cluster.Service, held bool) *task {
-	place := fmt.Sprintf("%s.%d", s.name, sl.n)
-	s.c.numbers[place]++
+// newTask is SlotTable's New.
+func (s *service) newTask(name string, slot int, spec cluster.Service, held bool) (*task, func(), error) {
+	if s.life.Err() != nil {
+		return nil, nil, errRemoved
+	}
 	t := &task{
-		c: s.c, s: s, name: fmt.Sprintf("%s#%d", place, s.c.numbers[place]), slot: sl.n, spec: spec, state: cluster.Starting,
+		c: s.c, s: s, name: name, slot: slot, spec: spec, state: cluster.Starting,
 		stop: make(chan struct{}), kill: make(chan struct{}), gone: make(chan struct{}), held: held,
 	}
-	s.tasks = append(s.tasks, t)
-	s.c.wg.Go(func() {
-		t.run()
-		s.c.mu.Lock()
-		s.tasks = slices.DeleteFunc(s.tasks, func(x *task) bool { return x == t })
-		if t.err != nil {
-			sl.failure = t.lastWords()
-		}
-		if sl.current == t && s.slots[sl.n] == sl && !t.stopRequested && s.life.Err() == nil {
-			s.replace(sl, t)
-		}
-		s.c.bell.Ring(nil)
-		s.c.mu.Unlock()
-		close(t.gone)
-	})
-	return t
-}
-
-// replace starts a successor of a task that ended by itself, when the restart policy says so. The caller holds mu.
-func (s *service) replace(sl *slot, t *task) {
-	delay := s.spec.Restart.Delay
-	if t.fault != nil {
-		if delay = t.fault.Down; t.fault.InRotation {
-			delay = 0 // that time is over
-		}
-	} else {
-		switch s.spec.Restart.Condition {
-		case "none":
-			sl.givenUp = fmt.Errorf("%s, and its restart policy is none", sl.failure)
-			return
-		case "on-failure":
-			if t.success {
-				sl.givenUp = fmt.Errorf("%s, and its restart policy is on-failure", sl.failure)
-				return
+	return t, func() {
+		s.c.wg.Go(func() {
+			t.run()
+			s.c.mu.Lock()
+			failure, down := "", time.Duration(-1)
+			if t.err != nil && !t.stopRequested && s.life.Err() == nil {
+				failure = t.lastWords()
 			}
-		}
-		now := time.Now()
-		if w := s.spec.Restart.Window; w > 0 {
-			sl.attempts = slices.DeleteFunc(sl.attempts, func(at time.Time) bool { return now.Sub(at) > w })
-		}
-		if most := s.spec.Restart.MaxAttempts; most > 0 && len(sl.attempts) >= most {
-			sl.givenUp = fmt.Errorf("%s, after %d restarts, which is the most that its restart policy allows", sl.failure, most)
-			return
-		}
-		sl.attempts = append(sl.attempts, now)
-	}
-	cancelled := make(chan struct{})
-	sl.pending = cancelled
-	s.c.wg.Go(func() {
-		select {
-		case <-time.After(delay):
-		case <-cancelled:
-			return
-		}
-		s.c.mu.Lock()
-		defer s.c.mu.Unlock()
-		if sl.pending == cancelled {
-			sl.pending = nil
-			s.launch(sl, s.spec)
-		}
-	})
+			if t.fault != nil {
+				if down = t.fault.Down; t.fault.InRotation {
+					down = 0 // that time is over
+				}
+			}
+			s.Ended(slot, t, failure, t.success, down)
+			s.c.bell.Ring(nil)
+			s.c.mu.Unlock()
+			close(t.gone)
+		})
+	}, nil
 }
 
 // askStop tells a task to stop. The caller holds mu.
@@ -247,62 +173,15 @@ func (t *task) lastWords() string {
 	return text
 }
 
-// Missing is control's.
-func (s *service) Missing() (missing error, hopeless bool) {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	var faults []error
-	for _, n := range slices.Sorted(maps.Keys(s.slots)) {
-		sl := s.slots[n]
-		switch t := sl.current; {
-		case sl.givenUp != nil:
-			faults, hopeless = append(faults, sl.givenUp), true
-		case t.over || t.fault != nil:
-			faults = append(faults, fmt.Errorf("%s.%d waits for its restart; last, %s", s.name, n, sl.failure))
-		case t.state != cluster.Running:
-			text := fmt.Sprintf("%s is %s", t.name, t.state)
-			if sl.failure != "" {
-				text += "; before, " + sl.failure
-			}
-			faults = append(faults, errors.New(text))
-		}
-	}
-	for _, t := range s.tasks {
-		if sl := s.slots[t.slot]; sl == nil || sl.current != t {
-			faults = append(faults, fmt.Errorf("%s has not ended yet", t.name))
-		}
-	}
-	return errors.Join(faults...), hopeless
-}
-
 // status is the service as it is. The caller holds mu.
 func (s *service) status() cluster.ServiceStatus {
-	st := cluster.ServiceStatus{Service: s.spec, Published: s.published}
+	status := s.Status()
+	status.Published = s.published
 	if s.isRedis {
-		st.Tasks = s.c.redis.status(s)
+		status.Tasks = s.c.redis.status(s)
+		status.Running = len(status.Tasks)
 	}
-	add := func(t *task) {
-		x := cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: "local", Image: t.spec.Image, State: t.state, Address: t.listen}
-		if t.err != nil {
-			x.Error = t.err.Error()
-		}
-		st.Tasks = append(st.Tasks, x)
-	}
-	for _, t := range s.tasks {
-		add(t)
-	}
-	for _, sl := range s.slots {
-		if sl.current != nil && !slices.Contains(s.tasks, sl.current) {
-			add(sl.current)
-		}
-	}
-	slices.SortStableFunc(st.Tasks, func(a, b cluster.Task) int { return a.Slot - b.Slot })
-	for _, t := range st.Tasks {
-		if t.State == cluster.Running {
-			st.Running++
-		}
-	}
-	return st
+	return status
 }
 
 // logs writes what the tasks printed, from the files where there are any.
@@ -310,7 +189,7 @@ func (s *service) logs(w io.Writer) error {
 	if s.c.config.Dir == "" {
 		s.c.mu.Lock()
 		defer s.c.mu.Unlock()
-		for _, t := range s.tasks {
+		for _, t := range s.Tasks {
 			if t.log == nil {
 				continue
 			}

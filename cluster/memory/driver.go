@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"coinbench/cluster"
@@ -18,24 +17,32 @@ import (
 type service struct {
 	*control.Service
 	*control.Bell
-	*control.Sets[*task]
+	control.SlotTable[*task]
 	c        *Cluster
-	spec     cluster.Service
-	slots    map[int]*task       // the latest of each
-	pending  map[int]*time.Timer // slots that wait for a successor
-	tasks    []*task             // that are not gone
-	rotation []*task             // in the order of slots
-	turns    map[string]int      // of each client
+	rotation []*task        // in the order of slots
+	turns    map[string]int // of each client
 }
 
 func (c *Cluster) newService(spec cluster.Service) (*service, error) {
-	s := &service{c: c, spec: spec, Bell: control.NewBell(), slots: map[int]*task{}, pending: map[int]*time.Timer{}, turns: map[string]int{}}
-	s.Sets = &control.Sets[*task]{Hands: s, Lock: &c.mu}
+	s := &service{c: c, Bell: control.NewBell(), turns: map[string]int{}}
+	s.SlotTable = control.SlotTable[*task]{Sets: control.Sets[*task]{Hands: s, Lock: &c.mu}, Numbers: c.numbers, Bell: s.Bell, Wanted: spec,
+		New: s.newTask}
 	s.Service = control.New(s, rollout.State{Spec: spec}, "look at its environment and health check", c.outbox.Put)
 	return s, nil
 }
 
-// What follows is control.Driver's, but for what Bell and Sets do.
+func (s *service) newTask(name string, slot int, spec cluster.Service, held bool) (*task, func(), error) {
+	t := &task{s: s, name: name, slot: slot, spec: spec, state: cluster.Starting, held: held, gone: make(chan struct{})}
+	if i := cluster.ParseImage(spec.Image); i.Coinbench() {
+		var err error
+		if t.set, err = settings.Parse(i.Kind, spec.Effective()); err != nil {
+			return nil, nil, err
+		}
+	}
+	return t, t.start, nil
+}
+
+// What follows is control.Driver's, but for what Bell and SlotTable do.
 
 func (s *service) Release() {
 	s.Reset()
@@ -56,83 +63,30 @@ func (s *service) Check(m *rollout.Machine) error {
 func (s *service) Scale(_ context.Context, replicas int) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	s.spec.Replicas = replicas
+	s.Wanted.Replicas = replicas
 	return s.Fill()
-}
-
-func (s *service) Become(spec cluster.Service) error {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	s.spec = spec
-	return nil
-}
-
-func (s *service) Successor(slot int) string {
-	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	return s.name(slot)
-}
-
-// name is that of the next task of a slot. The caller holds mu.
-func (s *service) name(slot int) string {
-	place := fmt.Sprintf("%s.%d", s.spec.Name, slot)
-	return fmt.Sprintf("%s#%d", place, s.c.numbers[place]+1)
 }
 
 func (s *service) Missing() (missing error, hopeless bool) {
 	s.c.mu.Lock()
-	defer s.c.mu.Unlock()
-	why, _ := s.spec.NeverHealthy()
-	in := len(s.rotation)
-	for _, t := range s.rotation {
-		if t.over() {
-			in--
-		}
-	}
-	switch {
-	case why != "" && s.spec.Replicas > 0:
+	why, _ := s.Wanted.NeverHealthy()
+	hopeless = why != "" && s.Wanted.Replicas > 0
+	s.c.mu.Unlock()
+	if hopeless {
 		return errors.New("no task gets healthy: " + why), true
-	case in == s.spec.Replicas && len(s.tasks) == in:
-		return nil, false
 	}
-	return fmt.Errorf("%d of %d tasks are in rotation, and %d others are not gone", in, s.spec.Replicas, len(s.tasks)-in), false
+	return s.SlotTable.Missing()
 }
 
-// What follows is control.Hands'.
-
-func (s *service) Spec() cluster.Service { return s.spec }
-
-func (s *service) Places() (slots []int) {
-	for slot := 1; slot <= s.spec.Replicas; slot++ {
-		slots = append(slots, slot)
-	}
-	return slots
-}
-
-func (s *service) Current(slot int) *task { return s.slots[slot] }
+// What follows is control.Hands', but for what SlotTable does.
 
 func (s *service) Look(t *task) control.Sight {
 	if t == nil {
 		return control.Sight{Stopping: true, Gone: true}
 	}
 	return control.Sight{Spec: t.spec, Stopping: t.state == cluster.Stopping || t.over(), Gone: t.over(), Ready: t.ready, Up: t.joined,
-		Failure: t.failure}
-}
-
-func (s *service) Begin(slot int, spec cluster.Service, held bool) (t *task, err error) {
-	t = &task{s: s, name: s.name(slot), slot: slot, spec: spec, state: cluster.Starting, held: held, gone: make(chan struct{})}
-	if i := cluster.ParseImage(spec.Image); i.Coinbench() {
-		if t.set, err = settings.Parse(i.Kind, spec.Effective()); err != nil {
-			return nil, err
-		}
-	}
-	s.tasks = append(s.tasks, t)
-	s.c.numbers[fmt.Sprintf("%s.%d", s.spec.Name, slot)]++
-	if !held {
-		s.Give(slot, t)
-	}
-	t.start()
-	return t, nil
+		Failure: t.failure, Task: cluster.Task{Name: t.name, Service: s.Wanted.Name, Slot: t.slot, Node: "memory", Image: t.spec.Image,
+			State: t.state, Address: t.address()}}
 }
 
 func (s *service) Stop(t *task) {
@@ -149,14 +103,9 @@ func (s *service) Stop(t *task) {
 	}
 }
 
-func (s *service) Give(slot int, t *task) {
-	delete(s.pending, slot)
-	s.slots[slot] = t
-}
-
 func (s *service) Turn(to map[int]*task) {
 	for _, slot := range s.Places() {
-		if old := s.slots[slot]; old != nil {
+		if old := s.Current(slot); old != nil {
 			old.leave()
 		}
 		s.Give(slot, to[slot])
@@ -164,21 +113,4 @@ func (s *service) Turn(to map[int]*task) {
 			t.enter()
 		}
 	}
-}
-
-func (s *service) Fill() error {
-	for _, t := range slices.Clone(s.tasks) {
-		if t.slot > s.spec.Replicas {
-			delete(s.slots, t.slot)
-			s.Stop(t)
-		}
-	}
-	for _, slot := range s.Places() {
-		if s.pending[slot] == nil && s.Look(s.slots[slot]).Stopping {
-			if _, err := s.Begin(slot, s.spec, false); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -6,6 +6,7 @@
 package memory
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,13 +75,13 @@ func (c *Cluster) Remove(context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range slices.Backward(c.app.Services) {
-		s.spec.Replicas = 0
-		_ = s.Fill()
-		for _, t := range slices.Clone(s.tasks) {
+		s.Abandon()
+		for _, t := range slices.Clone(s.Tasks) {
+			s.Stop(t)
 			t.end("")
 		}
 		s.Ring(errors.New("the app was removed meanwhile"))
-		c.emit(s.spec.Name, "", event.ServiceRemoved{})
+		c.emit(s.Wanted.Name, "", event.ServiceRemoved{})
 	}
 	c.app.Clear()
 	return nil
@@ -91,16 +92,7 @@ func (c *Cluster) Status(context.Context) (list []cluster.ServiceStatus, err err
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.app.Services {
-		status := cluster.ServiceStatus{Service: s.spec}
-		for _, t := range s.tasks {
-			if t.state == cluster.Running {
-				status.Running++
-			}
-			status.Tasks = append(status.Tasks, cluster.Task{Name: t.name, Service: s.spec.Name, Slot: t.slot, Node: "memory", Image: t.spec.Image,
-				State: t.state, Address: t.address()})
-		}
-		slices.SortStableFunc(status.Tasks, func(a, b cluster.Task) int { return a.Slot - b.Slot })
-		list = append(list, status)
+		list = append(list, s.Status())
 	}
 	return list, nil
 }
@@ -110,8 +102,8 @@ func (c *Cluster) Counters(context.Context) (readings []history.Reading, err err
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.app.Services {
-		for _, t := range s.tasks {
-			readings = append(readings, history.Reading{At: time.Since(c.start), Service: s.spec.Name, Task: t.name, Values: map[string]float64{
+		for _, t := range s.Tasks {
+			readings = append(readings, history.Reading{At: time.Since(c.start), Service: s.Wanted.Name, Task: t.name, Values: map[string]float64{
 				t.counts(): t.counted, history.ProcessCPU: 0}})
 		}
 	}
@@ -127,9 +119,9 @@ func (c *Cluster) befall(verb, service string, slot int, fault event.Payload, d 
 	if err != nil {
 		return fmt.Errorf("%s %s.%d: %w", verb, service, slot, err)
 	}
-	t := s.slots[slot]
+	t := s.Current(slot)
 	if t == nil || t.state != cluster.Running {
-		return fmt.Errorf("%s %s.%d: no task of it runs now; the service has %d replicas", verb, service, slot, s.spec.Replicas)
+		return fmt.Errorf("%s %s.%d: no task of it runs now; the service has %d replicas", verb, service, slot, s.Wanted.Replicas)
 	}
 	c.emit(service, t.name, fault)
 	do(t)
@@ -144,6 +136,7 @@ func (c *Cluster) befall(verb, service string, slot int, fault event.Payload, d 
 // Kill ends a replica as by SIGKILL.
 func (c *Cluster) Kill(_ context.Context, service string, slot int, fault cluster.Fault) error {
 	do := func(t *task) {
+		fault.Down = cmp.Or(fault.Down, t.spec.Restart.Delay)
 		t.fault = &fault
 		t.end("killed")
 	}

@@ -53,7 +53,7 @@ func (t *task) after(d time.Duration, do func()) *time.Timer {
 }
 
 func (t *task) emit(p event.Payload) {
-	t.s.c.emit(t.s.spec.Name, t.name, p)
+	t.s.c.emit(t.s.Wanted.Name, t.name, p)
 	t.s.Ring(nil)
 }
 
@@ -115,25 +115,23 @@ func (t *task) end(failure string) {
 		t.leave()
 	}
 	close(t.gone)
-	t.s.tasks = slices.DeleteFunc(t.s.tasks, func(x *task) bool { return x == t })
-	if failure == "" {
-		t.state = cluster.Complete
+	t.state = cluster.Complete
+	if failure != "" {
+		t.state, t.failure = cluster.Failed, t.name+": "+failure
+		t.emit(event.TaskGone{Exit: "signal: killed", Error: failure})
+	} else {
 		t.emit(event.TaskGone{Exit: "exit status 0"})
-		return
 	}
-	t.state, t.failure = cluster.Failed, t.name+": "+failure
-	t.emit(event.TaskGone{Exit: "signal: killed", Error: failure})
-	down := max(t.spec.Restart.Delay, 1)
-	if t.fault != nil && t.fault.Down > 0 {
-		down = t.fault.Down
-	}
-	if t.s.slots[t.slot] == t && (t.fault != nil || t.spec.Restart.Condition != "none") {
-		t.s.pending[t.slot] = t.after(down, func() {
-			if t.s.slots[t.slot] == t && t.s.pending[t.slot] != nil && t.slot <= t.s.spec.Replicas {
-				t.leave()
-				_, _ = t.s.Begin(t.slot, t.s.spec, false) // what was started before can be started again
-			}
+	switch f := t.fault; {
+	case f == nil:
+		t.s.Ended(t.slot, t, t.failure, false, -1)
+	case f.InRotation:
+		t.after(max(f.Down, 1), func() {
+			t.leave()
+			t.s.Ended(t.slot, t, t.failure, false, 0)
 		})
+	default:
+		t.s.Ended(t.slot, t, t.failure, false, f.Down)
 	}
 }
 
@@ -207,7 +205,7 @@ func (s *service) pick(client string) (t *task) {
 	if n == 0 {
 		return nil
 	}
-	switch s.spec.Balance {
+	switch s.Wanted.Balance {
 	case cluster.Random:
 		return s.rotation[rand.IntN(n)]
 	case cluster.LeastConnections:
