@@ -104,7 +104,7 @@ func (c trialOfCanary) play(seed uint64) []CanaryCell {
 // of each tell; and those that are worse: in nine of ten. The table of docs/accuracy.md is longer.
 func TestCanaries(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the study of virtual time is played without the race detector")
+		t.Skip("not run: the study of virtual time is played without the race detector")
 	}
 	alike, worse, tries := 0, 0, 0
 	for _, c := range []trialOfCanary{

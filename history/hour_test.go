@@ -16,7 +16,7 @@ import (
 func BenchmarkHour(b *testing.B) {
 	dir := os.Getenv("COIN_HOUR")
 	if dir == "" {
-		b.Skip("COIN_HOUR names no folder")
+		b.Skip("not run: COIN_HOUR names no folder")
 	}
 	m := manifest()
 	m.Simulated = true

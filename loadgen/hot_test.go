@@ -99,7 +99,7 @@ var cannedPlayer = Player{Dial: func(context.Context, string, string) (net.Conn,
 
 func TestARequestOnAKeptConnectionAllocatesNothing(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the race detector allocates")
+		t.Skip("not run: the race detector allocates")
 	}
 	t.Run("socket", func(t *testing.T) {
 		if n := testing.AllocsPerRun(2000, hot(t, Player{}, echo(t))); n != 0 {

@@ -114,7 +114,7 @@ func (q queue) play(_ context.Context, level float64, length time.Duration) (Blo
 // violates its objective by a tenth or more is answered in at most one of twenty.
 func TestSearchKeepsItsConfidence(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the study of virtual time is played without the race detector")
+		t.Skip("not run: the study of virtual time is played without the race detector")
 	}
 	for _, c := range []struct {
 		name    string

@@ -204,7 +204,7 @@ func TestAnIdleConnectionThatIsOverIsStale(t *testing.T) {
 		defer server.Close()
 		r := newRaw(c)
 		if r == nil {
-			t.Skip("this system has no raw connections")
+			t.Skip("not run: this system has no raw connections")
 		}
 		if r.stale() {
 			t.Error("a connection that lives is stale")

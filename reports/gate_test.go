@@ -159,7 +159,7 @@ func TestGateReportsOfLittle(t *testing.T) {
 func TestBenchstatReadsTheGate(t *testing.T) {
 	tool, err := exec.LookPath("go")
 	if err != nil {
-		t.Skip("there is no go tool")
+		t.Skip("not run: for want of the go command")
 	}
 	path := filepath.Join(t.TempDir(), "gate.txt")
 	var bench bytes.Buffer

@@ -64,7 +64,7 @@ func BenchmarkTenThousandWorkers(b *testing.B) {
 func BenchmarkBesideSimPy(b *testing.B) {
 	const python = "/usr/bin/python3"
 	if out, err := exec.Command(python, "-c", "import SimPy.Simulation").CombinedOutput(); err != nil {
-		b.Skipf("apt-get install python3-simpy: %v: %s", err, out)
+		b.Skipf("not run: for want of SimPy (apt-get install python3-simpy): %v: %s", err, out)
 	}
 	for _, c := range []struct{ workers, rng, hasher, seconds int }{{10, 5, 1, 2000}, {100, 20, 5, 200}, {1000, 250, 15, 20}} {
 		for _, exponential := range []int{0, 1} {

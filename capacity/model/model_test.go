@@ -183,7 +183,7 @@ func TestParse(t *testing.T) {
 // The search finds what trying everything finds, and says what comes second and what is at risk.
 func TestSearchIsBruteForce(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the study of virtual time is played without the race detector")
+		t.Skip("not run: the study of virtual time is played without the race detector")
 	}
 	m := calibrated(t)
 	cost, _ := ParseCost(dockercoins.Roles(), "rng=1,worker=0.5")
@@ -230,7 +230,7 @@ func TestSearchIsBruteForce(t *testing.T) {
 // Headroom and an objective make a plan larger, never smaller; what cannot be had is said.
 func TestSearchGoals(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the study of virtual time is played without the race detector")
+		t.Skip("not run: the study of virtual time is played without the race detector")
 	}
 	m := ideal()
 	cost, _ := ParseCost(dockercoins.Roles(), "")

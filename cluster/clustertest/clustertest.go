@@ -384,7 +384,7 @@ func turns(t *testing.T, f *fixture) {
 		if !strings.Contains(err.Error(), cluster.BalanceLabel) {
 			t.Fatal(err)
 		}
-		t.Skip("the cluster cannot tell clients apart, and says so")
+		t.Skip("not run: the cluster cannot tell clients apart, and says so")
 	}
 	if err := f.Deploy(t.Context(), app); err != nil {
 		t.Fatal(err)
@@ -562,7 +562,7 @@ func balanceOnly(t *testing.T, f *fixture) {
 func kill(t *testing.T, f *fixture) {
 	killer, ok := f.Cluster.(cluster.Killer)
 	if !ok {
-		t.Skip("not a Killer")
+		t.Skip("not run: the cluster is no Killer")
 	}
 	f.deploy(t, 2)
 	if err := killer.Kill(t.Context(), Service, 2, cluster.Fault{Down: 10 * time.Millisecond}); err != nil {
@@ -590,10 +590,10 @@ func (f *fixture) inRotationKiller(t *testing.T) cluster.Killer {
 	t.Helper()
 	killer, ok := f.Cluster.(cluster.Killer)
 	if !ok {
-		t.Skip("not a Killer")
+		t.Skip("not run: the cluster is no Killer")
 	}
 	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{InRotation: true}); errors.Is(err, errors.ErrUnsupported) {
-		t.Skip("the cluster keeps no dead replica in rotation")
+		t.Skip("not run: the cluster keeps no dead replica in rotation")
 	}
 	return killer
 }

@@ -49,7 +49,7 @@ func keepsOld(t *testing.T, f *fixture) {
 func rollbackTwice(t *testing.T, f *fixture) {
 	c, ok := f.Cluster.(cluster.Rollbacker)
 	if !ok {
-		t.Skip("not a Rollbacker")
+		t.Skip("not run: the cluster is no Rollbacker")
 	}
 	f.deploy(t, 2)
 	was := f.status(t).Environment["COIN_DELAY"]
@@ -74,7 +74,7 @@ func rollbackTwice(t *testing.T, f *fixture) {
 func scaledThenBack(t *testing.T, f *fixture) {
 	c, ok := f.Cluster.(cluster.Rollbacker)
 	if !ok {
-		t.Skip("not a Rollbacker")
+		t.Skip("not run: the cluster is no Rollbacker")
 	}
 	f.deploy(t, 1)
 	was := f.status(t).Environment["COIN_DELAY"]
@@ -121,7 +121,7 @@ func missingImage(t *testing.T, f *fixture) {
 func watchedForTheDelay(t *testing.T, f *fixture) {
 	killer, ok := f.Cluster.(cluster.Killer)
 	if !ok {
-		t.Skip("not a Killer")
+		t.Skip("not run: the cluster is no Killer")
 	}
 	f.deploy(t, 1)
 	r := quick(1)
@@ -155,7 +155,7 @@ func watchedForTheDelay(t *testing.T, f *fixture) {
 func failureRatio(t *testing.T, f *fixture) {
 	killer, ok := f.Cluster.(cluster.Killer)
 	if !ok {
-		t.Skip("not a Killer")
+		t.Skip("not run: the cluster is no Killer")
 	}
 	f.deploy(t, 10)
 	r := quick(0)
@@ -250,7 +250,7 @@ func globalHasNoNumber(t *testing.T, f *fixture) {
 func restart(t *testing.T, f *fixture) {
 	c, ok := f.Cluster.(cluster.Restarter)
 	if !ok {
-		t.Skip("not a Restarter")
+		t.Skip("not run: the cluster is no Restarter")
 	}
 	f.deploy(t, 2)
 	before := f.status(t)
@@ -276,7 +276,7 @@ func restart(t *testing.T, f *fixture) {
 func (f *fixture) knows(t *testing.T, s cluster.Strategy) {
 	t.Helper()
 	if c, ok := f.Cluster.(cluster.Strategist); !ok || !slices.Contains(c.Strategies(), s) {
-		t.Skipf("no %s", s)
+		t.Skipf("not run: the cluster has no %s", s)
 	}
 }
 

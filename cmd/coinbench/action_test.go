@@ -25,7 +25,7 @@ func playJobs(t *testing.T, env []string, steps func(flags, remote, work string)
 	t.Helper()
 	for _, tool := range []string{"bash", "git"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("there is no %s", tool)
+			t.Skipf("not run: the action, for want of %s", tool)
 		}
 	}
 	dir := t.TempDir()

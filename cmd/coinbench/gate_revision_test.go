@@ -12,7 +12,7 @@ import (
 func TestRevisionsAreBuilt(t *testing.T) {
 	for _, tool := range []string{"git", "go"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("there is no %s", tool)
+			t.Skipf("not run: a gate of two revisions, for want of %s", tool)
 		}
 	}
 	repository, built := t.TempDir(), t.TempDir()

@@ -18,7 +18,7 @@ func TestClaimShippedPassOrSayWhyNot(t *testing.T) {
 			t.Run(e.Name+"/"+profile, func(t *testing.T) {
 				t.Parallel()
 				if race.Enabled && profile != "" {
-					t.Skip("ten times slower, and played without the race detector too")
+					t.Skip("not run: ten times slower, and played without the race detector too")
 				}
 				set := map[string]string{}
 				if profile != "" {

@@ -23,7 +23,7 @@ func command(t *testing.T, stdin string, args ...string) (code int, text string)
 // The real vegeta reads what attack writes in each format, and coinbench what vegeta writes.
 func TestTheRealVegeta(t *testing.T) {
 	if testing.Short() {
-		t.Skip("builds vegeta")
+		t.Skip("not run: a comparison with vegeta, which is built for it")
 	}
 	dir := t.TempDir()
 	vegeta := filepath.Join(dir, "vegeta")

@@ -10,7 +10,7 @@ import (
 // The study of the page, smaller: ten drawn settings, one of each kind.
 func TestAdvice(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the study of virtual time is played without the race detector")
+		t.Skip("not run: the study of virtual time is played without the race detector")
 	}
 	t.Parallel()
 	limits, rates := 0, 0

@@ -12,7 +12,7 @@ import (
 // which never waits, is the bound.
 func TestNoRateAboveItsBound(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the study of virtual time is played without the race detector")
+		t.Skip("not run: the study of virtual time is played without the race detector")
 	}
 	for name, s := range map[string]setting{
 		"bare":     {},

@@ -56,7 +56,7 @@ func TestNaiveGatesBreak(t *testing.T) {
 func TestGatesOfTheSimulatedApp(t *testing.T) {
 	t.Parallel()
 	if race.Enabled {
-		t.Skip("the study of virtual time is played without the race detector")
+		t.Skip("not run: the study of virtual time is played without the race detector")
 	}
 	for _, a := range simulatedApps() {
 		p, sd, err := a.alike(6)

@@ -10,7 +10,7 @@ import (
 // What the planner finds is what trying everything finds; the page has thirty of them.
 func TestPlans(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the study of virtual time is played without the race detector")
+		t.Skip("not run: the study of virtual time is played without the race detector")
 	}
 	t.Parallel()
 	rows, err := plans(3, 11, 1)

@@ -30,7 +30,7 @@ type built struct {
 // the bodies of what others wrote: a tenth of what go vet takes, which compiles the whole tree anew for each of them.
 func TestOtherSystemsCompile(t *testing.T) {
 	if race.Enabled {
-		t.Skip("the race detector makes it ten times as slow, and .ci/fast plays it without")
+		t.Skip("not run: the race detector makes it ten times as slow, and .ci/fast plays it without")
 	}
 	for _, system := range []string{"windows/arm64", "darwin/arm64"} { // of the processors only sizes differ, and those are the same
 		goos, goarch, _ := strings.Cut(system, "/")

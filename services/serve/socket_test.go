@@ -208,7 +208,7 @@ func TestSerialDoesNotCountSilentConnections(t *testing.T) {
 
 func TestRefuseWhileBooting(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("package net cannot bind without listening")
+		t.Skip("not run: package net cannot bind without listening")
 	}
 	for _, service := range []string{"rng", "hasher"} {
 		v := serveOnLoopback(t, service, nil, "COIN_BOOT_DELAY=1h")

@@ -315,7 +315,7 @@ func TestLoadIntoEngine(t *testing.T) {
 func TestClosureIsWhatLddFinds(t *testing.T) {
 	ldd, err := exec.LookPath("ldd")
 	if err != nil || runtime.GOOS != "linux" {
-		t.Skip("no ldd here to compare with")
+		t.Skip("not run: a comparison with ldd, for want of it")
 	}
 	for _, executable := range []string{redisServer, "/usr/bin/env"} {
 		out, err := exec.CommandContext(t.Context(), ldd, executable).Output()

@@ -38,7 +38,7 @@ func TestMain(m *testing.M) { os.Exit(labtest.Main(m, shared)) }
 // Each is what the engine of a lab of three nodes lists while coinbench itself does something to an app. The traces say what follows.
 func TestRecordOnASwarm(t *testing.T) {
 	if !*record {
-		t.Skip("not recorded anew: with -record")
+		t.Skip("not run: recorded anew: with -record")
 	}
 	l := shared.Lab(t)
 	seconds := func(n int) cluster.Rollout {

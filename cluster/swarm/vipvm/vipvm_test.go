@@ -25,7 +25,7 @@ func TestArguments(t *testing.T) {
 
 func TestTheScriptIsWellFormedAndSaysHowToUseIt(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil {
-		t.Skip("no bash here")
+		t.Skip("not run: the guest's script, for want of bash")
 	}
 	for _, text := range []string{script, swarmScript, inTheGuest} {
 		c := exec.CommandContext(t.Context(), "bash", "-n")
