@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -42,7 +43,8 @@ type Entry struct {
 	Evidence   string    `json:"evidence,omitempty"`
 	Outcome    Outcome   `json:"outcome,omitempty"`
 	Model      string    `json:"model,omitempty"`
-	Hash       string    `json:"hash"` // SHA-256 of the hash of the line before and of this line without its hash
+	Why        string    `json:"why,omitempty"` // nothing can be told
+	Hash       string    `json:"hash"`          // SHA-256 of the hash of the line before and of this line without its hash
 }
 
 // Attempt is a learner's way through a lab.
@@ -150,8 +152,15 @@ func (a *Attempt) hash(e Entry) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Add appends an entry, which is on disk when it returns.
+// Add appends an entry, which is on disk when it returns. It follows those that another process has added meanwhile.
 func (a *Attempt) Add(e Entry) error {
+	if text, err := os.ReadFile(filepath.Join(a.Dir, logName)); err == nil {
+		now := &Attempt{Dir: a.Dir, Lab: a.Lab}
+		if err := now.read(text); err != nil {
+			return fmt.Errorf("record lab %s: %w", a.Lab, err)
+		}
+		a.Entries = now.Entries
+	}
 	e.At = e.At.UTC()
 	e.Hash = a.hash(e)
 	line, err := json.Marshal(e)
@@ -176,6 +185,16 @@ func (a *Attempt) Add(e Entry) error {
 // Seed is what the attempt's numbers are drawn from.
 func (a *Attempt) Seed() uint64 { return a.Entries[0].Seed }
 
+// LastRun is the folder of the run that began last; "": none did.
+func (a *Attempt) LastRun() string {
+	for _, e := range slices.Backward(a.Entries) {
+		if e.Kind == Started {
+			return filepath.Join(a.Dir, e.Run)
+		}
+	}
+	return ""
+}
+
 // Phase is what comes next in a round.
 type Phase string
 
@@ -196,19 +215,27 @@ type State struct {
 	Cut        bool   // the last run has no end
 	Hints      int    // that were shown
 	Solved     bool
-	Checks     map[string]Entry // of rounds that are done
+	Why        string              // the last run could not tell
+	Answered   map[string]Answered // rounds that are done
+}
+
+// Answered is a round that is done.
+type Answered struct {
+	Prediction *Entry // its number may be absent
+	Run        *Entry //
+	Check      *Entry
 }
 
 // State reads the entries.
 func (a *Attempt) State() State {
-	s := State{Round: Question, Phase: ToPredict, Checks: map[string]Entry{}}
+	s := State{Round: Question, Phase: ToPredict, Answered: map[string]Answered{}}
 	for i := range a.Entries {
 		e := &a.Entries[i]
 		switch e.Kind {
 		case Predicted:
 			s.Prediction, s.Phase = e, ToRun
 		case Started:
-			s.Cut, s.Run = true, nil
+			s.Cut, s.Run, s.Why = true, nil, ""
 			s.Phase = ToRun
 		case Ended:
 			s.Cut, s.Run, s.Phase = false, e, ToCheck
@@ -218,15 +245,15 @@ func (a *Attempt) State() State {
 			s.Solved = true
 		case Checked:
 			if e.Outcome == CannotTell {
-				s.Phase, s.Run = ToRun, nil
+				s.Phase, s.Run, s.Why = ToRun, nil, e.Why
 				continue
 			}
-			s.Checks[e.Round] = *e
+			s.Answered[e.Round] = Answered{s.Prediction, s.Run, e}
 			next := Transfer
 			if e.Round == Transfer {
 				next = ""
 			}
-			s = State{Round: next, Phase: ToPredict, Checks: s.Checks}
+			s = State{Round: next, Phase: ToPredict, Answered: s.Answered}
 			if next == "" {
 				s.Phase = Done
 			}

@@ -6,11 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -70,6 +68,7 @@ type visit struct {
 	root     string
 	attempt  *labs.Attempt // nil: none was begun
 	state    labs.State
+	out      labOutput
 }
 
 // labRoot is the folder of what learners did.
@@ -86,12 +85,20 @@ func labRoot(p process) string {
 	return filepath.Join("runs", "labs")
 }
 
+func newVisit(p process, l labs.Lab, language string) *visit {
+	columns := min(width(p.stdout), 100)
+	if language == "zh" {
+		columns /= 2 // a character takes two
+	}
+	return &visit{p: p, lab: l, language: language, root: labRoot(p), out: labTerminal{p, columns}}
+}
+
 func visitLab(p process, name, language string) (*visit, error) {
 	l, err := labs.Load(name, language)
 	if err != nil {
 		return nil, usage(err)
 	}
-	v := &visit{p: p, lab: l, language: language, root: labRoot(p)}
+	v := newVisit(p, l, language)
 	if v.attempt, err = labs.Latest(v.root, name); err != nil {
 		return nil, unmeasured(err)
 	}
@@ -102,7 +109,15 @@ func visitLab(p process, name, language string) (*visit, error) {
 	return v, nil
 }
 
-// begin makes an attempt, unless one is under way.
+// begun makes an attempt, unless one is under way.
+func (v *visit) begun() error {
+	if v.attempt != nil {
+		return nil
+	}
+	return v.begin(0)
+}
+
+// begin makes an attempt.
 func (v *visit) begin(seed uint64) (err error) {
 	if seed == 0 {
 		var b [8]byte
@@ -146,7 +161,7 @@ func (v *visit) vars(round string) (map[string]float64, error) {
 	return labs.Numbers(s.Settings), err
 }
 
-// print writes a lab's Markdown to the terminal, with its numbers in place.
+// print tells a lab's Markdown, with its numbers in place.
 func (v *visit) print(text string, vars map[string]float64, a *capacity.Analysis) error {
 	var metric func(string) (float64, error)
 	if a != nil {
@@ -156,60 +171,20 @@ func (v *visit) print(text string, vars map[string]float64, a *capacity.Analysis
 	if err != nil {
 		return unmeasured(err)
 	}
-	columns := min(width(v.p.stdout), 100)
-	if v.language == "zh" {
-		columns /= 2 // a character takes two
-	}
-	_, err = io.WriteString(v.p.stdout, plainMarkdown(filled, columns)+"\n\n")
-	return unmeasured(err)
-}
-
-// emphasis is what Markdown sets in italics or bold.
-var emphasis = regexp.MustCompile(`(\*\*?)(\b[^*]+)(\*\*?)`)
-
-// plainMarkdown is Markdown as lines of a terminal: headings and emphasis lose their marks, paragraphs and items are filled anew.
-func plainMarkdown(text string, width int) string {
-	var out, block []string
-	flush := func() {
-		filled := strings.Join(block, " ")
-		switch {
-		case len(block) == 0:
-		case strings.HasPrefix(filled, "* "):
-			out = append(out, reports.Fold(filled, width)) // with a hanging indent
-		default:
-			out = append(out, reports.FoldWords(strings.TrimPrefix(filled, "### "), width)...)
-		}
-		block = nil
-	}
-	drawing := false
-	for line := range strings.SplitSeq(text, "\n") {
-		switch fence := strings.HasPrefix(line, "```"); {
-		case fence:
-			drawing = !drawing
-		case drawing:
-			out = append(out, "    "+line)
-		case line == "":
-			flush()
-			out = append(out, "")
-		default:
-			if strings.HasPrefix(line, "* ") {
-				flush()
-			}
-			block = append(block, strings.TrimSpace(line))
-		}
-	}
-	flush()
-	return emphasis.ReplaceAllString(strings.TrimRight(strings.Join(out, "\n"), "\n"), "$2")
+	return unmeasured(v.out.markdown(filled))
 }
 
 // show prints what the learner needs now.
 func (v *visit) show() error {
-	if v.attempt == nil {
-		if err := v.begin(0); err != nil {
-			return err
-		}
+	if err := v.begun(); err != nil {
+		return err
 	}
-	say(v.p.stdout, "%s\nlab %s · %d minutes · on %s\n", v.lab.Title, v.lab.Name, v.lab.Minutes, strings.Join(v.lab.On, ", "))
+	v.out.say("%s\nlab %s · %d minutes · on %s\n", v.lab.Title, v.lab.Name, v.lab.Minutes, strings.Join(v.lab.On, ", "))
+	return v.now()
+}
+
+// now tells the question that is under way.
+func (v *visit) now() error {
 	round := v.state.Round
 	if round == "" {
 		return v.next()
@@ -235,41 +210,28 @@ func (v *visit) show() error {
 	return v.next()
 }
 
-// next says which command comes next.
+// next says what comes next.
 func (v *visit) next() error {
-	name, r, w := v.lab.Name, v.lab.Round(v.state.Round), v.p.stdout
-	if v.state.Cut {
-		say(w, "The last run did not come to its end: it cannot tell. Your prediction stays.")
+	if v.state.Cut && !v.underWay() {
+		v.out.say("The last run did not come to its end: it cannot tell. Your prediction stays.")
 	}
-	switch v.state.Phase {
-	case labs.ToPredict:
-		say(w, "Your prediction, in %s, and how sure you are of it (50, 75 or 95 %%):\n  coinbench lab predict %s NUMBER --confidence 75", r.Unit,
-			name)
-		say(w, "No idea? coinbench lab hint %s", name)
-	case labs.ToRun:
-		say(w, "Your prediction: %s. Now measure it, and from then on it is sealed:\n  coinbench lab run %s",
-			predicted(v.state.Prediction, r.Unit), name)
-	case labs.ToCheck:
-		more := ""
-		if r.Evidence != nil {
-			more = " EVIDENCE"
-			say(w, "%s One of: %s", r.Evidence.Ask, strings.Join(r.Evidence.Choices, ", "))
-		}
-		say(w, "What did you read, in %s?\n  coinbench lab check %s NUMBER%s", r.Unit, name, more)
-		say(w, "The report again: coinbench report %s", filepath.Join(v.attempt.Dir, v.state.Run.Run))
-	case labs.Done:
-		all, err := labs.All()
-		if err != nil {
-			return unmeasured(err)
-		}
-		say(w, "This lab is done. Again, with other numbers: coinbench lab reset %s", name)
-		i := slices.IndexFunc(all, func(l labs.Lab) bool { return l.Name == name })
-		if i >= 0 && i+1 < len(all) {
-			say(w, "Next: coinbench lab %s (%s)", all[i+1].Name, all[i+1].Title)
-		}
-		say(w, "How you are doing: coinbench lab")
+	if v.state.Why != "" {
+		v.out.say("Cannot tell: %s. It is the run, not you; your prediction stays.", v.state.Why)
 	}
-	return nil
+	return v.out.next(v)
+}
+
+// underWay says whether the last run, of whatever process, is being recorded: a cluster is read each second.
+func (v *visit) underWay() bool {
+	if !v.state.Cut {
+		return false
+	}
+	for _, name := range []string{"manifest.json", "events.jsonl", "readings.jsonl"} {
+		if info, err := os.Stat(filepath.Join(v.attempt.LastRun(), name)); err == nil && time.Since(info.ModTime()) < 5*time.Second {
+			return true
+		}
+	}
+	return false
 }
 
 func predicted(e *labs.Entry, unit string) string {
@@ -315,8 +277,8 @@ func (v *visit) standing() string {
 	}
 	var words []string
 	for _, round := range labs.RoundNames() {
-		if c, ok := v.state.Checks[round]; ok {
-			words = append(words, string(c.Outcome))
+		if c, ok := v.state.Answered[round]; ok {
+			words = append(words, string(c.Check.Outcome))
 		}
 	}
 	switch {
@@ -352,28 +314,11 @@ func labPredictCommand(p process, language *string) *cobra.Command {
 			if skip == (len(args) == 2) {
 				return usage(errors.New("accepted: a number, or --skip to run without a prediction"))
 			}
-			if !slices.Contains([]int{50, 75, 95}, confidence) {
-				return usage(fmt.Errorf("--confidence %d: accepted: 50, 75, 95", confidence))
+			number := ""
+			if !skip {
+				number = args[1]
 			}
-			switch {
-			case v.state.Phase == labs.Done:
-				return usage(fmt.Errorf("lab %s is done; again, with other numbers: coinbench lab reset %s", v.lab.Name, v.lab.Name))
-			case v.state.Phase != labs.ToPredict:
-				return usage(fmt.Errorf("the prediction is sealed (%s); another one is a new attempt: coinbench lab reset %s",
-					predicted(v.state.Prediction, v.lab.Round(v.state.Round).Unit), v.lab.Name))
-			}
-			e := labs.Entry{Kind: labs.Predicted, Confidence: confidence}
-			if skip {
-				e.Confidence = 0
-			} else if e.Prediction, err = labNumber(args[1], v.lab.Round(v.state.Round).Unit); err != nil {
-				return err
-			}
-			if v.attempt == nil {
-				if err := v.begin(0); err != nil {
-					return err
-				}
-			}
-			if err := v.add(e); err != nil {
+			if err := v.predict(number, confidence); err != nil {
 				return err
 			}
 			return v.next()
@@ -382,6 +327,32 @@ func labPredictCommand(p process, language *string) *cobra.Command {
 	c.Flags().IntVar(&confidence, "confidence", 75, "how sure you are of it, in percent: 50, 75, 95")
 	c.Flags().BoolVar(&skip, "skip", false, "run without a prediction, which is kept too")
 	return c
+}
+
+// predict seals a prediction; "": there is none.
+func (v *visit) predict(number string, confidence int) (err error) {
+	if !slices.Contains([]int{50, 75, 95}, confidence) {
+		return usage(fmt.Errorf("--confidence %d: accepted: 50, 75, 95", confidence))
+	}
+	unit := v.lab.Round(v.state.Round).Unit
+	switch {
+	case v.state.Phase == labs.Done:
+		return usage(fmt.Errorf("lab %s is done; again, with other numbers: coinbench lab reset %s", v.lab.Name, v.lab.Name))
+	case v.state.Phase != labs.ToPredict:
+		return usage(fmt.Errorf("the prediction is sealed (%s); another one is a new attempt: coinbench lab reset %s",
+			predicted(v.state.Prediction, unit), v.lab.Name))
+	}
+	e := labs.Entry{Kind: labs.Predicted}
+	if number != "" {
+		e.Confidence = confidence
+		if e.Prediction, err = labNumber(number, unit); err != nil {
+			return err
+		}
+	}
+	if err := v.begun(); err != nil {
+		return err
+	}
+	return v.add(e)
 }
 
 // labNumber reads what a learner types: 3.3, or a duration where the unit is one.
@@ -414,11 +385,8 @@ func labRunCommand(p process, language *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch v.state.Phase {
-			case labs.ToPredict:
-				return usage(fmt.Errorf("predict first, or say that you will not: coinbench lab predict %s NUMBER, or --skip", v.lab.Name))
-			case labs.Done:
-				return usage(fmt.Errorf("lab %s is done; again, with other numbers: coinbench lab reset %s", v.lab.Name, v.lab.Name))
+			if err := v.ready(where); err != nil {
+				return err
 			}
 			return v.run(where)
 		},
@@ -427,11 +395,21 @@ func labRunCommand(p process, language *string) *cobra.Command {
 	return c
 }
 
-// run plays the round that is under way.
-func (v *visit) run(where clusterFlags) error {
-	if !slices.Contains(v.lab.On, where.name) {
+// ready says why the round that is under way cannot be played now.
+func (v *visit) ready(where clusterFlags) error {
+	switch {
+	case v.state.Phase == labs.ToPredict:
+		return usage(fmt.Errorf("predict first, or say that you will not: coinbench lab predict %s NUMBER, or --skip", v.lab.Name))
+	case v.state.Phase == labs.Done:
+		return usage(fmt.Errorf("lab %s is done; again, with other numbers: coinbench lab reset %s", v.lab.Name, v.lab.Name))
+	case !slices.Contains(v.lab.On, where.name):
 		return usage(fmt.Errorf("lab %s is not made for %s; accepted: --cluster %s", v.lab.Name, where.name, strings.Join(v.lab.On, ", ")))
 	}
+	return nil
+}
+
+// run plays the round that is under way, which is ready.
+func (v *visit) run(where clusterFlags) error {
 	ctx, stop := v.p.interruptible()
 	defer stop()
 	s, err := labScenario(v.p, &v.lab, v.state.Round, v.attempt.Seed())
@@ -460,24 +438,31 @@ func (v *visit) run(where clusterFlags) error {
 	round := v.lab.Round(v.state.Round)
 	vars := labs.Numbers(s.Settings)
 	if f := round.Judge(0, a, vars); f.Outcome == labs.CannotTell {
-		if err := v.add(labs.Entry{Kind: labs.Checked, Outcome: f.Outcome}); err != nil {
-			return err
-		}
-		say(v.p.stdout, "Cannot tell: %s. It is the run, not you; your prediction stays.\n  coinbench lab run %s", f.Why, v.lab.Name)
-		return exit(exitUnmeasured)
+		return v.cannotTell(labs.Entry{Kind: labs.Checked, Outcome: f.Outcome, Why: f.Why})
 	}
 	page, err := os.Create(filepath.Join(dir, "report.html"))
 	if err != nil {
 		return unmeasured(err)
 	}
-	if err := errors.Join(reports.HTML(page, a), page.Close(), reports.Text(v.p.stdout, a, textOptions(v.p))); err != nil {
+	if err := errors.Join(reports.HTML(page, a), page.Close(), v.out.report(a)); err != nil {
 		return unmeasured(fmt.Errorf("report: %w", err))
 	}
-	say(v.p.stdout, "\nThe same as a page: %s\n", page.Name())
+	v.out.say("\nThe same as a page: %s\n", page.Name())
 	if err := v.print(v.lab.Section("look"), vars, nil); err != nil {
 		return err
 	}
 	return v.next()
+}
+
+// cannotTell records that the last run judges nothing.
+func (v *visit) cannotTell(e labs.Entry) error {
+	if err := v.add(e); err != nil {
+		return err
+	}
+	if err := v.next(); err != nil {
+		return err
+	}
+	return exit(exitUnmeasured)
 }
 
 func labCheckCommand(p process, language *string) *cobra.Command {
@@ -486,34 +471,13 @@ func labCheckCommand(p process, language *string) *cobra.Command {
 		Short: "Say what you read in the report, and have the prediction judged",
 		Example: `  coinbench lab check four-or-three 3.32
   coinbench lab check ten-times-the-workers 10 rng`,
-		Args: cobra.RangeArgs(1, 3),
+		Args: cobra.RangeArgs(2, 3),
 		RunE: func(c *cobra.Command, args []string) error {
 			v, err := visitLab(p, args[0], *language)
 			if err != nil {
 				return err
 			}
-			if v.state.Phase != labs.ToCheck {
-				return usage(fmt.Errorf("there is no run to check; what comes next: coinbench lab %s", v.lab.Name))
-			}
-			r := v.lab.Round(v.state.Round)
-			want := 2
-			if r.Evidence != nil {
-				want = 3
-			}
-			if len(args) != want {
-				return usage(fmt.Errorf("accepted: coinbench lab check %s, the number that you read in %s%s", v.lab.Name, r.Unit, evidenceWanted(r)))
-			}
-			reading, err := labNumber(args[1], r.Unit)
-			if err != nil {
-				return err
-			}
-			evidence := ""
-			if r.Evidence != nil {
-				if evidence = args[2]; !slices.Contains(r.Evidence.Choices, evidence) {
-					return usage(fmt.Errorf("evidence %q; accepted: %s", evidence, strings.Join(r.Evidence.Choices, ", ")))
-				}
-			}
-			return v.check(reading, evidence)
+			return v.check(args[1], args[2:]...)
 		},
 	}
 }
@@ -526,41 +490,80 @@ func evidenceWanted(r *labs.Round) string {
 }
 
 // check judges the round that is under way.
-func (v *visit) check(reading *float64, evidence string) error {
-	round, w := v.state.Round, v.p.stdout
-	r := v.lab.Round(round)
-	a, err := analyse(filepath.Join(v.attempt.Dir, v.state.Run.Run))
-	if err != nil {
-		return unmeasured(err)
+func (v *visit) check(number string, evidence ...string) error {
+	if v.state.Phase != labs.ToCheck {
+		return usage(fmt.Errorf("there is no run to check; what comes next: coinbench lab %s", v.lab.Name))
 	}
-	vars, err := v.vars(round)
+	round := v.state.Round
+	r := v.lab.Round(round)
+	if (r.Evidence != nil) != (len(evidence) == 1) {
+		return usage(fmt.Errorf("accepted: coinbench lab check %s, the number that you read in %s%s", v.lab.Name, r.Unit, evidenceWanted(r)))
+	}
+	e := labs.Entry{Kind: labs.Checked, Round: round}
+	var err error
+	if e.Reading, err = labNumber(number, r.Unit); err != nil {
+		return err
+	}
+	if r.Evidence != nil {
+		if e.Evidence = evidence[0]; !slices.Contains(r.Evidence.Choices, e.Evidence) {
+			return usage(fmt.Errorf("evidence %q; accepted: %s", e.Evidence, strings.Join(r.Evidence.Choices, ", ")))
+		}
+	}
+	f, _, _, err := v.judge(round, labs.Answered{Prediction: v.state.Prediction, Run: v.state.Run})
 	if err != nil {
 		return err
 	}
-	prediction, skipped := 0.0, v.state.Prediction.Prediction == nil
-	if !skipped {
-		prediction = *v.state.Prediction.Prediction
+	e.Outcome, e.Model, e.Why = f.Outcome, f.Model, f.Why
+	if e.Outcome == labs.CannotTell {
+		return v.cannotTell(e)
 	}
-	f := r.Judge(prediction, a, vars)
-	if skipped && f.Outcome != labs.CannotTell {
+	if err := v.add(e); err != nil {
+		return err
+	}
+	if err := v.told(round); err != nil {
+		return err
+	}
+	if v.state.Round == "" {
+		return v.next()
+	}
+	return v.now()
+}
+
+// judge judges the prediction of a round by its run.
+func (v *visit) judge(round string, x labs.Answered) (f labs.Feedback, a *capacity.Analysis, vars map[string]float64, err error) {
+	if a, err = analyse(filepath.Join(v.attempt.Dir, x.Run.Run)); err != nil {
+		return f, nil, nil, unmeasured(err)
+	}
+	if vars, err = v.vars(round); err != nil {
+		return f, nil, nil, err
+	}
+	prediction := 0.0
+	if x.Prediction.Prediction != nil {
+		prediction = *x.Prediction.Prediction
+	}
+	f = v.lab.Round(round).Judge(prediction, a, vars)
+	if x.Prediction.Prediction == nil && f.Outcome != labs.CannotTell {
 		f.Outcome, f.Model = labs.NotYet, ""
 	}
-	if err := v.add(labs.Entry{Kind: labs.Checked, Round: round, Outcome: f.Outcome, Model: f.Model, Reading: reading,
-		Evidence: evidence}); err != nil {
+	return f, a, vars, nil
+}
+
+// told tells how a round was judged.
+func (v *visit) told(round string) error {
+	x, r := v.state.Answered[round], v.lab.Round(round)
+	f, a, vars, err := v.judge(round, x)
+	if err != nil {
 		return err
 	}
-	if f.Outcome == labs.CannotTell {
-		say(w, "Cannot tell: %s. It is the run, not you; your prediction stays.\n  coinbench lab run %s", f.Why, v.lab.Name)
-		return exit(exitUnmeasured)
-	}
+	skipped := x.Prediction.Prediction == nil
 	if err := v.judged(f, r, vars, skipped); err != nil {
 		return err
 	}
-	if reading != nil {
+	if reading := x.Check.Reading; reading != nil {
 		if f.Reads(*reading) {
-			say(w, "Your reading, %s, is what the run measured.", labs.Figures(*reading))
+			v.out.say("Your reading, %s, is what the run measured.", labs.Figures(*reading))
 		} else {
-			say(w, "Your reading, %s, is not what the run measured: look again where the number stands.", labs.Figures(*reading))
+			v.out.say("Your reading, %s, is not what the run measured: look again where the number stands.", labs.Figures(*reading))
 		}
 	}
 	if r.Evidence != nil {
@@ -568,30 +571,18 @@ func (v *visit) check(reading *float64, evidence string) error {
 		switch {
 		case err != nil:
 			return unmeasured(err)
-		case r.Evidence.Agrees(evidence, seen):
-			say(w, "Your evidence, %s, is what the run shows.", evidence)
+		case r.Evidence.Agrees(x.Check.Evidence, seen):
+			v.out.say("Your evidence, %s, is what the run shows.", x.Check.Evidence)
 		default:
-			say(w, "Your evidence, %s, is not what the run shows: that is %s.", evidence, seen)
+			v.out.say("Your evidence, %s, is not what the run shows: that is %s.", x.Check.Evidence, seen)
 		}
 	}
-	say(w, "")
+	v.out.say("")
 	text := v.lab.Section(f.Paragraph(round))
 	if skipped {
 		text = v.lab.Section(labs.Feedback{Outcome: labs.Right}.Paragraph(round))
 	}
-	if err := v.print(text, vars, a); err != nil {
-		return err
-	}
-	if v.state.Round == "" {
-		return v.next()
-	}
-	if vars, err = v.vars(v.state.Round); err != nil {
-		return err
-	}
-	if err := v.print(v.lab.Round(v.state.Round).Ask, vars, nil); err != nil {
-		return err
-	}
-	return v.next()
+	return v.print(text, vars, a)
 }
 
 // judged prints the table of a judgement.
@@ -615,14 +606,14 @@ func (v *visit) judged(f labs.Feedback, r *labs.Round, vars map[string]float64, 
 	if f.Half > .0005*math.Abs(f.Measured) {
 		found += " ± " + labs.Figures(f.Half)
 	}
-	rows := reports.Table{{"you", "law", "measured", "unit ", "outcome "}, {you, law, found, r.Unit, outcome}}
-	if err := table(v.p.stdout, rows); err != nil {
+	rows := [][]string{{"you", "law", "measured", "unit ", "outcome "}, {you, law, found, r.Unit, outcome}}
+	if err := v.out.table(rows); err != nil {
 		return err
 	}
 	for _, text := range r.Published {
-		say(v.p.stdout, "published: %s", text)
+		v.out.say("published: %s", text)
 	}
-	say(v.p.stdout, "")
+	v.out.say("")
 	return nil
 }
 
@@ -637,28 +628,35 @@ func labHintCommand(p process, language *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if v.state.Phase == labs.Done {
-				return v.next()
-			}
-			if v.attempt == nil {
-				if err := v.begin(0); err != nil {
-					return err
-				}
-			}
-			hints := v.lab.Round(v.state.Round).Hints
-			n := min(v.state.Hints+1, len(hints))
-			if v.state.Hints < len(hints) {
-				if err := v.add(labs.Entry{Kind: labs.Hinted}); err != nil {
-					return err
-				}
-			}
-			vars, err := v.vars(v.state.Round)
-			if err != nil {
-				return err
-			}
-			return v.print(fmt.Sprintf("Hint %d of %d: %s", n, len(hints), hints[n-1]), vars, nil)
+			return v.hint()
 		},
 	}
+}
+
+// hint shows the next hint, or the last one again.
+func (v *visit) hint() error {
+	if v.state.Phase == labs.Done {
+		return v.next()
+	}
+	if err := v.begun(); err != nil {
+		return err
+	}
+	if v.state.Hints < len(v.lab.Round(v.state.Round).Hints) {
+		if err := v.add(labs.Entry{Kind: labs.Hinted}); err != nil {
+			return err
+		}
+	}
+	return v.hinted(v.state.Hints)
+}
+
+// hinted tells the nth hint.
+func (v *visit) hinted(n int) error {
+	vars, err := v.vars(v.state.Round)
+	if err != nil {
+		return err
+	}
+	hints := v.lab.Round(v.state.Round).Hints
+	return v.print(fmt.Sprintf("Hint %d of %d: %s", n, len(hints), hints[n-1]), vars, nil)
 }
 
 func labResetCommand(p process, language *string) *cobra.Command {
@@ -674,7 +672,7 @@ func labResetCommand(p process, language *string) *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			v := &visit{p: p, lab: l, language: *language, root: labRoot(p)} // whatever the attempts before it hold
+			v := newVisit(p, l, *language) // whatever the attempts before it hold
 			if err := v.begin(seed); err != nil {
 				return err
 			}
@@ -709,10 +707,8 @@ func labSolveCommand(p process, language *string) *cobra.Command {
 
 // solve does what is left of the round that is under way. What is predicted is what the simulator measures.
 func (v *visit) solve(where clusterFlags) error {
-	if v.attempt == nil {
-		if err := v.begin(0); err != nil {
-			return err
-		}
+	if err := v.begun(); err != nil {
+		return err
 	}
 	if v.state.Phase == labs.ToPredict {
 		f, err := simulatedAnswer(v.p, &v.lab, v.state.Round, v.attempt.Seed())
@@ -727,27 +723,27 @@ func (v *visit) solve(where clusterFlags) error {
 		return err
 	}
 	if v.state.Phase == labs.ToRun {
+		if err := v.ready(where); err != nil {
+			return err
+		}
 		if err := v.run(where); err != nil {
 			return err
 		}
 	}
 	r := v.lab.Round(v.state.Round)
-	a, err := analyse(filepath.Join(v.attempt.Dir, v.state.Run.Run))
-	if err != nil {
-		return unmeasured(err)
-	}
-	vars, err := v.vars(v.state.Round)
+	f, a, _, err := v.judge(v.state.Round, labs.Answered{Prediction: v.state.Prediction, Run: v.state.Run})
 	if err != nil {
 		return err
 	}
-	f := r.Judge(0, a, vars)
-	evidence := ""
+	var evidence []string
 	if r.Evidence != nil {
-		if evidence, err = r.Evidence.Seen(a); err != nil {
+		seen, err := r.Evidence.Seen(a)
+		if err != nil {
 			return unmeasured(err)
 		}
+		evidence = strings.Split(seen, "+")[:1]
 	}
-	return v.check(&f.Measured, evidence)
+	return v.check(strconv.FormatFloat(f.Measured, 'g', -1, 64), evidence...)
 }
 
 // simulatedAnswer is the answer of a round, played in virtual time.
