@@ -93,6 +93,9 @@ func HTML(sheets []Sheet, language string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// Heading is a round's name for its readers.
+func Heading(round, language string) string { return headings(language)[round] }
+
 // headings are the page's own words.
 func headings(language string) map[string]string {
 	if language == "zh" {

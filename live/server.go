@@ -36,28 +36,10 @@ type Config struct {
 // a name that it makes point here (DNS rebinding).
 func (f *Feed) Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
-	for name, contentType := range map[string]string{
+	Files(mux, page, map[string]string{
 		"": "text/html; charset=utf-8", "live.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8",
 		"chart.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
-	} {
-		file := "page/" + name
-		if name == "" {
-			file = "page/index.html"
-		}
-		b, err := page.ReadFile(file)
-		if err != nil {
-			panic(err) // the names are those of the embedded files
-		}
-		pattern := "GET /" + name
-		if name == "" {
-			pattern = "GET /{$}"
-		}
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", contentType)
-			w.Header().Set("Cache-Control", "no-cache")
-			w.Write(b)
-		})
-	}
+	})
 	slots := make(chan struct{}, maxStreams)
 	known := func(h http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
@@ -88,17 +70,17 @@ func (f *Feed) Handler(c Config) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(all)
 	}))
-	return guard(c.Hosts, mux)
+	return Guard(c.Hosts, mux)
 }
 
-// guard refuses what no page of ours asks, and tells browsers what a page of ours may do.
-func guard(hosts []string, next http.Handler) http.Handler {
+// Guard refuses what no page of ours asks, and tells browsers what a page of ours may do.
+func Guard(hosts []string, next http.Handler) http.Handler {
 	next = OwnHost(http.NewCrossOriginProtection().Handler(next), hosts, "--live-host NAME adds one")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
-				"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
-			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "DENY",
+				"form-action 'none'; frame-src 'self'; frame-ancestors 'self'; require-trusted-types-for 'script'; trusted-types 'none'",
+			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "SAMEORIGIN",
 			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
 		} {
 			w.Header().Set(name, value)

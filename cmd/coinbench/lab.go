@@ -56,7 +56,8 @@ you left it.`,
 	c.PersistentFlags().StringVar(&language, "lang", language,
 		"language of the texts, where they are translated: "+strings.Join(labs.Languages(), ", "))
 	c.AddCommand(labPredictCommand(p, &language), labRunCommand(p, &language), labCheckCommand(p, &language), labHintCommand(p, &language),
-		labResetCommand(p, &language), labSolveCommand(p, &language), labTestCommand(p), labExportCommand(p, &language))
+		labResetCommand(p, &language), labSolveCommand(p, &language), labServeCommand(p, &language),
+		labTestCommand(p), labExportCommand(p, &language))
 	return c
 }
 
@@ -243,31 +244,46 @@ func predicted(e *labs.Entry, unit string) string {
 
 func listLabs(p process, language string) error {
 	rows := reports.Table{{"lab ", "minutes", "title ", "where ", "you "}}
+	visits, score, err := visitAll(p, language)
+	if err != nil {
+		return err
+	}
+	for _, v := range visits {
+		rows = append(rows, []string{v.lab.Name, strconv.Itoa(v.lab.Minutes), v.lab.Title, strings.Join(v.lab.On, ", "), v.standing()})
+	}
+	if err := table(p.stdout, rows); err != nil {
+		return err
+	}
+	if score != "" {
+		say(p.stdout, "\n%s", score)
+	}
+	say(p.stdout, "\nBegin: coinbench lab %s", visits[0].lab.Name)
+	return nil
+}
+
+// visitAll visits every lab; score is how well the learner knows how sure to be, "" before anything was judged.
+func visitAll(p process, language string) (visits []*visit, score string, err error) {
 	all, err := labs.All()
 	if err != nil {
-		return unmeasured(err)
+		return nil, "", unmeasured(err)
 	}
 	var attempts []*labs.Attempt
 	for _, l := range all {
 		v, err := visitLab(p, l.Name, language)
 		if err != nil {
-			return err
+			return nil, "", err
 		}
 		if v.attempt != nil {
 			attempts = append(attempts, v.attempt)
 		}
-		rows = append(rows, []string{l.Name, strconv.Itoa(l.Minutes), v.lab.Title, strings.Join(l.On, ", "), v.standing()})
-	}
-	if err := table(p.stdout, rows); err != nil {
-		return err
+		visits = append(visits, v)
 	}
 	if s := labs.Calibration(attempts); s.Predictions > 0 {
-		say(p.stdout, "\n%d of %d predictions right. Brier score %.2f: 0 is best, 0.25 is what 50 %% every time gives, and more is too sure "+
+		score = fmt.Sprintf("%d of %d predictions right. Brier score %.2f: 0 is best, 0.25 is what 50 %% every time gives, and more is too sure "+
 			"of oneself.",
 			s.Right, s.Predictions, s.Brier)
 	}
-	say(p.stdout, "\nBegin: coinbench lab %s", all[0].Name)
-	return nil
+	return visits, score, nil
 }
 
 // standing is how far the learner is, in a few words.

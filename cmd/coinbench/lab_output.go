@@ -15,7 +15,7 @@ import (
 // labOutput is where a lab is told.
 type labOutput interface {
 	markdown(text string) error
-	table(rows [][]string) error
+	table(rows reports.Table) error
 	say(format string, args ...any)
 	report(a *capacity.Analysis) error
 	next(v *visit) error // how the learner takes the next step
@@ -32,7 +32,7 @@ func (t labTerminal) markdown(text string) error {
 	return err
 }
 
-func (t labTerminal) table(rows [][]string) error    { return table(t.p.stdout, rows) }
+func (t labTerminal) table(rows reports.Table) error { return table(t.p.stdout, rows) }
 func (t labTerminal) say(format string, args ...any) { say(t.p.stdout, format, args...) }
 func (t labTerminal) report(a *capacity.Analysis) error {
 	return reports.Text(t.p.stdout, a, textOptions(t.p))
@@ -43,10 +43,12 @@ func (t labTerminal) next(v *visit) error {
 	name, r := v.lab.Name, v.lab.Round(v.state.Round)
 	switch v.state.Phase {
 	case labs.ToPredict:
-		t.say("Your prediction, in %s, and how sure you are of it (50, 75 or 95 %%):\n  coinbench lab predict %s NUMBER --confidence 75", r.Unit, name)
+		t.say("Your prediction, in %s, and how sure you are of it (50, 75 or 95 %%):\n  coinbench lab predict %s NUMBER --confidence 75", r.Unit,
+			name)
 		t.say("No idea? coinbench lab hint %s", name)
 	case labs.ToRun:
-		t.say("Your prediction: %s. Now measure it, and from then on it is sealed:\n  coinbench lab run %s", predicted(v.state.Prediction, r.Unit), name)
+		t.say("Your prediction: %s. Now measure it, and from then on it is sealed:\n  coinbench lab run %s",
+			predicted(v.state.Prediction, r.Unit), name)
 	case labs.ToCheck:
 		more := ""
 		if r.Evidence != nil {

@@ -184,7 +184,11 @@ func (v *liveView) url() string {
 }
 
 func (v *liveView) serve(feed *live.Feed) {
-	v.server = live.NewServer(feed.Handler(live.Config{Hosts: v.hosts, Token: v.token}))
+	v.serveHandler(feed.Handler(live.Config{Hosts: v.hosts, Token: v.token}))
+}
+
+func (v *liveView) serveHandler(h http.Handler) {
+	v.server = live.NewServer(h)
 	go func() { _ = v.server.Serve(v.listener) }() // until it is closed
 }
 
