@@ -352,7 +352,7 @@ func (e explainer) slowWay(w *Window, u ServiceUse, replicas []replicaUse) *find
 			}
 		}
 		if met && others > 0 && way > most+max(slow, 4*errors[r.task]) && way > .5*(way+r.queue) {
-			return &finding{task: r.task, evidence: []string{fmt.Sprintf("a visitor's way to %s and back takes %s beside its queue, to the "+
+			return &finding{task: r.task, evidence: []string{fmt.Sprintf("a visitor's way to %s and back takes %s besides its queue, to the "+
 				"others at most %s", r.task, FormatSeconds(way), FormatSeconds(max(0, most)))}}
 		}
 	}

@@ -135,8 +135,9 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 	r.Available.over(r.LengthS, outages(l))
 	seconds := bySecond(l.Intervals)
 	over, parts := newShape(len(seconds)), newParts(r.Response)
+	late := unansweredBySecond(seconds)
 	var reader history.TimesReader
-	for _, second := range seconds { // once, for to read the times of an hour takes seconds
+	for k, second := range seconds { // once, for to read the times of an hour takes seconds
 		for _, i := range second {
 			answered, givenUp := reader.Of(i)
 			if !allKept {
@@ -145,8 +146,9 @@ func newLoadResult(l history.Load, c Config) LoadResult {
 			if l.ServiceOnly {
 				answered = reader.Service(i)
 			}
-			over.add(i, answered)
+			over.add(i, answered, givenUp)
 		}
+		over.addWithoutAnswer(late[k])
 		over.next()
 	}
 	if allKept {

@@ -1,14 +1,17 @@
 package capacity
 
 import (
+	"cmp"
 	"math"
+	"slices"
 	"time"
 
 	"coinbench/history"
 )
 
-// LoadPoint is a stretch of a load: what was answered and how long that took. Times are response times of OK requests (service
-// times where only they are known), in seconds.
+// LoadPoint is a stretch of a load: what was answered and how long that took. Times are response times (service times where only they
+// are known), in seconds, of OK requests and of those that were given up, which count as at least their age. A request that had no
+// answer when the load ended counts where it fell due.
 type LoadPoint struct {
 	AtS        float64 `json:"at_s"` // its middle, since the start of the run
 	LengthS    float64 `json:"length_s"`
@@ -75,11 +78,79 @@ func newShape(seconds int) *shape {
 	return &shape{each: (seconds + maxLoadPoints - 1) / maxLoadPoints, stretch: stretch{begin: math.MaxInt64}, last: &stretch{}}
 }
 
-// add adds an interval of this second and its response times.
-func (s *shape) add(i history.Interval, response []history.Count) {
+// add adds an interval of this second and its times, but not its requests without an answer.
+func (s *shape) add(i history.Interval, answered, givenUp []history.Count) {
 	s.begin, s.end = min(s.begin, i.At), max(s.end, i.At+i.Length)
-	s.ok, s.failed = s.ok+i.OK, s.failed+i.Failed()-i.Failures[history.Cancelled]
-	s.times.Add(response)
+	s.ok, s.failed = s.ok+i.OK, s.failed+i.Failed()-i.Failures[history.Cancelled]-i.Failures[history.NoAnswer]
+	s.times.Add(answered)
+	givenUp, _ = oldest(givenUp, withoutAnswer(i))
+	s.times.Add(givenUp)
+}
+
+// addWithoutAnswer adds the requests without an answer that fell due in this second.
+func (s *shape) addWithoutAnswer(u unansweredIn) {
+	s.failed += u.failed
+	s.times.Add(u.ages)
+}
+
+// unansweredIn are the requests that fell due in a second and had no answer when their load ended.
+type unansweredIn struct {
+	ages   []history.Count
+	failed int64 // those among them that are failures: older than the load's patience
+}
+
+// withoutAnswer is the number of requests that had no answer when the load ended, in this interval.
+func withoutAnswer(i history.Interval) int64 {
+	return i.Failures[history.NoAnswer] + i.Failures[history.Cancelled]
+}
+
+// oldest cuts n requests with the longest times off counts in ascending order.
+func oldest(counts []history.Count, n int64) (rest, top []history.Count) {
+	k := len(counts)
+	for ; k > 0 && n > 0; k-- {
+		c := counts[k-1]
+		m := min(n, c.N)
+		top, n = append(top, history.Count{NS: c.NS, N: m}), n-m
+		if m < c.N {
+			rest = append(slices.Clone(counts[:k-1]), history.Count{NS: c.NS, N: c.N - m})
+			slices.Reverse(top)
+			return rest, top
+		}
+	}
+	slices.Reverse(top)
+	return counts[:k], top
+}
+
+// unansweredBySecond puts the requests without an answer, which an interval counts when they were given up, into the second in which
+// they fell due.
+func unansweredBySecond(seconds [][]history.Interval) []unansweredIn {
+	all := make([]unansweredIn, len(seconds))
+	var reader history.TimesReader
+	for k, second := range seconds {
+		for _, i := range second {
+			n, failed := withoutAnswer(i), i.Failures[history.NoAnswer]
+			if n == 0 {
+				continue
+			}
+			_, givenUp := reader.Of(i)
+			_, ages := oldest(givenUp, n)
+			for _, c := range slices.Backward(ages) { // those that failed are the oldest
+				due := i.At + i.Length - time.Duration(c.NS)
+				at, _ := slices.BinarySearchFunc(seconds, due, func(s []history.Interval, due time.Duration) int { return cmp.Compare(s[0].At, due) })
+				at = max(0, min(at, len(seconds)-1))
+				if seconds[at][0].At > due {
+					at = max(0, at-1)
+				}
+				m := min(failed, c.N)
+				all[at].ages, all[at].failed, failed = append(all[at].ages, c), all[at].failed+m, failed-m
+			}
+			all[k].failed += failed // of unknown age
+		}
+	}
+	for _, u := range all {
+		slices.SortFunc(u.ages, func(a, b history.Count) int { return cmp.Compare(a.NS, b.NS) })
+	}
+	return all
 }
 
 // next goes on to the next second.

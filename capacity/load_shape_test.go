@@ -124,3 +124,42 @@ func TestQuantilesAreThePercentiles(t *testing.T) {
 		t.Errorf("%+v", all)
 	}
 }
+
+// A service of which a quarter hangs has its failures and its tail where its requests fell due, not where their load was ended.
+func TestOverTimeShowsAHangWhereItIs(t *testing.T) {
+	var l history.Load
+	for k := range 10 {
+		i := history.Interval{At: time.Duration(k) * time.Second, Length: time.Second}
+		if k < 8 { // the load; after it, only the wait for answers
+			for n := range 20 {
+				if i.Due++; k < 4 || n < 15 {
+					i.OK++
+					history.Observe(&i.Response, 10*time.Millisecond)
+				}
+			}
+		}
+		if k == 9 {
+			i.Failures = map[history.Class]int64{history.NoAnswer: 17, history.Cancelled: 3}
+			for n := range 20 { // five in each second from the fourth on
+				history.Observe(&i.GivenUp, 5900*time.Millisecond-time.Duration(n)*200*time.Millisecond)
+			}
+		}
+		l.Intervals = append(l.Intervals, i)
+	}
+	r := newLoadResult(l, Config{})
+	for k, p := range r.OverTime {
+		failed, slowest := 0., .01
+		if k >= 4 && k < 8 {
+			failed, slowest = 5, 9.9-float64(k)
+		}
+		if k == 7 {
+			failed = 2 // three are younger than the load's patience
+		}
+		if k >= 8 {
+			slowest = 0
+		}
+		if p.FailedPerS != failed || math.Abs(p.P99S-slowest) > .01*slowest || math.Abs(p.MaxS-slowest) > .01*slowest {
+			t.Errorf("second %d: %+v; want %v failed, the slowest %v", k, p, failed, slowest)
+		}
+	}
+}

@@ -82,10 +82,11 @@ type metric struct {
 	between func(r *LoadResult, o Objective, measured float64) (low, high float64, why string)
 	// estimate is the value with its error, of what was found; nil: the metric is a count or an observation, which has none.
 	estimate func(a *Analysis, args []string) *Estimate
-	whole    bool // about the whole run: only a whole run can pass
-	count    bool // of things: a whole number
-	signed   bool // it may be below 0
-	below1   bool // a share that is never 1
+	noun     string // of what its number is, after the number: "hashes/s"; of a count in the singular
+	whole    bool   // about the whole run: only a whole run can pass
+	count    bool   // of things: a whole number
+	signed   bool   // it may be below 0
+	below1   bool   // a share that is never 1
 }
 
 type argument string
@@ -156,13 +157,13 @@ func metrics() []metric {
 			return get(found)
 		}}
 	}
-	counted := func(name, doc string, get func(*Disturbance) (float64, error)) metric {
+	counted := func(name, noun, doc string, get func(*Disturbance) (float64, error)) metric {
 		m := r(name, "", doc, get)
-		m.count = true
+		m.count, m.noun = true, noun
 		return m
 	}
-	rate := func(name, what, doc string, get func(*Window) *Estimate) metric {
-		return metric{name: name, args: []argument{windowArg}, doc: doc,
+	rate := func(name, what, noun, doc string, get func(*Window) *Estimate) metric {
+		return metric{name: name, args: []argument{windowArg}, doc: doc, noun: noun,
 			value: w(func(win *Window) (float64, error) {
 				if e := get(win); e != nil {
 					return e.Value, nil
@@ -172,7 +173,7 @@ func metrics() []metric {
 			estimate: func(a *Analysis, args []string) *Estimate { return get(a.Window(args[0])) }}
 	}
 	lost := func(name, doc string, value func(*Window) *float64, err func(w, before *Window) float64) metric {
-		return metric{name: name, args: []argument{windowArg}, doc: doc, signed: true,
+		return metric{name: name, args: []argument{windowArg}, doc: doc, signed: true, noun: "hashes",
 			value: w(func(win *Window) (float64, error) {
 				if v := value(win); v != nil {
 					return *v, nil
@@ -185,9 +186,9 @@ func metrics() []metric {
 			}}
 	}
 	return []metric{
-		rate("hash_rate", "hash rate", "Hashes (loops of the driver) per second in a window, from the driver's own counters.",
+		rate("hash_rate", "hash rate", "hashes/s", "Hashes (loops of the driver) per second in a window, from the driver's own counters.",
 			func(w *Window) *Estimate { return w.HashRate }),
-		rate("coin_rate", "coin rate", "Coins (hashes that begin with 0, one in sixteen) per second in a window.",
+		rate("coin_rate", "coin rate", "coins/s", "Coins (hashes that begin with 0, one in sixteen) per second in a window.",
 			func(w *Window) *Estimate { return w.CoinRate }),
 		{name: "utilisation", args: []argument{windowArg, serviceArg}, unit: "share", doc: "Busy share of a service's slots in a window, 0 to 1.",
 			value: func(a *Analysis, args []string) (float64, error) {
@@ -218,7 +219,7 @@ func metrics() []metric {
 				}
 				return win.Bottleneck.Limit, nil
 			}},
-		{name: "errors", whole: true, count: true, doc: "The driver's exceptions and the failed requests of all loads, in the whole run.",
+		{name: "errors", whole: true, count: true, noun: "error", doc: "The driver's exceptions and the failed requests of all loads, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if a.Validity.Readings == 0 && a.Validity.Requests == 0 {
 					return 0, errors.New("nothing was measured")
@@ -229,7 +230,7 @@ func metrics() []metric {
 				}
 				return n, nil
 			}},
-		{name: "errors", args: []argument{eitherArg}, count: true, doc: "The driver's exceptions in a window, or the failed requests of a load.",
+		{name: "errors", args: []argument{eitherArg}, count: true, noun: "error", doc: "The driver's exceptions in a window, or the failed requests of a load.",
 			value: func(a *Analysis, args []string) (float64, error) {
 				if a.Window(args[0]) != nil {
 					win, err := a.window(args[0])
@@ -250,7 +251,7 @@ func metrics() []metric {
 				}
 				return 0, fmt.Errorf("the run has no window and no load %q", args[0])
 			}, between: failuresBetween},
-		{name: "failures", args: []argument{loadArg}, count: true, doc: "Requests of a load that failed or were dropped, and those without an " +
+		{name: "failures", args: []argument{loadArg}, count: true, noun: "failure", doc: "Requests of a load that failed or were dropped, and those without an " +
 			"answer at its end that were older than its patience; younger ones are left out.",
 			value: l((*LoadResult).failed), between: failuresBetween},
 		{name: "failure_ratio", args: []argument{loadArg}, unit: "share", doc: "Share of a load's requests that are among its failures.",
@@ -263,7 +264,7 @@ func metrics() []metric {
 				low, _, why = failuresBetween(r, o, x*n)
 				return low / n, x, why
 			}},
-		{name: "lost", whole: true, count: true, doc: "Hashes that an exception took before they were counted, in the whole run.",
+		{name: "lost", whole: true, count: true, noun: "hash", doc: "Hashes that an exception took before they were counted, in the whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if !a.Reconciliation.Possible {
 					return 0, errors.New(a.Reconciliation.Why)
@@ -279,7 +280,7 @@ func metrics() []metric {
 				return w.SilentS / float64(max(1,
 					before.workers()))
 			}),
-		{name: "throughput", args: []argument{loadArg}, doc: "Good requests per second of a load, from its first request to its last answer.",
+		{name: "throughput", args: []argument{loadArg}, noun: "requests/s", doc: "Good requests per second of a load, from its first request to its last answer.",
 			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil }), estimate: estimateOf("throughput"),
 			between: func(r *LoadResult, _ Objective, x float64) (low, high float64, why string) {
 				if r.Missing == 0 || r.LengthS == 0 {
@@ -327,11 +328,11 @@ func metrics() []metric {
 			return *r.DurationS, nil
 		}),
 		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Disturbance) (float64, error) { return r.MixedS, nil }),
-		counted("least_serving", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.",
+		counted("least_serving", "replica", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.",
 			func(r *Disturbance) (float64, error) { return float64(r.LeastServing), nil }),
 		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.",
 			func(r *Disturbance) (float64, error) { return r.ExtraReplicaS, nil }),
-		counted("lost_requests", "Requests of all loads but those that observe only that failed because of a rollout or a fault, as long as "+
+		counted("lost_requests", "request", "Requests of all loads but those that observe only that failed because of a rollout or a fault, as long as "+
 			"it was felt.", func(r *Disturbance) (float64, error) {
 			n, judges := 0.0, false
 			for _, l := range r.Loads {
@@ -886,7 +887,7 @@ func (o Objective) Judge(a *Analysis) Verdict {
 		o.relate(a, m, x, &v)
 		return v
 	}
-	v.Reason, v.Result = "measured "+o.format(m, x), Fail
+	v.Reason, v.Result = m.measured(x), Fail
 	if load := a.Load(strings.Join(o.Args, "")); m.between != nil && load != nil {
 		if low, high, why := m.between(load, o, x); low < high {
 			v.Reason += ": " + why
@@ -932,12 +933,12 @@ func (o Objective) undecided(m metric, e *Estimate) string {
 	}
 	for _, limit := range limits {
 		if e.High == nil && limit >= *e.Low {
-			return fmt.Sprintf(" (at least %s): %s, and the limit %s is above that", o.format(m, *e.Low), e.NoInterval, o.format(m, limit))
+			return fmt.Sprintf(" (at least %s): %s, and the limit %s is above that", m.format(*e.Low), e.NoInterval, m.format(limit))
 		}
 		if e.High == nil || limit < *e.Low || limit > *e.High || *e.Low == *e.High {
 			continue
 		}
-		text := fmt.Sprintf(" (%s to %s): the limit %s lies within the error", o.format(m, *e.Low), o.format(m, *e.High), o.format(m, limit))
+		text := fmt.Sprintf(" (%s to %s): the limit %s lies within the error", m.format(*e.Low), m.format(*e.High), m.format(limit))
 		if k := e.longer(limit); k < 1000 {
 			return text + fmt.Sprintf("; a %s %.2g times as long would decide", what, math.Ceil(10*k)/10)
 		}
@@ -946,14 +947,31 @@ func (o Objective) undecided(m metric, e *Estimate) string {
 	return ""
 }
 
-func (o Objective) format(m metric, x float64) string {
+// measured says what was found, with its unit. Of an availability it is what the requests show.
+func (m metric) measured(x float64) string {
+	if m.below1 {
+		return "at least " + m.format(x) + " is shown"
+	}
+	return "measured " + m.format(x)
+}
+
+// format is a value with its unit.
+func (m metric) format(x float64) string {
 	if m.unit == "s" {
 		return FormatSeconds(x)
 	}
-	if x == math.Trunc(x) && math.Abs(x) < 1e6 {
-		return strconv.FormatFloat(x, 'f', 0, 64)
+	digits, noun := 4, m.noun
+	if m.unit == "share" {
+		x, digits, noun = 100*x, 6, "%" // of an availability the nines count
 	}
-	return strconv.FormatFloat(x, 'g', 4, 64)
+	if m.count && x != 1 {
+		noun = strings.ReplaceAll(noun+"s", "hs", "hes")
+	}
+	text := strconv.FormatFloat(x, 'g', digits, 64)
+	if x == math.Trunc(x) && math.Abs(x) < 1e6 {
+		text = strconv.FormatFloat(x, 'f', 0, 64)
+	}
+	return strings.TrimSuffix(text+" "+noun, " ")
 }
 
 // decided says whether the objective has one answer for all values from low to high.

@@ -61,12 +61,12 @@ func (c Change) Judge(a, b *Analysis) Verdict {
 	}
 	x, y := values[0], values[1]
 	if x <= 0 {
-		v.Reason = fmt.Sprintf("it is %s in the first run, of which there is no percentage", c.limit.format(c.metric, x))
+		v.Reason = fmt.Sprintf("it is %s in the first run, of which there is no percentage", c.metric.format(x))
 		return v
 	}
 	change := y/x - 1
 	v.Value, v.Result = ptr(change), Pass
-	v.Reason = fmt.Sprintf("from %s to %s, %+.1f %%", c.limit.format(c.metric, x), c.limit.format(c.metric, y), 100*change)
+	v.Reason = fmt.Sprintf("from %s to %s, %+.1f %%", c.metric.format(x), c.metric.format(y), 100*change)
 	if c.limit.holds(change) {
 		v.Result = Fail
 	}

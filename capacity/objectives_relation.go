@@ -82,7 +82,7 @@ func (o Objective) relate(a *Analysis, m metric, x float64, v *Verdict) {
 	}
 	y *= t.Factor
 	v.Result = Fail
-	v.Reason = fmt.Sprintf("measured %s, and %s is %s", o.format(m, x), t.text(), o.format(m, y))
+	v.Reason = fmt.Sprintf("%s, and %s is %s", m.measured(x), t.text(), m.format(y))
 	if y > 0 {
 		v.Reason += fmt.Sprintf(": %s of it", percent(x/y))
 	}

@@ -139,11 +139,11 @@ func flows(run *history.Run, rollouts []Disturbance) (all []Flow) {
 					case class != history.NoAnswer:
 						failed(class, at, n)
 					default: // their ages are those of all that were given up, of which they are the oldest
-						_, ages := reader.Of(i)
-						for k := len(ages) - 1; k >= 0 && n > 0; k-- {
-							m := min(n, ages[k].N)
-							failed(class, bin(i.At+i.Length-time.Duration(ages[k].NS)), m)
-							n -= m
+						_, givenUp := reader.Of(i)
+						_, ages := oldest(givenUp, n)
+						for _, c := range ages {
+							failed(class, bin(i.At+i.Length-time.Duration(c.NS)), c.N)
+							n -= c.N
 						}
 						failed(class, at, n)
 					}

@@ -231,7 +231,7 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 			return t, "no counters of " + name + " were read"
 		}
 		if t.replicas[name] = u.Replicas; u.Replicas > mostPlayed {
-			return t, "the app is too large to be played beside a report"
+			return t, "the app is too large to be simulated for a report"
 		}
 		if there := len(e.replicasOf(w, name)); there < u.Replicas && !c.Updating && len(w.Workers) > 0 && w.SilentS == 0 {
 			t.absent[name] = u.Replicas - max(1, there)
@@ -244,7 +244,7 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 	}
 	n := w.workers()
 	if t.replicas[driver] = n; n > mostPlayed {
-		return t, "the app is too large to be played beside a report"
+		return t, "the app is too large to be simulated for a report"
 	}
 	t.tell(driver, func(s *settings.Settings) { s.OnSIGTERM, s.BootDelay = settings.Exit, 0 })
 	if !e.a.Run.Simulated {

@@ -297,6 +297,15 @@ func overall(a *Analysis) Overall {
 		o.Outcome = OutcomeInconclusive
 		o.Why = fmt.Sprintf("%d of %s could not be judged: %s: %s", len(unknown), count(total, "objective"), unknown[0].Objective,
 			sentence(unknown[0].Reason, len(unknown)))
+	case total == 0 && len(a.Searches) > 0:
+		var found []string
+		for _, s := range a.Searches {
+			if s.Level == 0 {
+				o.Outcome = OutcomeInconclusive
+			}
+			found = append(found, s.Label()+": "+strings.TrimSuffix(s.Finding(), "."))
+		}
+		o.Why = "Found by " + strings.Join(found, "; by ") + "."
 	case total == 0:
 		o.Why = "The numbers are sound. No objective was stated, so nothing was judged."
 	case total == 1:

@@ -191,7 +191,7 @@ func (d *document) child(node ast.Node, name string) (key, value ast.Node) {
 	return nil, nil
 }
 
-// circular returns an alias that stands within what it stands for, if there is one.
+// circular returns an alias that refers to a value that contains it, if there is one.
 func (d *document) circular() *ast.AliasNode {
 	done := map[string]bool{}
 	var visit func(node ast.Node, within []string) *ast.AliasNode
@@ -279,7 +279,7 @@ func otherKeys(app App, service string) []string {
 // refuse finds what would make the loader never end, and the keys that make a Compose file depend on other files.
 func refuse(app App) error {
 	if a := parseDocument(app.Source).circular(); a != nil {
-		f := app.Fault(nil, "the alias *"+a.Value.GetToken().Value+" stands within what it stands for", "")
+		f := app.Fault(nil, "the alias *"+a.Value.GetToken().Value+" refers to a value that contains it", "")
 		if t := a.GetToken(); t != nil && t.Position != nil {
 			f.Line, f.Column = t.Position.Line, t.Position.Column
 		}

@@ -39,7 +39,7 @@ type client struct {
 }
 
 var (
-	errConnectTimeout = errors.New("the connection did not stand in time")
+	errConnectTimeout = errors.New("the connection was not made in time")
 	errHeaderTimeout  = errors.New("the header did not come in time")
 )
 

@@ -266,7 +266,7 @@ func (t *textWriter) abHead(l PlayedLoad, s ABSummary, ab ABOptions) {
 	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean)", s.MeanTurnS*1000),
 		"clients x time taken / complete: a client's turn, not a latency that was measured")
 	t.abLine("Time per request", fmt.Sprintf("%.3f [ms] (mean, across all concurrent requests)", s.MeanAcrossS*1000),
-		"1 / requests per second: nobody waited so long")
+		"1 / requests per second: no request waited that long")
 	rate := 0.0
 	if s.TimeTakenS > 0 {
 		rate = float64(received) / 1024 / s.TimeTakenS

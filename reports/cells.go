@@ -118,6 +118,22 @@ func loadTable(a *capacity.Analysis) Table {
 	return rows
 }
 
+// played names a run's scenario and where it was played; a load on something that is not the app has no cluster.
+func played(i capacity.RunInfo) string {
+	if i.Cluster == "none" {
+		return i.Scenario
+	}
+	return i.Scenario + " on " + i.Cluster
+}
+
+// request is what a load asks for: of a service of the app, or of a URL.
+func request(l capacity.LoadResult) string {
+	if l.Service == "" {
+		return l.Method + " " + l.URL
+	}
+	return l.Method + " " + l.Service + path(l.URL)
+}
+
 // loadCells are a load's numbers in the order of loadTable.
 func loadCells(l capacity.LoadResult) []string {
 	cells := []string{l.Name, l.Method + " " + l.Service + path(l.URL), clients(l), strconv.FormatInt(l.Requests, 10),

@@ -29,6 +29,7 @@ type chart struct {
 
 type axis struct {
 	label    string
+	whole    bool // its values are whole numbers
 	min, max float64
 	ticks    []tick // nil: chosen from min and max
 }
@@ -503,6 +504,9 @@ func niceTicks(lo, hi float64, n int) []tick {
 func (a axis) allTicks(n int) []tick {
 	if a.ticks != nil {
 		return a.ticks
+	}
+	if a.whole {
+		n = min(n, max(1, int(a.max-a.min)))
 	}
 	return niceTicks(a.min, a.max, n)
 }

@@ -3,6 +3,7 @@ package reports
 import (
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"io"
 	"math"
 	"slices"
@@ -338,7 +339,7 @@ func WriteComparison(w io.Writer, format string, a, b *capacity.Analysis, o Text
 	case "markdown":
 		s = c.markdown()
 	case "html":
-		s = c.html()
+		return c.html(w)
 	case "json":
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)
@@ -485,37 +486,30 @@ func (c Comparison) chart() (chart, bool) {
 	return p, len(p.y.ticks) > 0
 }
 
-func (c Comparison) html() string {
-	var b strings.Builder
-	b.WriteString(pageHead("Comparison: " + c.A.Scenario + " and " + c.B.Scenario))
-	scrolling := func(rows Table, class func(int) string) string {
-		return `<div class="scroll">` + rows.html(dress{row: class}) + "</div>"
-	}
-	b.WriteString(`<main><header><p class="eyebrow"><b>coinbench</b> · A: ` + esc(c.A.Scenario) + " · B: " + esc(c.B.Scenario) + "</p><h1>" +
-		esc(c.finding()) + "</h1></header>")
-	b.WriteString("<section><h2>Runs</h2>" + scrolling(c.runs(), nil) + "</section>")
+// comparisonPage is the data of the template "compare".
+type comparisonPage struct {
+	Title, A, B, Finding, Note string
+	Runs, Changed, Numbers     template.HTML
+	Charts                     []pageChart
+	Only                       []string
+}
+
+func (c Comparison) html(w io.Writer) error {
+	p := comparisonPage{Title: "Comparison: " + c.A.Scenario + " and " + c.B.Scenario, A: c.A.Scenario, B: c.B.Scenario, Finding: c.finding(),
+		Note: sameNote, Runs: template.HTML(c.runs().html(dress{})), Only: c.only()}
 	if len(c.Changed) > 0 {
-		b.WriteString("<section><h2>What the runs do not share</h2>" + scrolling(c.changedRows(), nil) + "</section>")
+		p.Changed = template.HTML(c.changedRows().html(dress{}))
 	}
-	if p, ok := c.chart(); ok {
-		b.WriteString(`<section><h2>Differences</h2><figure><p class="cap">` + esc(p.desc) + `</p><ul class="legend">`)
-		for _, s := range p.legend() {
-			b.WriteString("<li>" + legendKey(s) + esc(s.name) + "</li>")
-		}
-		b.WriteString("</ul>" + p.onPage() + `<p class="tip" aria-live="polite"></p></figure></section>`)
+	if chart, ok := c.chart(); ok {
+		p.Charts = []pageChart{newPageChart(chart, "the table below")}
 	}
-	b.WriteString("<section><h2>Side by side</h2>")
 	if len(c.Rows) > 0 {
-		b.WriteString(scrolling(c.rows(), func(i int) string {
+		p.Numbers = template.HTML(c.rows().html(dress{row: func(i int) string {
 			if i > 0 && c.Rows[i-1].Differs {
 				return "differs"
 			}
 			return ""
-		}) + `<p class="note">` + esc(sameNote) + "</p>")
+		}}))
 	}
-	for _, only := range c.only() {
-		b.WriteString(`<p class="note">` + esc(only) + "</p>")
-	}
-	b.WriteString("</section></main><script>" + pageScript + "</script></body></html>\n")
-	return b.String()
+	return writePage(w, "compare", p)
 }

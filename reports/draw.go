@@ -557,7 +557,7 @@ func num(x float64) string { return strconv.FormatFloat(math.Round(x*10)/10+0, '
 
 // subtitle says on each plot, which may travel alone, what it is of.
 func subtitle(a *capacity.Analysis) string {
-	s := fmt.Sprintf("%s on %s, %s", a.Run.Scenario, a.Run.Cluster, a.Run.Start.UTC().Format("2 January 2006"))
+	s := fmt.Sprintf("%s, %s", played(a.Run), a.Run.Start.UTC().Format("2 January 2006"))
 	if a.Run.Simulated {
 		s += ", simulated"
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"html"
 	"io"
 	"math"
 	"os"
@@ -101,12 +100,7 @@ func gateFacts(r gate.Report) (facts []string) {
 	if r.Spread != nil {
 		facts = append(facts, gateSpread(r))
 	}
-	alike := fmt.Sprintf("Identical code failed %s among the base blocks of this series' gates, and %s by --aa", control(r.Free),
-		control(r.Asked))
-	if r.Again.Gates > 0 {
-		alike += fmt.Sprintf("; the blocks of these under other labels %d of %s", r.Again.Failed, plural(r.Again.Gates, "gate"))
-	}
-	facts = append(facts, alike+".")
+	facts = append(facts, gateControls(r))
 	switch t := r.SelfTest; {
 	case t == nil:
 		facts = append(facts, "Self-test: never played, so that this series cannot be green.")
@@ -128,11 +122,23 @@ func gateFacts(r gate.Report) (facts []string) {
 	return facts
 }
 
-func control(c gate.Control) string {
-	if c.Gates == 0 {
-		return "0 of 0 gates"
+// gateControls says how often identical code has failed in this series.
+func gateControls(r gate.Report) string {
+	var found []string
+	add := func(c gate.Control, of string) {
+		if c.Gates > 0 {
+			found = append(found, fmt.Sprintf("%d of %s %s (at most %s)", c.Failed, plural(c.Gates, "gate"), of, gate.Percent(c.Bound)))
+		}
 	}
-	return fmt.Sprintf("%d of %s (at most %s)", c.Failed, plural(c.Gates, "gate"), gate.Percent(c.Bound))
+	add(r.Free, "among the base blocks of this series")
+	add(r.Asked, "by --aa")
+	if r.Again.Gates > 0 {
+		found = append(found, fmt.Sprintf("%d of %s of these blocks under other labels", r.Again.Failed, plural(r.Again.Gates, "gate")))
+	}
+	if len(found) == 0 {
+		return "No gate of identical code has been counted in this series yet: --aa plays some."
+	}
+	return "Identical code failed " + strings.Join(found, ", ") + "."
 }
 
 // gatePlan says what a gate takes on this machine.
@@ -146,12 +152,12 @@ func gatePlan(r gate.Report) []string {
 		m.Amount(r.SD), found(r.Found[0]), found(r.Found[1]))
 	takes := func(pairs int) string {
 		if pairs == 0 {
-			return fmt.Sprintf("more than %d pairs", r.Most)
+			return fmt.Sprintf("more than the %d pairs of a session", r.Most)
 		}
-		return fmt.Sprintf("%d pairs, %s", pairs, capacity.FormatSeconds(float64(pairs)*r.Plan.PairS))
+		return fmt.Sprintf("%d pairs (%s)", pairs, capacity.FormatSeconds(float64(pairs)*r.Plan.PairS))
 	}
-	return []string{text, fmt.Sprintf("95 %% of gates take: of a head that is alike %s; of one that loses %s %s.", takes(r.Plan.Pass),
-		m.Amount(m.Rule(r.Session.Design.Rule).Detect), takes(r.Plan.Fail))}
+	return []string{text, fmt.Sprintf("95 %% of gates take at most %s where head is like base, and %s where it loses %s.", takes(r.Plan.Pass),
+		takes(r.Plan.Fail), m.Amount(m.Rule(r.Session.Design.Rule).Detect))}
 }
 
 // gateHead is the verdict in a line.
@@ -173,8 +179,8 @@ func valueOf(m gate.Metric, v float64) string {
 	return figures(v) + " " + m.Unit
 }
 
-// strip has a row of text for the pairs of one look: base and head on a common scale.
-func strip(r gate.Report) Table {
+// pairRows are the pairs' numbers, the header first.
+func pairRows(r gate.Report) Table {
 	m := r.Session.Design.Metrics[0]
 	number, change := "%.2f", "%+.2f "
 	factor := 1.0
@@ -184,6 +190,20 @@ func strip(r gate.Report) Table {
 	if m.Difference {
 		change = "%+.3g "
 	}
+	rows := Table{{"pair", "base", "head", "change"}}
+	for i, p := range r.Pairs {
+		row := []string{strconv.Itoa(i + 1), "–", "–", "–"}
+		if p.Void == "" {
+			row = []string{row[0], fmt.Sprintf(number, factor*p.Base), fmt.Sprintf(number, factor*p.Head),
+				fmt.Sprintf(change, m.Scaled(p.Change)) + m.ChangeUnit()}
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// strip adds base and head on a common scale to the pairs, for letters of one width.
+func strip(r gate.Report) Table {
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, p := range r.Pairs {
 		if p.Void == "" {
@@ -197,13 +217,15 @@ func strip(r gate.Report) Table {
 		}
 		return int(math.Round((v - low) / (high - low) * (width - 1)))
 	}
-	rows := Table{{"pair", "base", "head", "change", fmt.Sprintf("base o, head x, both *: %s to %s ", figures(factor*low), figures(factor*high))}}
-	if math.IsInf(low, 1) {
-		rows[0][4] = " "
+	rows, scale := pairRows(r), " "
+	if low <= high {
+		m := r.Session.Design.Metrics[0]
+		scale = fmt.Sprintf("base o, head x, both *: %s to %s ", figures(inUnit(m, low)), figures(inUnit(m, high)))
 	}
+	rows[0] = append(rows[0], scale)
 	for i, p := range r.Pairs {
 		if p.Void != "" {
-			rows = append(rows, []string{strconv.Itoa(i + 1), "–", "–", "–", "void: " + p.Void})
+			rows[i+1] = append(rows[i+1], "void: "+p.Void)
 			continue
 		}
 		line := []byte(strings.Repeat(".", width))
@@ -213,10 +235,17 @@ func strip(r gate.Report) Table {
 		} else {
 			line[at(p.Head)] = 'x'
 		}
-		rows = append(rows, []string{strconv.Itoa(i + 1), fmt.Sprintf(number, factor*p.Base), fmt.Sprintf(number, factor*p.Head),
-			fmt.Sprintf(change, m.Scaled(p.Change)) + m.ChangeUnit(), string(line)})
+		rows[i+1] = append(rows[i+1], string(line))
 	}
 	return rows
+}
+
+// inUnit is a value in the unit in which it is shown: a share in percent.
+func inUnit(m gate.Metric, v float64) float64 {
+	if m.Unit == gate.Share {
+		return 100 * v
+	}
+	return v
 }
 
 // GateText writes a gate's report for a terminal.
@@ -324,7 +353,7 @@ func sequenceChart(r gate.Report) chart {
 	rule := m.Rule(r.Session.Design.Rule)
 	c := chart{id: "sequence", title: "Head against base, after each look", x: axis{label: "pairs"},
 		y: axis{label: "change of " + m.Name + " (" + m.ChangeUnit() + ")"},
-		desc: fmt.Sprintf("Each bar is the interval that holds at every look, after so many pairs. A gate fails when it lies below the loss of "+
+		desc: fmt.Sprintf("Each bar is the interval that holds at every look, after that many pairs. A gate fails when it lies below the loss of "+
 			"%s that is "+
 			"tolerated, and passes when it lies above the loss of %s that is to be detected.", m.Amount(rule.Tolerate),
 			m.Amount(rule.Detect))}
@@ -379,23 +408,64 @@ func gatePlot(w io.Writer, format string, r gate.Report) error {
 	return writePlot(w, format, sequenceChart(r), gateWhat(r)+" "+string(r.Verdict.Outcome))
 }
 
+// gatePage is the data of the template "gate".
+type gatePage struct {
+	R         gate.Report
+	Title     string
+	Start     string
+	Simulated bool
+	Why, Took string
+	Charts    []pageChart
+	Facts     []string
+	About     []fact
+	Command   string
+}
+
 func gateHTML(w io.Writer, r gate.Report) error {
-	var b strings.Builder
-	title := string(r.Verdict.Outcome) + ": " + r.Session.Design.Scenario
-	b.WriteString(pageHead("Gate: " + title))
-	b.WriteString(`<main><header class="top"><p class="eyebrow">coinbench · gate</p><h1>` + esc(title) + `</h1></header><section><p>` +
-		html.EscapeString(gateHead(r)) + "</p><p>" + html.EscapeString(gateWhat(r)) + "</p></section>")
-	c := sequenceChart(r)
-	b.WriteString(`<section><h2>` + esc(c.title) + `</h2><figure><p class="cap">` + esc(c.desc) + `</p><ul class="legend">`)
-	for _, s := range c.legend() {
-		b.WriteString("<li>" + legendKey(s) + esc(s.name) + "</li>")
+	s := r.Session
+	p := gatePage{R: r, Title: fmt.Sprintf("Gate of %s: %s", s.Design.Scenario, r.Verdict.Outcome),
+		Start: s.At.UTC().Format("2 January 2006, 15:04 UTC"), Simulated: s.Design.Cluster == "sim",
+		Why: upperLimit(r.Verdict.Why), Took: fmt.Sprintf("%s, %s", upperFirst(plural(r.Verdict.Pairs, "pair")), capacity.FormatSeconds(r.Seconds)),
+		Facts: gateFacts(r), Command: repeatable(s.Command)}
+	if c, ok := pairsChart(r); ok {
+		p.Charts = append(p.Charts, newPageChart(c, "the store"))
 	}
-	b.WriteString("</ul>" + c.onPage() + `<p class="tip" aria-live="polite"></p></figure>` + c.table.html(dress{}) + "</section>")
-	b.WriteString("<section><h2>Pairs</h2>" + strip(r).html(dress{}) + "</section><section><h2>What this is worth</h2><ul>")
-	for _, f := range gateFacts(r) {
-		b.WriteString("<li>" + html.EscapeString(f) + "</li>")
+	if len(r.Verdict.Metrics[0].Looks) > 0 {
+		p.Charts = append(p.Charts, newPageChart(sequenceChart(r), "verdict.json"))
 	}
-	b.WriteString("</ul></section></main><script>" + pageScript + "</script></body></html>\n")
-	_, err := io.WriteString(w, b.String())
-	return err
+	p.About = []fact{{"Scenario", s.Design.Scenario}, {"Cluster", s.Design.Cluster}, {"Base", s.Base.Text}, {"Head", s.Head.Text},
+		{"Began", s.At.UTC().Format("2006-01-02 15:04:05 UTC")}, {"Measured for", capacity.FormatSeconds(r.Seconds)}, {"Host", s.Host}}
+	return writePage(w, "gate", p)
+}
+
+// pairsChart is what base and head were in each pair.
+func pairsChart(r gate.Report) (chart, bool) {
+	m := r.Session.Design.Metrics[0]
+	unit := m.Unit
+	if unit == gate.Share {
+		unit = "%"
+	}
+	c := chart{id: "pairs", title: "Base and head, pair by pair", x: axis{label: "pair", whole: true}, y: axis{label: m.Name + " (" + unit + ")"},
+		desc:  "The blocks of each pair were measured one after the other, in an order drawn at random. Pairs that are void are left out.",
+		table: pairRows(r)}
+	c.table[0] = append(c.table[0], "void ")
+	base := series{name: "base", kind: points, color: blue}
+	head := series{name: "head", kind: points, color: vermilion}
+	low, high := math.Inf(1), math.Inf(-1)
+	for i, p := range r.Pairs {
+		c.table[i+1] = append(c.table[i+1], p.Void)
+		if p.Void != "" {
+			continue
+		}
+		y, y2 := inUnit(m, p.Base), inUnit(m, p.Head)
+		low, high = min(low, y, y2), max(high, y, y2)
+		row := c.table[i+1]
+		text := fmt.Sprintf("pair %s: base %s, head %s, %s", row[0], row[1], row[2], row[3])
+		base.xy = append(base.xy, xy{x: float64(i + 1), y: y, text: text})
+		head.xy = append(head.xy, xy{x: float64(i + 1), y: y2, text: text})
+	}
+	margin := max(.2*(high-low), .01*math.Abs(high), 1e-9)
+	c.x.max, c.y.min, c.y.max = float64(len(r.Pairs))+1, low-margin, high+margin
+	c.series = []series{base, head}
+	return c, len(base.xy) > 0
 }

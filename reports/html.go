@@ -25,18 +25,22 @@ var pageScript string
 
 func pages() (*template.Template, error) {
 	return template.New("pages").Funcs(template.FuncMap{
-		"css": func() template.CSS { return template.CSS(pageStyle) },
-		"inc": func(i int) int { return i + 1 },
+		"css":    func() template.CSS { return template.CSS(pageStyle) },
+		"script": func() template.JS { return template.JS(pageScript) },
+		"inc":    func(i int) int { return i + 1 },
 	}).Parse(pageTemplate)
 }
 
 // HTML writes the report as one page: no other file, no network, no library. Without scripts it loses its read-outs and nothing else.
-func HTML(w io.Writer, a *capacity.Analysis) error {
+func HTML(w io.Writer, a *capacity.Analysis) error { return writePage(w, "page", newPage(a)) }
+
+// writePage writes a page by its template's name.
+func writePage(w io.Writer, name string, data any) error {
 	t, err := pages()
 	if err != nil {
 		return err
 	}
-	return t.ExecuteTemplate(w, "page", newPage(a))
+	return t.ExecuteTemplate(w, name, data)
 }
 
 type page struct {
@@ -57,7 +61,6 @@ type page struct {
 	Books         template.HTML
 	Facts         []fact
 	Command       string
-	Script        template.JS
 }
 
 type fact struct{ Name, Value string }
@@ -110,7 +113,7 @@ func loadTiles(a *capacity.Analysis) (all []tile) {
 		if a.OfSearch(l.Name) && !a.Answers(l.Name) {
 			continue
 		}
-		t := tile{Name: l.Name + ": " + l.Method + " " + l.URL, Value: figures(l.PerS), Unit: "answered per second", Failed: l.Failed > 0,
+		t := tile{Name: l.Name + ": " + request(l), Value: figures(l.PerS), Unit: "answered per second", Failed: l.Failed > 0,
 			Sub: fmt.Sprintf("%s in %s, ", plural(int(l.Requests), "request"), capacity.FormatSeconds(l.LengthS))}
 		if l.Closed {
 			t.Sub += plural(l.Clients, "client")
@@ -152,11 +155,25 @@ type pageChart struct {
 	ID, Title, Desc string
 	Legend          []legendEntry
 	Steps           string
-	Long            bool // its table, which is printed in two columns
-	Rows            int  // of a table that is too long to be printed
-	Again           bool // it is printed elsewhere
+	Long            bool   // its table, which is printed in two columns
+	Rows            int    // of a table that is too long to be printed
+	Data            string // the file that has it
+	Again           bool   // it is printed elsewhere
 	Drawn           template.HTML
 	Table           template.HTML
+}
+
+// newPageChart is a chart as a figure; data is the file that has its numbers.
+func newPageChart(c chart, data string) pageChart {
+	p := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Drawn: template.HTML(c.onPage()), Data: data,
+		Table: template.HTML(c.table.html(dress{})), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8, Again: c.again}
+	if n := len(c.table) - 1; n > maxPrintedRows {
+		p.Rows = n
+	}
+	for _, s := range c.legend() {
+		p.Legend = append(p.Legend, legendEntry{template.HTML(legendKey(s)), s.name})
+	}
+	return p
 }
 
 // maxPrintedRows is how many rows of a chart's table a reader on paper is shown: as many as the chart itself takes.
@@ -170,7 +187,7 @@ type legendEntry struct {
 func newPage(a *capacity.Analysis) page {
 	p := page{A: a, Title: fmt.Sprintf("%s: %s", a.Run.Scenario, a.Overall.Outcome),
 		Start:   a.Run.Start.UTC().Format("2 January 2006, 15:04 UTC"),
-		Command: repeatable(a.Run.Command), Script: template.JS(pageScript)}
+		Command: repeatable(a.Run.Command)}
 	if a.Overall.Incomplete != "" {
 		p.Title = fmt.Sprintf("%s: incomplete, %s", a.Run.Scenario, a.Overall.Outcome)
 	}
@@ -190,16 +207,7 @@ func newPage(a *capacity.Analysis) page {
 	}
 	p.Comparison, p.Notes = comparisonHTML(a)
 	for _, c := range charts(a) {
-		pc := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Drawn: template.HTML(c.onPage()),
-			Table: template.HTML(c.table.html(dress{})), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8,
-			Again: c.again}
-		if n := len(c.table) - 1; n > maxPrintedRows {
-			pc.Rows = n
-		}
-		for _, s := range c.legend() {
-			pc.Legend = append(pc.Legend, legendEntry{template.HTML(legendKey(s)), s.name})
-		}
-		p.Charts = append(p.Charts, pc)
+		p.Charts = append(p.Charts, newPageChart(c, "result.json"))
 	}
 	if len(a.Timeline.Marks) > 0 {
 		rows := Table{{"at (s)", "what happened "}}
@@ -231,7 +239,7 @@ func newPage(a *capacity.Analysis) page {
 		{"Lasted", fmt.Sprintf("%.1f s", i.LengthS)},
 		{"Ended", string(i.Status)}, {"Seed", fmt.Sprint(i.Seed)}, {"Profile", i.Profile}}
 	if len(a.Windows) == 0 && i.Cluster == "none" { // a load on something that is not the app
-		p.Facts = slices.DeleteFunc(p.Facts, func(f fact) bool { return f.Name == "Profile" })
+		p.Facts = slices.DeleteFunc(p.Facts, func(f fact) bool { return f.Name == "Profile" || f.Name == "Cluster" })
 	}
 	var keys []string
 	for k := range i.Settings {
@@ -377,8 +385,3 @@ func comparisonHTML(a *capacity.Analysis) (template.HTML, []string) {
 }
 
 var footnoteMark = regexp.MustCompile(`\[(\d+)\]`)
-
-// pageHead is the beginning of a page up to its body.
-func pageHead(title string) string {
-	return `<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>` + esc(title) + `</title><style>` + pageStyle + `</style></head><body>`
-}

@@ -70,7 +70,7 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 	times, span := timed(l)
 	c.title = upperFirst(times) + " over time: " + l.Name
 	c.desc = fmt.Sprintf("The median, the 99th percentile and the slowest answer of each stretch of the load, %s. The strips below are the "+
-		"requests answered per second, and those that failed.", span)
+		"requests answered per second, and those that failed.", span) + givenUpNote(l)
 	highest := 0.0
 	for _, p := range l.OverTime {
 		highest = max(highest, p.MaxS)
@@ -82,7 +82,7 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 	answered, failed := lane{name: "ok/s"}, lane{name: "failed"}
 	c.table = Table{{"from (s)", "to (s)", "ok/s", "failed/s", "median", "p99", "slowest"}}
 	c.x.min, c.x.max = l.OverTime[0].AtS, l.OverTime[0].AtS
-	alike := true
+	alike, known := true, 0.
 	every := max(1, len(l.OverTime)/16) // a number in each stretch has no room
 	for i, p := range l.OverTime {
 		from, to := p.AtS-p.LengthS/2, p.AtS+p.LengthS/2
@@ -91,6 +91,7 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 			capacity.FormatSeconds(p.P99S), capacity.FormatSeconds(p.MaxS))
 		alike = alike && p.P99S == p.MaxS
 		if p.MaxS > 0 {
+			known = to
 			for k, v := range []float64{p.MaxS, p.P99S, p.P50S} {
 				at := xy{x: from, y: v * u.perS}
 				if k == 1 {
@@ -116,9 +117,9 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 		}
 		c.table = append(c.table, row)
 	}
-	for i := range lines { // the last value holds to the end
+	for i := range lines { // the last value holds to the end of its stretch
 		if n := len(lines[i].xy); n > 0 {
-			lines[i].xy = append(lines[i].xy, xy{x: c.x.max, y: lines[i].xy[n-1].y})
+			lines[i].xy = append(lines[i].xy, xy{x: known, y: lines[i].xy[n-1].y})
 		}
 	}
 	if alike { // fewer than 100 requests in each stretch
@@ -134,6 +135,14 @@ func courseChart(a *capacity.Analysis) (chart, bool) {
 	return c, true
 }
 
+// givenUpNote says how the requests that were given up count, where there are any.
+func givenUpNote(all ...capacity.LoadResult) string {
+	if slices.ContainsFunc(all, func(l capacity.LoadResult) bool { return l.Response != nil && l.Response.GivenUp > 0 }) {
+		return " Requests that were given up without an answer count as at least their age."
+	}
+	return ""
+}
+
 // percentileChart is the response time of each load by percentile, on a scale on which each nine has the same room.
 func percentileChart(a *capacity.Analysis) (chart, bool) {
 	c := chart{x: axis{label: "requests answered within the time (%)"}}
@@ -145,9 +154,7 @@ func percentileChart(a *capacity.Analysis) (chart, bool) {
 	c.title = upperFirst(times) + " by percentile"
 	c.desc = fmt.Sprintf("How long the slowest of 10, 100, 1,000 … requests took, %s. Each line ends where its requests are too few to say "+
 		"more.", span)
-	if slices.ContainsFunc(all, func(l capacity.LoadResult) bool { return l.Response != nil && l.Response.GivenUp > 0 }) {
-		c.desc += " Requests that were given up without an answer count as at least their age."
-	}
+	c.desc += givenUpNote(all...)
 	nines := func(share float64) float64 { return -math.Log10(1 - share) }
 	highest := 0.0
 	for _, l := range all {

@@ -16,7 +16,7 @@ func ModelText(w io.Writer, m model.Model, o TextOptions) error {
 	t := newTextWriter(o)
 	t.line("Model of %s on %s, %s", m.Scenario, m.Cluster, m.Start.UTC().Format("2006-01-02 15:04:05 UTC"))
 	driver, first, last := m.Base.Parts()
-	rows := Table{{"cost beside the settings ", "at 0 h/s", "at 10 h/s", "at 40 h/s", "residual", "windows"}}
+	rows := Table{{"cost besides the settings ", "at 0 h/s", "at 10 h/s", "at 40 h/s", "residual", "windows"}}
 	for _, c := range []struct {
 		name string
 		cost model.Cost
@@ -73,8 +73,8 @@ func PredictionText(w io.Writer, p model.Prediction, o TextOptions) error {
 		rows = append(rows, []string{name, figures(v), signed(v/p.HashRate - 1), assumes})
 	}
 	row("simulator", p.HashRate, "the app's rules, delays as they are set, the machine's costs")
-	row("bound", p.Bounds.UpperPerS, "nobody ever waits below the limit")
-	row("MVA, common queues", p.MVA.CommonPerS, "exponential service times; nobody waits at one replica while another is free")
+	row("bound", p.Bounds.UpperPerS, "no request waits below the limit")
+	row("MVA, common queues", p.MVA.CommonPerS, "exponential service times; no request waits at one replica while another is free")
 	row("MVA, a queue each", p.MVA.EachPerS, "exponential service times; a queue for each replica, joined at random")
 	row("lower bound", p.Bounds.LowerPerS, "everybody else is always ahead in the queue")
 	t.table(rows, "  ")

@@ -124,6 +124,7 @@ func searchChart(a *capacity.Analysis) (chart, bool) {
 	c.desc = "Of each level the longest load. The broken lines are the answer: the greatest level that was shown to meet " + s.SLO +
 		", and the least that was shown not to."
 	c.x.label = searchUnit(a, s)
+	c.x.whole = c.x.label == "clients"
 	type point struct {
 		level float64
 		load  capacity.LoadResult

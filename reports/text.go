@@ -204,8 +204,11 @@ func (t *textWriter) rest(a *capacity.Analysis) {
 	}
 	t.heading("Run")
 	i := a.Run
-	t.line("  %s on %s, %s, %.1f s, seed %d, profile %s", i.Scenario, i.Cluster, i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS,
-		i.Seed, i.Profile)
+	line := fmt.Sprintf("  %s, %s, %.1f s, seed %d", played(i), i.Start.UTC().Format("2006-01-02 15:04:05 UTC"), i.LengthS, i.Seed)
+	if i.Profile != "" {
+		line += ", profile " + i.Profile
+	}
+	t.line("%s", line)
 	t.line("  %s", host(i.Host))
 	t.line("  repeat: %s", repeatable(i.Command))
 }

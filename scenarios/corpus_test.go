@@ -25,7 +25,7 @@ var cannotKnow = []struct {
 	{"names, paths and images, which any text may be",
 		regexp.MustCompile(`^no objective can name|is no name for a folder|is not a path|^the scenario has no name|^the measurement has no name|^no service is named|^no node is named|^unknown service|is no image|^image `)},
 	{"what other parts of the file say",
-		regexp.MustCompile(`^unknown (parameter|window|load|rollout) |^nothing is deployed|was not updated before|at this point|stands twice|^a canary is judged`)},
+		regexp.MustCompile(`^unknown (parameter|window|load|rollout) |^nothing is deployed|was not updated before|at this point|is given twice|^a canary is judged`)},
 	{"what one key needs of another",
 		regexp.MustCompile(`^no for is given|the update changes nothing|^a load ends after|^body and body_bytes|has a parallelism and a delay of its own`)},
 	{"the size of a number", regexp.MustCompile(`accepted: (a duration greater than 0s|at most|1 to|a ratio)`)},

@@ -151,7 +151,7 @@ func (d *decoder) pairs(node ast.Node, what string) (keys []string, pairs []*ast
 			key = expanded
 		}
 		if line, twice := first[key]; twice {
-			d.fault(where(pair), "%q stands twice, first in line %d; accepted: once", key, line)
+			d.fault(where(pair), "%q is given twice, first in line %d; accepted: once", key, line)
 			continue
 		}
 		first[key] = where(pair).line

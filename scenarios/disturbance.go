@@ -78,6 +78,6 @@ func (p *plan) port(service string, pointer any) {
 		}
 	}
 	if service == roles.Driver.Service {
-		p.wrong(pointer, "nobody connects to %s; accepted: a service with a port", service)
+		p.wrong(pointer, "no client connects to %s; accepted: a service with a port", service)
 	}
 }

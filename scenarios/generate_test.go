@@ -33,7 +33,7 @@ func generated(t *testing.T) string {
 	s := structure(r, reflect.TypeFor[document]())
 	s.Version = jsonschema.Version
 	s.Title = "coinbench scenario"
-	s.Description = "What shall happen in a run of coinbench: an app, steps in order, and what must hold."
+	s.Description = "What happens in a run of coinbench: an app, steps in order, and what must hold."
 	out, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func (p *parameter) short() any { return &p.Default }
 
 // profile is a named set of environment and parameters.
 type profile struct {
-	// What the profile stands for.
+	// What the profile is for.
 	Doc string `json:"doc"`
 	// Environment by service, over that of the Compose file.
 	Environment Map[Map[string]] `json:"environment"`

@@ -139,7 +139,7 @@ func TestRolloutFaults(t *testing.T) {
 		`{update: {service: rng, image: x, strategy: bluegreen}}`: `did you mean "blue-green"?`,
 		`{rollback: {service: rng}}`: "rng was not " +
 			"updated before",
-		`{update: {name: a, service: rng, image: x}}, {update: {name: a, service: rng, image: y}}`:                        `the rollout "a" stands twice`,
+		`{update: {name: a, service: rng, image: x}}, {update: {name: a, service: rng, image: y}}`:                        `the rollout "a" is given twice`,
 		`{slow: {service: worker, delay: 1s, for: 1s}}`:                                                                   "nobody connects to worker",
 		`{pause: {service: rng, replica: 2, for: 1s}}`:                                                                    "rng has no replica 2",
 		`{attack: {service: rng, rate: fast, for: 1s}}`:                                                                   `rate "fast"`,

@@ -145,13 +145,13 @@ func (p *plan) running() {
 	}
 }
 
-// window and load register a name; a name that stands twice would make an objective ambiguous.
+// window and load register a name; a name that is given twice would make an objective ambiguous.
 func (p *plan) window(name string, pointer any) { p.named("window", p.windows, name, pointer) }
 func (p *plan) load(name string, pointer any)   { p.named("load", p.loads, name, pointer) }
 
 func (p *plan) named(what string, names map[string]place, name string, pointer any) {
 	if first, twice := names[name]; twice {
-		p.wrong(pointer, "the %s %q stands twice, first in line %d; accepted: a name for each, as name: ...", what, name, first.line)
+		p.wrong(pointer, "the %s %q is given twice, first in line %d; accepted: a name for each, as name: ...", what, name, first.line)
 		return
 	}
 	at, ok := p.at[pointer]

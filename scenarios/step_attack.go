@@ -19,7 +19,7 @@ type Attack struct {
 	Rate string `json:"rate" jsonschema:"required"`
 	// Length of the load. In the background it may be absent: then the load ends with the last step.
 	For time.Duration `json:"for"`
-	// The following steps go on beside the load.
+	// The following steps run alongside the load.
 	Background bool `json:"background" jsonschema:"default=false"`
 	// Longest time for a connection, for an answer's header, and for its body, each.
 	Timeout time.Duration `json:"timeout" jsonschema:"default=30s"`
@@ -29,7 +29,7 @@ type Attack struct {
 	Engine string `json:"engine" jsonschema:"enum=coinbench,enum=vegeta"`
 	// Most connections at once, or of vegeta's attackers. Default: 10000.
 	Connections int `json:"connections"`
-	// Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in
+	// Show what the load felt of rollouts and faults, and judge none by it: too few requests do not matter, and its failures are not in
 	// lost_requests.
 	ObserveOnly bool `json:"observe_only" jsonschema:"default=false"`
 	// Keep connections. Otherwise each request has a new one, and is balanced on its own.

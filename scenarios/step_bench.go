@@ -19,11 +19,11 @@ type Bench struct {
 	Requests uint64 `json:"requests"`
 	// Length of a load, instead of a number of requests.
 	For time.Duration `json:"for"`
-	// The following steps go on beside the one load, which ends with the last step unless it has an end of its own.
+	// The following steps run alongside the one load, which ends with the last step unless it has an end of its own.
 	Background bool `json:"background" jsonschema:"default=false"`
 	// A request that has no answer when the load ends has failed if it is older; a younger one is left out.
 	Patience time.Duration `json:"patience" jsonschema:"default=5s"`
-	// Show what the load felt of rollouts and faults, and judge none by it: too few requests are no matter, and its failures are not in
+	// Show what the load felt of rollouts and faults, and judge none by it: too few requests do not matter, and its failures are not in
 	// lost_requests.
 	ObserveOnly bool `json:"observe_only" jsonschema:"default=false"`
 	// Keep connections. Otherwise each request has a new one, as ab's without -k.

@@ -24,7 +24,7 @@ type Search struct {
 	Least float64 `json:"least" jsonschema:"default=1"`
 	// Where to give up.
 	Most float64 `json:"most" jsonschema:"default=1000000"`
-	// How close the greatest level that meets the objectives and the least that does not shall be, as a ratio.
+	// How close the greatest level that meets the objectives and the least that does not are to be to each other, as a ratio.
 	Precision float64 `json:"precision" jsonschema:"default=0.02"`
 	// That both the level that meets the objectives and the one that does not are right, 0.5 to 0.999.
 	Confidence float64 `json:"confidence" jsonschema:"default=0.9"`

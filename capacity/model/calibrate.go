@@ -172,7 +172,7 @@ func unfit(w *capacity.Window, a *capacity.Analysis) string {
 	case w.Errors > 0:
 		return "there were errors"
 	case w.Config.Updating:
-		return "an update was going on"
+		return "an update was in progress"
 	case w.Config.KeepAlive:
 		return "the connections are kept"
 	}

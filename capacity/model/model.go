@@ -185,7 +185,7 @@ func Read(r io.Reader) (Model, error) {
 		return m, fmt.Errorf("read model: %w", err)
 	}
 	if m.Version != Version {
-		return m, fmt.Errorf("read model: version %d; this program reads version %d: calibrate anew", m.Version, Version)
+		return m, fmt.Errorf("read model: version %d; this program reads version %d: calibrate again", m.Version, Version)
 	}
 	if m.Environment == nil || len(m.Roles.Stations) != stations {
 		return m, errors.New("read model: it has no environment or no roles; accepted: what coinbench calibrate writes")

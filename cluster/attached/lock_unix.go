@@ -28,7 +28,7 @@ func private(folder string) error {
 		return fmt.Errorf("look at the folder of the socket: %w", err)
 	}
 	if owner, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || info.Mode().Perm()&0o077 != 0 || ok && int(owner.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s is no folder that you own and nobody else may enter; remove it, or set XDG_RUNTIME_DIR to one that is", folder)
+		return fmt.Errorf("%s is not a private folder of yours; remove it, or set XDG_RUNTIME_DIR to one that is", folder)
 	}
 	return nil
 }

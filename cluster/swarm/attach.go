@@ -72,7 +72,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 		}
 	}
 	if len(found.Items) == 0 {
-		return fault(errors.New("nothing of it was brought up by coinbench; do that first: coinbench up --cluster swarm"))
+		return fault(errors.New("coinbench did not bring it up; do that first: coinbench up --cluster swarm"))
 	}
 	var services []*service
 	var others map[string]swarm.Service
@@ -80,7 +80,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	for _, x := range found.Items {
 		labels := x.Spec.Labels
 		if labels[engine.ModeLabel] != engine.Up && !looking {
-			return fault(fmt.Errorf("it belongs to a run that is going on (run %s)", labels[engine.RunLabel]))
+			return fault(fmt.Errorf("it belongs to a run that is in progress (run %s)", labels[engine.RunLabel]))
 		}
 		spec, err := describe.Decode(labels[engine.ServiceLabel])
 		if err != nil {

@@ -66,7 +66,7 @@ func (s *service) Check(m *rollout.Machine) error {
 		return fmt.Errorf("image %s is another service than %s", after.Image, before.Image)
 	case m.Strategy() == cluster.BlueGreen && m.Replaces() && s.colour == "":
 		return errors.New("blue-green needs a gateway in front of the service, by which it is switched: set gateway: true in its deploy " +
-			"step, or deploy.labels coinbench.gateway: \"true\" in the Compose file, and deploy anew")
+			"step, or deploy.labels coinbench.gateway: \"true\" in the Compose file, and deploy again")
 	}
 	after.Ports, after.Other = nil, nil // these were checked at the deployment
 	return errors.Join(s.c.checkService(cluster.App{}, after)...)

@@ -66,7 +66,7 @@ generator was at fault (INVALID), or it was interrupted.`,
 	s.SortFlags = false
 	s.StringVar(&f.rate, "rate", "", "the `SCHEDULE`: 500/s, ramp(...), steps(...), sine(...), poisson(...)")
 	s.DurationVar(&f.duration, "duration", 0, "length of the load (default: the schedule's own, if it has one)")
-	s.Int64Var(&f.requests, "requests", 0, "end after so many requests")
+	s.Int64Var(&f.requests, "requests", 0, "end after this many requests")
 	s.DurationVar(&f.grace, "grace", 10*time.Second, "how long after the end waiting and unanswered requests may still end")
 	s.StringVar(&f.output, "output", "", "write every request to `FILE` (- for standard output), as vegeta does")
 	s.StringVar(&f.format, "format", "json", "format of --output: json, csv, or gob, which is vegeta's default")

@@ -58,8 +58,8 @@ func benchCommand(p process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "bench [-c CLIENTS] [-n REQUESTS | -t TIME] [-k] URL",
 		Short: "Send requests from a number of clients, as ApacheBench does, and say what it hides",
-		Long: `bench takes ab's flags and prints ab's summary, by ab's definitions, with a word beside each number that misleads;
-below it stands what ab does not say. It is a closed load: each client sends its next request when its last one ended.
+		Long: `bench takes ab's flags and prints ab's summary, by ab's definitions, with a note next to each number that misleads;
+what ab does not say follows. It is a closed load: each client sends its next request when its last one ended.
 
 Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad input; 3 nothing answered, or the generator was at fault.`,
 		Example: `  coinbench bench -n 50 -c 50 http://127.0.0.1:8001/10

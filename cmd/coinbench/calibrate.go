@@ -20,7 +20,7 @@ func calibrateCommand(p process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "calibrate DIR",
 		Short: "Make a model of the app on its machine from one measured run",
-		Long: `calibrate reads a run's folder and writes model.json: what each request costs the services beside their settings, what each
+		Long: `calibrate reads a run's folder and writes model.json: what each request costs the services besides their settings, what each
 call costs a worker, how the costs grow with the hash rate, the concurrency that the waves of the benches show, and the
 model's own error on every window of the run. 'coinbench run bottleneck' measures all of it. The file is in the run's own
 folder, also when DIR is "latest", which is another run tomorrow; give --model the path that is printed.`,

@@ -142,3 +142,39 @@ func TestShippedScenariosNameImagesThatARegistryHas(t *testing.T) {
 		t.Errorf("only %d images were found", found)
 	}
 }
+
+// Examples can be pasted: what the lines of one say together is the command, and comments have lines of their own.
+func TestExamplesCanBePasted(t *testing.T) {
+	const text = "  coinbench gate setting --base v0.1 --head v0.2   # two tags\n  coinbench accept x --why \"one two three four five six\""
+	const want = `  # two tags
+  coinbench gate setting \
+    --base v0.1 --head v0.2
+  coinbench accept x --why \
+    "one two three four five six"`
+	if got := examples(text, 28); got != want {
+		t.Errorf("%s", got)
+	}
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, width := range []int{60, 80, 100} {
+			var commands []string
+			for line := range strings.Lines(strings.ReplaceAll(examples(c.Example, width), " \\\n   ", "")) {
+				if line = strings.TrimSpace(line); !strings.HasPrefix(line, "# ") {
+					commands = append(commands, line)
+				}
+			}
+			i := 0
+			for line := range strings.Lines(c.Example) {
+				command, _, _ := strings.Cut(line, " # ")
+				if command = strings.Join(strings.Fields(command), " "); commands[i] != command {
+					t.Errorf("%s at %d columns: %q; want %q", c.CommandPath(), width, commands[i], command)
+				}
+				i++
+			}
+		}
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+	}
+	visit(rootCommand(process{env: os.LookupEnv}))
+}

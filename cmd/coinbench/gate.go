@@ -248,7 +248,7 @@ func (f gateFlags) rule() (r gate.Rule, err error) {
 	case f.alike < 0:
 		return r, fmt.Errorf("--aa %d; accepted: a number of gates", f.alike)
 	case (f.alike > 0 || f.calibrate) && (f.more || f.plan):
-		return r, errors.New("--aa and --calibrate begin anew; accepted: without --more and --plan")
+		return r, errors.New("--aa and --calibrate start afresh; accepted: without --more and --plan")
 	}
 	return r, r.Check()
 }

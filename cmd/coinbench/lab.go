@@ -579,7 +579,7 @@ func (v *visit) told(round string) error {
 		if f.Reads(*reading) {
 			v.out.say("Your reading, %s, is what the run measured.", labs.Figures(*reading))
 		} else {
-			v.out.say("Your reading, %s, is not what the run measured: look again where the number stands.", labs.Figures(*reading))
+			v.out.say("Your reading, %s, is not what the run measured: look again where the number is.", labs.Figures(*reading))
 		}
 	}
 	if r.Evidence != nil {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"coinbench/capacity"
 	"coinbench/history"
 )
 
@@ -64,6 +65,5 @@ func percentileText(h *history.Histogram, p float64) string {
 	if h == nil || h.TotalCount() == 0 {
 		return "–"
 	}
-	d := time.Duration(h.ValueAtPercentile(p))
-	return fmt.Sprintf("%.2fms", float64(d)/float64(time.Millisecond))
+	return capacity.FormatSeconds(time.Duration(h.ValueAtPercentile(p)).Seconds())
 }

@@ -59,7 +59,7 @@ func (f *targetFlags) add(c *cobra.Command) {
 	s.DurationVar(&f.timeouts[3], "timeout-body", 0, "longest time for the body after the header, instead of --timeout")
 	s.BoolVar(&f.transport.Insecure, "insecure", false, "accept any certificate")
 	s.BoolVar(&f.transport.HTTP2, "http2", false, "speak HTTP/2")
-	s.IntVar(&f.transport.Redirects, "redirects", 0, "follow at most so many redirects; 0: a redirect is an answer")
+	s.IntVar(&f.transport.Redirects, "redirects", 0, "follow at most this many redirects; 0: a redirect is an answer")
 	s.StringVar(&f.transport.Proxy, "proxy", "", "`URL` of an HTTP or SOCKS5 proxy; proxies of the environment are never used")
 	s.Uint64Var(&f.seed, "seed", 1, "seed of what varies at random")
 	f.recordFlags.add(c)
@@ -93,7 +93,7 @@ func (f *targetFlags) workload(p process, name string, args []string) (loadgen.W
 		return w, errors.New("where to? accepted: one of a URL and --targets FILE")
 	case f.targets != "":
 		if f.method != "" || f.body != "" {
-			return w, errors.New("--method and --body belong to a URL; with --targets they stand in the file")
+			return w, errors.New("--method and --body belong to a URL; with --targets they are in the file")
 		}
 		if w.Targets, err = readTargets(p, f.targets, f.format); err != nil {
 			return w, err
@@ -226,7 +226,7 @@ type recordFlags struct {
 }
 
 func (f *recordFlags) add(c *cobra.Command) {
-	c.Flags().StringArrayVar(&f.allow, "allow", nil, "a `HOST` that is yours to load, beside this machine's loopback; may be repeated")
+	c.Flags().StringArrayVar(&f.allow, "allow", nil, "a `HOST` that is yours to load, besides this machine's loopback; may be repeated")
 	c.Flags().StringVar(&f.metrics, "metrics", "", "serve live Prometheus metrics at `ADDR`, such as 127.0.0.1:9000")
 	c.Flags().DurationVar(&f.patience, "patience", history.DefaultPatience,
 		"a request that has no answer when the load ends has failed if it is older; a younger one is left out")
@@ -347,19 +347,10 @@ func (l *loading) status() history.RunStatus {
 
 // finish closes the record and judges the load by its objectives. Files come first, then text, which print writes to out.
 func (l *loading) finish(played reports.PlayedLoad, out io.Writer, print func(io.Writer) error) error {
-	dir := ""
-	if l.writer != nil {
-		dir = l.writer.Dir()
-	}
-	err := l.closeRecord()
 	judged := l.judge(played)
-	if dir != "" {
-		a, e := analyse(dir)
-		if e == nil {
-			judged = *a
-			_, e = reports.Write(dir, a)
-		}
-		err = errors.Join(err, e)
+	a, err := l.report()
+	if a != nil {
+		judged = *a
 	}
 	text := print(out)
 	if text == nil && len(l.objectives) > 0 {
@@ -378,6 +369,20 @@ func (l *loading) finish(played reports.PlayedLoad, out io.Writer, print func(io
 		err = exit(judged.Overall.Outcome.ExitCode())
 	}
 	return unmeasured(err)
+}
+
+// report closes the record and makes the reports from it; nil: there is none, or it could not be read.
+func (l *loading) report() (*capacity.Analysis, error) {
+	if l.writer == nil {
+		return nil, l.closeRecord()
+	}
+	dir := l.writer.Dir()
+	err := l.closeRecord()
+	a, e := analyse(dir)
+	if e == nil {
+		_, e = reports.Write(dir, a)
+	}
+	return a, errors.Join(err, e)
 }
 
 // judge is what the record would say of the one load, had there been one.

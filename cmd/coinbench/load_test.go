@@ -180,7 +180,7 @@ func TestLiveText(t *testing.T) {
 	i := history.Interval{At: 9 * time.Second, Length: time.Second, Due: 105, OK: 100, Response: history.NewHistogram(),
 		Failures: map[history.Class]int64{history.Refused: 3, history.Dropped: 2}}
 	_ = i.Response.RecordValues(int64(2*time.Millisecond), 100)
-	if got, want := liveText(i), "  0:10      100.0 ok/s  p50   2.00ms  p99   2.00ms  5 failed (refused 3)"; got != want {
+	if got, want := liveText(i), "  0:10      100.0 ok/s  p50  2.00 ms  p99  2.00 ms  5 failed (refused 3)"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 	if got := liveText(history.Interval{}); !strings.Contains(got, "0.0 ok/s") {

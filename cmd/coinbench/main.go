@@ -139,7 +139,48 @@ func helpText(c *cobra.Command, width int) string {
 	own, inherited := c.LocalFlags(), c.InheritedFlags()
 	usage = strings.Replace(usage, strings.TrimSpace(own.FlagUsages()), strings.TrimSpace(own.FlagUsagesWrapped(width)), 1)
 	usage = strings.Replace(usage, strings.TrimSpace(inherited.FlagUsages()), strings.TrimSpace(inherited.FlagUsagesWrapped(width)), 1)
+	usage = strings.Replace(usage, c.Example, examples(c.Example, width), 1)
 	return reports.Reflow(cmp.Or(c.Long, c.Short), width) + "\n\n" + reports.Fold(usage, width)
+}
+
+// examples are commands as they are pasted into a shell: a comment has lines of its own before its command, and a command that is longer
+// than width goes on after a backslash.
+func examples(text string, width int) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		command, comment, _ := strings.Cut(strings.TrimSpace(line), " # ")
+		for _, s := range reports.FoldWords(strings.TrimSpace(comment), width-len("  # ")) {
+			if s != "" {
+				lines = append(lines, "  # "+s)
+			}
+		}
+		at, quote := "  ", rune(0)
+		words := strings.Fields(command)
+		for i, word := range words {
+			more := " \\"
+			if i == len(words)-1 {
+				more = ""
+			}
+			switch {
+			case i == 0:
+				at += word
+			case quote == 0 && len([]rune(at+" "+word+more)) > width:
+				lines, at = append(lines, at+" \\"), "    "+word
+			default:
+				at += " " + word
+			}
+			for _, r := range word {
+				switch {
+				case quote == 0 && (r == '\'' || r == '"'):
+					quote = r
+				case r == quote:
+					quote = 0
+				}
+			}
+		}
+		lines = append(lines, at)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func rootCommand(p process) *cobra.Command {

@@ -23,7 +23,7 @@ func predictCommand(p process) *cobra.Command {
 		Use:   "predict --model FILE --set KEY=VALUE...",
 		Short: "Predict the hash rate and the latency of a setting that was never measured",
 		Long: `predict plays a setting on the simulator with the costs of a model that 'coinbench calibrate' made, and puts the
-asymptotic bounds and mean value analysis beside it; where they disagree it says why. It takes milliseconds. Mean value analysis is exact
+asymptotic bounds and mean value analysis next to it; where they disagree it says why. It takes milliseconds. Mean value analysis is exact
 for two networks with exponential service times: one queue for all replicas of a service, and a queue for each that requests join at
 random. With such times the app lies between the two.
 

@@ -69,7 +69,7 @@ disturbed all the same.`,
 		},
 	}
 	c.Flags().StringVar(&path, "model", "", "`file` of the model (default: calibrate one on a run of bottleneck)")
-	c.Flags().StringVar(&from, "from", "", "make the table of an earlier prove anew from its `folder`, without measuring")
+	c.Flags().StringVar(&from, "from", "", "make the table of an earlier prove again from its `folder`, without measuring")
 	c.Flags().StringVar(&out, "out", "", "folder of the runs (default runs/prove/TIME)")
 	c.Flags().IntVar(&settings, "settings", settings, "how many settings are drawn")
 	c.Flags().Uint64Var(&seed, "seed", seed, "what they are drawn from")

@@ -53,7 +53,7 @@ Exit codes: 0 there is an answer; 2 bad input; 3 nothing answered, the least loa
 	s.BoolVar(&f.clients, "clients", false, "search the number of clients of a closed load instead of the rate of an open one")
 	s.Float64Var(&f.Least, "least", 1, "where to begin: requests per second, or clients")
 	s.Float64Var(&f.Most, "most", 1e6, "where to give up")
-	s.Float64Var(&f.Precision, "precision", 0.02, "how close the bracket shall be, as a ratio")
+	s.Float64Var(&f.Precision, "precision", 0.02, "how close the two levels of the answer are to be, as a ratio")
 	s.Float64Var(&f.Confidence, "confidence", 0.9, "that both levels of the answer are right, 0.5 to 0.999")
 	s.DurationVar(&f.Block, "block", 5*time.Second, "shortest length of one load; tests take as long as the objectives need")
 	f.targetFlags.add(c)
@@ -115,14 +115,15 @@ func search(p process, f searchFlags, w loadgen.Workload) error {
 	l.event(event.SearchEnd{Name: w.Name, SLO: f.SLO.String(), Level: found.Level, Above: found.Above,
 		Confidence: found.Confidence, Tested: found.Tested, Stopped: found.Stopped})
 	interrupted := l.status() == history.Interrupted
+	_, written := l.report() // files first: what reads the text may be gone
 	s := searched(history.MaskText(w.Targets[0].URL), f, found)
 	if len(s.Curve) > 0 || err == nil {
-		if err := reports.SearchText(p.stdout, s, textOptions(p)); err != nil {
-			return unmeasured(fmt.Errorf("print report: %w", err))
+		if e := unlessGone(reports.SearchText(p.stdout, s, textOptions(p))); e != nil {
+			written = errors.Join(written, fmt.Errorf("print report: %w", e))
 		}
 	}
-	if e := l.close(); err == nil {
-		err = e
+	if err == nil {
+		err = written
 	}
 	switch {
 	case interrupted && (err == nil || errors.Is(err, context.Canceled)):

@@ -37,7 +37,7 @@ func (f *swarmFlags) add(c *cobra.Command) {
 	c.Flags().StringVar(&f.tag, "tag", "v0.1", "tag of the image that load generators run (swarm)")
 	c.Flags().StringVar(&f.socket, "engine-socket", "", "the engine's socket on every node (default /var/run/docker.sock) (swarm)")
 	c.Flags().IntVar(&f.generators, "generators", 1, "number of load generators, spread over the nodes (swarm)")
-	c.Flags().DurationVar(&f.deadline, "deadline", time.Minute, "how long a change of a service may take, beside what the app itself asks "+
+	c.Flags().DurationVar(&f.deadline, "deadline", time.Minute, "how long a change of a service may take, besides what the app itself asks "+
 		"for (swarm)")
 }
 

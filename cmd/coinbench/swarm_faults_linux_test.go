@@ -472,8 +472,8 @@ func coinbenchIsKilledInMidRollout(t *testing.T, l *faultLab) {
 		out, err = l.run("ps", "--app", "halfway")
 		return err == nil && strings.Contains(out, "was killed and left")
 	})
-	for _, want := range []string{"a rolling update is going on since", "which the engine carries on by itself",
-		"of 3 tasks are as they shall be",
+	for _, want := range []string{"a rolling update is in progress since", "which the engine carries on by itself",
+		"of 3 tasks are as desired",
 		"coinbench down"} {
 		if !strings.Contains(unfolded(out), want) {
 			t.Errorf("ps does not say %q:\n%s", want, out)

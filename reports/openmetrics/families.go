@@ -46,7 +46,7 @@ func Families() []Family {
 		{ReplicasDesired, gauge, "Replicas that a service is to have."},
 		{Replicas, gauge, "Tasks by state: starting, running (in rotation) or stopping."},
 		{TaskState, gauge, "State of a task: 1 starting, 2 running (in rotation), 3 stopping, 0 gone."},
-		{RolloutActive, gauge, "1 while a rollout of the service is going on."},
+		{RolloutActive, gauge, "1 while a rollout of the service is in progress."},
 		{FaultActive, gauge, "Faults in force that the scenario asked for, by kind."},
 		{Events, counter, "Events of the run, by kind."},
 		{LoadRequests, counter, "Requests that ended, by how: ok, or a class of failure."},

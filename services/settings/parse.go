@@ -304,7 +304,7 @@ func addresses(f field[[]string]) parser {
 			case host == "":
 				return errors.New("an address without a host")
 			case slices.Contains(list, address):
-				return fmt.Errorf("%q stands twice", address)
+				return fmt.Errorf("%q is given twice", address)
 			}
 			list = append(list, address)
 		}

@@ -93,7 +93,7 @@ func table() []Variable {
 			Doc:   "`uniform`: half the width; `normal`: the standard deviation (a delay is never negative). The other distributions have none.",
 			parse: duration(func(s *Settings) *time.Duration { return &s.Jitter })},
 		{Name: "COIN_OCCUPANCY", Services: servers, Default: "0s", Kind: KindDuration, Accepted: acceptedDuration,
-			Doc: "Server time that every request takes beside its delay, `GET /` included: what the originals' frameworks cost (about 7ms in " +
+			Doc: "Server time that every request takes besides its delay, `GET /` included: what the originals' frameworks cost (about 7ms in " +
 				"rng, 5ms in hasher).",
 			parse: duration(func(s *Settings) *time.Duration { return &s.Occupancy })},
 		{Name: "COIN_INTAKE", Services: []string{Hasher, WebUI}, Default: "0s", Kind: KindDuration, Accepted: acceptedDuration,

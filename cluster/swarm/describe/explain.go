@@ -82,13 +82,13 @@ func Explain(e *engine.Engine, s cluster.Service, x, other swarm.Service, tasks 
 	if at := x.UpdateStatus.StartedAt; at != nil {
 		since = " since " + at.UTC().Format(time.TimeOnly) + " UTC"
 	}
-	progress := fmt.Sprintf("%d of %d tasks are as they shall be (%s)", there, all, s.Image)
+	progress := fmt.Sprintf("%d of %d tasks are as desired (%s)", there, all, s.Image)
 	const on, back = "go on by: coinbench update ", "; or back by: coinbench rollback "
 	switch state := x.UpdateStatus.State; {
 	case isPart(x):
 		return fmt.Sprintf("an update has replaced a part%s, and waits: %s; %s%s%s%s", since, progress, on, s.Name, back, s.Name)
 	case state == swarm.UpdateStateUpdating:
-		return fmt.Sprintf("a rolling update is going on%s, which the engine carries on by itself: %s", since, progress)
+		return fmt.Sprintf("a rolling update is in progress%s, which the engine carries on by itself: %s", since, progress)
 	case state == swarm.UpdateStateRollbackStarted:
 		return fmt.Sprintf("an update is being rolled back%s, which the engine carries on by itself: %s", since, progress)
 	case state == swarm.UpdateStatePaused, state == swarm.UpdateStateRollbackPaused:

@@ -99,7 +99,7 @@ func TestExplain(t *testing.T) {
 		says  []string
 	}{
 		{api.UpdateStateUpdating, time.Second, []string{"since 03:04:05", "by itself",
-			"1 of 2 tasks are as they shall be (coinbench/hasher:v2)"}},
+			"1 of 2 tasks are as desired (coinbench/hasher:v2)"}},
 		{api.UpdateStateUpdating, rollout.Held, []string{"a part", "coinbench update hasher", "coinbench rollback hasher"}},
 		{api.UpdateStatePaused, time.Second, []string{"paused", "sick", "coinbench rollback hasher"}},
 		{api.UpdateStateRollbackStarted, time.Second, []string{"rolled back", "by itself"}},

@@ -196,7 +196,7 @@ func Whose(ctx context.Context, e *engine.Engine, app string) (text string, foun
 		}
 		made := strings.Join(r.made, ", ")
 		if alive {
-			texts = append(texts, fmt.Sprintf("run %s is going on, or ended a moment ago: %s. Stop it by Ctrl-C where it was started.", r.name,
+			texts = append(texts, fmt.Sprintf("run %s is in progress, or ended a moment ago: %s. Stop it by Ctrl-C where it was started.", r.name,
 				made))
 			continue
 		}
@@ -223,7 +223,7 @@ func Down(ctx context.Context, e *engine.Engine, app string) error {
 				return fault(err)
 			}
 			if alive {
-				return fault(fmt.Errorf("a run of it is going on, or ended a moment ago (run %s): stop it by Ctrl-C where it was started, or try again",
+				return fault(fmt.Errorf("a run of it is in progress, or ended a moment ago (run %s): stop it by Ctrl-C where it was started, or try again",
 					r.name))
 			}
 		}
