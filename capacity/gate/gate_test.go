@@ -282,6 +282,11 @@ func TestVerdicts(t *testing.T) {
 		{"one wild pair", "INCONCLUSIVE", with([]float64{0, 0, 0, 0, 0, -2}, same)},
 		{"nothing", "INCONCLUSIVE", nil},
 		{"head cannot be measured", "INCONCLUSIVE", with(make([]float64, 8), void("busy", func(_ int, b *Block) bool { return b.Side == Head }))},
+		{"base does not come up", "INVALID", with(make([]float64, 2), func(i int, b *Block) {
+			if b.Side == Base {
+				b.Invalid, b.Values, b.Down = "deploy rng: not converged", nil, true
+			}
+		})},
 		{"three in a row", "INVALID", with(make([]float64, 8), void("busy", func(i int, _ *Block) bool { return i < 3 }))},
 		{"a third of the pairs", "INVALID", with(make([]float64, 9), void("busy", func(i int, _ *Block) bool { return i%6 == 0 }))},
 		{"one void pair", "PASS", with(make([]float64, 8), void("busy", func(i int, _ *Block) bool { return i == 4 }))},

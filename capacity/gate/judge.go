@@ -194,12 +194,12 @@ const (
 	mostVoid       = .25
 	voidConfidence = .95
 	enoughToTell   = 8
+	leastDown      = 2 // blocks of a side, where none has come up
 )
 
 // unusable says whether too many blocks of the latest session are invalid, or those of one side of all. It knows nothing of their values.
 func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
-	count := map[Side]int{}
-	invalid := map[Side]int{}
+	count, invalid, down := map[Side]int{}, map[Side]int{}, map[Side]int{}
 	row, longest, why, session := 0, 0, "", ""
 	for _, b := range blocks {
 		if b.Session != session {
@@ -212,8 +212,18 @@ func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 			continue
 		}
 		invalid[b.Side]++
+		if b.Down {
+			down[b.Side]++
+		}
 		longest = max(longest, row)
 		why = b.Invalid
+	}
+	for _, side := range []Side{Base, Head} {
+		if n := down[side]; n >= leastDown && n == count[side] {
+			v.Outcome = capacity.OutcomeInvalid
+			v.Why = fmt.Sprintf("%s does not come up: it was tried %d times; the last: %s", side, n, why)
+			return true
+		}
 	}
 	sides := fmt.Sprintf("%d of %d blocks of head and %d of %d of base are invalid", invalid[Head], count[Head], invalid[Base], count[Base])
 	for _, side := range []struct{ one, other Side }{{Head, Base}, {Base, Head}} {

@@ -421,7 +421,7 @@ func (g *gateRun) deploy(s side, b *gate.Block, name string) (*playedBlock, erro
 		b.Seconds = run.End.Seconds()
 	}
 	if stopped != nil {
-		b.Invalid = stopped.Error()
+		b.Invalid, b.Down = stopped.Error(), true
 		return nil, nil
 	}
 	return &playedBlock{run, capacity.Measure(run)}, nil
