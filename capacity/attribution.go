@@ -72,7 +72,7 @@ const (
 	mostWait     = .05 // share of a loop that is spent in a service's queue, from which on it is more than the loop's own rhythm
 	mostSilent   = .10 // share of the workers' time in back-off
 	worthTelling = .02 // share of a loop from which on something is told as "also"
-	mostOutside  = 1.5 // a worker waits so many times longer than the server's queue accounts for
+	mostOutside  = 1.5 // a worker waits this many times longer than the server's queue accounts for
 	mostErrors   = .05 // share of a replica's answers that are errors while the others have none
 	mostGenerate = .90 // share of all processors that the generator uses
 	saturated    = .90 // utilisation from which on a server counts as full

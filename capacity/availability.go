@@ -51,7 +51,7 @@ func NewAvailability(n, failed int64) Availability {
 	return a
 }
 
-// over adds what a load of some seconds in which there were so many outages says of their frequency: the upper bound of a Poisson rate
+// over adds what a load of some seconds with a number of outages says of their frequency: the upper bound of a Poisson rate
 // (Garwood 1936), which for none is 3/T. How long the next one lasts no load without one can say.
 func (a *Availability) over(seconds float64, outages int) {
 	if a.Requests <= 0 || seconds <= 0 {

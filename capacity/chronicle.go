@@ -88,7 +88,7 @@ func NewLoops(start time.Time) *Loops {
 	return &Loops{wall: float64(start.UnixNano()) / 1e9, tasks: map[string]*looping{}}
 }
 
-// Add adds the next reading of a replica. Since the one before it, so many loops were completed, evenly between two instants in seconds
+// Add adds the next reading of a replica. Since the one before it, a number of loops were completed, evenly between two instants in seconds
 // since the run's start.
 func (l *Loops) Add(b history.Reading) (from, to, loops float64) {
 	t := l.tasks[b.Task]
@@ -117,7 +117,7 @@ func (l *Loops) Known(endS float64) float64 {
 	for _, t := range l.tasks {
 		switch {
 		case t.readS < endS-2: // it went before the end
-		case t.readS-t.last > 2: // it stands still: that is known, too
+		case t.readS-t.last > 2: // it stopped: that is known, too
 			known = min(known, endS)
 		default:
 			known = min(known, t.last)

@@ -251,7 +251,7 @@ func slotOf(task string) (int, bool) {
 }
 
 // replica: one replica of several is not like the others, by the counters or by what the load generator met at each. What the scenario did
-// to it is evidence beside it, and none without an effect.
+// to it is evidence next to it, and none without an effect.
 func (e explainer) replica(w *Window) *finding {
 	var sick *finding
 	for _, u := range w.Services {

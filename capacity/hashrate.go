@@ -95,7 +95,7 @@ func paces(workers []edges, alone float64) []float64 {
 // seconds are those from completion to completion: of the whole loops.
 func (e edges) seconds() float64 { return e.end.at - e.begin.at - e.end.age + e.begin.age }
 
-// pace is so many loops in so many seconds from completion to completion, in loops per second; 0 where there is no whole loop.
+// pace is the loops in a number of seconds from completion to completion, in loops per second; 0 where there is no whole loop.
 func pace(loops, seconds float64) float64 {
 	if loops <= 0 || seconds <= 0 {
 		return 0
@@ -245,7 +245,7 @@ func (w *Window) estimateRate(s series, spans []span, alone float64, remembers f
 	return e, rates
 }
 
-// partly says whether a task whose readings are so many seconds apart was there for a part of the window only.
+// partly says whether a task whose readings are a number of seconds apart was there for a part of the window only.
 func (w *Window) partly(seconds float64) bool { return seconds < w.LengthS-2*edge.Seconds() }
 
 // together adds a cumulative value of several tasks, value(i, k) at reading k of span i, at the instants at which the one with the most

@@ -58,7 +58,7 @@ type LoadResult struct {
 
 	sooner int64 // failures of which an answer might have come in time, had the generator not been late itself
 
-	whole bool // a closed load of so many requests: they are all there are, and an objective about them has no error
+	whole bool // a closed load of a fixed number of requests: they are all there are, and an objective about them has no error
 }
 
 func loads(run *history.Run, configs configLog) []LoadResult {

@@ -152,7 +152,7 @@ func (r *LoadResult) measureErrors(begin float64, seconds []second, times []tied
 	mean := ratio(r.Response.MeanS, func(s second) float64 { return s.sum }, math.Sqrt(max(0,
 		tall/requests-sum/requests*sum/requests)/requests))
 	mean.Value, mean.Method = r.Response.MeanS, "mean over requests; the interval is Student's, from the slow cosines of what each second adds"
-	if r.Response.AtLeast(100) { // what was given up took longer, and nobody knows how long
+	if r.Response.AtLeast(100) { // what was given up took longer, and it is not known how long
 		mean.High, mean.DF, mean.StdErr, mean.NoInterval = nil, nil, nil, "some requests were given up"
 	} else if mean.Low != nil {
 		mean.Low = ptr(max(0, *mean.Low))

@@ -20,7 +20,7 @@ type NodeLoss struct {
 	Tasks      []string                `json:"tasks"`                 // that ended with it
 	MovedS     *float64                `json:"moved_s,omitempty"`     // all of them had a successor in rotation; nil: not all did
 	Failed     map[history.Class]int64 `json:"failed,omitempty"`      // requests that failed from the begin until then
-	HashesLost *float64                `json:"hashes_lost,omitempty"` // rate before x time - hashes made; nil: nobody mined
+	HashesLost *float64                `json:"hashes_lost,omitempty"` // rate before x time - hashes made; nil: no worker mined
 }
 
 // mostNotice is how long before a cluster notices the loss of a node the last sign of its tasks is looked for: three heartbeats

@@ -382,7 +382,7 @@ func ofLoad(get func(*LoadResult) (float64, error)) func(*Analysis, []string) (f
 	}
 }
 
-// estimateOf is a number of a load with its error; nil for a load of so many requests, which are all there are.
+// estimateOf is a number of a load with its error; nil for a load of a fixed number of requests, which are all there are.
 func estimateOf(name string) func(*Analysis, []string) *Estimate {
 	return func(a *Analysis, args []string) *Estimate {
 		if l := a.Load(args[0]); !l.whole {

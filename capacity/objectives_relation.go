@@ -9,7 +9,7 @@ import (
 	"coinbench/history"
 )
 
-// Than is what a metric is compared with: so many times what another window, load or rollout of the same run has.
+// Than is what a metric is compared with: a multiple of what another window, load or rollout of the same run has.
 type Than struct {
 	Factor float64
 	Metric string

@@ -16,7 +16,7 @@ func blockedRanks(blocks [][]float64) float64 {
 	for _, block := range blocks {
 		ranks := doubledRanks(block)
 		if len(ranks) == 0 || slices.Min(ranks) == slices.Max(ranks) {
-			continue // whoever is the first
+			continue // it is the first
 		}
 		sum += ranks[0]
 		slices.Sort(ranks)

@@ -32,14 +32,14 @@ type Disturbance struct {
 	LeastServing  int            `json:"least_serving"`
 	MixedS        float64        `json:"mixed_s"`                  // time with two versions in rotation
 	ExtraReplicaS float64        `json:"extra_replica_s"`          // replica-seconds beyond Replicas
-	HashesLost    *float64       `json:"hashes_lost,omitempty"`    // rate before x time - hashes made; nil: nobody mined
+	HashesLost    *float64       `json:"hashes_lost,omitempty"`    // rate before x time - hashes made; nil: no worker mined
 	Back          *RollbackTimes `json:"rollback_times,omitempty"` // of one that was rolled back
 	Tasks         []TaskLife     `json:"tasks"`
 	Marks         []Mark         `json:"events"` // of the rollout itself
 	Loads         []LoadImpact   `json:"loads"`
 }
 
-// TaskLife is when each thing happened to a task, since the run's start; nil: it did not, or nobody saw it.
+// TaskLife is when each thing happened to a task, since the run's start; nil: it did not, or it was not seen.
 type TaskLife struct {
 	Task      string   `json:"task"`
 	Version   string   `json:"version,omitempty"`
@@ -386,7 +386,7 @@ func (r *Disturbance) back() {
 // fewestPerTask is how many requests for every replaced task a rollout must have met to be judged by them.
 const fewestPerTask = 50
 
-// covered says why the requests say too little of a rollout; "": they say enough, or nobody asked.
+// covered says why the requests say too little of a rollout; "": they say enough, or there is nothing to say it of.
 func (r *Disturbance) covered() string {
 	if r.Replaced == 0 {
 		return ""

@@ -17,7 +17,7 @@ import (
 type FailureGroup struct {
 	Class   history.Class `json:"class"`
 	Status  int           `json:"status,omitempty"`
-	Task    string        `json:"task,omitempty"` // "": none was there, or nobody knows
+	Task    string        `json:"task,omitempty"` // "": none was there, or it is not known
 	Version string        `json:"version,omitempty"`
 	Event   event.Kind    `json:"event,omitempty"` // the last before the failure
 	// the task is concluded from what happened then; neither an answer nor the balancer named it
@@ -32,7 +32,7 @@ type FailureGroup struct {
 
 // FailureCause is to what one failed request is attributed.
 type FailureCause struct {
-	Task     string // "": none was there, or nobody knows
+	Task     string // "": none was there, or it is not known
 	Version  string
 	Event    event.Kind // the last that had happened to the task, or, without one, to the service; "": nothing
 	EventAt  time.Duration

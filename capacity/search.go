@@ -91,7 +91,7 @@ func (a *Analysis) Answers(load string) bool {
 	return false
 }
 
-// Told are the loads that a report lists: of each level of a search the longest one stands for all.
+// Told are the loads that a report lists: of each level of a search the longest one.
 func (a *Analysis) Told() []LoadResult {
 	var told []LoadResult
 	at := map[string]int{}

@@ -8,7 +8,7 @@ import (
 )
 
 // In the first loop after a change the workers are not in a steady state: those that were started at one instant queue one behind the
-// other, so that at the window's end loops are under way for longer than at its begin, and their parts are hashes that nobody made. There
+// other, so that at the window's end loops are under way for longer than at its begin, and their parts are hashes that were not made. There
 // all workers count as one, whose completions are those of all:
 //
 //	rate = completions between the latest before the begin and the latest before the end / the time between these two

@@ -294,8 +294,8 @@ func (e explainer) newTwin(w *Window) (twin, string) {
 // mostPlayed are the replicas of a service that are played: beyond, a report would have to wait for its advice.
 const mostPlayed = 5000
 
-// Commands is how often a loop of a length turns to the store: where one unit in so many is more than a unit, and to flush its count when a
-// second has passed.
+// Commands is how often a loop of a length turns to the store: where one unit in some number is more than a unit, and to flush its count
+// when a second has passed.
 func Commands(roles history.Roles, loopS float64) float64 {
 	n := 1 / math.Max(1, math.Ceil(1/loopS))
 	if roles.Share.In > 0 {

@@ -43,7 +43,7 @@ type Cluster interface {
 	Address(ctx context.Context, service string) (string, error)
 
 	// Counters reads every task's counters now. A task that does not answer in a second is left out; the error joins why,
-	// and the readings of the others are returned beside it. Instants are those of Now, relative to the run's start.
+	// and the readings of the others are returned with it. Instants are those of Now, relative to the run's start.
 	Counters(ctx context.Context) ([]history.Reading, error)
 
 	// Now and Sleep are the cluster's clock: real time, or virtual time in a simulator.
@@ -79,7 +79,7 @@ type Rollbacker interface {
 	Rollback(ctx context.Context, service string) error
 }
 
-// VirtualClock is the ability of a cluster whose time passes only while everyone who uses it waits. Go starts a goroutine beside the
+// VirtualClock is the ability of a cluster whose time passes only while everyone who uses it waits. Go starts a goroutine next to the
 // caller that uses the cluster too; the function that it returns waits for its end.
 type VirtualClock interface {
 	Go(f func()) (wait func())
@@ -123,7 +123,7 @@ type Change struct {
 	// The fields below are of this update only, and have an effect where the cluster is a Strategist.
 	Strategy Strategy      // Batched pulls everywhere first, BlueGreen has its own way; else by lanes
 	Pull     time.Duration // how long a node takes to pull the image; only for clusters that pull none
-	Slots    []int         // replace only the tasks in these slots, or, where the engine chooses, so many; nil: all
+	Slots    []int         // replace only the tasks in these slots, or, where the engine chooses, that number; nil: all
 }
 
 // ServiceStatus is a service as it is now.

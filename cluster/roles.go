@@ -20,7 +20,7 @@ const (
 	VisitLabel  = "coinbench.visit"  // of a station: its place in the driver's loop, from 1
 	PluralLabel = "coinbench.plural" // of its replicas; otherwise the service's name with an s
 	UnitLabel   = "coinbench.unit"   // of the driver: a unit of work, as "hash, hashes"
-	ShareLabel  = "coinbench.share"  // of the driver: what one unit in so many is besides, as "coin, coins, 16"
+	ShareLabel  = "coinbench.share"  // of the driver: what one unit in a number is besides, as "coin, coins, 16"
 )
 
 const (

@@ -175,7 +175,7 @@ func nesting(text string) (n int) {
 	return n
 }
 
-// maskLine masks the secrets of one line, which begins within so many braces.
+// maskLine masks the secrets of one line, which begins within a number of braces.
 func maskLine(line string, depth int) (masked string, secrets []string) {
 	var done strings.Builder
 	for {

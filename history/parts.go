@@ -53,7 +53,7 @@ func (p *PartNames) add(name partName) int {
 	return len(p.list)
 }
 
-// Names are those that a number greater than 0 stands for.
+// Names are those of the numbers greater than 0.
 func (p *PartNames) Names(id int) (replica, version string) {
 	name := p.list[id-1]
 	return name.replica, name.version

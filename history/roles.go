@@ -33,7 +33,7 @@ type Word struct {
 	Many string `json:"many"`
 }
 
-// Share is a kind of unit that is one in so many, by chance.
+// Share is a kind of unit that is one in a number, by chance.
 type Share struct {
 	Word
 	In int `json:"in"` // 16: one unit in sixteen; 0: there is none

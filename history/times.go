@@ -101,7 +101,7 @@ func (r *countReader) read(text string) bool {
 			return false
 		}
 		b = b[size:]
-		if n < 0 { // so many that nothing took
+		if n < 0 { // more than are there
 			if n < int64(step-steps) {
 				return false
 			}

@@ -112,7 +112,7 @@ func (a *answer) feed(b []byte) (used int, done bool, err error) {
 		used += n
 	}
 	if used < len(b) {
-		a.h.close = true // bytes that nobody asked for: the next answer could not be told from them
+		a.h.close = true // bytes that were not asked for: the next answer could not be told from them
 	}
 	a.finish()
 	return used, true, nil

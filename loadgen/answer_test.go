@@ -74,7 +74,7 @@ func TestAnAnswerInPiecesIsTheSame(t *testing.T) {
 		}
 	}
 	if got := read(hello + "x"); !got.done || !got.close || got.used != int64(len(hello)) {
-		t.Errorf("bytes that nobody asked for: %+v", got)
+		t.Errorf("bytes that were not asked for: %+v", got)
 	}
 	if got := read("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("x", maxHead), 100); got.class != malformed {
 		t.Errorf("an endless header: %+v", got)

@@ -140,8 +140,8 @@ func sockaddr(to netip.AddrPort) unix.Sockaddr {
 	return nil
 }
 
-// stands takes notice that the connection stands.
-func (l *loop) stands(c *client, now time.Duration) {
+// connected takes notice that the connection is made.
+func (l *loop) connected(c *client, now time.Duration) {
 	e := l.e
 	c.connected, c.born = true, now
 	c.o.connect = max(now-c.o.sent, 1)
@@ -153,7 +153,7 @@ func (l *loop) stands(c *client, now time.Duration) {
 	}
 }
 
-// send writes what is unsent. The first write to a new connection also tells whether it stands.
+// send writes what is unsent. The first write to a new connection also tells whether it is made.
 func (l *loop) send(c *client) {
 	e := l.e
 	n, errno := rawWrite(uintptr(c.fd), c.unsent)
@@ -165,14 +165,14 @@ func (l *loop) send(c *client) {
 			return
 		}
 		e.opened.Add(1)
-		l.stands(c, now)
+		l.connected(c, now)
 	}
 	watch := uint32(unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET)
 	switch {
 	case errno == unix.EAGAIN:
 		watch |= unix.EPOLLOUT
 	case errno != 0:
-		// It may have answered before; not so on a kept connection of which nothing was taken: what came there was for nobody.
+		// It may have answered before; not so on a kept connection of which nothing was taken: what came there answers no request.
 		if c.refusal = errno; c.reused && len(c.unsent) == len(c.p.wire) {
 			l.failExchange(c, e.now(), errno)
 			return
@@ -208,7 +208,7 @@ func (l *loop) happened(c *client, events uint32) {
 	}
 	if !c.busy {
 		if events&(ends|unix.EPOLLIN) != 0 {
-			l.hangUp(c) // closed, or bytes that nobody asked for: no request can be sent here any more
+			l.hangUp(c) // closed, or bytes that were not asked for: no request can be sent here any more
 		}
 		return
 	}

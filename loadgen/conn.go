@@ -205,7 +205,7 @@ func (s *connection) exchange(p *prepared, o *outcome, reused bool) error {
 }
 
 // refused is called when the server takes no more of a request: it may have answered before, which is then the answer. Not so on a
-// kept connection of which nothing was taken: what came there was for nobody.
+// kept connection of which nothing was taken: what came there answers no request.
 func (s *connection) refused(p *prepared, o *outcome, limit time.Duration, cause error, kept bool) error {
 	if kept || isTimeout(cause) {
 		return cause

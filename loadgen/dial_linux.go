@@ -75,7 +75,7 @@ func connectError(fd int, events int16) error {
 	return syscall.Errno(code)
 }
 
-// awaitConnect waits until the connection stands.
+// awaitConnect waits until the connection is made.
 func (c fdConn) awaitConnect(ctx context.Context, timeout time.Duration) error {
 	rc, err := c.SyscallConn()
 	if err != nil {

@@ -371,7 +371,7 @@ func TestCancelKeepsTheRecord(t *testing.T) {
 	}
 }
 
-// cancelAt dials, and calls cancel when the nth connection stands.
+// cancelAt dials, and calls cancel when the nth connection is made.
 func cancelAt(n int32, cancel func()) func(context.Context, string, string) (net.Conn, error) {
 	var count atomic.Int32
 	return func(ctx context.Context, network, address string) (net.Conn, error) {

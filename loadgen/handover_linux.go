@@ -72,7 +72,7 @@ func (l *loop) takeOver() {
 			continue
 		}
 		d.c.fd, d.c.watched = d.fd, 0
-		l.stands(d.c, now)
+		l.connected(d.c, now)
 		l.send(d.c)
 	}
 }

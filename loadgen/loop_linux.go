@@ -111,7 +111,7 @@ func newLoop(e *engine, s *shard, clients int) (*loop, error) {
 		a := &e.addrs[i]
 		sa := sockaddr(a.direct)
 		if e.player.Guard.address(a.hostPort, a.direct.Addr()) != nil {
-			sa = nil // whoever dials says why not
+			sa = nil // the dialer says why not
 		}
 		l.addrs = append(l.addrs, sa)
 	}
@@ -132,7 +132,7 @@ func newLoop(e *engine, s *shard, clients int) (*loop, error) {
 	return l, nil
 }
 
-// bellIndex stands for the bell where events have the index of a client.
+// bellIndex is the bell's, where events have the index of a client.
 const bellIndex = -1
 
 func (l *loop) free() {
@@ -150,7 +150,7 @@ func (l *loop) ring() {
 
 // run plays until no client lives any more.
 func (l *loop) run() {
-	runtime.LockOSThread() // nobody else shall get between an event and its answer
+	runtime.LockOSThread() // no other thread shall get between an event and its answer
 	defer runtime.UnlockOSThread()
 	if l.greedy {
 		defer batch()()

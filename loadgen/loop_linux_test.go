@@ -96,7 +96,7 @@ func TestDeadlinesPassInOrder(t *testing.T) {
 }
 
 // A server that closes each connection together with its answer, without a word: the client is told in the same event, and
-// never sends where nobody reads.
+// never sends where no one reads.
 func TestALoopDoesNotUseAConnectionThatWasClosed(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

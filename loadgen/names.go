@@ -7,7 +7,7 @@ import (
 	"coinbench/internal/visible"
 )
 
-// nameID stands for an interned name; 0 is the empty one.
+// nameID is an interned name; 0 is the empty one.
 type nameID uint16
 
 // maxNames bounds what a foreign server can make us remember; names beyond it count as history.Others.

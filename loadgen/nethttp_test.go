@@ -236,7 +236,7 @@ func TestGoAway(t *testing.T) {
 	}
 }
 
-// goingAway serves a connection of HTTP/2: it answers so many requests, says GOAWAY with the last one, and ignores later ones.
+// goingAway serves a connection of HTTP/2: it answers a number of requests, says GOAWAY with the last one, and ignores later ones.
 func goingAway(c net.Conn, most int, processed *atomic.Int64) {
 	defer c.Close()
 	if _, err := io.CopyN(io.Discard, c, int64(len(http2.ClientPreface))); err != nil {

@@ -255,7 +255,7 @@ func (p *pool) await(w *worker) bool {
 			p.mu.Unlock()
 			continue
 		}
-		// Closed, or bytes that nobody asked for: no request can be sent here any more.
+		// Closed, or bytes that were not asked for: no request can be sent here any more.
 		if p.remove(w) {
 			p.size--
 		}

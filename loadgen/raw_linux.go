@@ -109,7 +109,7 @@ func (r *raw) write(wire []byte) (unsent []byte, err error) {
 	return unsent, err
 }
 
-// stale tells whether an idle connection is over: the server has closed it, or sent what nobody asked for.
+// stale tells whether an idle connection is over: the server has closed it, or sent what was not asked for.
 func (r *raw) stale() bool {
 	over := false
 	err := r.conn.Control(func(fd uintptr) {

@@ -263,7 +263,7 @@ func (s *seeker) advance() {
 	}
 }
 
-// narrow tests the middle of the wider gap beside the levels that are too close to tell; it is over when both are narrow.
+// narrow tests the middle of the wider gap next to the levels that are too close to tell; it is over when both are narrow.
 func (s *seeker) narrow(good, bad float64) {
 	above, below := bad, good // of good, of bad
 	for _, t := range s.tested {

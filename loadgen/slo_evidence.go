@@ -126,7 +126,7 @@ func (e *evidence) slowest() []share {
 	return counts
 }
 
-// fewestBlocks are so many that a variance between them says something.
+// fewestBlocks are enough that a variance between them says something.
 const fewestBlocks = 8
 
 // dispersion is the variance of counts between blocks over that of independent requests, at the length of blocks at which it is greatest,

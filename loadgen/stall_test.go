@@ -49,7 +49,7 @@ const hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 // A server that stops for S in every T: a request that falls due within a stall waits for its end, so P(L > x) = (S - x)/T, and
 // the quantile q is S - (1-q)T. A generator that starts its clock when it sends sees only as many slow requests as it has
-// connections: service time beside it shows that.
+// connections: service time next to it shows that.
 func TestResponseTimeKeepsTheLawOfTheStall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const stall, every = time.Second, 5 * time.Second

@@ -61,7 +61,7 @@ type Target struct {
 // Reuse is the connection policy. The zero value keeps a connection as long as the server does.
 type Reuse struct {
 	PerRequest  bool          `json:"per_request,omitempty"`  // a new connection for each request, as ab does without -k
-	MaxRequests int           `json:"max_requests,omitempty"` // at most so many requests on a connection; 0: no limit
+	MaxRequests int           `json:"max_requests,omitempty"` // most requests on a connection; 0: no limit
 	MaxAge      time.Duration `json:"max_age,omitempty"`      // 0: no limit
 	PinDNS      bool          `json:"pin_dns,omitempty"`      // resolve once, at the start; otherwise once a connection
 }
@@ -70,7 +70,7 @@ type Reuse struct {
 // Proxies that the environment names are never used.
 type Transport struct {
 	HTTP2     bool   `json:"http2,omitempty"`     // over TLS, when the server offers it; in the clear, with prior knowledge
-	Redirects int    `json:"redirects,omitempty"` // follow at most so many; 0: a redirect is an answer
+	Redirects int    `json:"redirects,omitempty"` // most that are followed; 0: a redirect is an answer
 	Proxy     string `json:"proxy,omitempty"`     // URL of an HTTP or SOCKS5 proxy
 	Insecure  bool   `json:"insecure,omitempty"`  // accept any certificate
 }

@@ -79,7 +79,7 @@ func analysisOfTests(run *history.Run) *capacity.Analysis {
 	return &a
 }
 
-// bottleneckOnce is the analysis of the app's main run, which takes a second with the race detector. Nobody changes it.
+// bottleneckOnce is the analysis of the app's main run, which takes a second with the race detector. No test changes it.
 var bottleneckOnce = sync.OnceValue(func() *capacity.Analysis { return analysisOfTests(capacitytest.New("bottleneck").Bottleneck()) })
 
 // chartsOfTests are one of each kind.

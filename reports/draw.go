@@ -125,7 +125,7 @@ func (d *drawing) measure(height float64, s string) float64 {
 	return measure(height, s) * 1.15
 }
 
-// measure is the width of a text in pixels when its letters are so many pixels high.
+// measure is the width of a text in pixels when its letters have a height in pixels.
 func measure(height float64, s string) float64 {
 	sty := text.Style{Font: font.Font{Typeface: "Liberation", Variant: "Sans", Size: font.Length(height)}, Handler: plot.DefaultTextHandler}
 	return float64(sty.Width(s))
@@ -270,7 +270,7 @@ func (d *drawing) drawBands() {
 const maxMarkRows = 6
 
 // drawMarks draws events as vertical lines, each with its text in the first row in which it covers no other. A text that is there already
-// is not set again in a lower row, and one for which there is no row is left to whoever points at the line.
+// is not set again in a lower row, and one for which there is no row is shown to one who points at the line.
 func (d *drawing) drawMarks() {
 	var taken [maxMarkRows][][2]float64
 	told := map[string]bool{}

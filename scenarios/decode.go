@@ -20,7 +20,7 @@ type decoder struct {
 	file   string
 	lines  []string
 	faults []*Fault
-	values map[string]string // parameters that ${name} stands for; nil: text is taken as it is
+	values map[string]string // parameters, by the name in ${name}; nil: text is taken as it is
 	at     map[any]place     // pointer to a decoded value -> where it was written
 }
 
@@ -30,7 +30,7 @@ type place struct{ line, column int }
 // The hooks with which a type says how it is read.
 type (
 	textual    interface{ parse(text string) error } // from one scalar, or a list of them joined by commas
-	abridged   interface{ short() any }              // a scalar in its place stands for this one field
+	abridged   interface{ short() any }              // a scalar in its place sets this one field
 	preset     interface{ preset() }                 // sets the defaults before anything is read
 	structural interface {
 		decode(d *decoder, node ast.Node)
@@ -374,7 +374,7 @@ func describe(node ast.Node) string {
 
 var reference = regexp.MustCompile(`\$\$\{|\$\{([^}]*)\}`)
 
-// expand puts the values of parameters in place of ${name}; $${ stands for ${ itself.
+// expand puts the values of parameters in place of ${name}; $${ is ${ itself.
 func expand(s string, values map[string]string) (string, error) {
 	var err error
 	out := reference.ReplaceAllStringFunc(s, func(found string) string {

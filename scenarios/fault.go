@@ -26,7 +26,7 @@ func (f *Fault) Error() string {
 	if f.Source == "" {
 		return head
 	}
-	indent := strings.Map(func(r rune) rune { // a tab stays one, so that the caret stands where it should
+	indent := strings.Map(func(r rune) rune { // a tab stays one, so that the caret is where it should be
 		if r == '\t' {
 			return r
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/invopop/jsonschema"
 )
 
-// reference in a schema: wherever a value stands, a parameter may stand in its place.
+// reference in a schema: wherever a value is, a parameter may be in its place.
 const referencePattern = `\$\{[a-z][a-z0-9_-]*\}`
 
 // generated is the JSON Schema of the language, from the types that Parse reads and the comments of their fields.

@@ -53,7 +53,7 @@ func (p *plan) objectives(doc *document) []string {
 	return texts
 }
 
-// within is the place of a column of a text, where the text stands in its line as it is; else the text's own place.
+// within is the place of a column of a text, where the text is in its line as it is; else the text's own place.
 func (d *decoder) within(at place, text string, column int) place {
 	if at.line == 0 || at.line > len(d.lines) || column < 1 {
 		return at

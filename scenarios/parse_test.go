@@ -89,7 +89,7 @@ func TestMalformed(t *testing.T) {
 	}
 }
 
-// A fault's caret stands under the character that its column counts.
+// A fault's caret is under the character that its column counts.
 func TestCaret(t *testing.T) {
 	_, err := Parse("x.yaml", []byte("name: x\nsteps:\n  - deploy: {worker: many}\n"), Options{})
 	var f *Fault

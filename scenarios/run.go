@@ -143,7 +143,7 @@ func (s Scenario) blame(step Step, err error) error {
 }
 
 // Run plays a scenario and records it. It returns nil when every step was played, the context's error when it was
-// interrupted, and otherwise what stopped it; all of this stands in the history as well. Whatever happens, the app is taken
+// interrupted, and otherwise what stopped it; all of this is in the history as well. Whatever happens, the app is taken
 // down before Run returns, within about five seconds, unless it was up before (Scenario.Attach).
 func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 	st := newStage(s, cfg)

@@ -31,7 +31,7 @@ type stage struct {
 	step     int // 0-based, in force
 	progress progress
 	warned   map[string]bool
-	watch    *watch                    // who is shown requests; nil: nobody
+	watch    *watch                    // who is shown requests; nil: none
 	edges    map[string]*history.Edges // by service
 
 	disturbed map[string]bool // services to which a step has done something

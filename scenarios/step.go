@@ -13,7 +13,7 @@ import (
 	"coinbench/services/settings"
 )
 
-// act is what a step does. Its fields are what stands in the file.
+// act is what a step does. Its fields are what the file has.
 type act interface {
 	title() string                            // what it does, in a few words
 	check(*plan)                              // finds faults, and says how the step leaves the app and how long it takes
@@ -91,7 +91,7 @@ func newPlan(d *decoder, app cluster.App) *plan {
 		disturbances: map[string]place{}, attacked: map[string]bool{}, previous: map[string]cluster.Service{}}
 }
 
-// isUnread says that what stands at a place could not be read: that it is missing now is no fault of its own.
+// isUnread says that what is at a place could not be read: that it is missing now is no fault of its own.
 func (p *plan) isUnread(at place) bool {
 	return slices.ContainsFunc(p.unread, func(f *Fault) bool { return f.Line == at.line && f.Column == at.column })
 }

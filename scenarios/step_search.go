@@ -84,7 +84,7 @@ func (s *Search) check(p *plan) {
 	p.length = guessedBlocks * s.Block
 }
 
-// written says whether a value stands in the file.
+// written says whether a value is in the file.
 func (p *plan) written(pointer any) bool {
 	_, ok := p.at[pointer]
 	return ok

@@ -141,7 +141,7 @@ func TestOneRNGGivesTenHashesASecond(t *testing.T) {
 		{10, map[string]string{"COIN_ACCEPT": "pool", "COIN_CONCURRENCY": "0"}, "100ms", 100. / 3},
 		{10, map[string]string{"COIN_ACCEPT": "pool", "COIN_CONCURRENCY": "5"}, "100ms", 100. / 3},
 		{10, map[string]string{"COIN_ACCEPT": "pool", "COIN_CONCURRENCY": "5"}, "10ms", 10 / .21},
-		// An rng that fails at once makes the hash rate rise: nobody looks at the status.
+		// An rng that fails at once makes the hash rate rise: the status is not looked at.
 		{10, map[string]string{"COIN_ERROR_RATE": "1"}, "100ms", 50},
 	} {
 		t.Run(fmt.Sprintf("%d workers/%v/%s", test.workers, test.rng, test.think), func(t *testing.T) {

@@ -178,7 +178,7 @@ func TestStopping(t *testing.T) {
 	}
 }
 
-// Whoever leaves the rotation only when it is gone, or never, is met by clients that are refused (trap 33).
+// A task that leaves the rotation only when it is gone, or never, is met by clients that are refused (trap 33).
 func TestDeregistering(t *testing.T) {
 	for how, refuses := range map[Deregister]bool{BeforeStop: false, AfterStop: false, NeverLeave: true} {
 		s, _ := one(t, settings.Hasher, 2, map[string]string{"COIN_ON_SIGTERM": "exit"}, nil)

@@ -396,7 +396,7 @@ func (s *Sim) fail(id int32) {
 }
 
 // callTimesOut is a client that gives up. The server does not notice: what is queued is served, what is in service
-// runs on, both for nobody.
+// runs on, both for no client.
 func (s *Sim) callTimesOut(id int32, gen uint32) {
 	q := &s.calls[id]
 	if q.gen != gen || q.owner < 0 {
@@ -442,7 +442,7 @@ func (s *Sim) cutOff(i int32) {
 	// Ended service must not be counted; what was in service was occupation until now.
 	v.busyDone += int64(v.busy)*s.now - v.busyStarted
 	v.busy, v.busyStarted = 0, 0
-	if v.conns == 0 { // as with most that drained: nobody has to be looked for
+	if v.conns == 0 { // as with most that drained: no client has to be looked for
 		return
 	}
 	var hit []int32

@@ -452,7 +452,7 @@ func (s *Sim) KillTask(id int, how Kill) error {
 
 func (s *Sim) taskRestarts(id int32) {
 	if s.tasks[id].restart {
-		s.leaves(id) // it was in rotation for as long as it was down; from here on nobody is there until the successor joins
+		s.leaves(id) // it was in rotation for as long as it was down; from here on the slot is empty until the successor joins
 		s.start(s.tasks[id].service, s.tasks[id].slot)
 	}
 }
@@ -464,7 +464,7 @@ func (s *Sim) CancelRestart(name string, slot int) {
 	}
 }
 
-// cancelRestarts gives up the successors of killed tasks in a range of slots, for others have taken their place, or nobody shall.
+// cancelRestarts gives up the successors of killed tasks in a range of slots, for others have taken their place, or none shall.
 func (s *Sim) cancelRestarts(v *service, from, to int) {
 	for slot := from; slot <= to; slot++ {
 		for _, id := range v.slots[slot-1] {
@@ -621,7 +621,7 @@ func (s *Sim) Scale(name string, replicas int, how Stop) error {
 			continue
 		}
 		if t.slot > replicas && t.state == Gone {
-			s.leaves(int32(id)) // dead in rotation, and nobody will succeed it
+			s.leaves(int32(id)) // dead in rotation, and without a successor
 		}
 		if t.state == Gone || t.state == Stopping {
 			continue

@@ -3,7 +3,7 @@
 //	history --Calibrate--> Model --Predict--> Prediction     simulated, with bounds and mean value analysis next to it
 //	                             \--Search---> Plan           the cheapest replicas that meet a target
 //
-// A Model holds what the settings do not say: what each request costs a server, each call its client, each loop a worker, beside the
+// A Model holds what the settings do not say: what each request costs a server, each call its client, each loop a worker, besides the
 // delays that were asked for, and how much of it comes with a higher rate. A prediction is played by package des with
 // these costs, as a history, and read by package capacity with the estimators that read a measured run; so the two are compared like with
 // like.

@@ -111,7 +111,7 @@ func TestPredictKeepsTheBounds(t *testing.T) {
 	})
 }
 
-// Where the models disagree the reason stands beside them: at three workers MVA says 7.9 and the app makes 10.
+// Where the models disagree the reason is given next to them: at three workers MVA says 7.9 and the app makes 10.
 func TestDisagreementIsExplained(t *testing.T) {
 	m := ideal()
 	s := m.Base

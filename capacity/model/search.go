@@ -177,7 +177,7 @@ func (q *queue) Less(i, j int) bool {
 		cmp.Compare(a.first, b.first)) < 0
 }
 
-// cheapest finds the cheapest settings that meet the goal with a rate, at most so many, each with other numbers of the stations.
+// cheapest finds the cheapest settings that meet the goal with a rate, at most a given number, each with other numbers of the stations.
 func (x *searcher) cheapest(need float64, want int) ([]replicas, error) {
 	least, err := x.least(need)
 	if err != nil {
@@ -358,7 +358,7 @@ func (x *searcher) ahead(at replicas, need, limit float64) error {
 	return nil
 }
 
-// capacity is the most that so many of the stations make, with up to twice the workers of the knee, to the precision of a few runs.
+// capacity is the most that a number of stations make, with up to twice the workers of the knee, to the precision of a few runs.
 func (x *searcher) capacity(first, last int) (CapacityRow, error) {
 	row := CapacityRow{First: first}
 	b, err := x.model.Bounds(x.setting(replicas{1, first, last}), 0)

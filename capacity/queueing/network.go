@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Delay, as Station.Servers, says that nobody ever waits there.
+// Delay, as Station.Servers, says that no job ever waits there.
 const Delay = 0
 
 // Station is a resource of a closed network.
@@ -185,7 +185,7 @@ func (w Network) Solve(n int) (Solution, error) {
 // factors are the logarithms of f(0..n) of one station.
 func factors(demandS float64, servers, n int) []float64 {
 	f := make([]float64, n+1)
-	d := math.Log(demandS) // -Inf for 0: nobody is ever there
+	d := math.Log(demandS) // -Inf for 0: no job is ever there
 	for j := 1; j <= n; j++ {
 		busy := j
 		if servers != Delay {

@@ -61,7 +61,7 @@ func TestBolch1998Page331Example83(t *testing.T) {
 	}
 }
 
-// A closed network with a station of two servers and one where nobody waits, three jobs; page 349 (example 8.7) finds the same by
+// A closed network with a station of two servers and one without waiting, three jobs; page 349 (example 8.7) finds the same by
 // another algorithm.
 func TestBolch1998Page333Example84(t *testing.T) {
 	visits := []float64{1, .5, .5, 1}

@@ -85,7 +85,7 @@ type Fitted struct {
 
 	// KappaIdentified says whether the points show a coherency cost: the interval of kappa excludes 0, and universal is the
 	// best law or the peak itself lies among the points (AICc is harsh on fewer than ten). If not, a peak of Model is a
-	// fantasy, and MeasureBeyondN is the least N at which the upper end of kappa's interval would show beside Amdahl's law.
+	// fantasy, and MeasureBeyondN is the least N at which the upper end of kappa's interval would show next to Amdahl's law.
 	KappaIdentified bool
 	MeasureBeyondN  float64
 }

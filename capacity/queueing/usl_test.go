@@ -57,7 +57,7 @@ func TestSPECSDM91(t *testing.T) {
 	}
 }
 
-// Points from Amdahl's law with a little noise must not yield a peak that nobody measured.
+// Points from Amdahl's law with a little noise must not yield a peak that was not measured.
 func TestFitOfAmdahlNamesWhereToMeasure(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 7))
 	points := synthetic(USL{Lambda: 100, Sigma: .05}, 1, 2, 3, 4, 6, 8, 10, 12)

@@ -14,7 +14,7 @@ type Events struct {
 	mu     sync.Mutex
 	list   []history.Event
 	before int64         // events that are not in the list any more
-	more   chan struct{} // closed at the next event; nil: nobody waits for it
+	more   chan struct{} // closed at the next event; nil: none waits for it
 }
 
 // Add appends an event.

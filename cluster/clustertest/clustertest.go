@@ -534,7 +534,7 @@ func rollsBack(t *testing.T, f *fixture) {
 			replaced++
 		}
 	}
-	// Swarm's engine may have begun the next slot before it noticed that the first one failed; nobody may go on to the end.
+	// Swarm's engine may have begun the next slot before it noticed that the first one failed; none may go on to the end.
 	most := 1
 	if f.Name() == "swarm" {
 		most = 2

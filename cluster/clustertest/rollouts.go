@@ -196,7 +196,7 @@ func failureRatio(t *testing.T, f *fixture) {
 			!rolledBack {
 			t.Errorf("%d of 10 new tasks failed, of which 0.7 may: %v", failures, err)
 		}
-		if failures == 7 { // the seven that wait for their successors are in nobody's way
+		if failures == 7 { // the seven that wait for their successors are not in the way
 			if err := f.Scale(t.Context(), Service, 0); err != nil {
 				t.Fatal(err)
 			}

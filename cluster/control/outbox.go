@@ -9,7 +9,7 @@ import (
 )
 
 // Outbox passes events on in the order in which they were put, with the instants at which they were, from a goroutine of its own that
-// lives while there are any. So they can be put while locks are held, and a sink that writes to a slow disk delays nobody. Its methods
+// lives while there are any. So they can be put while locks are held, and a sink that writes to a slow disk delays no one. Its methods
 // may be called from several goroutines.
 type Outbox struct {
 	sink  cluster.Sink

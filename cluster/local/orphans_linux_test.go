@@ -48,7 +48,7 @@ func supervise() int {
 	return 0
 }
 
-// alive says whether a process is there and no zombie that nobody has buried yet.
+// alive says whether a process is there and no zombie.
 func alive(pid int) bool {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {

@@ -197,7 +197,7 @@ func (r *rotation) hold(ctx context.Context, b *backend) error {
 	}
 }
 
-// dialed reports that a connection to the backend stands, or has failed.
+// dialed reports that a connection to the backend is made, or has failed.
 func (r *rotation) dialed(b *backend) {
 	r.mu.Lock()
 	b.dialing--

@@ -153,7 +153,7 @@ func (t *task) openDoors(kind string) (hosts string, err error) {
 	t.c.mu.Lock()
 	hosts, services := t.c.hosts, t.c.services
 	t.c.mu.Unlock()
-	if kind != settings.Worker { // nobody else opens connections again and again
+	if kind != settings.Worker { // no other service opens connections again and again
 		return hosts, nil
 	}
 	var list []string

@@ -46,7 +46,7 @@ func (m *Machine) switchOver(now time.Time, o Observation) {
 	n := len(g.slots)
 	failures := fmt.Sprintf("%d of %d tasks failed, last %s", len(g.failed), n, g.last)
 	switch {
-	case g.pulled.IsZero(): // nobody has looked yet
+	case g.pulled.IsZero(): // it was not looked at yet
 	case !g.began && now.Before(g.pulled):
 		m.out.Wake = g.pulled
 	case !g.began:

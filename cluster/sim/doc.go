@@ -6,8 +6,8 @@
 // same code that the real clusters use.
 //
 // Time passes only while every participant waits: in Sleep, in a method that waits for the cluster to converge, or in Play. The caller is
-// one participant; a goroutine next to it is another if it was started with Go. Whoever is woken runs alone until it waits again, so the
-// order of things does not depend on the scheduler:
+// one participant; a goroutine next to it is another if it was started with Go. The one that is woken runs alone until it waits again, so
+// the order of things does not depend on the scheduler:
 //
 //	caller   |Deploy....|  |Sleep 30 s .....................|
 //	poller                 |Sleep 1 s|read|Sleep 1 s|read|...

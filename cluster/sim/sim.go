@@ -142,7 +142,7 @@ func (c *Cluster) Kill(_ context.Context, name string, slot int, fault cluster.F
 }
 
 // Pause freezes a replica for a time. Where a health check asks for its admin port it is found out as on the other clusters: it leaves the
-// rotation after so many failures in a row, and is replaced.
+// rotation after a number of failures in a row, and is replaced.
 func (c *Cluster) Pause(_ context.Context, name string, slot int, d time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -189,7 +189,7 @@ func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 // domain marks the addresses of simulated services: no socket leads to them.
 const domain = ".sim.invalid:80"
 
-// Address says which service is meant, to Play and to nobody else.
+// Address says which service is meant, to Play alone.
 func (c *Cluster) Address(_ context.Context, name string) (string, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -259,7 +259,7 @@ func (c *Cluster) Remove(context.Context) error {
 			if starting, running, stopping := c.sim.Count(s.spec.Name); starting+running+stopping == 0 {
 				break
 			}
-			// Nobody waits for a removal in virtual time: at the latest it waits for SIGKILL.
+			// A removal takes no time that a caller waits for: at the latest it waits for SIGKILL.
 			if err := c.wait(context.Background(), c.sim.Now()+patience, true); err != nil {
 				return fmt.Errorf("remove: %w", err)
 			}

@@ -27,7 +27,7 @@ func (c *Cluster) Attach(ctx context.Context, app string) error {
 	return c.attach(ctx, app, false)
 }
 
-// Look is Attach for looking only: it takes up what there is of an app whoever made it, and says whose it is; "": it was brought up to
+// Look is Attach for looking only: it takes up what there is of an app, by any run, and says whose it is; "": it was brought up to
 // stay.
 func (c *Cluster) Look(ctx context.Context, app string) (whose string, err error) {
 	if err := c.attach(ctx, app, true); err != nil {

@@ -183,7 +183,7 @@ func meshPorts(s swarm.Service) (ports []int) {
 	return ports
 }
 
-// Remove takes down everything that this cluster made, whatever became of ctx: what is left half removed helps nobody.
+// Remove takes down everything that this cluster made, whatever became of ctx: what is left half removed is of no use.
 func (c *Cluster) Remove(ctx context.Context) error {
 	defer c.outbox.Flush()
 	c.removal.Lock()

@@ -250,7 +250,7 @@ func (s *service) sets() (standby, colour string) {
 	return s.standby, s.colour
 }
 
-// mark notes, for whoever finds it after this process was killed, whether a set is one that was switched away from; its tasks do not
+// mark notes, for a process that finds it after this one was killed, whether a set is one that was switched away from; its tasks do not
 // notice.
 func (c *Cluster) mark(ctx context.Context, s *service, set string, kept bool) {
 	err := c.changeSet(ctx, set, func(spec *swarm.ServiceSpec) {

@@ -78,7 +78,7 @@ func (c *Cluster) started(s *service) []observe.Task {
 	return c.state().All(func(t observe.Task) bool { return t.Service == s.name && t.Started })
 }
 
-// gone says whether the engine has no service of the app any more, whoever removed it.
+// gone says whether the engine has no service of the app any more.
 func (c *Cluster) gone(ctx context.Context) (bool, error) {
 	c.mu.Lock()
 	app := c.app.Name

@@ -104,7 +104,7 @@ type service struct {
 	settings *cluster.Rollout // as it was told last; nil: not known
 	retired  bool             // the other set was removed, and may not have ended yet
 
-	base *swarm.ServiceSpec // as we describe what an earlier process brought up; nil: nobody else can have changed it
+	base *swarm.ServiceSpec // as we describe what an earlier process brought up; nil: no other can have changed it
 }
 
 // New returns a cluster on the Swarm of a manager's engine, with nothing deployed. It touches nothing.

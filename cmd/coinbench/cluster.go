@@ -61,7 +61,7 @@ type testbed struct {
 	simulated bool         // nothing is measured
 	engines   bool         // container engines run it
 	start     time.Time    // of the run, on the cluster's clock
-	ready     func() error // asks what the cluster stands on, after everything that can be known without it; nil: it needs nothing
+	ready     func() error // asks what the cluster needs, after everything that can be known without it; nil: it needs nothing
 }
 
 // reachable says why nothing can be deployed there.

@@ -133,7 +133,7 @@ func ownAddress(other string) (string, error) {
 	return host, err
 }
 
-// tryPeers tries all others that a name stands for, at the same time.
+// tryPeers tries all others that a name resolves to, at the same time.
 func tryPeers(ctx context.Context, name string, want int, own string) []setup.PeerVitals {
 	found, _ := peers.Resolve(ctx, name, want) // whom it does not know is missing in the result
 	found = slices.DeleteFunc(found, func(a string) bool { return a == own })

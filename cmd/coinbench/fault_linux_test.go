@@ -145,7 +145,7 @@ func until(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// gone says whether none of the processes runs; one that nobody has waited for yet is gone too.
+// gone says whether none of the processes runs; a zombie is gone, too.
 func gone(pids []int) bool {
 	for _, pid := range pids {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

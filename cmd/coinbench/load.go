@@ -500,7 +500,7 @@ func (all recorders) Sample(s history.Sample) error {
 type summary struct {
 	next   loadgen.Recorder
 	kept   *reports.ABRequests                                 // takes the samples, too; nil: they only pass by
-	silent func()                                              // called when nobody has listened for two seconds; nil: nothing
+	silent func()                                              // called when there was no listener for two seconds; nil: nothing
 	each   func(spec loadgen.Workload, s history.Sample) error // nil: nothing
 	w      loadgen.Workload
 	total  history.Interval

@@ -116,7 +116,7 @@ func TestInterruptedLoad(t *testing.T) {
 	}
 }
 
-// While a load runs Prometheus can scrape it; when it has ended nobody listens any more.
+// While a load runs Prometheus can scrape it; when it has ended the port is closed.
 func TestMetricsAreServed(t *testing.T) {
 	server := httptest.NewServer(&served{})
 	defer server.Close()

@@ -240,7 +240,7 @@ func plotPlan(p process, m model.Model, plan model.Plan, verified *reports.Verif
 	return nil
 }
 
-// upTo is 1 to n, in steps that make at most so many numbers.
+// upTo is 1 to n, in steps that make at most a given number of them.
 func upTo(n, most int) []int {
 	step := (n + most - 1) / most
 	var all []int

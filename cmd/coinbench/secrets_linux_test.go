@@ -183,7 +183,7 @@ func commandLine(pid int) string {
 	return string(line)
 }
 
-// noneIn wants none of the secrets in what was said, and in none of at least so many files below dir.
+// noneIn wants none of the secrets in what was said, and in none of the files below dir, of which there are at least a number.
 func noneIn(t *testing.T, dir string, atLeast int, said, secrets []string) {
 	t.Helper()
 	files := 0

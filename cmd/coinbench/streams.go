@@ -19,7 +19,7 @@ import (
 	"coinbench/reports"
 )
 
-// keepPipes makes a write into a pipe that nobody reads an error instead of the end of the process, so that the reader of a report may
+// keepPipes makes a write into a pipe without a reader an error instead of the end of the process, so that the reader of a report may
 // go before the run ends: run ... | head -1. Child processes are not affected.
 func keepPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 

@@ -553,7 +553,7 @@ func pausePartitionDrain(t *testing.T, l *faultLab) {
 	l.nodesReady(t)
 }
 
-// An image that nobody pushed.
+// An image that was not pushed.
 func anImageIsNotThere(t *testing.T, l *faultLab) {
 	s := l.start(t, "imageless", "\n  - deploy: {rng: {replicas: 1, image: \"coinbench/rng:v7.7\"}, hasher: 0, worker: 0, webui: 0}\n")
 	s.ends(t, exitUnmeasured)

@@ -320,7 +320,7 @@ func superviseCommand(p process) *cobra.Command {
 			}
 			fmt.Fprintf(log, "process %d keeps an app up on this machine\n", os.Getpid())
 			fmt.Fprint(p.stdout, ready)
-			_ = os.Stdout.Close() // whoever started this reads to the end
+			_ = os.Stdout.Close() // the process that started this reads to the end
 			go func() {           // a log on a slow disk holds nothing up
 				for number := int64(0); ; {
 					events, missed, more := k.events.After(number)

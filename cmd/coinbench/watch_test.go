@@ -126,7 +126,7 @@ func TestTheLivePageInABrowser(t *testing.T) {
 		defer mu.Unlock()
 		switch e := ev.(type) {
 		case *runtime.EventConsoleAPICalled:
-			args, _ := json.Marshal(e.Args) // for whoever reads the failure
+			args, _ := json.Marshal(e.Args) // for the message of a failure
 			said = append(said, fmt.Sprintf("%s %s", e.Type, args))
 		case *log.EventEntryAdded: // what breaks the page's own policy is here
 			said = append(said, e.Entry.Text)

@@ -26,7 +26,7 @@ they do not tell one of these, and *wrong* otherwise. The last column but one co
 		rows: func() ([][]string, error) { return plans(30, 7, 4) }}
 }
 
-// plans plays n targets on the knees of 1 to so many rng.
+// plans plays n targets on the knees of 1 to a number of rng.
 func plans(n int, seed uint64, rng int) ([][]string, error) {
 	rows := [][]string{{"target", "delays", "think", "balancing", "objective", "costs of worker, rng, hasher", "plan: workers, rng, hashers",
 		"its cost", "predicted", "cheaper, played", "verdict"}}

@@ -203,7 +203,7 @@ func coverageSettings() []named {
 	return all
 }
 
-// drawnSettings are so many settings with chance in them.
+// drawnSettings are settings with chance in them.
 func drawnSettings(n int, seed uint64) (all []named) {
 	random := rand.New(rand.NewPCG(seed, 4))
 	pick := func(of ...string) string { return of[random.IntN(len(of))] }

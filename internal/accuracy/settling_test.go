@@ -9,7 +9,7 @@ import (
 	"coinbench/history"
 )
 
-// A window that begins while new workers are at their first loops shows no hash that nobody made: what rng allows is never exceeded by
+// A window that begins while new workers are at their first loops shows no hash that was not made: what rng allows is never exceeded by
 // more than the window's error, however many workers begin at once and however short it is.
 func TestNoRateAboveItsBoundWhileWorkersBegin(t *testing.T) {
 	const source = `

@@ -1,6 +1,6 @@
 //go:build linux
 
-// Benchpeers measures coinbench's load generator beside wrk, ab and hey, against nginx on loopback with a 32-byte answer.
+// Benchpeers measures coinbench's load generator against wrk, ab and hey, against nginx on loopback with a 32-byte answer.
 //
 //	go run ./internal/benchpeers [-rounds 5] [-t 3s] [-only c50] [-bench coinbench] [-against older-coinbench]
 //
@@ -112,7 +112,7 @@ func run() error {
 		results := map[string][]result{}
 		for round := range *rounds {
 			for i := range tools {
-				tool := tools[(i+round)%len(tools)] // nobody always runs first
+				tool := tools[(i+round)%len(tools)] // none always runs first
 				r, err := play(tool, s, url, *length)
 				if err != nil {
 					return fmt.Errorf("%s: %w", tool, err)

@@ -21,7 +21,7 @@ type Request struct {
 	Body   []byte // where it is JSON
 }
 
-// Recorder stands between clients and an engine and keeps what they ask.
+// Recorder is between clients and an engine and keeps what they ask.
 type Recorder struct {
 	mu       sync.Mutex
 	requests []Request

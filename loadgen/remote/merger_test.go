@@ -57,7 +57,7 @@ func (k *keptRecord) Interval(i history.Interval) error {
 }
 func (k *keptRecord) Sample(s history.Sample) error { k.samples = append(k.samples, s); return nil }
 
-// second is an interval of one copy with so many requests, and what they took.
+// second is an interval of one copy with a number of requests, and what they took.
 func second(n, requests int, random *rand.Rand) (history.Interval, []time.Duration) {
 	i := history.Interval{At: time.Duration(n) * time.Second, Length: time.Second, Due: int64(requests), OK: int64(requests),
 		Replicas: map[string]int64{"rng.1": int64(requests)}, Response: history.NewHistogram(), Service: history.NewHistogram(),

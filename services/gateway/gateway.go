@@ -6,8 +6,8 @@
 // later go there, those that have begun end where they are, and a client's connection stays. A connection that cannot be made is tried
 // at the upstream's other addresses, which is safe for every method because nothing was sent. A request is never sent twice.
 //
-// Whoever reaches the admin port may switch, between the upstreams of COIN_UPSTREAM only. It must be reachable from the network of the app
-// and nowhere else, as those of all services are.
+// A client that reaches the admin port may switch, between the upstreams of COIN_UPSTREAM only. It must be reachable from the network of
+// the app and nowhere else, as those of all services are.
 package gateway
 
 import (
@@ -79,7 +79,7 @@ func New(s settings.Settings, dial func(ctx context.Context, network, address st
 
 type upstreamKey struct{}
 
-// unreachable is the error of a request that was sent to nobody.
+// unreachable is the error of a request that was not sent.
 type unreachable struct{ error }
 
 func (u *unreachable) Unwrap() error { return u.error }
@@ -95,7 +95,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.proxy.ServeHTTP(proxied, r.WithContext(context.WithValue(r.Context(), upstreamKey{}, upstream)))
 }
 
-// nameless is an answer in which the replica that gave it stands instead of the gateway: without it both would.
+// nameless is an answer in which the replica that gave it is named instead of the gateway: without it both would.
 type nameless struct {
 	http.ResponseWriter
 	begun bool

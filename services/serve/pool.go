@@ -45,7 +45,7 @@ func servePool(ctx context.Context, draining <-chan struct{}, s settings.Setting
 // request arrives when its body has: like Thin's reactor, the server reads it before the request takes a slot, so
 // that a slow client does not hold one.
 //
-// Nobody leaves the queue: a request whose client has gone still takes its slot and its time, as in the originals,
+// No request leaves the queue: a request whose client has gone still takes its slot and its time, as in the originals,
 // which do not notice. A server that noticed would recover from overload far too well.
 //
 // With an intake, one thread takes requests in and starts them, as in a reactor: a request that has its slot begins when

@@ -11,7 +11,7 @@ type (
 	waitMeasurer  interface{ QueueWait() time.Duration }
 )
 
-// waiting returns how many connections wait to be accepted; false: nobody knows.
+// waiting returns how many connections wait to be accepted; false: it is not known.
 func waiting(l net.Listener) (int, bool) {
 	if m, ok := l.(queueMeasurer); ok {
 		return m.QueueLength(), true
@@ -19,7 +19,7 @@ func waiting(l net.Listener) (int, bool) {
 	return queueLength(l)
 }
 
-// waited returns how long a connection that was just accepted had waited; 0 where nobody knows.
+// waited returns how long a connection that was just accepted had waited; 0 where it is not known.
 func waited(c net.Conn) time.Duration {
 	if m, ok := c.(waitMeasurer); ok {
 		return m.QueueWait()

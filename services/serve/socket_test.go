@@ -160,7 +160,7 @@ func TestSerialSpeaksHTTP10(t *testing.T) {
 	}
 }
 
-// The largest answer comes whole, though nobody holds it in memory.
+// The largest answer comes whole, though it is nowhere held in memory.
 func TestSerialStreams(t *testing.T) {
 	v := serveOnLoopback(t, "rng", nil, "COIN_DELAY=0s", "COIN_MAX_BYTES=8MiB")
 	if got := fetch(v.Listen, "/8388608"); len(got) != 8<<20+4 {

@@ -19,7 +19,7 @@ const (
 	WebUI  = "webui"
 	Redis  = "redis"
 
-	// Gateway is no part of the app: it stands in front of a service whose releases are blue-green.
+	// Gateway is no part of the app: it is in front of a service whose releases are blue-green.
 	Gateway = "gateway"
 )
 

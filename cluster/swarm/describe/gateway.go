@@ -39,7 +39,7 @@ const gatewaySuffix = "-gateway"
 // GatewayName is the name of the gateway in front of a service.
 func GatewayName(service string) string { return service + gatewaySuffix }
 
-// front is the service that a gateway of ours stands in front of; "": it is none.
+// front is the service behind a gateway of ours; "": it is none.
 func front(s cluster.Service) string {
 	name, ok := strings.CutSuffix(s.Name, gatewaySuffix)
 	if !ok || cluster.ParseImage(s.Image).Kind != settings.Gateway {

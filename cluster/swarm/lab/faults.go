@@ -106,7 +106,7 @@ func (l *Lab) Start(ctx context.Context, node string) error {
 	})
 }
 
-// Partition pulls a node's network cable: it runs on and reaches nobody.
+// Partition pulls a node's network cable: it runs on and reaches no other.
 func (l *Lab) Partition(ctx context.Context, node string) error {
 	return l.cable(node, func(s *state) error { return s.Switch.links(ctx, "link set "+port(node)+" down") })
 }

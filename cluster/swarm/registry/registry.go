@@ -137,7 +137,7 @@ func Serve(ctx context.Context, l net.Listener, dir string) error {
 		stopped <- err
 	})
 	err = server.Serve(l)
-	if stop() { // nobody asked it to end
+	if stop() { // it was not asked to end
 		return fmt.Errorf("registry: %w", err)
 	}
 	if err := <-stopped; err != nil && !errors.Is(err, context.DeadlineExceeded) {

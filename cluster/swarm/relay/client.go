@@ -78,7 +78,7 @@ func (c *Client) do(ctx context.Context, path string, address string, body io.Re
 func (c *Client) Dial(ctx context.Context, _, address string) (net.Conn, error) {
 	up, feed := io.Pipe()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
-	stop := context.AfterFunc(ctx, end) // until the connection stands; it outlives ctx
+	stop := context.AfterFunc(ctx, end) // until the connection is made; it outlives ctx
 	answer, err := c.do(life, "/dial", address, up)
 	if !stop() && err == nil {
 		answer.Body.Close()

@@ -1,6 +1,6 @@
 // Package vipvm runs a command in a throw-away guest whose kernel has IPVS, with an engine running in it.
 //
-// Swarm's virtual addresses and its ingress routing mesh need IPVS, which a kernel may lack. The script beside this file,
+// Swarm's virtual addresses and its ingress routing mesh need IPVS, which a kernel may lack. The script next to this file,
 // which is also of use by hand, starts Debian's User Mode Linux, a kernel that is an ordinary program, over this machine's files
 // (read-only), starts the engine and runs the command. It has one processor, and system calls cost more there: it is for behaviour,
 // not for speed. Debian and root only.

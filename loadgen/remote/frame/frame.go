@@ -4,7 +4,7 @@
 //	coinbench1 COPY NODE NUMBER PART/PARTS CHECKSUM DATA
 //
 // Lines are numbered from 0 by each copy; a message is compressed and cut into parts; the last line says "end". The checksum
-// (CRC-32, IEEE) is over all that stands before it and the data. A writer turns messages into lines, a Reader lines into
+// (CRC-32, IEEE) is over all that precedes it and the data. A writer turns messages into lines, a Reader lines into
 // messages; lines that come twice, as from a log that was opened again, are passed over.
 package frame
 

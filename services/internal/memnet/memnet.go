@@ -164,7 +164,7 @@ func (l *listener) Close() error {
 		err = nil
 		for {
 			select {
-			case c := <-l.queue: // the kernel resets what nobody will accept
+			case c := <-l.queue: // the kernel resets what will not be accepted
 				c.Close()
 			default:
 				return

@@ -16,7 +16,7 @@ const svg = (name, attributes, text) => {
 };
 
 // A sample is {now, hashes, rate, reset, gap}: the server's clock in seconds, the counter, and the speed since the sample
-// before; rate is null where there is none: of the first one, and after a reset of the counter. gap: nobody looked for a while.
+// before; rate is null where there is none: of the first one, and after a reset of the counter. gap: it was not looked at for a while.
 let samples = [];
 
 function add(state) {

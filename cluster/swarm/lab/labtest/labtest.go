@@ -31,7 +31,7 @@ const RegistryArgument = "lab-registry"
 
 const downTimeout = time.Minute
 
-// Require skips the test unless COINBENCH_GATE=1: a lab makes network namespaces as root, which nobody wants unasked. Asked for, a
+// Require skips the test unless COINBENCH_GATE=1: a lab makes network namespaces as root, which is not done unasked. Asked for, a
 // machine that cannot make one fails the test.
 func Require(t testing.TB) {
 	t.Helper()
