@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"cmp"
+	"coinbench/services/settings"
 	"errors"
 	"fmt"
 	"slices"
@@ -76,30 +77,9 @@ func unknown(what, name string, accepted []string) string {
 func nearest(name string, accepted []string) string {
 	best, fewest := "", max(2, len(name)/2)+1
 	for _, a := range accepted {
-		if d := edits(strings.ToLower(name), strings.ToLower(a)); d < fewest && d < len(a) {
+		if d := settings.Distance(strings.ToLower(name), strings.ToLower(a)); d < fewest && d < len(a) {
 			best, fewest = a, d
 		}
 	}
 	return best
-}
-
-// edits is the Levenshtein distance.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -13,6 +13,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/cluster"
+	"coinbench/services/settings"
 )
 
 func TestShippedScenarios(t *testing.T) {
@@ -202,8 +203,8 @@ func TestEdits(t *testing.T) {
 	word := rapid.StringMatching(`[a-z]{0,8}`)
 	rapid.Check(t, func(t *rapid.T) { // it is a distance
 		a, b, c := word.Draw(t, "a"), word.Draw(t, "b"), word.Draw(t, "c")
-		if edits(a, a) != 0 || edits(a, b) != edits(b, a) || edits(a, c) > edits(a, b)+edits(b, c) || (edits(a, b) == 0) != (a == b) {
-			t.Fatalf("%q %q %q: %d %d %d", a, b, c, edits(a, b), edits(b, c), edits(a, c))
+		if settings.Distance(a, a) != 0 || settings.Distance(a, b) != settings.Distance(b, a) || settings.Distance(a, c) > settings.Distance(a, b)+settings.Distance(b, c) || (settings.Distance(a, b) == 0) != (a == b) {
+			t.Fatalf("%q %q %q: %d %d %d", a, b, c, settings.Distance(a, b), settings.Distance(b, c), settings.Distance(a, c))
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,58 +89,57 @@ func printApp(ctx context.Context, p process, c cluster.Cluster) error {
 	return nil
 }
 
-func psCommand(p process) *cobra.Command {
-	var f existing
-	c := &cobra.Command{
-		Use:     "ps",
-		Short:   "Show the services, tasks, nodes, states and errors of an app that is up",
-		Example: "  coinbench ps",
-		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			f.look = true
-			return f.on(p, func(ctx context.Context, app *found) error {
-				if err := printApp(ctx, p, app.cluster); err != nil {
-					return err
-				}
-				whose, err := app.whose(ctx)
-				if whose != "" {
-					say(p.stdout, "\n%s", whose)
-				}
-				return err
-			})
-		},
+// onApp makes a command that works on an app that is up.
+func (f *existing) onApp(p process, c *cobra.Command, work func(ctx context.Context, app *found, args []string) error) *cobra.Command {
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		return f.on(p, func(ctx context.Context, app *found) error { return work(ctx, app, args) })
 	}
 	f.add(c)
 	return c
 }
 
+func psCommand(p process) *cobra.Command {
+	f := existing{look: true}
+	return f.onApp(p, &cobra.Command{
+		Use:     "ps",
+		Short:   "Show the services, tasks, nodes, states and errors of an app that is up",
+		Example: "  coinbench ps",
+		Args:    cobra.NoArgs,
+	}, func(ctx context.Context, app *found, _ []string) error {
+		if err := printApp(ctx, p, app.cluster); err != nil {
+			return err
+		}
+		whose, err := app.whose(ctx)
+		if whose != "" {
+			say(p.stdout, "\n%s", whose)
+		}
+		return err
+	})
+}
+
 func scaleCommand(p process) *cobra.Command {
-	var f existing
-	c := &cobra.Command{
+	return new(existing).onApp(p, &cobra.Command{
 		Use:     "scale SERVICE=N...",
 		Short:   "Set the replicas of services of an app that is up",
 		Example: "  coinbench scale rng=5 worker=10",
-		Args:    cobra.MinimumNArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
+		Args: func(c *cobra.Command, args []string) error {
+			err := cobra.MinimumNArgs(1)(c, args)
 			for _, text := range args {
-				if _, _, err := parseScale(text); err != nil {
-					return usage(err)
-				}
+				_, _, wrong := parseScale(text)
+				err = cmp.Or(err, wrong)
 			}
-			return f.on(p, func(ctx context.Context, app *found) error {
-				for _, text := range args {
-					service, n, _ := parseScale(text)
-					if err := app.change(ctx, p, service, func() error { return app.cluster.Scale(ctx, service, n) }); err != nil {
-						return err
-					}
-					fmt.Fprintf(p.stdout, "%s: %d\n", service, n)
-				}
-				return nil
-			})
+			return usage(err)
 		},
-	}
-	f.add(c)
-	return c
+	}, func(ctx context.Context, app *found, args []string) error {
+		for _, text := range args {
+			service, n, _ := parseScale(text)
+			if err := app.change(ctx, p, service, func() error { return app.cluster.Scale(ctx, service, n) }); err != nil {
+				return err
+			}
+			fmt.Fprintf(p.stdout, "%s: %d\n", service, n)
+		}
+		return nil
+	})
 }
 
 func updateCommand(p process) *cobra.Command {
@@ -215,82 +215,65 @@ machine: 'coinbench ps' shows how far it is. A change of a service waits for the
 }
 
 func rollbackCommand(p process) *cobra.Command {
-	var f existing
-	c := &cobra.Command{
+	return new(existing).onApp(p, &cobra.Command{
 		Use:     "rollback SERVICE",
 		Short:   "Undo the last update of a service of an app that is up",
 		Example: "  coinbench rollback worker",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return f.on(p, func(ctx context.Context, app *found) error {
-				on, ok := app.cluster.(cluster.Rollbacker)
-				if !ok {
-					return app.lacks("roll back")
-				}
-				return app.change(ctx, p, args[0], func() error { return on.Rollback(ctx, args[0]) })
-			})
-		},
-	}
-	f.add(c)
-	return c
+	}, func(ctx context.Context, app *found, args []string) error {
+		on, ok := app.cluster.(cluster.Rollbacker)
+		if !ok {
+			return app.lacks("roll back")
+		}
+		return app.change(ctx, p, args[0], func() error { return on.Rollback(ctx, args[0]) })
+	})
 }
 
 func restartCommand(p process) *cobra.Command {
-	var f existing
-	force := false
-	c := &cobra.Command{
+	c := new(existing).onApp(p, &cobra.Command{
 		Use:     "restart SERVICE",
 		Short:   "Replace every task of a service of an app that is up",
 		Example: "  coinbench restart worker",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return f.on(p, func(ctx context.Context, app *found) error {
-				on, ok := app.cluster.(cluster.Restarter)
-				if !ok {
-					return app.lacks("restart")
-				}
-				return app.change(ctx, p, args[0], func() error { return on.Restart(ctx, args[0]) })
-			})
-		},
-	}
-	f.add(c)
-	c.Flags().BoolVar(&force, "force", true, "replace tasks though nothing changed (a restart always does)")
+	}, func(ctx context.Context, app *found, args []string) error {
+		on, ok := app.cluster.(cluster.Restarter)
+		if !ok {
+			return app.lacks("restart")
+		}
+		return app.change(ctx, p, args[0], func() error { return on.Restart(ctx, args[0]) })
+	})
+	c.Flags().Bool("force", true, "replace tasks though nothing changed (a restart always does)")
 	return c
 }
 
 func logsCommand(p process) *cobra.Command {
-	var f existing
 	follow := false
-	c := &cobra.Command{
+	c := new(existing).onApp(p, &cobra.Command{
 		Use:   "logs SERVICE",
 		Short: "Show what the tasks of a service of an app that is up printed",
 		Example: `  coinbench logs worker
   coinbench logs -f worker`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			return f.on(p, func(ctx context.Context, app *found) (err error) {
-				out := &maskedLines{w: p.stdout, secrets: p.secrets}
-				defer func() { err = errors.Join(err, out.flush()) }()
-				if !follow {
-					on, ok := app.cluster.(cluster.Logs)
-					if !ok {
-						return app.lacks("show logs")
-					}
-					return on.Logs(ctx, args[0], out)
-				}
-				on, ok := app.cluster.(cluster.LogFollower)
-				if !ok {
-					return app.lacks("follow logs")
-				}
-				err = on.FollowLogs(ctx, args[0], out)
-				if ctx.Err() != nil {
-					return nil // that is how it ends
-				}
-				return err
-			})
-		},
-	}
-	f.add(c)
+	}, func(ctx context.Context, app *found, args []string) (err error) {
+		out := &maskedLines{w: p.stdout, secrets: p.secrets}
+		defer func() { err = errors.Join(err, out.flush()) }()
+		if !follow {
+			on, ok := app.cluster.(cluster.Logs)
+			if !ok {
+				return app.lacks("show logs")
+			}
+			return on.Logs(ctx, args[0], out)
+		}
+		on, ok := app.cluster.(cluster.LogFollower)
+		if !ok {
+			return app.lacks("follow logs")
+		}
+		err = on.FollowLogs(ctx, args[0], out)
+		if ctx.Err() != nil {
+			return nil // that is how it ends
+		}
+		return err
+	})
 	c.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what is printed, until Ctrl-C, which leaves the app alone, or until the "+
 		"app is down")
 	return c

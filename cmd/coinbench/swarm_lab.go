@@ -120,99 +120,79 @@ func labDown(name *string) *cobra.Command {
 	}
 }
 
-// openLab finds a lab that is up.
-func openLab(name string) (*lab.Lab, error) {
-	l, err := lab.Open(name)
-	if errors.Is(err, lab.ErrNoLab) {
-		err = fmt.Errorf("%w: make one with: coinbench swarm lab up", err)
+// inLab makes a command that works on a lab that is up.
+func inLab(p process, name *string, c *cobra.Command, work func(ctx context.Context, l *lab.Lab, args []string) error) *cobra.Command {
+	c.RunE = func(_ *cobra.Command, args []string) error {
+		ctx, stop := p.interruptible()
+		defer stop()
+		l, err := lab.Open(*name)
+		if errors.Is(err, lab.ErrNoLab) {
+			err = fmt.Errorf("%w: make one with: coinbench swarm lab up", err)
+		}
+		if err != nil {
+			return usage(err)
+		}
+		return unmeasured(work(ctx, l, args))
 	}
-	return l, usage(err)
+	return c
 }
 
 func labPs(p process, name *string) *cobra.Command {
-	return &cobra.Command{
+	return inLab(p, name, &cobra.Command{
 		Use:     "ps",
 		Short:   "List the lab's nodes",
 		Example: "  coinbench swarm lab ps",
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			ctx, stop := p.interruptible()
-			defer stop()
-			l, err := openLab(*name)
-			if err != nil {
-				return err
-			}
-			nodes, err := l.Ps(ctx)
-			if err != nil {
-				return unmeasured(err)
-			}
-			rows := [][]string{{"NODE ", "ADDRESS ", "MACHINE ", "ENGINE ", "ROLE ", "STATE "}}
-			on := map[bool]string{true: "on", false: "off"}
-			for _, n := range nodes {
-				rows = append(rows, []string{n.Name, n.Address.String(), on[n.PID != 0], on[n.Engine], n.Role, n.State})
-			}
-			return table(p.stdout, rows)
-		},
-	}
+	}, func(ctx context.Context, l *lab.Lab, _ []string) error {
+		nodes, err := l.Ps(ctx)
+		if err != nil {
+			return err
+		}
+		rows := [][]string{{"NODE ", "ADDRESS ", "MACHINE ", "ENGINE ", "ROLE ", "STATE "}}
+		on := map[bool]string{true: "on", false: "off"}
+		for _, n := range nodes {
+			rows = append(rows, []string{n.Name, n.Address.String(), on[n.PID != 0], on[n.Engine], n.Role, n.State})
+		}
+		return table(p.stdout, rows)
+	})
 }
 
 func labKill(p process, name *string) *cobra.Command {
 	engine := false
-	c := &cobra.Command{
+	c := inLab(p, name, &cobra.Command{
 		Use:     "kill NODE",
 		Short:   "Take a node's power away; `start` brings it back",
 		Example: "  coinbench swarm lab kill node3",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			ctx, stop := p.interruptible()
-			defer stop()
-			l, err := openLab(*name)
-			if err != nil {
-				return err
-			}
-			if engine {
-				return unmeasured(l.KillEngine(ctx, args[0]))
-			}
-			return unmeasured(l.Kill(ctx, args[0]))
-		},
-	}
+	}, func(ctx context.Context, l *lab.Lab, args []string) error {
+		if engine {
+			return l.KillEngine(ctx, args[0])
+		}
+		return l.Kill(ctx, args[0])
+	})
 	c.Flags().BoolVar(&engine, "engine", false, "kill its engine only")
 	return c
 }
 
 func labStart(p process, name *string) *cobra.Command {
-	return &cobra.Command{
+	return inLab(p, name, &cobra.Command{
 		Use:     "start NODE",
 		Short:   "Start what of a node does not run",
 		Example: "  coinbench swarm lab start node3",
 		Args:    cobra.ExactArgs(1),
-		RunE: func(c *cobra.Command, args []string) error {
-			ctx, stop := p.interruptible()
-			defer stop()
-			l, err := openLab(*name)
-			if err != nil {
-				return err
-			}
-			return unmeasured(l.Start(ctx, args[0]))
-		},
-	}
+	}, func(ctx context.Context, l *lab.Lab, args []string) error { return l.Start(ctx, args[0]) })
 }
 
 func labEnv(p process, name *string) *cobra.Command {
-	return &cobra.Command{
+	return inLab(p, name, &cobra.Command{
 		Use:     "env",
 		Short:   "Print what a shell needs to use the lab's manager",
 		Example: `  eval "$(coinbench swarm lab env)"`,
 		Args:    cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error {
-			l, err := openLab(*name)
-			if err != nil {
-				return err
-			}
-			for _, e := range l.Env() {
-				fmt.Fprintf(p.stdout, "export %s\n", e)
-			}
-			return nil
-		},
-	}
+	}, func(_ context.Context, l *lab.Lab, _ []string) error {
+		for _, e := range l.Env() {
+			fmt.Fprintf(p.stdout, "export %s\n", e)
+		}
+		return nil
+	})
 }

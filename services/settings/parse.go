@@ -115,7 +115,7 @@ func unknown(service, name, value string) error {
 		}
 	}
 	nearest := slices.MinFunc(all, func(a, b Variable) int {
-		return cmp.Or(cmp.Compare(distance(a.Name, name), distance(b.Name, name)), belongs(b, service)-belongs(a, service))
+		return cmp.Or(cmp.Compare(Distance(a.Name, name), Distance(b.Name, name)), belongs(b, service)-belongs(a, service))
 	})
 	problem := fmt.Sprintf("unknown setting; did you mean %s?", nearest.Name)
 	if !nearest.Has(service) {
@@ -132,8 +132,8 @@ func belongs(v Variable, service string) int {
 	return 0
 }
 
-// distance is the number of letters to insert, remove or replace to make b of a (Levenshtein).
-func distance(a, b string) int {
+// Distance is the number of letters to insert, remove or replace to make b of a (Levenshtein).
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

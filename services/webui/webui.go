@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"coinbench/services/serve"
 	"coinbench/services/settings"
@@ -31,20 +30,10 @@ const patience = 2 * time.Second
 func Run(ctx context.Context, s settings.Settings, p serve.Process) error {
 	p = p.WithDefaults()
 	lines := log.New(p.Log, "", 0)
-	client := redis.NewClient(&redis.Options{
-		Addr:                     s.Redis,
-		Dialer:                   serve.Dialer(s, p),
-		Protocol:                 2,
-		DisableIdentity:          true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		MaxRetries:               -1,
-		DialerRetries:            1,
-		DialTimeout:              patience,
-		ReadTimeout:              patience,
-		WriteTimeout:             patience,
-		ContextTimeoutEnabled:    true,
-		PoolSize:                 4,
-	})
+	options := serve.Redis(s, p)
+	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = patience, patience, patience
+	options.ContextTimeoutEnabled, options.PoolSize = true, 4
+	client := redis.NewClient(&options)
 	defer client.Close()
 	return serve.Service{
 		Settings:  s,

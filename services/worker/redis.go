@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"coinbench/services/serve"
 	"coinbench/services/settings"
@@ -23,19 +22,11 @@ type redisStore struct {
 }
 
 func dialRedis(s settings.Settings, p serve.Process) *redisStore {
-	client := redis.NewClient(&redis.Options{
-		Addr:                     s.Redis,
-		Dialer:                   serve.Dialer(s, p),
-		Protocol:                 2,
-		DisableIdentity:          true,
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-		MaxRetries:               -1,
-		DialerRetries:            1,
-		DialTimeout:              -1, // the settings' connect timeout is in the dialer
-		ReadTimeout:              -1, // none, as in the original
-		WriteTimeout:             -1,
-		PoolSize:                 1,
-	})
+	options := serve.Redis(s, p)
+	options.DialTimeout = -1                           // the settings' connect timeout is in the dialer
+	options.ReadTimeout, options.WriteTimeout = -1, -1 // none, as in the original
+	options.PoolSize = 1
+	client := redis.NewClient(&options)
 	return &redisStore{client: client, conn: client.Conn()}
 }
 
