@@ -70,6 +70,22 @@ func Create(dir string, m Manifest, scenario, app []byte) (*Writer, error) {
 	return w, nil
 }
 
+// Scenario writes what was asked anew: of a session, which grows into a scenario.
+func (w *Writer) Scenario(source []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.secrets.AddText(string(source))
+	path := filepath.Join(w.dir, "scenario.yaml")
+	err := os.WriteFile(path+".new", maskYAML(source), 0o644)
+	if err == nil {
+		err = os.Rename(path+".new", path) // in one step, for those who read it meanwhile
+	}
+	if err != nil && w.failed == nil {
+		w.failed = fmt.Errorf("record the scenario: %w", err)
+	}
+	return err
+}
+
 // Dir is the run's folder.
 func (w *Writer) Dir() string { return w.dir }
 

@@ -30,21 +30,23 @@ const TokenHeader = "X-Coinbench-Token"
 type Config struct {
 	Hosts []string // names under which it may be asked, besides those of this machine; without ports
 	Token string   // what a page must know to be sent anything; "": nothing
+
+	Controls *Controls // nil: there is no route that changes anything
 }
 
-// Handler serves the page and its frames. It answers GET alone, and only under names that are its own: another site's page cannot come by
-// a name that it makes point here (DNS rebinding).
+// Handler serves the page and its frames, and controls if there are any. It answers only under names that are its own: another site's page
+// cannot come by a name that it makes point here (DNS rebinding).
 func (f *Feed) Handler(c Config) http.Handler {
 	mux := http.NewServeMux()
 	Files(mux, page, map[string]string{
 		"": "text/html; charset=utf-8", "live.css": "text/css; charset=utf-8", "live.js": "text/javascript; charset=utf-8",
-		"chart.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
+		"chart.js": "text/javascript; charset=utf-8", "controls.js": "text/javascript; charset=utf-8", "icon.svg": "image/svg+xml",
 	})
 	slots := make(chan struct{}, maxStreams)
 	known := func(h http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "no-store")
-			if c.Token != "" && subtle.ConstantTimeCompare([]byte(r.Header.Get(TokenHeader)), []byte(c.Token)) != 1 {
+			if c.Token != "" && !c.Controls.knows(r) && subtle.ConstantTimeCompare([]byte(r.Header.Get(TokenHeader)), []byte(c.Token)) != 1 {
 				http.Error(w, "open the whole address that coinbench printed: what follows its # is the key", http.StatusForbidden)
 				return
 			}
@@ -55,7 +57,11 @@ func (f *Feed) Handler(c Config) http.Handler {
 		select {
 		case slots <- struct{}{}:
 			defer func() { <-slots }()
-			f.stream(w, r)
+			var offer any
+			if c.Controls.knows(r) {
+				offer = c.Controls.Offer()
+			}
+			f.stream(w, r, offer)
 		default:
 			w.Header().Set("Retry-After", "10")
 			http.Error(w, fmt.Sprintf("%d pages are open: close one", maxStreams), http.StatusServiceUnavailable)
@@ -70,6 +76,9 @@ func (f *Feed) Handler(c Config) http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(all)
 	}))
+	if c.Controls != nil {
+		c.Controls.routes(mux)
+	}
 	return Guard(c.Hosts, mux)
 }
 
@@ -108,8 +117,8 @@ func OwnHost(next http.Handler, names []string, instead string) http.Handler {
 }
 
 // stream sends frames as server-sent events, each with its id, from the one after Last-Event-ID on. A client that does not take them is
-// let go; it comes back with the id of the last one that it had.
-func (f *Feed) stream(w http.ResponseWriter, r *http.Request) {
+// let go; it comes back with the id of the last one that it had. Who has controls is sent first what they offer.
+func (f *Feed) stream(w http.ResponseWriter, r *http.Request, offer any) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // of a proxy that would keep them
 	control := http.NewResponseController(w)
@@ -117,6 +126,11 @@ func (f *Feed) stream(w http.ResponseWriter, r *http.Request) {
 		_ = control.SetWriteDeadline(time.Now().Add(writeTime)) // what has no deadlines is no connection
 		_, err := fmt.Fprintf(w, format, args...)
 		return err == nil && control.Flush() == nil
+	}
+	if offer != nil {
+		if data, err := json.Marshal(offer); err != nil || !send("event: controls\ndata: %s\n\n", data) {
+			return
+		}
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()

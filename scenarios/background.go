@@ -59,16 +59,10 @@ func (st *stage) settle(all bool) error {
 	var errs []error
 	for _, b := range st.backgrounds {
 		stopped := all || b.open
-		if stopped {
-			b.stop()
-		} else {
+		if !stopped {
 			st.doing("waiting for the end of the load %s", b.name)
 		}
-		b.wait()
-		b.stop()
-		if b.err != nil && !(stopped && errors.Is(b.err, context.Canceled)) {
-			errs = append(errs, b.err)
-		}
+		errs = append(errs, b.end(stopped))
 	}
 	st.backgrounds = nil
 	return errors.Join(errs...)

@@ -10,7 +10,7 @@ import (
 // Progress is how far a run has come.
 type Progress struct {
 	Step     int           // 1-based number of the step in force; 0 before the first
-	Steps    int           // in all
+	Steps    int           // in all; 0: nobody knows
 	Verb     string        // of the step
 	Title    string        // of the step
 	Doing    string        // what is happening within it
@@ -34,8 +34,11 @@ type progress struct {
 	rates   rates
 }
 
-func newProgress(s Scenario, tell func(Progress)) progress {
+func newProgress(s Scenario, open bool, tell func(Progress)) progress {
 	p := progress{tell: tell}
+	if open { // how many steps come is not known
+		return p
+	}
 	for _, step := range s.Steps {
 		p.before = append(p.before, p.total)
 		p.lengths = append(p.lengths, step.Length)
@@ -44,11 +47,11 @@ func newProgress(s Scenario, tell func(Progress)) progress {
 	return p
 }
 
-// begin says that a step is in force; the number after the last says that all are done.
-func (st *stage) begin(step int) {
+// begin says that a step is in force; one without a verb, after the last, says that all are done.
+func (st *stage) begin(n int, step Step) {
 	now := st.now()
 	st.mu.Lock()
-	st.step = step
+	st.step, st.inForce = n, step
 	st.progress.begun, st.progress.doing = now, ""
 	st.mu.Unlock()
 	st.report(false)
@@ -75,11 +78,13 @@ func (st *stage) report(done bool) {
 	switch i := st.step; {
 	case i < 0:
 		spent = 0
-	case i < len(p.lengths):
-		out.Step, out.Verb, out.Title = i+1, st.scenario.Steps[i].Verb, st.scenario.Steps[i].Title
-		spent = p.before[i] + min(now-p.begun, p.lengths[i])
+	case st.inForce.Verb == "":
+		out.Step = i
 	default:
-		out.Step = len(p.lengths)
+		out.Step, out.Verb, out.Title = i+1, st.inForce.Verb, st.inForce.Title
+		if i < len(p.lengths) {
+			spent = p.before[i] + min(now-p.begun, p.lengths[i])
+		}
 	}
 	if p.total > 0 {
 		p.reached = max(p.reached, float64(spent)/float64(p.total))

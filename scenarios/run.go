@@ -27,6 +27,9 @@ type Config struct {
 	// It is called from one goroutine at a time and must return quickly.
 	Progress func(Progress)
 
+	// Session gives the steps one after the other while they are played; nil: they are the scenario's.
+	Session *Session
+
 	// Play sends a load; nil: loadgen.Run.
 	Play func(ctx context.Context, w loadgen.Workload, origin time.Time, rec loadgen.Recorder) (history.LoadEndRecord, error)
 }
@@ -156,7 +159,16 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 	}
 
 	where := cfg.Cluster.Name()
-	st.say("", event.RunBegin{Scenario: s.Name, Steps: len(s.Steps), Settings: s.Settings, Objectives: s.Objectives,
+	steps, next := len(s.Steps), s.list()
+	if cfg.Session != nil {
+		cfg.Session.on(cfg.Cluster)
+		steps, next = 0, func(failed error) (Step, bool) {
+			step, more := cfg.Session.next(failed)
+			st.recorded(cfg.Writer.Scenario(cfg.Session.YAML()))
+			return step, more
+		}
+	}
+	st.say("", event.RunBegin{Scenario: s.Name, Steps: steps, Settings: s.Settings, Objectives: s.Objectives,
 		Unmet: cmp.Or(s.Unmet[where], s.Unmet["any"])})
 	polled := st.poll(run) // before anything is done, so that nothing is missed
 	if s.Attach {
@@ -165,7 +177,7 @@ func Run(ctx context.Context, s Scenario, cfg Config) (err error) {
 		}
 	}
 	if err == nil {
-		err = st.steps(run)
+		err = st.steps(run, next)
 	}
 	if cause := context.Cause(run); cause != nil {
 		err = cause
@@ -211,30 +223,46 @@ func errorText(err error) string {
 // reads says whether there is anything to read the counters of.
 func (s Scenario) reads() bool { return len(s.Steps) > 0 }
 
-// steps plays one step after the other until one fails, and ends what they left going on.
-func (st *stage) steps(ctx context.Context) (err error) {
-	defer func() { err = errors.Join(err, st.settle(err != nil)) }()
-	for i, step := range st.scenario.Steps {
-		if ctx.Err() != nil {
-			return ctx.Err()
+// source gives the steps of a run one after the other. It is told how the one before ended, and says whether there is another.
+type source func(failed error) (step Step, more bool)
+
+// list gives the steps of the scenario until one fails.
+func (s Scenario) list() source {
+	n := 0
+	return func(failed error) (step Step, more bool) {
+		if failed != nil || n == len(s.Steps) {
+			return step, false
 		}
-		st.begin(i)
-		begin, service := event.StepBegin{Verb: step.Verb, Title: step.Title}, ""
+		n++
+		return s.Steps[n-1], true
+	}
+}
+
+// steps plays one step after the other, and ends what they left going on.
+func (st *stage) steps(ctx context.Context, next source) (err error) {
+	defer func() { err = errors.Join(err, st.settle(err != nil)) }()
+	for i := 0; ; i++ {
+		if ctx.Err() != nil {
+			return cmp.Or(err, ctx.Err())
+		}
+		step, more := next(err)
+		if !more {
+			if err == nil {
+				st.begin(i, Step{})
+			}
+			return err
+		}
+		st.begin(i, step)
+		begin, service := event.StepBegin{Verb: step.Verb, Title: step.Title, By: step.By}, ""
 		if d, ok := step.act.(disturbing); ok {
 			begin.Disturbance, service = d.disturbs()
 		}
 		st.say(service, begin)
-		err := st.act(ctx, step)
-		if err != nil {
+		if err = st.act(ctx, step); err != nil {
 			err = fmt.Errorf("step %d (%s): %w", i+1, step.Title, err)
 		}
 		st.say("", event.StepEnd{Verb: step.Verb, Error: errorText(err)})
-		if err != nil {
-			return err
-		}
 	}
-	st.begin(len(st.scenario.Steps))
-	return nil
 }
 
 // act plays one step. A panic in a step is a fault of ours; it must not leave the app running.

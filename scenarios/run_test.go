@@ -56,6 +56,7 @@ steps:
   - attack: {name: beside, service: rng, rate: 10/s, background: true}
   - update: {service: rng, image: "coinbench/rng:v0.2", strategy: serial}
   - rollback: {service: rng}
+  - stop: {load: beside}
   - restart: {service: rng}
   - pause: {service: rng, replica: 2, for: 2s}
   - slow: {service: rng, replica: 2, delay: 10ms, for: 2s}

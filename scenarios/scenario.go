@@ -42,6 +42,7 @@ type Step struct {
 	Title  string        // what it does, in a few words
 	Length time.Duration // how long it will take, roughly; a measurement and a wait are exact
 	Line   int           // of the file
+	By     string        // who asked for it, in a session; "": the file
 
 	act    act
 	app    cluster.App      // after it
@@ -55,6 +56,14 @@ func (s Scenario) Estimate() time.Duration {
 		sum += step.Length
 	}
 	return sum
+}
+
+// Deployed is the app after the last step.
+func (s Scenario) Deployed() cluster.App {
+	if len(s.Steps) == 0 {
+		return s.App
+	}
+	return s.Steps[len(s.Steps)-1].app
 }
 
 // Options are what Parse needs besides the text. The zero value parses a scenario of the shipped app without

@@ -28,7 +28,8 @@ type stage struct {
 	reading sync.Mutex // one reading of the counters at a time
 
 	mu       sync.Mutex
-	step     int // 0-based, in force
+	step     int  // 0-based, in force, or the one before
+	inForce  Step // without a verb: none is
 	progress progress
 	warned   map[string]bool
 	watch    *watch                    // who is shown requests; nil: none
@@ -40,7 +41,7 @@ type stage struct {
 func newStage(s Scenario, cfg Config) *stage {
 	st := &stage{scenario: s, cluster: cfg.Cluster, writer: cfg.Writer, start: cfg.Start, playLoad: cfg.Play, app: copied(s.App), step: -1,
 		warned: map[string]bool{}, previous: map[string]cluster.Service{}, edges: map[string]*history.Edges{}, disturbed: map[string]bool{},
-		progress: newProgress(s, cfg.Progress)}
+		progress: newProgress(s, cfg.Session != nil, cfg.Progress)}
 	if st.playLoad == nil {
 		st.playLoad = loadgen.Run
 	}
@@ -59,7 +60,7 @@ func (st *stage) event(e history.Event) {
 		e.At = st.now()
 	}
 	st.mu.Lock()
-	if e.Step == 0 && st.step >= 0 && st.step < len(st.scenario.Steps) {
+	if e.Step == 0 && st.inForce.Verb != "" {
 		e.Step = st.step + 1
 	}
 	st.mu.Unlock()
@@ -204,7 +205,6 @@ func (st *stage) scale(ctx context.Context, name string, replicas int) error {
 	return nil
 }
 
-// url is where load for a service is sent.
 // url is where a load is sent; port 0 is the service's own. Where a cluster knows no other, the plan has made sure that it is its own.
 func (st *stage) url(ctx context.Context, service string, port int, path string) (string, error) {
 	find := st.cluster.Address

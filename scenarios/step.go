@@ -36,6 +36,7 @@ func verbs() []verb {
 		{"measure", "Let the app run, and take its counters at both ends.", func() act { return new(Measure) }},
 		{"bench", "Send requests from a number of clients at once.", func() act { return new(Bench) }},
 		{"attack", "Send requests at a rate, whether they are answered or not.", func() act { return new(Attack) }},
+		{"stop", "End a load in the background.", func() act { return new(Stop) }},
 		{"search", "Find the greatest load that meets objectives.", func() act { return new(Search) }},
 		{"update", "Change a service's environment or image by a rolling update.", func() act { return new(Update) }},
 		{"rollback", "Undo the last update of a service.", func() act { return new(Rollback) }},
@@ -77,7 +78,7 @@ type plan struct {
 	loads    map[string]place
 
 	disturbances map[string]place           // rollouts and faults by name
-	attacked     map[string]bool            // services with a load in the background
+	beside       map[string]beside          // loads in the background that have not been stopped, by name
 	previous     map[string]cluster.Service // what a rollback would return to
 
 	unread []*Fault         // found before any step was checked
@@ -88,7 +89,7 @@ type plan struct {
 
 func newPlan(d *decoder, app cluster.App) *plan {
 	return &plan{decoder: d, unread: slices.Clone(d.faults), app: copied(app), windows: map[string]place{}, loads: map[string]place{},
-		disturbances: map[string]place{}, attacked: map[string]bool{}, previous: map[string]cluster.Service{}}
+		disturbances: map[string]place{}, beside: map[string]beside{}, previous: map[string]cluster.Service{}}
 }
 
 // isUnread says that what is at a place could not be read: that it is missing now is no fault of its own.
@@ -148,6 +149,22 @@ func (p *plan) running() {
 // window and load register a name; a name that is given twice would make an objective ambiguous.
 func (p *plan) window(name string, pointer any) { p.named("window", p.windows, name, pointer) }
 func (p *plan) load(name string, pointer any)   { p.named("load", p.loads, name, pointer) }
+
+// beside is a load in the background.
+type beside struct {
+	service string
+	judges  bool // rollouts are judged by it
+}
+
+// attacked says whether rollouts of a service are judged by a load in the background.
+func (p *plan) attacked(service string) bool {
+	for _, b := range p.beside {
+		if b.judges && b.service == service {
+			return true
+		}
+	}
+	return false
+}
 
 func (p *plan) named(what string, names map[string]place, name string, pointer any) {
 	if first, twice := names[name]; twice {

@@ -72,10 +72,9 @@ func (s *Attack) check(p *plan) {
 	}
 	p.positive(&s.Patience, "patience")
 	p.load(s.name(), &s.Service)
-	if s.Background && !s.ObserveOnly {
-		p.attacked[s.Service] = true
-	}
-	if !s.Background {
+	if s.Background {
+		p.beside[s.name()] = beside{s.Service, !s.ObserveOnly}
+	} else {
 		p.length = s.For
 	}
 }

@@ -56,9 +56,6 @@ func (s *Bench) check(p *plan) {
 	if s.Background && len(s.Clients) > 1 {
 		p.wrong(&s.Clients, "several loads in the background; accepted: one number of clients, or several steps")
 	}
-	if s.Background && !s.ObserveOnly {
-		p.attacked[s.Service] = true
-	}
 	if (s.Requests == 0) == (s.For == 0) && !(s.Background && s.Requests == 0) {
 		p.wrong(&s.Requests, "a load ends after a number of requests or a time; accepted: one of requests: 50 and for: 5s")
 	}
@@ -81,6 +78,7 @@ func (s *Bench) check(p *plan) {
 		}
 		p.load(s.name(c), &s.Clients)
 		if s.Background {
+			p.beside[s.name(c)] = beside{s.Service, !s.ObserveOnly}
 			continue
 		}
 		// A guess: 0.1 s of work a request, as rng and hasher have, and no more at once than there are replicas.

@@ -97,7 +97,7 @@ func (s *Update) check(p *plan) {
 		if s.Confidence < 0.5 || s.Confidence >= 1 {
 			p.wrong(&s.Confidence, "confidence is %g; accepted: a ratio from 0.5 to less than 1", s.Confidence)
 		}
-		if !p.attacked[s.Service] {
+		if !p.attacked(s.Service) {
 			p.wrong(&s.Strategy, "a canary is judged by requests; accepted: an attack of %s in the background before this step", s.Service)
 		}
 		p.length += s.Watch

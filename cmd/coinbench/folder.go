@@ -9,7 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/scenarios"
 )
 
 // runFolder is where a run is recorded.
@@ -17,8 +19,9 @@ type runFolder struct {
 	dir string
 	own bool // it was made here, under a name of our own
 
-	metrics   *metricsServer // which is to serve the run; nil: none is
-	recording func()         // called when the record begins; nil: it is not
+	metrics   *metricsServer        // which is to serve the run; nil: none is
+	recording func(cluster.Cluster) // called when the record begins; nil: it is not
+	session   *scenarios.Session    // which gives the run's steps; nil: the scenario does
 }
 
 // newRunFolder makes the folder runs/NAME/TIME. Runs of the same second have a number behind it: 20261128T090000Z-2.

@@ -211,8 +211,8 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 		return usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))
 	})
 	root.AddCommand(
-		runCommand(p), watchCommand(p), learnCommand(p), reportCommand(p), exportCommand(p), compareCommand(p), gateCommand(p), historyCommand(p),
-		acceptCommand(p), storeCommand(p),
+		runCommand(p), playCommand(p), watchCommand(p), learnCommand(p), reportCommand(p), exportCommand(p), compareCommand(p), gateCommand(p),
+		historyCommand(p), acceptCommand(p), storeCommand(p),
 		tournamentCommand(p),
 		benchCommand(p), attackCommand(p), searchCommand(p),
 		explainCommand(p), calibrateCommand(p), predictCommand(p), proveCommand(p), planCommand(p),

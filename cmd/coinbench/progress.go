@@ -42,7 +42,7 @@ func (p *progressPrinter) show(s scenarios.Progress) {
 		return
 	}
 	p.step, p.printed = s.Step, s.Elapsed
-	fmt.Fprintf(p.w, "%6s  step %d/%d  %s%s\n", clock(s.Elapsed), s.Step, s.Steps, s.Title, details(s, s.Left > 0))
+	fmt.Fprintf(p.w, "%6s  step %s  %s%s\n", clock(s.Elapsed), number(s), s.Title, details(s, s.Left > 0))
 }
 
 func (p *progressPrinter) draw(s scenarios.Progress) {
@@ -50,11 +50,23 @@ func (p *progressPrinter) draw(s scenarios.Progress) {
 		p.clear()
 		return
 	}
+	if s.Steps == 0 {
+		p.redraw([]rune(fmt.Sprintf("%s  step %s  %s%s", clock(s.Elapsed), number(s), s.Title, details(s, false))))
+		return
+	}
 	const cells = 24
 	full := min(int(s.Fraction*cells), cells)
 	bar := strings.Repeat("█", full) + strings.Repeat("░", cells-full)
-	line := []rune(fmt.Sprintf("%s %3.0f%%  %d/%d %s%s", bar, s.Fraction*100, s.Step, s.Steps, s.Title, details(s, true)))
+	line := []rune(fmt.Sprintf("%s %3.0f%%  %s %s%s", bar, s.Fraction*100, number(s), s.Title, details(s, true)))
 	p.redraw(line)
+}
+
+// number is that of the step in force, of all if they are known.
+func number(s scenarios.Progress) string {
+	if s.Steps == 0 {
+		return fmt.Sprint(s.Step)
+	}
+	return fmt.Sprintf("%d/%d", s.Step, s.Steps)
 }
 
 // redraw puts a line in the place of the one before, as much of it as fits.

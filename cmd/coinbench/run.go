@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"coinbench/capacity"
+	"coinbench/cluster"
 	"coinbench/history"
 	"coinbench/scenarios"
 )
@@ -92,7 +93,7 @@ func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFla
 		return err
 	}
 	to.metrics = server
-	to.recording = func() { view.show(p, to.dir) }
+	to.recording = func(cluster.Cluster) { view.show(p, to.dir) }
 	recorded, err := record(ctx, p, s, where, to)
 	if !recorded {
 		to.giveUp()
@@ -144,13 +145,13 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 		return true, errors.Join(err, w.Close())
 	}
 	if to.recording != nil {
-		to.recording()
+		to.recording(c.cluster)
 	}
 
 	progress := newProgressPrinter(p.stderr)
 	say(p.stderr, "%s on %s, about %s, recorded in %s", s.Name, c.cluster.Name(), s.Estimate().Round(time.Second), dir)
 	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: progress.show,
-		Play: c.play})
+		Play: c.play, Session: to.session})
 	progress.clear()
 	if closing := w.Close(); err == nil {
 		err = closing

@@ -172,6 +172,15 @@ func parseScenario(p process, file string, source []byte, set map[string]string,
 func parseScenarioOf(p process, file string, source []byte, set map[string]string, attach *attachment,
 	compose string) (scenarios.Scenario, error) {
 	p.secrets.keep("", string(source), set)
+	s, err := scenarios.Parse(file, source, scenarioOptions(p, file, set, attach, compose))
+	if attach != nil && attach.err != nil {
+		return s, attach.err
+	}
+	return s, usage(err)
+}
+
+// scenarioOptions are those with which a scenario's file is read.
+func scenarioOptions(p process, file string, set map[string]string, attach *attachment, compose string) scenarios.Options {
 	options := scenarios.Options{Set: set, App: func(path string) (cluster.App, error) {
 		if compose != "" {
 			return loadApp(p, "", compose)
@@ -181,11 +190,7 @@ func parseScenarioOf(p process, file string, source []byte, set map[string]strin
 	if attach != nil {
 		options.Attach, options.Attached = attach.asked, attach.app
 	}
-	s, err := scenarios.Parse(file, source, options)
-	if attach != nil && attach.err != nil {
-		return s, attach.err
-	}
-	return s, usage(err)
+	return options
 }
 
 // loadApp reads a Compose file; "" is the one that coinbench ships. Its variables come from the environment, as with docker.

@@ -107,8 +107,10 @@ type liveView struct {
 	address string
 	hosts   []string
 
+	controls *live.Controls // nil: the page only shows
+
 	listener net.Listener
-	token    string
+	token    string // to look at it; "": none is needed
 	server   *http.Server
 	feed     *live.Feed
 	followed func() // ends following and waits for it
@@ -126,7 +128,11 @@ func (v *liveView) show(p process, dir string) {
 	}
 	v.feed = feed
 	v.serve(feed)
-	say(p.stderr, "live at %s", v.url())
+	if v.controls != nil {
+		say(p.stderr, "play at %s\nto look on: %s", v.base()+"#"+v.controls.Token, v.url())
+	} else {
+		say(p.stderr, "live at %s", v.url())
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() { feed.Follow(ctx) })
@@ -170,21 +176,24 @@ func (v *liveView) bound() netip.Addr {
 
 // url is the page's address, with the key that it needs, behind a # so that it is in no log.
 func (v *liveView) url() string {
+	if v.token == "" {
+		return v.base()
+	}
+	return v.base() + "#" + v.token
+}
+
+func (v *liveView) base() string {
 	host, port, _ := net.SplitHostPort(v.listener.Addr().String())
 	if v.bound().IsUnspecified() {
 		if name, err := os.Hostname(); err == nil {
 			host = name
 		}
 	}
-	url := "http://" + net.JoinHostPort(host, port) + "/"
-	if v.token != "" {
-		url += "#" + v.token
-	}
-	return url
+	return "http://" + net.JoinHostPort(host, port) + "/"
 }
 
 func (v *liveView) serve(feed *live.Feed) {
-	v.serveHandler(feed.Handler(live.Config{Hosts: v.hosts, Token: v.token}))
+	v.serveHandler(feed.Handler(live.Config{Hosts: v.hosts, Token: v.token, Controls: v.controls}))
 }
 
 func (v *liveView) serveHandler(h http.Handler) {

@@ -264,6 +264,7 @@ func TestTheLivePageInABrowser(t *testing.T) {
 	growing.Finish(nil)
 	poll(t, ctx, `document.querySelector("#link").className === "link over"`)
 	aLabInABrowser(t, ctx)
+	playInABrowser(t, ctx)
 	mu.Lock()
 	defer mu.Unlock()
 	if all := append(said, faults()...); len(all) > 0 {

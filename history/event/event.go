@@ -31,6 +31,7 @@ type (
 		Verb        string `key:"verb"`
 		Title       string `key:"title"`
 		Disturbance string `key:"disturbance"` // the name of what it does to the replicas of the event's service
+		By          string `key:"by"`          // who asked for it while the run went on; "": the scenario
 	}
 	StepEnd struct {
 		Verb  string `key:"verb"`

@@ -1,5 +1,6 @@
 // The page of a run: frames come in over one stream, each says what has changed, and everything is drawn from the state that they add up to.
 import { Chart, Lanes, clock, el } from "./chart.js";
+import { Controls } from "./controls.js";
 
 const $ = id => document.getElementById(id);
 const PARTS = ["run", "now", "steps", "windows", "faults", "events", "replicas", "services", "lanes", "loads", "judged", "left_out"];
@@ -156,7 +157,8 @@ function draw() {
     $("doubts").dataset.key = doubts.join();
     $("doubts").replaceChildren(...doubts.map(d => el("li", {}, d)));
   }
-  text("step", s.now.step ? `step ${s.now.step} of ${s.run.steps}: ${s.now.title}` : s.now.status ? `${s.run.steps} steps` : "before the first step");
+  const all = Math.max(s.run.steps, s.steps.length); // of a session nobody knows how many come
+  text("step", s.now.step ? `step ${s.now.step}${s.run.steps ? ` of ${s.run.steps}` : ""}: ${s.now.title}` : s.now.status ? `${all} steps` : "before the first step");
   const steps = s.steps.map(b => `${b.title}|${b.end_s < 0 ? "on" : b.error ? "failed" : "over"}`).concat(Array(Math.max(0, s.run.steps - s.steps.length)).fill("|"));
   if (steps.join("\n") !== $("steps").dataset.key) {
     $("steps").dataset.key = steps.join("\n");
@@ -182,6 +184,7 @@ function draw() {
     $("events").dataset.key = key;
     $("events").replaceChildren(...s.events.slice(-100).reverse().map(m => el("li", {}, el("time", {}, clock(m.at_s)), " ", m.text)));
   }
+  controls?.draw(s);
   announce(s);
 }
 
@@ -236,6 +239,7 @@ function status() {
 }
 setInterval(() => { status(); refresh(); }, 1000);
 
+let controls = null; // of a session, for who has its key
 let abort = null, connected = false;
 async function listen() {
   abort = new AbortController();
@@ -251,6 +255,7 @@ async function listen() {
       for (let end; (end = rest.indexOf("\n\n")) >= 0; rest = rest.slice(end + 2)) {
         const lines = rest.slice(0, end).split("\n"), data = lines.find(l => l.startsWith("data: "));
         if (lines.includes("event: end")) ended = true;
+        if (lines.includes("event: controls")) controls ??= new Controls($("controls"), JSON.parse(data.slice(6)), headers);
         if (lines.includes("event: frame")) { apply(JSON.parse(data.slice(6))); fresh = true; }
         refresh();
         status();
