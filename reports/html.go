@@ -166,7 +166,8 @@ type pageChart struct {
 // newPageChart is a chart as a figure; data is the file that has its numbers.
 func newPageChart(c chart, data string) pageChart {
 	p := pageChart{ID: c.id, Title: c.title, Desc: c.desc, Drawn: template.HTML(c.onPage()), Data: data,
-		Table: template.HTML(c.table.html(dress{})), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8, Again: c.again}
+		Table: template.HTML(c.table.html(dress{})), Steps: strings.Join(c.bandList(), " · "), Long: len(c.table) > 8 && len(c.table[0]) < 8,
+		Again: c.again}
 	if n := len(c.table) - 1; n > maxPrintedRows {
 		p.Rows = n
 	}

@@ -203,7 +203,8 @@ func TestEdits(t *testing.T) {
 	word := rapid.StringMatching(`[a-z]{0,8}`)
 	rapid.Check(t, func(t *rapid.T) { // it is a distance
 		a, b, c := word.Draw(t, "a"), word.Draw(t, "b"), word.Draw(t, "c")
-		if settings.Distance(a, a) != 0 || settings.Distance(a, b) != settings.Distance(b, a) || settings.Distance(a, c) > settings.Distance(a, b)+settings.Distance(b, c) || (settings.Distance(a, b) == 0) != (a == b) {
+		if settings.Distance(a, a) != 0 || settings.Distance(a, b) != settings.Distance(b, a) || settings.Distance(a, c) > settings.Distance(a,
+			b)+settings.Distance(b, c) || (settings.Distance(a, b) == 0) != (a == b) {
 			t.Fatalf("%q %q %q: %d %d %d", a, b, c, settings.Distance(a, b), settings.Distance(b, c), settings.Distance(a, c))
 		}
 	})

@@ -366,13 +366,13 @@ func TestOthersFolders(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, folder := range []string{open, link} {
-		if l, err := Listen(folder); err == nil || !strings.Contains(err.Error(), "nobody else may enter") {
+		if l, err := Listen(folder); err == nil || !strings.Contains(err.Error(), "not a private folder") {
 			t.Errorf("listen in %s: %v", folder, err)
 			if l != nil {
 				l.Close()
 			}
 		}
-		if _, err := Open(t.Context(), folder, Config{}); err == nil || !strings.Contains(err.Error(), "nobody else may enter") {
+		if _, err := Open(t.Context(), folder, Config{}); err == nil || !strings.Contains(err.Error(), "not a private folder") {
 			t.Errorf("open in %s: %v", folder, err)
 		}
 	}

@@ -2,13 +2,8 @@ package attached
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,34 +12,14 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/clustertest"
 	"coinbench/cluster/local"
-	"coinbench/services"
 )
 
 // TestMain runs the tests, or, as `service <name>`, the replica that they deploy.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "service" {
-		os.Exit(replica(os.Args[2]))
+		os.Exit(clustertest.Replica(os.Args[2]))
 	}
 	goleak.VerifyTestMain(m)
-}
-
-func replica(name string) int {
-	env := map[string]string{}
-	for _, e := range os.Environ() {
-		if k, v, ok := strings.Cut(e, "="); ok {
-			env[k] = v
-		}
-	}
-	stop := make(chan os.Signal, 2)
-	signal.Notify(stop, syscall.SIGTERM)
-	if err := services.Run(context.Background(), name, env, services.IO{
-		Host: "host", Log: os.Stderr, Stop: stop, Stdin: os.Stdin,
-		Announce: func() (io.WriteCloser, error) { return os.NewFile(3, "announcement"), nil },
-	}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
-	return 0
 }
 
 // shipped is the app of docker-compose.yml, with health checks that do not keep the tests waiting and a worker whose calls take no turns.

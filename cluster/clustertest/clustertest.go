@@ -76,14 +76,14 @@ func RunIn(t *testing.T, within func(*testing.T, func(*testing.T)), make New) {
 		t.Run(test.name, func(t *testing.T) {
 			within(t, func(t *testing.T) {
 				f := &fixture{}
-				f.Cluster, f.app = make(t, f.record)
+				f.Cluster, f.app = make(t, f.Add)
 				t.Cleanup(func() {
 					if err := f.Remove(context.Background()); err != nil {
 						t.Errorf("remove: %v", err)
 					}
-					evidence(t, f.all())
+					evidence(t, f.List())
 					if t.Failed() {
-						for _, e := range f.all() {
+						for _, e := range f.List() {
 							t.Logf("%s %s %s %v", e.Payload.Kind(), e.Service, e.Task, e.Detail())
 						}
 					}
@@ -97,26 +97,13 @@ func RunIn(t *testing.T, within func(*testing.T, func(*testing.T)), make New) {
 // fixture is a cluster under test, and what it said.
 type fixture struct {
 	cluster.Cluster
-	app    cluster.App
-	mu     sync.Mutex
-	events []history.Event
-}
-
-func (f *fixture) record(e history.Event) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.events = append(f.events, e)
-}
-
-func (f *fixture) all() []history.Event {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Clone(f.events)
+	Events
+	app cluster.App
 }
 
 // since returns the events of Service after the first n.
 func (f *fixture) since(n int) []history.Event {
-	return slices.DeleteFunc(f.all()[n:], func(e history.Event) bool { return e.Service != Service })
+	return slices.DeleteFunc(f.List()[n:], func(e history.Event) bool { return e.Service != Service })
 }
 
 // deploy brings the app up with the given replicas of Service, and none of what depends on it: most tests need no more.
@@ -277,10 +264,10 @@ func deploy(t *testing.T, f *fixture) {
 		if task.State != cluster.Running || task.Slot != i+1 || task.Name != fmt.Sprintf("%s.%d#1", Service, i+1) {
 			t.Errorf("task %+v; want %s.%d#1, running", task, Service, i+1)
 		}
-		if k := kinds(f.all(), task.Name); !inOrder(k, event.TaskStarted{}, event.TaskJoined{}) {
+		if k := kinds(f.List(), task.Name); !inOrder(k, event.TaskStarted{}, event.TaskJoined{}) {
 			t.Errorf("%s: events %v; want it started, then in rotation", task.Name, k)
 		}
-		if said[event.TaskStarted](t, f.all(), task.Name).Version == "" {
+		if said[event.TaskStarted](t, f.List(), task.Name).Version == "" {
 			t.Errorf("%s has no version on record", task.Name)
 		}
 	}
@@ -291,7 +278,7 @@ func deploy(t *testing.T, f *fixture) {
 		}
 	}
 	// What depends on a service starts after it has converged.
-	events := f.all()
+	events := f.List()
 	for _, s := range f.app.Services {
 		for _, d := range s.DependsOn {
 			begun := slices.IndexFunc(events, func(e history.Event) bool { return e.Is(event.TaskStarted{}) && e.Service == s.Name })
@@ -318,7 +305,7 @@ func deploy(t *testing.T, f *fixture) {
 func scale(t *testing.T, f *fixture) {
 	f.deploy(t, 1)
 	for _, n := range []int{4, 2, 0, 1} {
-		before := len(f.all())
+		before := len(f.List())
 		from := f.status(t).Replicas
 		if err := f.Scale(t.Context(), Service, n); err != nil {
 			t.Fatalf("scale to %d: %v", n, err)
@@ -422,7 +409,7 @@ func quick(parallelism int) *cluster.Rollout {
 
 func update(t *testing.T, f *fixture) {
 	f.deploy(t, 4)
-	before := len(f.all())
+	before := len(f.List())
 	s, _ := f.app.Service(Service)
 	image := s.Image[:strings.LastIndex(s.Image, ":")] + ":v9.9"
 	if err := f.Update(t.Context(), Service, cluster.Change{Image: image, Rollout: quick(2)}); err != nil {
@@ -471,7 +458,7 @@ func update(t *testing.T, f *fixture) {
 		}
 	}
 	// The same again changes nothing.
-	before = len(f.all())
+	before = len(f.List())
 	if err := f.Update(t.Context(), Service, cluster.Change{Image: image}); err != nil {
 		t.Fatal(err)
 	}
@@ -481,7 +468,7 @@ func update(t *testing.T, f *fixture) {
 		}
 	}
 	// Start-first: the old one leaves after the new one has joined.
-	before = len(f.all())
+	before = len(f.List())
 	r := quick(1)
 	r.Order = "start-first"
 	if err := f.Update(t.Context(), Service, cluster.Change{Environment: map[string]string{"COIN_DELAY": "1ms"}, Rollout: r}); err != nil {
@@ -515,7 +502,7 @@ func rollsBack(t *testing.T, f *fixture) {
 	if s.Running != 3 || s.Environment["COIN_ADMIN_LISTEN"] != "" {
 		t.Errorf("after the rollback: %+v", s)
 	}
-	events := f.all()
+	events := f.List()
 	if n := slices.IndexFunc(events, func(e history.Event) bool {
 		p, _ := e.Payload.(event.RolloutEnd)
 		return p.Outcome == event.RolledBack && p.Reason != ""
@@ -546,7 +533,7 @@ func rollsBack(t *testing.T, f *fixture) {
 
 func balanceOnly(t *testing.T, f *fixture) {
 	f.deploy(t, 2)
-	before := len(f.all())
+	before := len(f.List())
 	if err := f.Update(t.Context(), Service, cluster.Change{Balance: cluster.Random}); err != nil {
 		t.Fatal(err)
 	}
@@ -569,12 +556,12 @@ func kill(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	f.eventually(t, "a successor in rotation", func() bool {
-		return index(f.all(), event.TaskJoined{}, Service+".2#2") >= 0
+		return index(f.List(), event.TaskJoined{}, Service+".2#2") >= 0
 	})
-	if k := kinds(f.all(), Service+".2#1"); !inOrder(k, event.TaskJoined{}, event.TaskKilled{}, event.TaskLeft{}, event.TaskGone{}) {
+	if k := kinds(f.List(), Service+".2#1"); !inOrder(k, event.TaskJoined{}, event.TaskKilled{}, event.TaskLeft{}, event.TaskGone{}) {
 		t.Errorf("events are %v", k)
 	}
-	if down := said[event.TaskKilled](t, f.all(), Service+".2#1").Down; down <= 0 { // how long a slot is empty is the engine's on a Swarm
+	if down := said[event.TaskKilled](t, f.List(), Service+".2#1").Down; down <= 0 { // how long a slot is empty is the engine's on a Swarm
 		t.Errorf("the record says that its slot is empty for %s", down)
 	}
 	if got := f.shares(t, f.enough(t, 2)); len(got) != 2 {
@@ -604,7 +591,7 @@ func killInRotation(t *testing.T, f *fixture) {
 	if err := killer.Kill(t.Context(), Service, 1, cluster.Fault{Down: time.Hour, InRotation: true}); err != nil {
 		t.Fatal(err)
 	}
-	f.eventually(t, "its end", func() bool { return index(f.all(), event.TaskGone{}, Service+".1#1") >= 0 })
+	f.eventually(t, "its end", func() bool { return index(f.List(), event.TaskGone{}, Service+".1#1") >= 0 })
 	failures := 0
 	for range 6 {
 		if _, _, err := f.ask(t); err != nil {
@@ -614,7 +601,7 @@ func killInRotation(t *testing.T, f *fixture) {
 	if failures != 3 {
 		t.Errorf("%d of 6 connections failed; want every second", failures)
 	}
-	if n := index(f.all(), event.TaskLeft{}, Service+".1#1"); n >= 0 {
+	if n := index(f.List(), event.TaskLeft{}, Service+".1#1"); n >= 0 {
 		t.Error("it left the rotation")
 	}
 }
@@ -627,8 +614,8 @@ func killInRotationEnds(t *testing.T, f *fixture) {
 		t.Fatal(err)
 	}
 	old, young := Service+".1#1", Service+".1#2"
-	f.eventually(t, "a successor in rotation", func() bool { return index(f.all(), event.TaskJoined{}, young) >= 0 })
-	events := f.all()
+	f.eventually(t, "a successor in rotation", func() bool { return index(f.List(), event.TaskJoined{}, young) >= 0 })
+	events := f.List()
 	gone, left := index(events, event.TaskGone{}, old), index(events, event.TaskLeft{}, old)
 	if started := index(events, event.TaskStarted{}, young); gone < 0 || left < gone || started < left {
 		t.Errorf("%s is gone in event %d and leaves the rotation in %d, %s starts in %d; want it in this order", old, gone, left, young, started)
@@ -705,7 +692,7 @@ func remove(t *testing.T, f *fixture) {
 		t.Error("a removed service has an address")
 	}
 	started, gone := map[string]bool{}, map[string]bool{}
-	for _, e := range f.all() {
+	for _, e := range f.List() {
 		switch e.Payload.(type) {
 		case event.TaskStarted:
 			started[e.Task] = e.Service != "redis" // it may have been there before

@@ -127,7 +127,7 @@ func watchedForTheDelay(t *testing.T, f *fixture) {
 	r := quick(1)
 	r.Delay, r.FailureAction = 10*time.Second, "rollback"
 	kill := func() {
-		for index(f.all(), event.TaskJoined{}, Service+".1#2") < 0 {
+		for index(f.List(), event.TaskJoined{}, Service+".1#2") < 0 {
 			if err := f.Sleep(t.Context(), 20*time.Millisecond); err != nil {
 				return
 			}
@@ -161,7 +161,7 @@ func failureRatio(t *testing.T, f *fixture) {
 	r := quick(0)
 	r.Monitor, r.FailureAction, r.MaxFailureRatio = 30*time.Second, "rollback", 0.7 // in which all are killed
 	for _, failures := range []int{7, 8} {
-		before := len(f.all())
+		before := len(f.List())
 		wait := f.spawn(func() {
 			up := func() (n int) {
 				for _, e := range f.since(before) {
@@ -294,7 +294,7 @@ func blueGreen(t *testing.T, f *fixture) {
 	f.knows(t, cluster.BlueGreen)
 	f.behind()
 	f.deploy(t, 3)
-	before := len(f.all())
+	before := len(f.List())
 	if err := f.Update(t.Context(), Service, cluster.Change{Image: "coinbench/" + Service + ":v9.9", Strategy: cluster.BlueGreen,
 		Rollout: quick(1)}); err != nil {
 		t.Fatal(err)
@@ -332,7 +332,7 @@ func blueGreenUndone(t *testing.T, f *fixture) {
 	if s.Running != 2 || len(s.Tasks) != 2 || s.Environment["COIN_ADMIN_LISTEN"] != "" {
 		t.Errorf("after the failure: %+v", s)
 	}
-	for _, e := range f.all() {
+	for _, e := range f.List() {
 		if e.Is(event.TaskLeft{}) || e.Is(event.RolloutSwitch{}) {
 			t.Errorf("the old set was touched: %v", e)
 		}
@@ -374,7 +374,7 @@ func someSlots(t *testing.T, f *fixture) {
 func pullFirst(t *testing.T, f *fixture) {
 	f.knows(t, cluster.Batched)
 	f.deploy(t, 2)
-	before := len(f.all())
+	before := len(f.List())
 	change := cluster.Change{Image: "coinbench/" + Service + ":v9.9", Strategy: cluster.Batched, Pull: 30 * time.Millisecond,
 		Rollout: quick(1)}
 	if err := f.Update(t.Context(), Service, change); err != nil {
@@ -397,7 +397,7 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 			t.Fatal(err)
 		}
 		longest := time.Duration(0)
-		for longest < 100*time.Millisecond && index(f.all(), event.TaskRecovered{}, name) < 0 { // the first may be quicker than the signal
+		for longest < 100*time.Millisecond && index(f.List(), event.TaskRecovered{}, name) < 0 { // the first may be quicker than the signal
 			begun := f.Now()
 			if _, _, err := f.ask(t); err != nil {
 				t.Errorf("a frozen replica refuses: %v", err)
@@ -407,8 +407,8 @@ func pauseAndSlow(t *testing.T, f *fixture) {
 		if longest < 100*time.Millisecond {
 			t.Errorf("a replica that is frozen for 500ms answers within %s", longest)
 		}
-		f.eventually(t, "its recovery", func() bool { return index(f.all(), event.TaskRecovered{}, name) >= 0 })
-		if p := said[event.TaskPaused](t, f.all(), name); p.For != 500*time.Millisecond {
+		f.eventually(t, "its recovery", func() bool { return index(f.List(), event.TaskRecovered{}, name) >= 0 })
+		if p := said[event.TaskPaused](t, f.List(), name); p.For != 500*time.Millisecond {
 			t.Errorf("the record says that it is frozen for %s", p.For)
 		}
 	}

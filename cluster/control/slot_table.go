@@ -11,8 +11,8 @@ import (
 	"coinbench/cluster/rollout"
 )
 
-// SlotTable has the tasks of a service by slot, their names and their restarts: what drivers do alike that start each task and see each end.
-// A driver has them instead of Sets, whose Hands they are for the most part. Where nothing else is said, the caller holds the lock.
+// SlotTable has the tasks of a service by slot, their names and their restarts: what drivers do alike that start each task and see each
+// end. A driver has them instead of Sets, whose Hands they are for the most part. Where nothing else is said, the caller holds the lock.
 type SlotTable[T comparable] struct {
 	Sets[T]
 	Numbers map[string]int // of the cluster: the tasks so far of each slot, so that a name is given once

@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/clustertest"
 	"coinbench/cluster/scrape"
 	"coinbench/history"
 	"coinbench/history/event"
@@ -47,36 +47,6 @@ func only(t testing.TB, replicas int, deploy string, env map[string]string) clus
 		t.Fatal(err)
 	}
 	return app
-}
-
-// events collects what a cluster reports.
-type events struct {
-	mu  sync.Mutex
-	all []history.Event
-}
-
-func (e *events) sink(x history.Event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.all = append(e.all, x)
-}
-
-func (e *events) list() []history.Event {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Clone(e.all)
-}
-
-func (e *events) count(kind event.Payload) int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	n := 0
-	for _, x := range e.all {
-		if x.Is(kind) {
-			n++
-		}
-	}
-	return n
 }
 
 // up deploys an app that is removed at the end of the test.
@@ -127,15 +97,15 @@ func TestEnvironmentIsExact(t *testing.T) {
 }
 
 func TestCrashedReplicaIsReplaced(t *testing.T) {
-	var seen events
-	up(t, Config{Sink: seen.sink}, only(t, 1, "restart_policy: {delay: 10ms}", map[string]string{"TEST_CRASH": "200ms"}))
-	wait(t, "the third life", func() bool { return seen.count(event.TaskJoined{}) >= 3 })
+	var seen clustertest.Events
+	up(t, Config{Sink: seen.Add}, only(t, 1, "restart_policy: {delay: 10ms}", map[string]string{"TEST_CRASH": "200ms"}))
+	wait(t, "the third life", func() bool { return seen.Count(event.TaskJoined{}) >= 3 })
 }
 
 func TestCrashLoopEnds(t *testing.T) {
-	var seen events
+	var seen clustertest.Events
 	dir := t.TempDir()
-	c := newCluster(t, Config{Sink: seen.sink, Dir: dir, Publish: map[string]int{}})
+	c := newCluster(t, Config{Sink: seen.Add, Dir: dir, Publish: map[string]int{}})
 	defer c.Remove(context.Background())
 	err := c.Deploy(t.Context(), only(t, 1, "restart_policy: {delay: 1ms, max_attempts: 2}", map[string]string{"TEST_CRASH": "start"}))
 	for _, want := range []string{"rng.1#3", "exit status 3", "no entropy left", "after 2 restarts"} {
@@ -143,7 +113,7 @@ func TestCrashLoopEnds(t *testing.T) {
 			t.Errorf("the error is %v; want %q in it", err, want)
 		}
 	}
-	if n := seen.count(event.TaskGone{}); n != 3 {
+	if n := seen.Count(event.TaskGone{}); n != 3 {
 		t.Errorf("%d tasks have ended; want 3", n)
 	}
 	if text, err := os.ReadFile(filepath.Join(dir, "logs", "rng.1#2.log")); err != nil || !strings.Contains(string(text), "no entropy left") {
@@ -164,31 +134,29 @@ func TestDeployHasADeadline(t *testing.T) {
 }
 
 func TestSickReplicaNeverJoins(t *testing.T) {
-	var seen events
-	c := newCluster(t, Config{Sink: seen.sink, Publish: map[string]int{}})
+	var seen clustertest.Events
+	c := newCluster(t, Config{Sink: seen.Add, Publish: map[string]int{}})
 	defer c.Remove(context.Background())
 	err := c.Deploy(t.Context(), only(t, 1, "restart_policy: {condition: none}", map[string]string{"TEST_SICK": "true"}))
 	if err == nil || !strings.Contains(err.Error(), "503") || !strings.Contains(err.Error(), "restart policy is none") {
 		t.Errorf("the error is %v", err)
 	}
-	if seen.count(event.TaskUnhealthy{}) != 1 || seen.count(event.TaskJoined{}) != 0 {
+	if seen.Count(event.TaskUnhealthy{}) != 1 || seen.Count(event.TaskJoined{}) != 0 {
 		t.Error("it was not found unhealthy once, or it was in rotation")
 	}
 }
 
 // A replica that ignores SIGTERM is killed after its grace, and Remove does not wait for more than its own.
 func TestStubbornReplica(t *testing.T) {
-	var seen events
+	var seen clustertest.Events
 	app := only(t, 2, "", map[string]string{"TEST_STUBBORN": "true"})
-	c := up(t, Config{Sink: seen.sink}, app)
+	c := up(t, Config{Sink: seen.Add}, app)
 	if err := c.Scale(t.Context(), "rng", 1); err != nil {
 		t.Fatal(err)
 	}
 	killed := func() int {
-		seen.mu.Lock()
-		defer seen.mu.Unlock()
 		n := 0
-		for _, e := range seen.all {
+		for _, e := range seen.List() {
 			if e.Payload == event.Payload(event.TaskGone{Exit: "signal: killed"}) {
 				n++
 			}
@@ -218,8 +186,8 @@ func TestDrain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var seen events
-	c := up(t, Config{Sink: seen.sink}, app)
+	var seen clustertest.Events
+	c := up(t, Config{Sink: seen.Add}, app)
 	address, _ := c.Address(t.Context(), "rng")
 	conn := dial(t, address)
 	fmt.Fprint(conn, "POST / HTTP/1.1\r\nHost: hasher\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
@@ -230,7 +198,7 @@ func TestDrain(t *testing.T) {
 	answers.ReadString('\n')
 	scaled := make(chan error, 1)
 	go func() { scaled <- c.Scale(context.Background(), "rng", 0) }()
-	wait(t, "the signal to stop", func() bool { return seen.count(event.TaskStopping{}) == 1 })
+	wait(t, "the signal to stop", func() bool { return seen.Count(event.TaskStopping{}) == 1 })
 	fmt.Fprint(conn, "coin")
 	answer, err := http.ReadResponse(answers, nil)
 	if err != nil {

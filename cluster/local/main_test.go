@@ -1,7 +1,7 @@
 package local
 
 import (
-	"context"
+	"coinbench/cluster/clustertest"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,21 +9,18 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
-
-	"coinbench/services"
 )
 
 // TestMain runs the tests, or, as `service <name>`, the replica that they deploy: the test binary is both.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "service" {
 		if os.Getenv("TEST_REPLICA") == "" {
-			os.Exit(real(os.Args[2]))
+			os.Exit(clustertest.Replica(os.Args[2]))
 		}
 		os.Exit(replica(os.Args[2]))
 	}
@@ -31,26 +28,6 @@ func TestMain(m *testing.M) {
 		os.Exit(supervise())
 	}
 	goleak.VerifyTestMain(m)
-}
-
-// real is the service itself.
-func real(name string) int {
-	env := map[string]string{}
-	for _, e := range os.Environ() {
-		if k, v, ok := strings.Cut(e, "="); ok {
-			env[k] = v
-		}
-	}
-	stop := make(chan os.Signal, 2)
-	signal.Notify(stop, syscall.SIGTERM)
-	if err := services.Run(context.Background(), name, env, services.IO{
-		Host: "host", Log: os.Stderr, Stop: stop, Stdin: os.Stdin,
-		Announce: func() (io.WriteCloser, error) { return os.NewFile(3, "announcement"), nil },
-	}); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 2
-	}
-	return 0
 }
 
 // replica is a service as the cluster sees it, for an environment with TEST_REPLICA, with faults on request: TEST_CRASH=start ends it

@@ -42,7 +42,8 @@ func newService(c *Cluster, life context.Context, bell *control.Bell, spec clust
 	kind, _, _ := cluster.OwnImage(spec.Image)
 	s := &service{c: c, life: life, name: spec.Name, isRedis: kind == cluster.Redis}
 	s.Bell = bell
-	s.SlotTable = control.SlotTable[*task]{Sets: control.Sets[*task]{Hands: s, Lock: &c.mu}, Numbers: c.numbers, Bell: bell, Wanted: spec, New: s.newTask}
+	s.SlotTable = control.SlotTable[*task]{Sets: control.Sets[*task]{Hands: s, Lock: &c.mu}, Numbers: c.numbers, Bell: bell, Wanted: spec,
+		New: s.newTask}
 	s.Service = control.New(s, rollout.State{Spec: spec}, c.hint(), c.outbox.Put)
 	s.port, _ = spec.Listens()
 	if s.port > 0 {

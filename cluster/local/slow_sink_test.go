@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/clustertest"
 	"coinbench/history"
 	"coinbench/history/event"
 )
@@ -15,12 +16,12 @@ import (
 // While the sink takes nothing at all, replicas start, join, die and are followed, and the balancer serves: the clocks of a run do not
 // wait for its disk. What had happened is told afterwards, with its instants.
 func TestSlowSinkDelaysNobody(t *testing.T) {
-	e := &events{}
+	e := &clustertest.Events{}
 	var gate sync.RWMutex
 	c := up(t, Config{Sink: func(x history.Event) {
 		gate.RLock()
 		defer gate.RUnlock()
-		e.sink(x)
+		e.Add(x)
 	}}, only(t, 1, "", nil))
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
 	address, err := c.Address(t.Context(), "rng")
@@ -40,7 +41,7 @@ func TestSlowSinkDelaysNobody(t *testing.T) {
 		}
 	}
 
-	known := len(e.list())
+	known := len(e.List())
 	gate.Lock()
 	scaled := make(chan error, 1)
 	go func() { scaled <- c.Scale(context.WithoutCancel(t.Context()), "rng", 3) }()
@@ -57,7 +58,7 @@ func TestSlowSinkDelaysNobody(t *testing.T) {
 		return all[0].Running == 3 && all[0].Tasks[1].Name == "rng.2#2"
 	})
 	wait(t, "three replicas that answer", answers(3))
-	if n := len(e.list()); n != known {
+	if n := len(e.List()); n != known {
 		t.Errorf("%d events were taken through a closed gate", n-known)
 	}
 	opened := time.Since(c.config.Start)
@@ -68,7 +69,7 @@ func TestSlowSinkDelaysNobody(t *testing.T) {
 		}
 	}
 	last := time.Duration(0)
-	for _, x := range e.list() {
+	for _, x := range e.List() {
 		if x.At < last {
 			t.Errorf("%s %s at %s came after one at %s", x.Payload.Kind(), x.Task, x.At, last)
 		}
@@ -77,7 +78,7 @@ func TestSlowSinkDelaysNobody(t *testing.T) {
 			t.Errorf("%s joined at %s, before the gate was opened at %s", x.Task, x.At, opened)
 		}
 	}
-	if n := e.count(event.TaskJoined{}); n != 4 {
+	if n := e.Count(event.TaskJoined{}); n != 4 {
 		t.Errorf("%d joined; want 4", n)
 	}
 }

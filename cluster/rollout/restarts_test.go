@@ -20,9 +20,11 @@ func TestRestarts(t *testing.T) {
 		"none":       {cluster.Restart{Condition: "none"}, []end{{0, false, true}, {0, true, true}}},
 		"on-failure": {cluster.Restart{Condition: "on-failure"}, []end{{0, false, false}, {0, true, true}}},
 		"any":        {cluster.Restart{Condition: "any"}, []end{{0, false, false}, {0, true, false}, {0, true, false}}},
-		"at most 2":  {cluster.Restart{Condition: "any", MaxAttempts: 2}, []end{{0, false, false}, {time.Hour, false, false}, {2 * time.Hour, false, true}}},
-		"2 a minute": {cluster.Restart{Condition: "any", MaxAttempts: 2, Window: time.Minute}, []end{{0, false, false}, {30 * time.Second, false, false},
-			{time.Minute, false, true}, {61 * time.Second, false, false}, {62 * time.Second, false, true}}},
+		"at most 2": {cluster.Restart{Condition: "any", MaxAttempts: 2}, []end{{0, false, false}, {time.Hour, false, false},
+			{2 * time.Hour, false, true}}},
+		"2 a minute": {cluster.Restart{Condition: "any", MaxAttempts: 2, Window: time.Minute},
+			[]end{{0, false, false}, {30 * time.Second, false, false},
+				{time.Minute, false, true}, {61 * time.Second, false, false}, {62 * time.Second, false, true}}},
 	} {
 		c.policy.Delay = 5 * time.Second
 		var r Restarts

@@ -70,7 +70,8 @@ func TestDrain(t *testing.T) {
 	})
 }
 
-// A service is deployed or scaled when the overlay's DNS knows all of its tasks, and not before; where that takes too long, a warning says so.
+// A service is deployed or scaled when the overlay's DNS knows all of its tasks, and not before; where that takes too long, a warning says
+// so.
 func TestNamesAreKnown(t *testing.T) {
 	for gossip, warns := range map[time.Duration]bool{6 * time.Second: false, time.Minute: true} {
 		t.Run(gossip.String(), func(t *testing.T) {
@@ -82,7 +83,8 @@ func TestNamesAreKnown(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := errors.Join(c.Deploy(t.Context(), suite(t)), c.Scale(t.Context(), "rng", 3), c.Scale(t.Context(), "rng", 0), c.Remove(t.Context())); err != nil {
+				if err := errors.Join(c.Deploy(t.Context(), suite(t)), c.Scale(t.Context(), "rng", 3), c.Scale(t.Context(), "rng", 0),
+					c.Remove(t.Context())); err != nil {
 					t.Fatal(err)
 				}
 				known, warned := map[string]int{}, ""

@@ -38,8 +38,9 @@ var may = map[string][]string{
 	"internal/accuracy":   {".", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services/settings"}, // a program
 }
 
-// besides are single packages that may import one thing more: the simulated cluster plays capacity's simulator.
-var besides = map[string][]string{"cluster/sim": {"capacity/des"}}
+// besides are single packages that may import one thing more: the simulated cluster plays capacity's simulator, and the conformance suite
+// the services, as replicas of a cluster.
+var besides = map[string][]string{"cluster/sim": {"capacity/des"}, "cluster/clustertest": {"services"}}
 
 // pure may not reach the network, the clock's goroutines or the log.
 var pure = map[string][]string{

@@ -223,7 +223,8 @@ func Down(ctx context.Context, e *engine.Engine, app string) error {
 				return fault(err)
 			}
 			if alive {
-				return fault(fmt.Errorf("a run of it is in progress, or ended a moment ago (run %s): stop it by Ctrl-C where it was started, or try again",
+				return fault(fmt.Errorf("a run of it is in progress, or ended a moment ago (run %s): stop it by Ctrl-C where it was started, or try "+
+					"again",
 					r.name))
 			}
 		}
