@@ -56,7 +56,7 @@ you left it.`,
 	c.PersistentFlags().StringVar(&language, "lang", language,
 		"language of the texts, where they are translated: "+strings.Join(labs.Languages(), ", "))
 	c.AddCommand(labPredictCommand(p, &language), labRunCommand(p, &language), labCheckCommand(p, &language), labHintCommand(p, &language),
-		labResetCommand(p, &language), labSolveCommand(p, &language), labServeCommand(p, &language),
+		labResetCommand(p, &language), labSolveCommand(p, &language), labServeCommand(p, &language), labDrillCommand(p),
 		labTestCommand(p), labExportCommand(p, &language))
 	return c
 }
@@ -118,14 +118,21 @@ func (v *visit) begun() error {
 	return v.begin(0)
 }
 
+// chanceSeed is short enough to be read out.
+func chanceSeed() (uint64, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, unmeasured(err)
+	}
+	return binary.LittleEndian.Uint64(b[:])>>40 + 1, nil
+}
+
 // begin makes an attempt.
 func (v *visit) begin(seed uint64) (err error) {
 	if seed == 0 {
-		var b [8]byte
-		if _, err := rand.Read(b[:]); err != nil {
-			return unmeasured(err)
+		if seed, err = chanceSeed(); err != nil {
+			return err
 		}
-		seed = binary.LittleEndian.Uint64(b[:])>>40 + 1 // short enough to be read out
 	}
 	v.attempt, err = labs.Begin(v.root, v.lab.Name, seed, time.Now())
 	if err == nil {
