@@ -24,7 +24,8 @@ func FactsText(w io.Writer, a *capacity.Analysis, o TextOptions) error {
 			t.line("  loop: %s", shares(k.Shares))
 		}
 		if v.Errors > 0 {
-			t.line("  the workers' errors: %s; %s worker-seconds in back-off, of %s", byClass(v.ByClass), figures(v.SilentS),
+			d := a.Roles.Driver
+			t.line("  errors of the %s: %s; %s %s-seconds in back-off, of %s", d.Plural, byClass(v.ByClass), figures(v.SilentS), d.Service,
 				figures(v.LengthS*float64(v.Config.Drivers())))
 		}
 		t.table(useTable(v), "  ")
