@@ -27,7 +27,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	c.mu.Lock()
 	client, server := c.scrapes, c.redis
 	var sources []source
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		if s.isRedis && server != nil && server.backends[s] != nil {
 			sources = append(sources, source{service: s.name, task: server.backends[s].task})
 		}
@@ -81,7 +81,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 func (c *Cluster) MetricsTargets() (all []cluster.MetricsTarget) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		for _, t := range s.Tasks {
 			if t.admin != "" && !t.over {
 				all = append(all, cluster.MetricsTarget{Service: s.name, Task: t.name, Slot: t.slot, Version: t.spec.Effective()["COIN_VERSION"],

@@ -46,18 +46,17 @@ type Cluster struct {
 	outbox  *control.Outbox
 	removal sync.Mutex // held by Deploy's set-up and by Remove
 
-	mu       sync.Mutex
-	numbers  map[string]int // tasks so far of every slot, so that names are unique within a run
-	app      cluster.App
-	services []*service // of the deployed app, in its order; nil: nothing is deployed
-	hosts    string     // COIN_HOSTS
-	spawner  *spawner
-	probes   *http.Client // for health checks: a connection each, as they come from outside
-	scrapes  *http.Client // for counters
-	redis    *redisServer
-	end      context.CancelFunc // of the life of what is deployed
-	bell     *control.Bell      // rung at every change of it
-	wg       sync.WaitGroup
+	mu      sync.Mutex
+	numbers map[string]int // tasks so far of every slot, so that names are unique within a run
+	app     control.App[*service]
+	hosts   string // COIN_HOSTS
+	spawner *spawner
+	probes  *http.Client // for health checks: a connection each, as they come from outside
+	scrapes *http.Client // for counters
+	redis   *redisServer
+	end     context.CancelFunc // of the life of what is deployed
+	bell    *control.Bell      // rung at every change of it
+	wg      sync.WaitGroup
 }
 
 var errRemoved = errors.New("the app was removed meanwhile")
@@ -79,13 +78,8 @@ func New(config Config) (*Cluster, error) {
 		config.Deadline = defaultDeadline
 	}
 	c := &Cluster{config: config, outbox: control.NewOutbox(config.Sink, config.Start), numbers: map[string]int{}}
-	c.Changes = control.Changes{Done: c.outbox.Flush, Find: func(name string) (*control.Service, error) {
-		s, err := c.find(name)
-		if err != nil {
-			return nil, err
-		}
-		return s.Service, nil
-	}}
+	c.app.Lock = &c.mu
+	c.Changes = c.app.Changes(c.outbox.Flush)
 	return c, nil
 }
 
@@ -170,7 +164,7 @@ func (c *Cluster) setUp(app cluster.App) (err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.app, c.services, c.redis, c.end, c.bell = app, services, server, end, bell
+	c.app.App, c.app.Services, c.redis, c.end, c.bell = app, services, server, end, bell
 	c.hosts = strings.Join(hosts, ",")
 	c.spawner = newSpawner()
 	c.probes = &http.Client{
@@ -240,7 +234,8 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	for i := len(services) - 1; i >= 0; i-- {
 		c.emit(services[i].name, "", event.ServiceRemoved{})
 	}
-	c.app, c.services, c.redis, c.hosts = cluster.App{}, nil, nil, ""
+	c.app.Clear()
+	c.redis, c.hosts = nil, ""
 	return nil
 }
 
@@ -249,7 +244,7 @@ func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var list []cluster.ServiceStatus
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		list = append(list, s.status())
 	}
 	return list, nil
@@ -311,21 +306,13 @@ func (c *Cluster) Logs(_ context.Context, service string, w io.Writer) error {
 func (c *Cluster) deployed() []*service {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.services
+	return c.app.Services
 }
 
 func (c *Cluster) find(name string) (*service, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.services == nil {
-		return nil, errors.New("no app is deployed")
-	}
-	for _, s := range c.services {
-		if s.name == name {
-			return s, nil
-		}
-	}
-	return nil, c.app.Unknown(name)
+	return c.app.Find(name)
 }
 
 // emit puts an event. Where the caller holds mu, events come in the order of what happened.

@@ -151,7 +151,7 @@ func (t *task) start() (*process, error) {
 // 18.09: the balancer can tell the clients apart, wherever they come from. It returns the task's COIN_HOSTS.
 func (t *task) openDoors(kind string) (hosts string, err error) {
 	t.c.mu.Lock()
-	hosts, services := t.c.hosts, t.c.services
+	hosts, services := t.c.hosts, t.c.app.Services
 	t.c.mu.Unlock()
 	if kind != settings.Worker { // no other service opens connections again and again
 		return hosts, nil
@@ -174,7 +174,7 @@ func (t *task) openDoors(kind string) (hosts string, err error) {
 
 func (t *task) closeDoors() {
 	t.c.mu.Lock()
-	services := t.c.services
+	services := t.c.app.Services
 	t.c.mu.Unlock()
 	for _, s := range services {
 		if s.proxy != nil {
