@@ -90,7 +90,7 @@ func Latest(root, lab string) (*Attempt, error) {
 			return nil, fmt.Errorf("read lab %s: %w", lab, err)
 		}
 		if err := a.read(text); err != nil {
-			return nil, fmt.Errorf("read %s: %w; begin anew: coinbench lab reset %s", filepath.Join(dir, logName), err, lab)
+			return nil, fmt.Errorf("read %s: %w; start again: coinbench lab reset %s", filepath.Join(dir, logName), err, lab)
 		}
 		if len(a.Entries) > 0 {
 			return a, nil

@@ -153,7 +153,7 @@ func (l *life) next(p event.Payload) (wrong string) {
 		case l.gone:
 			wrong = "it is gone already"
 		case !l.stopping && p.Error == "":
-			wrong = "nobody told it to stop, and no error says why it ended"
+			wrong = "it was not told to stop, and no error says why it ended"
 		}
 		if l.gone = true; p.Error != "" { // as of one that could not be started
 			return wrong

@@ -26,7 +26,7 @@ func labServeCommand(p process, language *string) *cobra.Command {
 	view := liveView{address: anyPort}
 	c := &cobra.Command{
 		Use:   "serve [NAME]",
-		Short: "The same steps in the browser, beside the live page of the run",
+		Short: "The same steps in the browser, next to the live page of the run",
 		Long: `serve shows the labs in the browser: predict, run, read, check, hints and a new attempt, with the live page of the run in the other
 half of the window, or below on a telephone. They are the steps of the commands, and what you do is kept in the same folder: you may change
 between the terminal and the browser at any time.

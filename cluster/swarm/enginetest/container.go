@@ -80,7 +80,7 @@ func (e *Engine) open(t *task) *container {
 		serve(listen, func(conn net.Conn) { e.pass(c, conn) })
 		serve(admin, c.http)
 	default:
-		c.output = c.replica + " listens\n"
+		c.output = c.replica + " listens\n" + e.Prints
 		serve(listen, c.http)
 		serve(admin, c.http)
 	}

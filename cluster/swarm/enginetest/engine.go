@@ -29,6 +29,7 @@ import (
 type Engine struct {
 	Lacks   func(image string) bool         // which images are nowhere; nil: none
 	Refuses func(image string) (why string) // which images no registry takes now; nil: none
+	Prints  string                          // lines that every container prints when it starts
 	Gossip  time.Duration                   // for which a task runs before the overlay's DNS knows it
 
 	mu         sync.Mutex
@@ -104,6 +105,9 @@ func New(t testing.TB) (*Engine, *client.Client) {
 	})
 	return e, c
 }
+
+// Handler answers as the engine does where there is a network.
+func (e *Engine) Handler() http.Handler { return e.handler() }
 
 // listener accepts connections in memory.
 type listener struct {
