@@ -143,7 +143,10 @@ func service(app App, name string, project *types.Project) (Service, []error) {
 	}
 	for _, text := range c.Expose {
 		number, protocol, _ := strings.Cut(text, "/")
-		if n, err := strconv.Atoi(number); err == nil && (protocol == "" || protocol == "tcp") {
+		switch n, err := strconv.Atoi(number); {
+		case err != nil || n < 1 || n > 65535:
+			fault("expose", fmt.Sprintf("port %q", text), "such as 80, from 1 to 65535")
+		case protocol == "" || protocol == "tcp":
 			s.Expose = append(s.Expose, n)
 		}
 	}
@@ -265,6 +268,9 @@ func publishedPort(p types.ServicePortConfig) (port Port, key string, err error)
 	port = Port{Target: int(p.Target), HostIP: p.HostIP, Mode: p.Mode}
 	if p.Protocol != "" && p.Protocol != "tcp" {
 		return port, "protocol", fmt.Errorf("protocol %s; accepted: tcp", p.Protocol)
+	}
+	if p.Target < 1 || p.Target > 65535 {
+		return port, "target", fmt.Errorf("port %d; accepted: 1 to 65535", p.Target)
 	}
 	if !slices.Contains([]string{"", "ingress", "host"}, p.Mode) {
 		return port, "mode", fmt.Errorf("mode %q; accepted: ingress (the routing mesh), or host", p.Mode)

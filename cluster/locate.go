@@ -311,6 +311,10 @@ var (
 	pathInMessage = regexp.MustCompile(`\b(services|networks|volumes|secrets|configs)(\.[\w-]+)+`)
 	serviceQuoted = regexp.MustCompile(`service "([\w.-]+)"`)
 	notThere      = regexp.MustCompile(`service "([\w.-]+)" depends on undefined service "?([\w.-]+)"?`)
+	decoded       = regexp.MustCompile(`'(services\[([\w.-]+)\][^']*)' (.*)`)
+	anInvalid     = regexp.MustCompile(`^(invalid (?:hostPort|containerPort|IP address|proto|ip|port|start port|end port)[^:]*): (.+)$`)
+	notCast       = regexp.MustCompile(`error while interpolating ?: failed to cast to expected type: strconv\.\w+: parsing "(.*)": .*`)
+	duration      = regexp.MustCompile(`^time: (?:invalid duration|missing unit in duration|unknown unit "[^"]*" in duration) "(.*)"$`)
 	cycle         = regexp.MustCompile(`dependency cycle detected: ([\w.-]+) -> ([\w.-]+)`)
 )
 
@@ -331,11 +335,22 @@ func loaderFault(app App, err error) error {
 		return app.withoutProfile(m[1], m[2])
 	}
 	var path []string
-	if m := cycle.FindStringSubmatch(message); m != nil {
+	if m := decoded.FindStringSubmatch(message); m != nil {
+		path = strings.FieldsFunc(m[1], func(r rune) bool { return strings.ContainsRune(".[]", r) })
+		if d := duration.FindStringSubmatch(m[3]); d != nil {
+			return app.Fault(path, strconv.Quote(d[1])+" is not a duration", "such as 10s or 1m30s")
+		}
+		message = m[3]
+	} else if m := anInvalid.FindStringSubmatch(message); m != nil {
+		return app.Fault(app.portWith(m[2]), message, `such as "8000:80", ports from 1 to 65535`)
+	} else if m := cycle.FindStringSubmatch(message); m != nil {
 		path = []string{"services", m[1], "depends_on", m[2]}
 	} else if p := pathInMessage.FindString(message); p != "" {
 		path = strings.Split(p, ".")
 		message = strings.TrimLeft(strings.Replace(message, p, "", 1), ": ")
+		if m := notCast.FindStringSubmatch(message); m != nil {
+			message = strconv.Quote(m[1]) + " is not a number"
+		}
 		if name, ok := unknownProperty(message); ok {
 			path = append(path, name)
 		}
@@ -345,6 +360,24 @@ func loaderFault(app App, err error) error {
 		path = []string{name}
 	}
 	return app.Fault(path, message, "")
+}
+
+// portWith is the path of the first published port in whose text a part is; nil: there is none.
+func (a App) portWith(part string) []string {
+	d := parseDocument(a.Source)
+	for _, service := range keysOf(a.Source, []string{"services"}) {
+		path := []string{"services", service, "ports"}
+		list, _ := d.resolve(d.at(path)).(*ast.SequenceNode)
+		if list == nil {
+			continue
+		}
+		for i, v := range list.Values {
+			if t := d.resolve(v).GetToken(); t != nil && strings.Contains(t.Value, part) {
+				return append(path, strconv.Itoa(i))
+			}
+		}
+	}
+	return nil
 }
 
 // withoutProfile says why a service that another needs is not there: it does not exist, or only with a profile.
