@@ -43,6 +43,9 @@ func parseAnyURL(text string) (*url.URL, error) {
 			return nil, fmt.Errorf("%q has a control character in it, at its byte %d", text, i+1)
 		}
 	}
+	if !strings.Contains(text, "://") {
+		return nil, fmt.Errorf("%q is not an http or https URL: write it like http://127.0.0.1:8001/32", text)
+	}
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -67,7 +68,11 @@ func New(config Config) (*Cluster, error) {
 		return nil, errors.New("local cluster: no command that runs coinbench")
 	}
 	if config.Redis != "" {
-		if _, _, err := net.SplitHostPort(config.Redis); err != nil {
+		_, port, err := net.SplitHostPort(config.Redis)
+		if n, e := strconv.Atoi(port); err == nil && (e != nil || n < 1 || n > 65535) {
+			err = fmt.Errorf("port %q", port)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("redis %q: %w; accepted: host:port, such as 127.0.0.1:6379", config.Redis, err)
 		}
 	}

@@ -178,3 +178,22 @@ func TestExamplesCanBePasted(t *testing.T) {
 	}
 	visit(rootCommand(process{env: os.LookupEnv}))
 }
+
+// What is wrong with a command's arguments is refused before anything begins, with what is accepted.
+func TestWrongArguments(t *testing.T) {
+	for _, row := range []struct{ args, want string }{
+		{"run", "0 arguments; accepted: coinbench run NAME|FILE\nsee 'coinbench run --help'"},
+		{"run smoke extra", "2 arguments; accepted: coinbench run NAME|FILE\nsee 'coinbench run --help'"},
+		{"nope", "unknown command \"nope\" for \"coinbench\"\nsee 'coinbench --help'"},
+		{"run smoke --cluster sim --publish webui=99999", "--publish webui=99999: accepted: SERVICE=PORT"},
+		{"run smoke --redis localhost:99999", "redis \"localhost:99999\": port \"99999\"; accepted: host:port"},
+		{"prove --settings 0 --cluster sim", "--settings 0: accepted: at least 1"},
+		{"bench 127.0.0.1:8001", "\"127.0.0.1:8001\" is not an http or https URL: write it like http://127.0.0.1:8001/32"},
+	} {
+		t.Chdir(t.TempDir())
+		code, text := command(t, "", strings.Fields(row.args)...)
+		if left, err := os.ReadDir("."); code != exitUsage || !strings.Contains(text, row.want) || err != nil || len(left) > 0 {
+			t.Errorf("%s: exit code %d, %d files: %s\nwant %q", row.args, code, len(left), text, row.want)
+		}
+	}
+}

@@ -84,6 +84,9 @@ func clusterNames() []string {
 
 // cluster makes the cluster that the flags ask for. It changes nothing yet.
 func (f clusterFlags) cluster(asked request) (testbed, error) {
+	if _, err := f.published(); err != nil { // whatever the cluster publishes
+		return testbed{}, err
+	}
 	for _, m := range clusterTable() {
 		if m.name == f.name {
 			return m.make(f, asked)

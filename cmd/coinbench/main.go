@@ -65,10 +65,7 @@ func run(p process) int {
 		return exitPass
 	}
 	var coded *exitError
-	if !errors.As(err, &coded) {
-		coded = &exitError{exitUsage, fmt.Errorf("%w\nsee 'coinbench help'", err)}
-		err = coded
-	}
+	errors.As(err, &coded)
 	if text := err.Error(); text != "" {
 		fmt.Fprintf(p.stderr, "coinbench: %s\n", text)
 	}
@@ -93,7 +90,15 @@ func execute(p process) error {
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	return root.Execute()
+	c, err := root.ExecuteC()
+	var coded *exitError
+	if err != nil && !errors.As(err, &coded) { // cobra's own: of commands and the number of their arguments
+		if strings.Contains(err.Error(), " arg(s)") {
+			err = fmt.Errorf("%d arguments; accepted: %s", c.Flags().NArg(), strings.TrimSuffix(c.UseLine(), " [flags]"))
+		}
+		err = usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))
+	}
+	return err
 }
 
 // exitError carries the exit code with an error; a nil err means that all has been said.

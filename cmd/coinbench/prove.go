@@ -54,6 +54,14 @@ disturbed all the same.`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			var proof reports.Proof
 			var err error
+			switch {
+			case settings < 1:
+				return usage(fmt.Errorf("--settings %d: accepted: at least 1", settings))
+			case retries < 0:
+				return usage(fmt.Errorf("--retries %d: accepted: at least 0", retries))
+			case length <= 0:
+				return usage(fmt.Errorf("--for %s: accepted: a duration greater than 0, like 20s", length))
+			}
 			if from != "" {
 				proof, err = proveAgain(from, path)
 			} else {
