@@ -82,6 +82,9 @@ func gateFacts(r gate.Report) (facts []string) {
 	case gate.NoGain:
 		facts = append(facts, fmt.Sprintf("Head has no gain of %s.", first.Amount(rule.Detect)))
 	}
+	if n := r.Verdict.Null; n != nil {
+		facts = append(facts, fmt.Sprintf("The null arm, base once more, against base: %s.", n.Text()))
+	}
 	facts = append(facts, r.Verdict.Notes...)
 	if r.Verdict.Void > 0 {
 		facts = append(facts, fmt.Sprintf("%s of %d were void.", plural(r.Verdict.Void, "pair"), len(r.Pairs)))

@@ -12,7 +12,11 @@ const Relabellings = 299
 func (s Series) Relabelled(gates int) (c Control, blocks int) {
 	var stream []Block
 	for _, first := range s.Sequences(Alike) {
-		stream = append(stream, s.Sequence(first.Sequence)...)
+		for _, b := range s.Sequence(first.Sequence) {
+			if b.Side != Null {
+				stream = append(stream, b)
+			}
+		}
 	}
 	quads := len(stream) / 4
 	if quads < leastFail/2 {

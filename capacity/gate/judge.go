@@ -17,6 +17,7 @@ type Verdict struct {
 	Notes   []string         `json:"notes,omitempty"`
 	More    bool             `json:"more,omitempty"` // the blocks ask for half as many pairs more than others
 	Gain    Gain             `json:"gain,omitempty"`
+	Null    *Measured        `json:"null_arm,omitempty"` // of the first metric, of the null arm against base; nil: there is none
 
 	voids string // what is to be said where too many pairs are void
 }
@@ -76,8 +77,22 @@ type Look struct {
 	High   *float64 `json:"high,omitempty"`
 }
 
-// Judge says what blocks show, after each quad. over: no more will be measured.
+// Judge says what blocks show, after each quad. over: no more will be measured. Where the null arm fails as well, a FAIL is none.
 func Judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
+	v := judge(r, metrics, blocks, over)
+	if half(blocks) == 2 {
+		return v
+	}
+	null := judge(r, metrics, nulls(blocks), over)
+	v.Null = &null.Metrics[0]
+	if v.Outcome == capacity.OutcomeFail && null.Outcome == capacity.OutcomeFail {
+		v.Outcome = capacity.OutcomeInconclusive
+		v.Why = fmt.Sprintf("the null arm, which is base once more, fails as well (%s), so that it is not the code: %s", null.Metrics[0].Text(), v.Why)
+	}
+	return v
+}
+
+func judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
 	v := Verdict{}
 	var sound []Pair
 	all := Pairs(blocks)

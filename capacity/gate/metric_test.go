@@ -125,3 +125,38 @@ func TestVoidPairsDelayAVerdict(t *testing.T) {
 		t.Errorf("8 of 12 are void: %s (%s)", v.Outcome, v.Why)
 	}
 }
+
+// A null arm is base once more: it takes nothing from a FAIL of a head that is slower, and takes it away where the second side deployed loses
+// whatever it is.
+func TestNullArm(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		loss func(side Side) float64
+		want capacity.Outcome
+	}{
+		{"head is slower", func(s Side) float64 { return map[Side]float64{Head: .06}[s] }, capacity.OutcomeFail},
+		{"both are slower than base", func(s Side) float64 { return map[Side]float64{Head: .06, Null: .06}[s] }, capacity.OutcomeInconclusive},
+		{"alike", func(Side) float64 { return 0 }, capacity.OutcomePass},
+	} {
+		r := rand.New(rand.NewPCG(1, 9))
+		var all []Block
+		count := map[Side]int{}
+		for len(all) < 48 {
+			session := "s"
+			if len(all) > 20 { // cut within a pair: the next session measures that pair anew
+				session = "t"
+			}
+			b := NextOfThree(7, session, all)
+			b.Values = []float64{30 * math.Exp(.003*r.NormFloat64()-c.loss(b.Side))}
+			count[b.Side]++
+			all = append(all, b)
+		}
+		v := Judge(DefaultRule(), rate, all, true)
+		if v.Outcome != c.want || v.Null == nil || v.Pairs < 14 {
+			t.Errorf("%s: %s (%s) of %d pairs, null %+v", c.name, v.Outcome, v.Why, v.Pairs, v.Null)
+		}
+		if count[Base] < 15 || count[Head] < 15 || count[Null] < 15 {
+			t.Errorf("%s: %v", c.name, count)
+		}
+	}
+}

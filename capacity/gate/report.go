@@ -78,6 +78,7 @@ func (s Series) Report(session Session, over bool) Report {
 	r := Report{Session: session, Most: MostPairs, Lost: s.Broken, Accepted: s.accepted(session)}
 	rule, metrics := session.Design.Rule, session.Design.Metrics
 	r.Verdict = Judge(rule, metrics, blocks, over)
+	r.Seconds = ofNulls(blocks)
 	for _, p := range Pairs(blocks) {
 		r.Seconds += p.Base.Seconds + p.Head.Seconds
 		pair := PairOf{Quad: p.quad()}
@@ -130,7 +131,9 @@ func (r *Report) spread(s Series) {
 	for _, kind := range []Kind{Compare, SelfTest, Alike} {
 		for _, first := range s.Sequences(kind) {
 			var d []float64
-			for _, p := range Pairs(s.Sequence(first.Sequence)) {
+			blocks := s.Sequence(first.Sequence)
+			seconds += ofNulls(blocks)
+			for _, p := range Pairs(blocks) {
 				seconds += p.Base.Seconds + p.Head.Seconds
 				pairs++
 				if !p.Void() {
@@ -150,6 +153,16 @@ func (r *Report) spread(s Series) {
 	r.SD = math.Sqrt(square / df)
 	rule := r.Session.Design.Metrics[0].Rule(r.Session.Design.Rule)
 	r.Plan = &Planned{Fail: allowed(rule.PairsToFail(r.SD)), Pass: allowed(rule.PairsToPass(r.SD)), PairS: seconds / pairs}
+}
+
+// ofNulls is what a null arm's blocks took.
+func ofNulls(blocks []Block) (seconds float64) {
+	for _, b := range blocks {
+		if b.Side == Null {
+			seconds += b.Seconds
+		}
+	}
+	return seconds
 }
 
 func allowed(pairs int) int {

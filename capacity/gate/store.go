@@ -72,6 +72,7 @@ type Design struct {
 	SettleS   float64           `json:"settle_s"`
 	BlockS    float64           `json:"block_s"`
 	Rule      Rule              `json:"rule"`
+	NullArm   bool              `json:"null_arm,omitempty"`
 	Estimator int               `json:"estimator"`
 }
 
@@ -158,6 +159,14 @@ func ReadSeries(r io.Reader) (Series, error) {
 	})
 	slices.SortFunc(s.Accepted, func(a, b Accepted) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Why, b.Why)) })
 	return s, nil
+}
+
+// Next is the block to be measured after those that were, as the design has it.
+func (d Design) Next(seed uint64, session string, blocks []Block) Block {
+	if d.NullArm {
+		return NextOfThree(seed, session, blocks)
+	}
+	return Next(seed, session, blocks)
 }
 
 // Sequence are the blocks of all sessions of a sequence, in order.

@@ -37,6 +37,7 @@ type gateFlags struct {
 	store, out         string
 	more, plan, tested bool
 	calibrate, both    bool
+	null               bool
 	precision          string
 	alike              int
 	where              clusterFlags
@@ -89,9 +90,11 @@ Exit codes: 0 PASS; 1 FAIL; 2 bad input; 3 it could not be told or measured.`,
 	c.Flags().IntVar(&f.alike, "aa", 0, "play `N` gates of base against itself, and count those that fail")
 	c.Flags().StringVar(&f.precision, "precision", "", "go on until the interval is no wider than this `share` to either side, within the budget")
 	c.Flags().BoolVar(&f.both, "both", false, "go on until a gain is known as well: one of more than --tolerate, or none of --detect; it never fails")
+	c.Flags().BoolVar(&f.null, "null-arm", false, "measure base once more in each pair, in half as much more time: a FAIL is none if that fails as well")
 	c.Flags().BoolVar(&f.calibrate, "calibrate", false, fmt.Sprintf("measure how much %d windows of each of %d deployments of base vary",
 		gate.CalibrationWindows, gate.CalibrationDeployments))
 	c.MarkFlagsMutuallyExclusive("self-test", "aa", "calibrate")
+	c.MarkFlagsMutuallyExclusive("null-arm", "calibrate")
 	f.where.add(c)
 	return c
 }
@@ -211,7 +214,8 @@ func newGateRun(p process, f gateFlags) (*gateRun, error) {
 		given[key] = value
 	}
 	g.design = gate.Design{Scenario: g.base.scenario.Name, Settings: given, Cluster: f.where.name, Metrics: metrics, Window: window,
-		SettleS: f.settle.Seconds(), BlockS: f.block.Seconds(), Rule: rule, Estimator: gate.Estimator}
+		SettleS: f.settle.Seconds(), BlockS: f.block.Seconds(), Rule: rule, NullArm: f.null,
+		Estimator: gate.Estimator}
 	g.series = fmt.Sprintf("%s-%s-%s", g.base.scenario.Name, window, digest(g.design, g.host, digestOf(g.base.scenario.Source))[:8])
 	g.store, err = openStore(f.store, g.series)
 	return g, err
@@ -342,8 +346,9 @@ func (g *gateRun) measure(blocks []gate.Block) error {
 			return nil
 		}
 		quads++
-		quad := gate.Next(g.session.Seed, g.session.ID, blocks).Quad
-		for b := gate.Next(g.session.Seed, g.session.ID, blocks); b.Quad == quad; b = gate.Next(g.session.Seed, g.session.ID, blocks) {
+		next := func() gate.Block { return g.design.Next(g.session.Seed, g.session.ID, blocks) }
+		quad := next().Quad
+		for b := next(); b.Quad == quad; b = next() {
 			if err := g.playBlock(&b); err != nil {
 				return err
 			}
@@ -352,7 +357,11 @@ func (g *gateRun) measure(blocks []gate.Block) error {
 			}
 			spent += b.Seconds
 			blocks = append(blocks, b)
-			g.tell(fmt.Sprintf("pair %d  %s", 2*b.Quad+b.Place/2+1, b.Side), b)
+			half := 2
+			if g.design.NullArm {
+				half = 3
+			}
+			g.tell(fmt.Sprintf("pair %d  %s", 2*b.Quad+b.Place/half+1, b.Side), b)
 		}
 	}
 }

@@ -57,7 +57,8 @@ func explain(p process, s gate.Series, store string) error {
 	code := exitPass
 	for _, c := range history.Changes {
 		good, bad := history.Points[c.Index-1].Session.Head, history.Points[c.Index].Session.Head
-		if c.After > c.Before { // a gain: what came after is the faster
+		lower := history.Points[c.Index].Session.Design.Metrics[0].Lower
+		if c.After > c.Before != lower { // a gain: what came after is the better
 			good, bad = bad, good
 		}
 		if good.Commit == "" || bad.Commit == "" {
@@ -138,12 +139,16 @@ func bisect(n int, play func(i int) (capacity.Outcome, error)) (first int, last 
 // gateCommits plays a gate of two commits as a series has it, and says how it ended.
 func gateCommits(p process, session gate.Session, base, head, store string) (capacity.Outcome, error) {
 	d := session.Design
-	f := gateFlags{scenario: d.Scenario, budget: 12 * time.Minute, store: store, tolerate: fmt.Sprint(d.Rule.Tolerate),
+	f := gateFlags{scenario: d.Scenario, budget: 12 * time.Minute, store: store, null: d.NullArm, tolerate: fmt.Sprint(d.Rule.Tolerate),
 		detect: fmt.Sprint(d.Rule.Detect), settle: time.Duration(d.SettleS * float64(time.Second)),
 		block: time.Duration(d.BlockS * float64(time.Second)), where: clusterFlags{name: d.Cluster, swarm: swarmFlags{endpoint: string(swarm.Auto), tag: "v0.1", generators: 1,
 			deadline: time.Minute}}}
 	for _, m := range d.Metrics {
-		f.metrics = append(f.metrics, m.Name)
+		text := m.Name
+		if m.Limits != nil {
+			text += fmt.Sprintf(" %g..%g", m.Limits.Tolerate, m.Limits.Detect)
+		}
+		f.metrics = append(f.metrics, text)
 	}
 	for key, value := range d.Settings {
 		f.sets = append(f.sets, key+"="+value)
