@@ -1,12 +1,9 @@
 package live
 
 import (
-	"crypto/subtle"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"mime"
 	"net/http"
 	"regexp"
 	"slices"
@@ -59,7 +56,6 @@ type Command struct {
 
 // Limits of a command.
 const (
-	mostBody     = 4 << 10
 	mostReplicas = 100
 	mostRate     = 5000
 	mostClients  = 200
@@ -312,22 +308,12 @@ func plain(err error) string {
 
 // knows says whether a request has the token.
 func (c *Controls) knows(r *http.Request) bool {
-	return c != nil && subtle.ConstantTimeCompare([]byte(r.Header.Get(TokenHeader)), []byte(c.Token)) == 1
+	return c != nil && holds(r, c.Token)
 }
 
 // routes adds what changes something, each for those alone who know the token.
 func (c *Controls) routes(mux *http.ServeMux) {
-	known := func(h http.HandlerFunc) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Cache-Control", "no-store")
-			if !c.knows(r) {
-				http.Error(w, "open the whole address that coinbench printed: what follows its # is the key", http.StatusForbidden)
-				return
-			}
-			h(w, r)
-		}
-	}
-	mux.HandleFunc("POST /step", known(func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /step", locked(c.knows, func(w http.ResponseWriter, r *http.Request) {
 		m, err := ReadCommand(w, r)
 		out := answer{status: http.StatusBadRequest}
 		if err != nil {
@@ -339,7 +325,7 @@ func (c *Controls) routes(mux *http.ServeMux) {
 		w.WriteHeader(out.status)
 		_ = json.NewEncoder(w).Encode(out)
 	}))
-	mux.HandleFunc("POST /end", known(func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /end", locked(c.knows, func(w http.ResponseWriter, r *http.Request) {
 		if _, err := ReadCommand(w, r); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -347,7 +333,7 @@ func (c *Controls) routes(mux *http.ServeMux) {
 		w.WriteHeader(http.StatusAccepted)
 		c.End()
 	}))
-	mux.HandleFunc("GET /scenario.yaml", known(func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /scenario.yaml", locked(c.knows, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		w.Header().Set("Content-Disposition", `attachment; filename="play.yaml"`)
 		_, _ = w.Write(c.Session.YAML())
@@ -356,16 +342,6 @@ func (c *Controls) routes(mux *http.ServeMux) {
 
 // ReadCommand reads the one command that a request holds.
 func ReadCommand(w http.ResponseWriter, r *http.Request) (m Command, err error) {
-	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return m, fmt.Errorf("content type %q; accepted: application/json", r.Header.Get("Content-Type"))
-	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, mostBody))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
-		return m, fmt.Errorf("read the command: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return m, errors.New("read the command: something follows it")
-	}
-	return m, nil
+	err = ReadJSON(w, r, &m)
+	return m, err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -253,6 +252,3 @@ func (f *Feed) Points() []frame.Point {
 	defer f.mu.Unlock()
 	return f.builder.All()
 }
-
-// ErrNoRun is why nothing can be watched.
-var ErrNoRun = errors.New("no run is recorded there")
