@@ -20,18 +20,20 @@ var harmless = []string{"restart", "logging", "build", "init", "pull_policy", "p
 // CheckService lists what every cluster finds wrong with a service: Compose keys that it does not carry, for which problem has %s for the
 // key, variables that it sets itself, settings, and published ports on which nothing listens. Keys in also are harmless, too.
 func (a App) CheckService(s Service, problem string, also ...string) (faults []error) {
-	fault := func(key, problem, accepted string) {
-		faults = append(faults, a.Fault(append([]string{"services", s.Name}, strings.Split(key, "/")...), problem, accepted))
-	}
 	for _, k := range s.Other {
 		if !slices.Contains(harmless, k) && !slices.Contains(also, k) {
-			fault(strings.ReplaceAll(k, ".", "/"), fmt.Sprintf(problem, k), "")
+			faults = append(faults, a.Fault(append([]string{"services", s.Name}, strings.Split(k, ".")...), fmt.Sprintf(problem, k), ""))
 		}
 	}
+	return append(faults, a.CheckSettings(s)...)
+}
+
+// CheckSettings is the part of CheckService for which no cluster need be known: variables, settings and ports.
+func (a App) CheckSettings(s Service) (faults []error) {
 	if i := ParseImage(s.Image); i.Coinbench() {
 		for _, v := range reserved {
 			if _, set := s.Environment[v]; set {
-				fault("environment/"+v, "set by the cluster", "another variable")
+				faults = append(faults, a.Fault([]string{"services", s.Name, "environment", v}, "set by the cluster", "another variable"))
 			}
 		}
 		if err := settings.Check(i.Kind, s.Effective()); err != nil {
@@ -41,8 +43,8 @@ func (a App) CheckService(s Service, problem string, also ...string) (faults []e
 	if listen, _ := s.Listens(); listen > 0 {
 		for i, p := range s.Ports {
 			if p.Target != listen {
-				fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d of %s is published, but it listens on %d", p.Target, s.Name, listen),
-					strconv.Itoa(listen))
+				faults = append(faults, a.Fault([]string{"services", s.Name, "ports", strconv.Itoa(i)},
+					fmt.Sprintf("port %d of %s is published, but it listens on %d", p.Target, s.Name, listen), strconv.Itoa(listen)))
 			}
 		}
 	}

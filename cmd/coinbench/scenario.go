@@ -104,6 +104,14 @@ func validateCommand(p process) *cobra.Command {
 					faults = append(faults, err)
 					continue
 				}
+				var unfit []error
+				for _, service := range s.App.Services {
+					unfit = append(unfit, s.App.CheckSettings(service)...)
+				}
+				if len(unfit) > 0 {
+					faults = append(faults, unfit...)
+					continue
+				}
 				say(p.stdout, "%s: ok: %d steps, about %s", file, len(s.Steps), s.Estimate().Round(time.Second))
 			}
 			return usage(errors.Join(faults...))
