@@ -145,9 +145,13 @@ func TestWhoMayAsk(t *testing.T) {
 		if got.Code != c.want {
 			t.Errorf("%s: %d %s, want %d", c.name, got.Code, got.Body, c.want)
 		}
-		for _, name := range []string{"Content-Security-Policy", "X-Content-Type-Options", "Referrer-Policy"} {
-			if got.Header().Get(name) == "" {
-				t.Errorf("%s: no %s", c.name, name)
+		for _, want := range [][2]string{
+			{"Content-Security-Policy", "default-src 'none'"}, {"Content-Security-Policy", "frame-ancestors 'self'"},
+			{"Content-Security-Policy", "require-trusted-types-for 'script'"}, {"X-Frame-Options", "SAMEORIGIN"},
+			{"X-Content-Type-Options", "nosniff"}, {"Referrer-Policy", "no-referrer"},
+		} {
+			if text := got.Header().Get(want[0]); !strings.Contains(text, want[1]) {
+				t.Errorf("%s: %s is %q, without %s", c.name, want[0], text, want[1])
 			}
 		}
 		if allowed := got.Header().Get("Access-Control-Allow-Origin"); allowed != "" {

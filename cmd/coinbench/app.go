@@ -230,7 +230,7 @@ func rollbackCommand(p process) *cobra.Command {
 }
 
 func restartCommand(p process) *cobra.Command {
-	c := new(existing).onApp(p, &cobra.Command{
+	return new(existing).onApp(p, &cobra.Command{
 		Use:     "restart SERVICE",
 		Short:   "Replace every task of a service of an app that is up",
 		Example: "  coinbench restart worker",
@@ -242,8 +242,6 @@ func restartCommand(p process) *cobra.Command {
 		}
 		return app.change(ctx, p, args[0], func() error { return on.Restart(ctx, args[0]) })
 	})
-	c.Flags().Bool("force", true, "replace tasks though nothing changed (a restart always does)")
-	return c
 }
 
 func logsCommand(p process) *cobra.Command {

@@ -83,7 +83,7 @@ func left(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// A session of ten clicks, by the keyboard, on a simulated cluster: saved by the page, it plays again with the same events in the same
+// A session of ten clicks on a simulated cluster: saved by the page, it plays again with the same events in the same
 // order, and leaves the app in the same state.
 func playInABrowser(t *testing.T, ctx context.Context) {
 	t.Helper()
