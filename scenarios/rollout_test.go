@@ -140,7 +140,7 @@ func TestRolloutFaults(t *testing.T) {
 		`{rollback: {service: rng}}`: "rng was not " +
 			"updated before",
 		`{update: {name: a, service: rng, image: x}}, {update: {name: a, service: rng, image: y}}`:                        `the rollout "a" is given twice`,
-		`{slow: {service: worker, delay: 1s, for: 1s}}`:                                                                   "nobody connects to worker",
+		`{slow: {service: worker, delay: 1s, for: 1s}}`:                                                                   "no client connects to worker",
 		`{pause: {service: rng, replica: 2, for: 1s}}`:                                                                    "rng has no replica 2",
 		`{attack: {service: rng, rate: fast, for: 1s}}`:                                                                   `rate "fast"`,
 		`{attack: {service: rng, rate: 1/s}}`:                                                                             "no for is given",
