@@ -53,7 +53,7 @@ func run(p process) int {
 	out := &output{Writer: p.stdout}
 	p.secrets = secretsOf(p)
 	p.stdout, p.stderr = out, messages{p.stderr, p.secrets}
-	err := execute(p)
+	c, err := execute(p)
 	if e := out.err(); e != nil {
 		if errors.Is(err, e) {
 			err = unmeasured(err)
@@ -65,7 +65,10 @@ func run(p process) int {
 		return exitPass
 	}
 	var coded *exitError
-	errors.As(err, &coded)
+	if !errors.As(err, &coded) {
+		err = misused(c, err)
+		errors.As(err, &coded)
+	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintf(p.stderr, "coinbench: %s\n", text)
 	}
@@ -84,21 +87,21 @@ func secretsOf(p process) *secrets {
 }
 
 // execute runs the command that the arguments name.
-func execute(p process) error {
+func execute(p process) (*cobra.Command, error) {
 	root := rootCommand(p)
 	root.SetArgs(p.args)
 	root.SetIn(p.stdin)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
-	c, err := root.ExecuteC()
-	var coded *exitError
-	if err != nil && !errors.As(err, &coded) { // cobra's own: of commands and the number of their arguments
-		if strings.Contains(err.Error(), " arg(s)") {
-			err = fmt.Errorf("%d arguments; accepted: %s", c.Flags().NArg(), strings.TrimSuffix(c.UseLine(), " [flags]"))
-		}
-		err = usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))
+	return root.ExecuteC()
+}
+
+// misused is an error of cobra's own, of commands and the number of their arguments, with what is accepted.
+func misused(c *cobra.Command, err error) error {
+	if strings.Contains(err.Error(), " arg(s)") {
+		err = fmt.Errorf("%d arguments; accepted: %s", c.Flags().NArg(), strings.TrimSuffix(c.UseLine(), " [flags]"))
 	}
-	return err
+	return usage(fmt.Errorf("%w\nsee '%s --help'", err, c.CommandPath()))
 }
 
 // exitError carries the exit code with an error; a nil err means that all has been said.
