@@ -94,7 +94,7 @@ func limits(a *capacity.Analysis) map[string]string {
 	return found
 }
 
-// The scenarios have on a Swarm the verdicts that they have on this machine, and name the same bottlenecks.
+// The scenarios have on a Swarm the verdicts that they have in virtual time, and name the same bottlenecks; smoke on this machine too.
 func TestScenariosOnASwarm(t *testing.T) {
 	run := onLab(t)
 	for _, c := range []struct {
@@ -114,12 +114,16 @@ func TestScenariosOnASwarm(t *testing.T) {
 			for _, s := range c.sets {
 				args = append(args, "--set", s)
 			}
-			here := played(t, run, args...)
+			elsewhere := "sim"
+			if c.name == "smoke" {
+				elsewhere = "local"
+			}
+			here := played(t, run, append(slices.Clone(args), "--cluster", elsewhere)...)
 			there := played(t, run, append(args, "--cluster", "swarm", "--endpoint-mode", "dnsrr", "--generators", c.generators)...)
 			a, b := limits(here), limits(there)
 			for _, window := range c.same {
 				if a[window] == "" || a[window] != b[window] {
-					t.Errorf("the bottleneck of %s is %q on this machine, %q on the Swarm", window, a[window], b[window])
+					t.Errorf("the bottleneck of %s is %q on %s, %q on the Swarm", window, a[window], elsewhere, b[window])
 				}
 			}
 			// Clients that begin together each ask DNS for themselves.
