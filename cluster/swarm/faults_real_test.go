@@ -129,7 +129,7 @@ func TestTwoAtOnceOnASwarm(t *testing.T) {
 		t.Fatal(err)
 	}
 	wants(t, second.Deploy(t.Context(), small(t, 1)), "another coinbench runs it", run.Run)
-	wants(t, setup.Down(t.Context(), other, small(t, 1).Name), "going on", run.Run)
+	wants(t, setup.Down(t.Context(), other, small(t, 1).Name), "is in progress", run.Run)
 	if err := second.Remove(t.Context()); err != nil {
 		t.Error(err)
 	}

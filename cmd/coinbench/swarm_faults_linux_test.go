@@ -425,11 +425,11 @@ func coinbenchIsKilled(t *testing.T, l *faultLab) {
 		t.Errorf("the second run: exit code %d\n%s", exitCode(err), out)
 	}
 	out, err = l.run("down", "--app", "orphaned")
-	if exitCode(err) != exitUnmeasured || !strings.Contains(out, "is going on") {
+	if exitCode(err) != exitUnmeasured || !strings.Contains(out, "is in progress") {
 		t.Errorf("down, of what goes on: exit code %d\n%s", exitCode(err), out)
 	}
 	out, err = l.run("ps", "--app", "orphaned")
-	if err != nil || !strings.Contains(out, "is going on") || !strings.Contains(out, "worker.1#1") {
+	if err != nil || !strings.Contains(out, "is in progress") || !strings.Contains(out, "worker.1#1") {
 		t.Errorf("ps, of what goes on: %v\n%s", err, out)
 	}
 	if err := s.Process.Signal(syscall.SIGKILL); err != nil {
