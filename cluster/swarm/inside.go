@@ -8,7 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"coinbench/cluster"
 	"coinbench/cluster/swarm/engine"
+	"coinbench/services/settings"
 )
 
 const knownTimeout = 10 * time.Second // for the overlay's DNS to know all tasks of a service, and more where more is allowed for a change
@@ -82,7 +84,7 @@ func (c *Cluster) names(ctx context.Context, s *service) map[string]string {
 	defer cancel()
 	answers := map[string]string{}
 	for {
-		runs, gateway := s.running()
+		runs, indirect := s.running()
 		known, answered := 0, true
 		for _, name := range []string{s.name, "tasks." + s.name} {
 			addresses, err := c.Resolve(within, name)
@@ -98,7 +100,7 @@ func (c *Cluster) names(ctx context.Context, s *service) map[string]string {
 			}
 		}
 		switch {
-		case answered && (gateway || runs == 0 || known == runs):
+		case indirect || answered && (runs == 0 || known == runs):
 			return answers
 		case c.Sleep(within, engine.QuickPoll) != nil:
 			if ctx.Err() == nil {
@@ -110,10 +112,11 @@ func (c *Cluster) names(ctx context.Context, s *service) map[string]string {
 	}
 }
 
-// running is how many of its tasks run, and whether what its name leads to is a gateway in front of them.
-func (s *service) running() (n int, gateway bool) {
+// running is how many of its tasks run, and whether a gateway is or has another name than the service's, so that nothing can be said of how
+// many addresses that has.
+func (s *service) running() (n int, indirect bool) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	tasks, _ := s.c.seen.Tasks(s.observed())
-	return running(tasks), s.colour != ""
+	return running(tasks), s.colour != "" || cluster.ParseImage(s.spec.Image).Kind == settings.Gateway
 }

@@ -109,7 +109,7 @@ func (w *step) depart(t *Task) {
 	if !t.stopped && (t.StopRequested() || t.last < w.Looks) && t.Started && !t.Killed && t.Fault() == "" {
 		w.of(t, event.TaskStopping{})
 	}
-	t.stopped = true
+	t.stopped = t.stopped || t.Started || over // one that an engine starts although it is not wanted any more is told of then
 	if !over {
 		return
 	}
