@@ -14,7 +14,8 @@ import (
 	"coinbench/cluster/swarm/engine"
 )
 
-const switchTimeout = 20 * time.Second
+// Nodes that lose what they tell each other of tasks make it good within 30 s.
+const switchTimeout = 45 * time.Second
 
 // route makes the gateway in front of a service send all new requests to one of its sets, as soon as the gateway finds the
 // addresses of all of its replicas.
