@@ -45,7 +45,7 @@ func (e *engine) newTransport() (*http.Transport, error) {
 		}
 	}
 	if w.Transport.Proxy != "" {
-		u, err := parseAnyURL(w.Transport.Proxy)
+		u, err := parseProxy(w.Transport.Proxy)
 		if err != nil {
 			return nil, err
 		}

@@ -349,8 +349,8 @@ func (w Workload) Validate() error {
 		bad("redirects is negative")
 	}
 	if w.Transport.Proxy != "" {
-		if _, err := parseAnyURL(w.Transport.Proxy); err != nil {
-			bad("proxy: %w", err)
+		if _, err := parseProxy(w.Transport.Proxy); err != nil {
+			bad("%w", err)
 		}
 	}
 	return errors.Join(errs...)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"coinbench/history"
 )
 
 // prepared is a Target, ready to be sent.
@@ -60,6 +62,20 @@ func parseAnyURL(text string) (*url.URL, error) {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
 			return nil, fmt.Errorf("%q: the port must be from 1 to 65535", text)
 		}
+	}
+	return u, nil
+}
+
+// parseProxy accepts the URL of a proxy.
+func parseProxy(text string) (*url.URL, error) {
+	scheme, _, found := strings.Cut(text, "://")
+	if !found || !slices.Contains([]string{"http", "https", "socks5"}, strings.ToLower(scheme)) {
+		return nil, fmt.Errorf("proxy: %q is not the URL of an HTTP or SOCKS5 proxy: write it like http://127.0.0.1:3128 or socks5://127.0.0.1:1080",
+			history.MaskText(text))
+	}
+	u, err := parseAnyURL(text)
+	if err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	return u, nil
 }

@@ -53,7 +53,7 @@ func (c *Cluster) Check(app cluster.App) error {
 			}
 		}
 	}
-	return errors.Join(faults...)
+	return errors.Join(append(faults, app.CheckPublish(c.config.Publish)...)...)
 }
 
 // met says whether the one node meets a placement constraint, as an engine compares them: in any case of letters. A processor it has not.

@@ -20,6 +20,9 @@ type Config struct {
 	Start time.Time    // what Now says first; zero: 2000-01-01 UTC, so that runs repeat
 	Sink  cluster.Sink // nil: none
 	Costs Costs
+
+	// Publish is what the other clusters publish: its services must be the app's, and nothing listens there.
+	Publish map[string]int
 }
 
 // Costs are what the settings do not say and every real machine costs; the zero value is an ideal machine.

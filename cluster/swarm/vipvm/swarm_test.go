@@ -3,6 +3,7 @@ package vipvm
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -91,7 +92,8 @@ func writeScenario(t *testing.T, dir string) {
 	}
 	text := changed(string(scenario), "\nname: balancing\n", "\nname: balancing\napp: app.yaml\n")
 	// Nodes that lose messages in a busy guest have all from each other after half a minute.
-	text = changed(text, "  - bench: {name: fresh", "  - wait: 35s\n  - bench: {name: fresh")
+	// Then a load that is not judged: the first look-ups and connections of a busy guest may take longer than a request is given.
+	text = changed(text, "  - bench: {name: fresh", "  - wait: 35s\n  - bench: {name: first, service: rng, path: /10, clients: 10, requests: 50}\n  - wait: 5s\n  - bench: {name: fresh")
 	text = changed(text, "workers: {default: 10", "workers: {default: 4")
 	text = changed(text, "measure: {default: 12s", "measure: {default: 30s")
 	begin, end := strings.Index(text, "  - update:"), strings.Index(text, "objectives:")
@@ -164,18 +166,28 @@ func oneAddress(t *testing.T, run *history.Run) {
 	}
 }
 
-// fifths judges the requests of the load and of the workers.
+// fifths judges the requests of the second load and of the workers.
 func fifths(t *testing.T, run *history.Run) {
+	var wrong []string
+	judged := 0
 	for _, l := range run.Loads {
 		total := l.Total()
+		t.Logf("the load %s: %d answers, %v", l.Name, total.OK, total.Failures)
+		if !strings.HasPrefix(l.Name, "fresh") {
+			continue
+		}
+		judged++
 		if l.Closing == nil || total.OK != 200 {
-			t.Errorf("the load %s: %d of 200 requests, %v", l.Name, total.OK, total.Failures)
+			wrong = append(wrong, fmt.Sprintf("the load %s: %d of 200 requests, %v", l.Name, total.OK, total.Failures))
 		}
 		counts := map[string]float64{}
 		for replica, n := range total.Replicas {
 			counts[replica] = float64(n)
 		}
-		equal(t, "the load "+l.Name, counts, float64(total.OK))
+		wrong = append(wrong, unequal(t, "the load "+l.Name, counts, float64(total.OK))...)
+	}
+	if judged != 1 {
+		wrong = append(wrong, fmt.Sprintf("%d loads with the name fresh", judged))
 	}
 	// The workers' requests: what the five rng had counted when the workers were gone, without what they had counted
 	// before the first worker came.
@@ -204,10 +216,10 @@ func fifths(t *testing.T, run *history.Run) {
 		all += workers[task]
 	}
 	if len(before) != replicas || all < least {
-		t.Errorf("%g requests of the workers to %d rng; %d wanted", all, len(before), least)
+		wrong = append(wrong, fmt.Sprintf("%g requests of the workers to %d rng; %d wanted", all, len(before), least))
 	}
-	equal(t, "the workers", workers, all)
-	if t.Failed() {
+	wrong = append(wrong, unequal(t, "the workers", workers, all)...)
+	if len(wrong) > 0 { // the record first: of a long output the end is what people see
 		said, _ := os.ReadFile(filepath.Join(run.Dir, "..", "run.txt"))
 		t.Logf("%s", said)
 		for _, e := range run.Events {
@@ -218,6 +230,7 @@ func fifths(t *testing.T, run *history.Run) {
 		for _, r := range run.Readings {
 			t.Log(r.At, r.Task, answered(r), r.Values[history.Hashes])
 		}
+		t.Error(strings.Join(wrong, "\n"))
 	}
 }
 
@@ -231,17 +244,19 @@ func answered(r history.Reading) (sum float64) {
 	return sum
 }
 
-func equal(t *testing.T, who string, counts map[string]float64, all float64) {
+// unequal is what is wrong where the replicas did not get a fifth of all requests each.
+func unequal(t *testing.T, who string, counts map[string]float64, all float64) (wrong []string) {
 	t.Helper()
 	t.Logf("%s: %v of %g", who, counts, all)
 	if len(counts) != replicas {
-		t.Errorf("%s reached %d replicas: %v", who, len(counts), counts)
+		wrong = append(wrong, fmt.Sprintf("%s reached %d replicas: %v", who, len(counts), counts))
 	}
 	for replica, n := range counts {
 		if share := n / all; share < 1./replicas-point || share > 1./replicas+point {
-			t.Errorf("%s: %s has %.2f %% of %g requests", who, replica, 100*share, all)
+			wrong = append(wrong, fmt.Sprintf("%s: %s has %.2f %% of %g requests", who, replica, 100*share, all))
 		}
 	}
+	return wrong
 }
 
 // webPage says that both nodes answered with the page of the one replica, which ran on one of them.
