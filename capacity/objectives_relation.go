@@ -7,6 +7,7 @@ import (
 	"unicode"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // Than is what a metric is compared with: a multiple of what another window, load or rollout of the same run has.
@@ -154,5 +155,5 @@ func undecidedRelation(x, y *Estimate, factor float64, o Objective) string {
 	if o.decided(d-half, d+half) {
 		return ""
 	}
-	return fmt.Sprintf(": the difference, %.3g ± %.2g, may be either way; longer windows tell more", d, half)
+	return fmt.Sprintf(": the difference, %s ± %s, may be either way; longer windows tell more", visible.Significant(d, 3), visible.Significant(half, 2))
 }

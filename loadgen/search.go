@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"time"
 
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // SearchConfig says what to look for. Its zero value but for SLO works.
@@ -394,7 +394,7 @@ func Search(ctx context.Context, cfg SearchConfig, play func(ctx context.Context
 	return r, failure
 }
 
-func number(x float64) string { return strconv.FormatFloat(x, 'g', 4, 64) }
+func number(x float64) string { return visible.Significant(x, 4) }
 
 // SearchRate searches the greatest rate (with cfg.Whole: the greatest number of clients) of the workload at which cfg.SLO is
 // met. It plays w with its schedule (or clients) and its end replaced by each block's. Each block may be recorded on its
@@ -452,7 +452,7 @@ func (p Player) SearchRate(ctx context.Context, w Workload, cfg SearchConfig, or
 
 // LevelName is the name of a search's load at a level.
 func LevelName(search string, level float64) string {
-	return search + "/" + strconv.FormatFloat(level, 'g', 4, 64)
+	return search + "/" + visible.Significant(level, 4)
 }
 
 // undelivered says why a block is not what was asked for: the generator is to blame, or one of several was lost; "": it is.

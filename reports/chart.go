@@ -13,6 +13,7 @@ import (
 	"coinbench/capacity/dockercoins"
 	"coinbench/history"
 	"coinbench/history/event"
+	"coinbench/internal/visible"
 )
 
 // chart is a picture as data. draw.go lays it out, and the pens of svg.go and png.go draw it, into the page and into files.
@@ -294,11 +295,11 @@ func workersChart(a *capacity.Analysis) (chart, bool) {
 		capacity.FormatSeconds(base.LoopS))
 	if service != "" {
 		c.desc += fmt.Sprintf(", and %d %s allow %s hashes/s, which %s %s reach", few, service, figures(sat),
-			strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64), driver.Plural)
+			visible.Significant(*base.KneeWorkers, 3), driver.Plural)
 		if few == 1 {
 			c.desc = fmt.Sprintf("Measured hash rates and the bound min(N/D, slots/demand): a loop takes at least D = %s, and one %s allows %s "+
 				"hashes/s, which %s %s reach",
-				capacity.FormatSeconds(base.LoopS), service, figures(sat), strconv.FormatFloat(*base.KneeWorkers, 'g', 3, 64), driver.Plural)
+				capacity.FormatSeconds(base.LoopS), service, figures(sat), visible.Significant(*base.KneeWorkers, 3), driver.Plural)
 		}
 	}
 	c.desc += "."

@@ -13,6 +13,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"coinbench/capacity"
+	"coinbench/internal/visible"
 )
 
 // Comparison is two runs side by side: what both measured under the same name, A first.
@@ -294,11 +295,11 @@ func (v ComparedValue) ratio() string {
 	case v.Ratio == nil:
 		return "–"
 	case v.P == nil && math.Abs(*v.Ratio-1) > floor:
-		return fmt.Sprintf("? %.3g", *v.Ratio)
+		return "? " + visible.Significant(*v.Ratio, 3)
 	case v.Same:
 		return "~"
 	default:
-		return fmt.Sprintf("× %.3g", *v.Ratio)
+		return "× " + visible.Significant(*v.Ratio, 3)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"coinbench/capacity"
+	"coinbench/internal/visible"
 )
 
 // Loads whose course and distribution are drawn: those that a run without windows is about, and in others the long ones.
@@ -214,7 +215,7 @@ func histogramChart(a *capacity.Analysis) (chart, bool) {
 			for _, m := range []float64{1, 2, 5} {
 				v := m * math.Pow(10, e)
 				if x := math.Log10(v); x >= at(first.FromS) && x <= at(last.ToS) {
-					c.x.ticks = append(c.x.ticks, tick{x, strconv.FormatFloat(v, 'g', 3, 64)})
+					c.x.ticks = append(c.x.ticks, tick{x, visible.Significant(v, 3)})
 				}
 			}
 		}

@@ -9,6 +9,7 @@ import (
 
 	"coinbench/history"
 	"coinbench/history/event"
+	"coinbench/internal/visible"
 	"coinbench/loadgen"
 )
 
@@ -148,7 +149,7 @@ func (s *Search) level(v float64) string {
 	if s.Clients {
 		return plural(int(v), "client")
 	}
-	return strconv.FormatFloat(v, 'g', 4, 64) + "/s"
+	return visible.Significant(v, 4) + "/s"
 }
 
 // block plays and records a load of a search, and sums it up.

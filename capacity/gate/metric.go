@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"coinbench/internal/visible"
 )
 
 // Metric is a number of a block.
@@ -81,7 +83,7 @@ func (m Metric) Amount(change float64) string {
 	if unit == "%" {
 		return Percent(change)
 	}
-	text := fmt.Sprintf("%.3g", factor*change)
+	text := visible.Significant(factor*change, 3)
 	if text == "1" {
 		unit = strings.TrimSuffix(strings.TrimSuffix(unit, "s"), "e") // a point, a request, a hash
 	}

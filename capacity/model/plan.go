@@ -11,6 +11,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // Goal is what a plan has to meet.
@@ -249,7 +250,7 @@ func why(best, second Candidate) string {
 	}
 	text := strings.Join(append(more, fewer...), ", ")
 	if second.Cost > best.Cost {
-		return fmt.Sprintf("it costs %.3g more (%s)", second.Cost-best.Cost, text)
+		return fmt.Sprintf("it costs %s more (%s)", visible.Significant(second.Cost-best.Cost, 3), text)
 	}
 	a, b := best.Prediction, second.Prediction
 	switch d := a.HashRate - b.HashRate; {

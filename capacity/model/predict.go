@@ -15,6 +15,7 @@ import (
 	"coinbench/capacity/queueing"
 	"coinbench/history"
 	"coinbench/history/event"
+	"coinbench/internal/visible"
 	"coinbench/services/settings"
 )
 
@@ -397,7 +398,7 @@ func (m Model) beyond(p Prediction) []string {
 		all = append(all, fmt.Sprintf("%d %s (measured: up to %d)", p.Setting.First, first.Plural, r.MaxFirst))
 	}
 	if p.HashRate > 1.05*r.MaxPerS {
-		all = append(all, fmt.Sprintf("%.3g hashes/s (measured: up to %.3g)", p.HashRate, r.MaxPerS))
+		all = append(all, fmt.Sprintf("%s hashes/s (measured: up to %s)", visible.Significant(p.HashRate, 3), visible.Significant(r.MaxPerS, 3)))
 	}
 	return all
 }

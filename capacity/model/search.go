@@ -13,6 +13,7 @@ import (
 
 	"coinbench/capacity"
 	"coinbench/history"
+	"coinbench/internal/visible"
 )
 
 // searcher looks for the cheapest replicas. It tries them in the order of their price; so the first that meets the goal is the answer, and
@@ -256,10 +257,10 @@ func (x *searcher) cheapest(need float64, want int) ([]replicas, error) {
 		return nil, fmt.Errorf("plan: with %s nothing meets it", x.setting(least))
 	}
 	v := x.samples[nearest.replicas]
-	text := fmt.Sprintf("%s: %.4g hashes/s", x.setting(nearest.replicas), nearest.most)
+	text := fmt.Sprintf("%s: %s hashes/s", x.setting(nearest.replicas), visible.Significant(nearest.most, 4))
 	if l := v.visitors(); x.goal.SLO != nil && l != nil {
 		wait, _ := x.goal.SLO.Of(l)
-		text += fmt.Sprintf(", %s %.3g ms", x.goal.SLO.Statistic, 1000*wait)
+		text += fmt.Sprintf(", %s %s", x.goal.SLO.Statistic, visible.Seconds(wait))
 	}
 	return nil, errors.New("plan: nothing that was tried meets it; the nearest was " + text)
 }

@@ -24,6 +24,15 @@ func Figures(v float64) string {
 	}
 }
 
+// Significant writes a number with at most n significant digits, no exponent and no zeros that say nothing.
+func Significant(v float64, n int) string {
+	rounded, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', n, 64), 64)
+	if err != nil || math.IsNaN(v) || math.IsInf(v, 0) {
+		return "–"
+	}
+	return strconv.FormatFloat(rounded, 'f', -1, 64)
+}
+
 // Seconds is a length of time, measured or predicted, with three significant digits and in the unit that a person would say:
 // microseconds below a tenth of a millisecond, milliseconds below a second, minutes from two of them on, hours from two of them on.
 func Seconds(s float64) string {
