@@ -23,7 +23,7 @@ var may = map[string][]string{
 	"cmd":       {".", "labs", "live", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services", "internal"},
 	"labs":      {"capacity", "history"},
 	"live":      {"scenarios", "cluster", "capacity", "history", "services/settings"},
-	"scenarios": {"cluster", "loadgen", "capacity", "history", "services/settings"},
+	"scenarios": {"cluster", "loadgen", "capacity", "history", "services/settings", "internal/visible"},
 	"reports":   {"capacity", "history", "internal/visible"},
 	"cluster":   {"history", "services/settings", "internal/seeded"},
 	"loadgen":   {"history", "internal/precise", "internal/visible"},
