@@ -109,6 +109,16 @@ func (l *Lab) Section(id string) string {
 	return ""
 }
 
+// SectionHeading returns the heading of a section; "" when there is none.
+func (l *Lab) SectionHeading(id string) string {
+	for _, s := range l.Sections {
+		if s.ID == id {
+			return s.Heading
+		}
+	}
+	return ""
+}
+
 // prefix is what the ids of a round's sections begin with.
 func prefix(round string) string {
 	if round == Transfer {

@@ -308,12 +308,12 @@ func plain(err error) string {
 
 // knows says whether a request has the token.
 func (c *Controls) knows(r *http.Request) bool {
-	return c != nil && holds(r, c.Token)
+	return c != nil && Holds(r, c.Token)
 }
 
 // routes adds what changes something, each for those alone who know the token.
 func (c *Controls) routes(mux *http.ServeMux) {
-	mux.HandleFunc("POST /step", locked(c.knows, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /step", LockedBy(c.knows, func(w http.ResponseWriter, r *http.Request) {
 		m, err := ReadCommand(w, r)
 		out := answer{status: http.StatusBadRequest}
 		if err != nil {
@@ -325,7 +325,7 @@ func (c *Controls) routes(mux *http.ServeMux) {
 		w.WriteHeader(out.status)
 		_ = json.NewEncoder(w).Encode(out)
 	}))
-	mux.HandleFunc("POST /end", locked(c.knows, func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /end", LockedBy(c.knows, func(w http.ResponseWriter, r *http.Request) {
 		if _, err := ReadCommand(w, r); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -333,7 +333,7 @@ func (c *Controls) routes(mux *http.ServeMux) {
 		w.WriteHeader(http.StatusAccepted)
 		c.End()
 	}))
-	mux.HandleFunc("GET /scenario.yaml", locked(c.knows, func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /scenario.yaml", LockedBy(c.knows, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/yaml")
 		w.Header().Set("Content-Disposition", `attachment; filename="play.yaml"`)
 		_, _ = w.Write(c.Session.YAML())

@@ -35,11 +35,11 @@ func Files(mux *http.ServeMux, from embed.FS, types map[string]string) {
 
 // Locked answers those alone who know a token; "": everybody. Nothing that it answers is kept.
 func Locked(token string, h http.HandlerFunc) http.HandlerFunc {
-	return locked(func(r *http.Request) bool { return token == "" || holds(r, token) }, h)
+	return LockedBy(func(r *http.Request) bool { return token == "" || Holds(r, token) }, h)
 }
 
-// locked answers 403 to requests that knows does not let in.
-func locked(knows func(*http.Request) bool, h http.HandlerFunc) http.HandlerFunc {
+// LockedBy answers 403 to requests that knows does not let in.
+func LockedBy(knows func(*http.Request) bool, h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		if !knows(r) {
@@ -50,8 +50,8 @@ func locked(knows func(*http.Request) bool, h http.HandlerFunc) http.HandlerFunc
 	}
 }
 
-// holds says whether a request has the token.
-func holds(r *http.Request, token string) bool {
+// Holds says whether a request has the token.
+func Holds(r *http.Request, token string) bool {
 	return subtle.ConstantTimeCompare([]byte(r.Header.Get(TokenHeader)), []byte(token)) == 1
 }
 

@@ -43,7 +43,7 @@ func (f *Feed) Handler(c Config) http.Handler {
 	})
 	slots := make(chan struct{}, maxStreams)
 	known := func(h http.HandlerFunc) http.HandlerFunc {
-		return locked(func(r *http.Request) bool { return c.Token == "" || c.Controls.knows(r) || holds(r, c.Token) }, h)
+		return LockedBy(func(r *http.Request) bool { return c.Token == "" || c.Controls.knows(r) || Holds(r, c.Token) }, h)
 	}
 	mux.HandleFunc("GET /stream", known(func(w http.ResponseWriter, r *http.Request) {
 		select {

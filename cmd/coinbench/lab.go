@@ -56,7 +56,7 @@ you left it.`,
 	c.PersistentFlags().StringVar(&language, "lang", language,
 		"language of the texts, where they are translated: "+strings.Join(labs.Languages(), ", "))
 	c.AddCommand(labPredictCommand(p, &language), labRunCommand(p, &language), labCheckCommand(p, &language), labHintCommand(p, &language),
-		labResetCommand(p, &language), labSolveCommand(p, &language), labServeCommand(p, &language), labDrillCommand(p),
+		labResetCommand(p, &language), labSolveCommand(p, &language), labServeCommand(p, &language), labBoardCommand(p), labDrillCommand(p),
 		labTestCommand(p), labExportCommand(p, &language))
 	return c
 }
@@ -70,6 +70,7 @@ type visit struct {
 	attempt  *labs.Attempt // nil: none was begun
 	state    labs.State
 	out      labOutput
+	seed     func(lab string) uint64 // of new attempts; nil, or 0: chance
 }
 
 // labRoot is the folder of what learners did.
@@ -100,14 +101,19 @@ func visitLab(p process, name, language string) (*visit, error) {
 		return nil, usage(err)
 	}
 	v := newVisit(p, l, language)
-	if v.attempt, err = labs.Latest(v.root, name); err != nil {
-		return nil, unmeasured(err)
+	return v, v.resume()
+}
+
+// resume finds the last attempt.
+func (v *visit) resume() (err error) {
+	if v.attempt, err = labs.Latest(v.root, v.lab.Name); err != nil {
+		return unmeasured(err)
 	}
 	v.state = labs.State{Round: labs.Question, Phase: labs.ToPredict}
 	if v.attempt != nil {
 		v.state = v.attempt.State()
 	}
-	return v, nil
+	return nil
 }
 
 // begun makes an attempt, unless one is under way.
@@ -129,6 +135,9 @@ func chanceSeed() (uint64, error) {
 
 // begin makes an attempt.
 func (v *visit) begin(seed uint64) (err error) {
+	if seed == 0 && v.seed != nil {
+		seed = v.seed(v.lab.Name)
+	}
 	if seed == 0 {
 		if seed, err = chanceSeed(); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,7 @@ import (
 func labServeCommand(p process, language *string) *cobra.Command {
 	where := clusterFlags{}
 	view := liveView{address: anyPort}
+	share, name := "", ""
 	c := &cobra.Command{
 		Use:   "serve [NAME]",
 		Short: "The same steps in the browser, next to the live page of the run",
@@ -31,22 +33,35 @@ func labServeCommand(p process, language *string) *cobra.Command {
 half of the window, or below on a telephone. They are the steps of the commands, and what you do is kept in the same folder: you may change
 between the terminal and the browser at any time.
 
-The page needs the key in the address that is printed. Ctrl-C ends it, and a run that is under way with it; the prediction stays.`,
+The page needs the key in the address that is printed. Ctrl-C ends it, and a run that is under way with it; the prediction stays.
+
+--share brings your predictions, and how far you are in which lab, to the board of a room (coinbench lab board); new attempts have the room's
+numbers. You have a number there, and with --as a name. Without --share nothing leaves this machine.`,
 		Example: `  coinbench lab serve
-  coinbench lab serve four-or-three --listen 127.0.0.1:8080`,
+  coinbench lab serve four-or-three --listen 127.0.0.1:8080
+  coinbench lab serve --share 'http://192.168.1.5:8080/#ROOMCODE' --as Ada`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			ctx, stop := p.interruptible()
 			defer stop()
-			name := ""
+			query := ""
 			if len(args) > 0 {
 				if _, err := labs.Load(args[0], *language); err != nil {
 					return usage(err)
 				}
-				name = "?lab=" + args[0]
+				query = "?lab=" + args[0]
+			}
+			if name != "" && share == "" {
+				return usage(errors.New("--as is the name that --share shares; accepted: both, or neither"))
 			}
 			s := newLabServer(ctx, p, *language, where)
 			defer s.end()
+			if share != "" {
+				if err := s.join(share, name); err != nil {
+					return err
+				}
+				say(p.stderr, "shared with %s: predictions, and how far you are", s.share.room.Base)
+			}
 			if err := view.listen(); err != nil {
 				return usage(err)
 			}
@@ -54,13 +69,15 @@ The page needs the key in the address that is printed. Ctrl-C ends it, and a run
 			view.token = rand.Text() // a page that changes something asks for it on this machine too
 			view.serveHandler(web.Handler(s, live.Config{Hosts: view.hosts, Token: view.token}))
 			address, key, _ := strings.Cut(view.url(), "#")
-			fmt.Fprintln(p.stdout, address+name+"#"+key)
+			fmt.Fprintln(p.stdout, address+query+"#"+key)
 			say(p.stderr, "the labs are there until Ctrl-C")
 			<-ctx.Done()
 			return nil
 		},
 	}
 	where.add(c)
+	c.Flags().StringVar(&share, "share", "", "address of a room's board, to which predictions and progress are brought")
+	c.Flags().StringVar(&name, "as", "", "name on the board")
 	c.Flags().StringVar(&view.address, "listen", view.address, "address of the page; port 0: any that is free")
 	view.addHosts(c)
 	return c
@@ -74,6 +91,7 @@ type labServer struct {
 	language string
 	where    clusterFlags
 	work     sync.WaitGroup
+	share    *sharer // nil: nothing is shared
 
 	mu      sync.Mutex
 	running string            // the lab of which a run was begun here
@@ -101,10 +119,31 @@ func newLabServer(ctx context.Context, p process, language string, where cluster
 	return s
 }
 
+// join shares with a room's board.
+func (s *labServer) join(address, name string) (err error) {
+	if s.share, err = newSharer(s.p, address, name); err != nil {
+		return err
+	}
+	if err := s.share.begin(time.Now()); err != nil {
+		return err
+	}
+	s.work.Go(func() { s.share.follow(s.ctx) })
+	return nil
+}
+
+// visit is a lab, whose new attempts have the room's numbers.
+func (s *labServer) visit(lab string) (*visit, error) {
+	v, err := visitLab(s.p, lab, s.language)
+	if v != nil && s.share != nil {
+		v.seed = s.share.seed
+	}
+	return v, err
+}
+
 // Labs are all of them, with the learner's standing.
 func (s *labServer) Labs() (l web.List, err error) {
 	visits, score, err := visitAll(s.p, s.language)
-	l.Score = score
+	l.Score, l.Board = score, s.share.page()
 	for _, v := range visits {
 		l.Labs = append(l.Labs, web.Listed{Name: v.lab.Name, Title: v.lab.Title, Minutes: v.lab.Minutes, Standing: v.standing()})
 	}
@@ -113,7 +152,7 @@ func (s *labServer) Labs() (l web.List, err error) {
 
 // Version changes with everything that a View shows.
 func (s *labServer) Version(lab string) (string, error) {
-	v, err := visitLab(s.p, lab, s.language)
+	v, err := s.visit(lab)
 	if err != nil {
 		return "", err
 	}
@@ -126,8 +165,8 @@ func (s *labServer) version(v *visit) string {
 	if v.attempt == nil {
 		return "none"
 	}
-	return fmt.Sprintf("%s/%d/%t/%s/%s", filepath.Base(v.attempt.Dir), len(v.attempt.Entries), s.running == v.lab.Name || v.underWay(),
-		livePath(v), s.faults[v.lab.Name])
+	return fmt.Sprintf("%s/%d/%t/%s/%s/%s", filepath.Base(v.attempt.Dir), len(v.attempt.Entries), s.running == v.lab.Name || v.underWay(),
+		livePath(v), s.faults[v.lab.Name], s.share.status(v.lab.Name))
 }
 
 // livePath is the path of the page of an attempt's last run; "": none is recorded.
@@ -142,7 +181,7 @@ func livePath(v *visit) string {
 // View is a lab now: how each round was judged, and what comes next.
 func (s *labServer) View(lab string) (out web.View, err error) {
 	s.mu.Lock()
-	v, err := visitLab(s.p, lab, s.language)
+	v, err := s.visit(lab)
 	if err == nil {
 		err = v.begun()
 	}
@@ -180,6 +219,7 @@ func (s *labServer) View(lab string) (out web.View, err error) {
 	}
 	out.Clusters = s.clusters(v.lab)
 	out.Live = livePath(v)
+	out.Shared, out.Board = s.share.status(lab), s.share.page()
 	if next, err := labAfter(lab); err == nil && next != nil {
 		out.Next = &web.Listed{Name: next.Name, Title: next.Title}
 	}
@@ -203,12 +243,9 @@ func (s *labServer) clusters(l labs.Lab) (names []string) {
 func (s *labServer) Take(step web.Step) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, err := visitLab(s.p, step.Lab, s.language)
-	if step.Verb == web.Reset && err != nil { // an attempt that cannot be read is left behind
-		var l labs.Lab
-		if l, err = labs.Load(step.Lab, s.language); err == nil {
-			v = newVisit(s.p, l, s.language)
-		}
+	v, err := s.visit(step.Lab)
+	if step.Verb == web.Reset && v != nil {
+		err = nil // an attempt that cannot be read is left behind
 	}
 	if err != nil {
 		return err

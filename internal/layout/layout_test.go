@@ -32,7 +32,8 @@ var may = map[string][]string{
 	"services":  {"history", "internal/precise"}, // of history the names of the series only
 	"internal":  {},
 
-	"labs/web": {"live"},
+	"labs/web":   {"live"},
+	"labs/board": {"live", "capacity", "internal/visible"},
 
 	"internal/benchpeers": {"loadgen", "history"},                                                                          // a program
 	"internal/accuracy":   {".", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services/settings"}, // a program

@@ -46,6 +46,7 @@ type Listed struct {
 type List struct {
 	Labs  []Listed `json:"labs"`
 	Score string   `json:"score"` // "": nothing was judged
+	Board string   `json:"board"` // address of the room's; "": none
 }
 
 // View is a lab as its learner finds it now.
@@ -62,8 +63,10 @@ type View struct {
 	Hints    bool     `json:"hints"` // there are more
 	Clusters []string `json:"clusters"`
 	Running  bool     `json:"running"`
-	Fault    string   `json:"fault"` // why the last run that was begun here ended early
-	Live     string   `json:"live"`  // path of the page of the last run; "": there is none
+	Fault    string   `json:"fault"`  // why the last run that was begun here ended early
+	Live     string   `json:"live"`   // path of the page of the last run; "": there is none
+	Shared   string   `json:"shared"` // what became of what is shared; "": nothing to say
+	Board    string   `json:"board"`  // address of the room's; "": none
 	Next     *Listed  `json:"next"`
 }
 

@@ -101,6 +101,8 @@ function show(v) {
   $("text").lang = v.language;
   $("text").replaceChildren(...v.text.map(node));
   $("steps").replaceChildren(...steps(v));
+  if (v.shared) $("steps").append(el("p", { class: "cap" }, v.shared));
+  board(v.board);
   if (v.fault) $("fault").textContent = v.fault;
   if (v.live !== shown) {
     shown = v.live;
@@ -117,6 +119,13 @@ function list(l) {
   $("text").replaceChildren(el("div", { class: "scroll" }, el("table", { class: "labs" },
     el("thead", {}, el("tr", {}, el("th", {}, "lab"), el("th", { class: "n" }, "minutes"), el("th", {}, "you"))), el("tbody", {}, ...rows))),
     el("p", {}, l.score));
+  board(l.board);
+}
+
+// board leads to the room's, where things are shared.
+function board(address) {
+  $("board").hidden = !address;
+  if (address) $("board").href = address;
 }
 
 async function look() {
