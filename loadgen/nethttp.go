@@ -176,8 +176,9 @@ func (s *connection) doNetHTTP(ctx context.Context, p *prepared, o *outcome) {
 		s.fail(o, e.now(), class, unwrapURL(err))
 		return
 	}
-	// The body of 101 is another protocol, and 205 has none, though some servers do not say so (RFC 9110, section 15.3.6).
-	if resp.StatusCode == http.StatusSwitchingProtocols ||
+	// The body of 101 is another protocol, and 205 has none, though some servers do not say so (RFC 9110, section 15.3.6). 304 may have the
+	// length of what was not sent (section 8.6), which net/http misses over HTTP/2.
+	if slices.Contains([]int{http.StatusSwitchingProtocols, http.StatusNoContent, http.StatusNotModified}, resp.StatusCode) ||
 		(resp.StatusCode == http.StatusResetContent && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0) {
 		resp.Body.Close()
 		resp.Body = http.NoBody
@@ -275,10 +276,13 @@ func classifyForeign(err error, o *outcome, got, reused bool) classID {
 // it.
 func isUnread(text string) bool { return strings.Contains(text, "unsupported transfer encoding") }
 
-// isMalformed knows net/http's answers to what is not HTTP, which have no types.
+// isMalformed knows net/http's answers to what is not HTTP, which have no types. A protocol error that the server found is none of them.
 func isMalformed(err error) bool {
 	text := err.Error()
-	return strings.Contains(text, "malformed") || strings.Contains(text, "invalid byte in chunk length") ||
+	if strings.Contains(text, "PROTOCOL_ERROR") {
+		return !strings.Contains(text, "received from peer") && !strings.Contains(text, "GOAWAY")
+	}
+	return strings.Contains(text, "malformed") || strings.Contains(text, "more than declared Content-Length") || strings.Contains(text, "invalid byte in chunk length") ||
 		strings.Contains(text, "bad Content-Length") || strings.Contains(text, "server response headers exceeded")
 }
 

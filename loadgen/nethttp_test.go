@@ -1,8 +1,10 @@
 package loadgen
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -19,6 +21,7 @@ import (
 	"time"
 
 	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 
 	"coinbench/history"
 )
@@ -197,28 +200,19 @@ func servers(t *testing.T, handler http.Handler) (secure, plain *httptest.Server
 // Streams that a server says it has not processed go on a new connection, and those that it has processed are not repeated. The server
 // leaves a connection open after its GOAWAY: net/http's closes it after a second, and what a slow client had not read by then is lost.
 func TestGoAway(t *testing.T) {
-	certified := httptest.NewTLSServer(nil)
-	certified.Close()
-	for _, scheme := range []string{"http", "https"} {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		url := scheme + "://" + listener.Addr().String()
-		if scheme == "https" {
-			listener = tls.NewListener(listener, &tls.Config{Certificates: certified.TLS.Certificates, NextProtos: []string{"h2"}})
-		}
-		defer listener.Close()
+	for _, secure := range []bool{false, true} {
 		var processed atomic.Int64
-		go func() {
-			for {
-				c, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				go goingAway(c, 20, &processed)
+		url := listenHTTP2(t, secure, func(f *http2.Framer, id uint32, n int) error {
+			if n > 20 {
+				return nil
 			}
-		}()
+			processed.Add(1)
+			err := f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: packed(":status", "200"), EndStream: true, EndHeaders: true})
+			if n == 20 && err == nil {
+				err = f.WriteGoAway(id, http2.ErrCodeNo, nil)
+			}
+			return err
+		})
 		for _, w := range []Workload{{Schedule: "2000/s", Connections: 10}, {Clients: 10}} {
 			processed.Store(0)
 			w.Targets, w.Requests, w.MaxSamples = []Target{{URL: url}}, 500, 500
@@ -236,15 +230,112 @@ func TestGoAway(t *testing.T) {
 	}
 }
 
-// goingAway serves a connection of HTTP/2: it answers a number of requests, says GOAWAY with the last one, and ignores later ones.
-func goingAway(c net.Conn, most int, processed *atomic.Int64) {
+// What HTTP/2 allows is read, and what it forbids is named.
+func TestOddAnswersOfHTTP2(t *testing.T) {
+	type answer = func(f *http2.Framer, id uint32, n int) error
+	header := func(end bool, fields ...string) answer {
+		return func(f *http2.Framer, id uint32, _ int) error {
+			return f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: packed(fields...), EndHeaders: true, EndStream: end})
+		}
+	}
+	data := func(end bool, text string) answer {
+		return func(f *http2.Framer, id uint32, _ int) error { return f.WriteData(id, end, []byte(text)) }
+	}
+	for _, test := range []struct {
+		name   string
+		frames []answer
+		class  history.Class
+		bytes  int64
+		says   string
+	}{
+		{"early hints", []answer{header(false, ":status", "103", "link", "<a>"), header(false, ":status", "200"), data(true, "ok")}, history.OK, 2, ""},
+		{"trailers", []answer{header(false, ":status", "200"), data(false, "ok"), header(true, "x-sum", "1")}, history.OK, 2, ""},
+		{"no content", []answer{header(true, ":status", "204")}, history.OK, 0, ""},
+		{"no content, with a length", []answer{header(true, ":status", "204", "content-length", "5")}, history.OK, 0, ""},
+		{"not modified, with the length of what is", []answer{header(true, ":status", "304", "content-length", "99")}, history.OK, 0, ""},
+		{"padding, empty frames, a ping", []answer{header(false, ":status", "200"), data(false, ""), func(f *http2.Framer, id uint32, _ int) error {
+			return errors.Join(f.WriteDataPadded(id, false, []byte("o"), make([]byte, 50)), f.WritePing(false, [8]byte{}))
+		}, data(false, "k"), data(true, "")}, history.OK, 2, ""},
+		{"a header in three frames", []answer{func(f *http2.Framer, id uint32, _ int) error {
+			block := packed(":status", "200", "x-long", strings.Repeat("a", 300))
+			return errors.Join(f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block[:3], EndStream: true}),
+				f.WriteContinuation(id, false, block[3:9]), f.WriteContinuation(id, true, block[9:]))
+		}}, history.OK, 0, ""},
+		{"every third stream is refused first", []answer{func(f *http2.Framer, id uint32, n int) error {
+			if n%3 == 0 {
+				return f.WriteRSTStream(id, http2.ErrCodeRefusedStream)
+			}
+			return header(true, ":status", "200")(f, id, n)
+		}}, history.OK, 0, ""},
+		{"shorter than its length", []answer{header(false, ":status", "200", "content-length", "5"), data(true, "ok")}, history.ResetInBody, 2, ""},
+		{"longer than its length", []answer{header(false, ":status", "200", "content-length", "1"), data(true, "ok")}, history.Malformed, 1, "Content-Length"},
+		{"a name in capitals", []answer{header(true, ":status", "200", "X-Upper", "1")}, history.Malformed, 0, "X-Upper"},
+		{"no status", []answer{header(true, "x-status", "200")}, history.Malformed, 0, "status"},
+		{"reset in the middle", []answer{header(false, ":status", "200"), data(false, "o"), func(f *http2.Framer, id uint32, _ int) error {
+			return f.WriteRSTStream(id, http2.ErrCodeInternal)
+		}}, history.ResetInBody, 1, "INTERNAL_ERROR"},
+	} {
+		for _, secure := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, secure %v", test.name, secure), func(t *testing.T) {
+				url := listenHTTP2(t, secure, func(f *http2.Framer, id uint32, n int) error {
+					for _, frame := range test.frames {
+						if err := frame(f, id, n); err != nil {
+							return err
+						}
+					}
+					return nil
+				})
+				w := Workload{Targets: []Target{{URL: url}}, Clients: 1, Requests: 10, MaxSamples: 10, Transport: Transport{HTTP2: true, Insecure: true},
+					Expect: Expect{Status: []int{200, 204, 304}}}
+				var m memory
+				if _, err := Run(t.Context(), w, time.Now(), &m); err != nil {
+					t.Fatal(err)
+				}
+				for i, s := range m.samples {
+					if s.Class != test.class || s.Bytes != test.bytes || !strings.Contains(s.Error, test.says) {
+						t.Fatalf("request %d: %s (%s), %d bytes; %s, %d bytes expected", i, s.Class, s.Error, s.Bytes, test.class, test.bytes)
+					}
+				}
+			})
+		}
+	}
+}
+
+// listenHTTP2 serves HTTP/2 until the test ends: answer writes what a connection's n-th request (from 1) is answered.
+func listenHTTP2(t *testing.T, secure bool, answer func(f *http2.Framer, id uint32, n int) error) (url string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url = "http://" + listener.Addr().String()
+	if secure {
+		certified := httptest.NewTLSServer(nil)
+		certified.Close()
+		url = "https://" + listener.Addr().String()
+		listener = tls.NewListener(listener, &tls.Config{Certificates: certified.TLS.Certificates, NextProtos: []string{"h2"}})
+	}
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go serveHTTP2(c, answer)
+		}
+	}()
+	return url
+}
+
+func serveHTTP2(c net.Conn, answer func(f *http2.Framer, id uint32, n int) error) {
 	defer c.Close()
 	if _, err := io.CopyN(io.Discard, c, int64(len(http2.ClientPreface))); err != nil {
 		return
 	}
 	f := http2.NewFramer(c, c)
 	err := f.WriteSettings()
-	for err == nil {
+	for n := 0; err == nil; {
 		var frame http2.Frame
 		if frame, err = f.ReadFrame(); err != nil {
 			return
@@ -255,19 +346,24 @@ func goingAway(c net.Conn, most int, processed *atomic.Int64) {
 				err = f.WriteSettingsAck()
 			}
 		case *http2.PingFrame:
-			err = f.WritePing(true, frame.Data)
+			if !frame.IsAck() {
+				err = f.WritePing(true, frame.Data)
+			}
 		case *http2.HeadersFrame:
-			if most--; most < 0 {
-				continue
-			}
-			processed.Add(1)
-			err = f.WriteHeaders(http2.HeadersFrameParam{StreamID: frame.StreamID, BlockFragment: []byte{0x88}, // :status 200
-				EndStream: true, EndHeaders: true})
-			if most == 0 && err == nil {
-				err = f.WriteGoAway(frame.StreamID, http2.ErrCodeNo, nil)
-			}
+			n++
+			err = answer(f, frame.StreamID, n)
 		}
 	}
+}
+
+// packed is a block of headers: names and values in turn.
+func packed(fields ...string) []byte {
+	var block bytes.Buffer
+	encoder := hpack.NewEncoder(&block)
+	for field := range slices.Chunk(fields, 2) {
+		encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1], Sensitive: true}) // in no table: connections differ in what they have seen
+	}
+	return block.Bytes()
 }
 
 // The guard is asked for every connection, wherever it comes from.
