@@ -11,8 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -23,29 +21,16 @@ import (
 
 // Run serves until the process is told to stop or ctx is cancelled.
 func Run(ctx context.Context, s settings.Settings, p serve.Process) error {
-	p = p.WithDefaults()
-	lines := log.New(p.Log, "", 0)
-	return serve.Service{
-		Settings:  s,
-		Handler:   Handler(serve.Replica(s, p), s.MaxBytes, serve.Delay(s, p)),
-		AccessLog: accessLog(lines),
-		Started: func(addr net.Addr) {
-			lines.Printf("== hasher has taken the stage on %s", addr)
-		},
-	}.Run(ctx, p)
+	return serve.Work(ctx, s, p, Handler, accessLine, "== hasher has taken the stage on %s")
 }
 
-// accessLog writes lines as Rack does.
-func accessLog(lines *log.Logger) serve.AccessLog {
-	return func(r *http.Request, status int, size int64, took time.Duration) {
-		host, _, _ := net.SplitHostPort(r.RemoteAddr)
-		length := "-"
-		if size > 0 {
-			length = strconv.FormatInt(size, 10)
-		}
-		lines.Printf("%s - - [%s] %q %d %s %.4f", host, time.Now().Format("02/Jan/2006:15:04:05 -0700"), r.Method+" "+r.RequestURI+" "+r.Proto,
-			status, length, took.Seconds())
+// accessLine is written as Rack does.
+func accessLine(r *http.Request, status int, size int64, took time.Duration) string {
+	length := "-"
+	if size > 0 {
+		length = strconv.FormatInt(size, 10)
 	}
+	return fmt.Sprintf("%s %s %.4f", serve.CommonLine(r, time.Now().Format("02/Jan/2006:15:04:05 -0700"), status), length, took.Seconds())
 }
 
 // Handler answers GET / with the replica's name, and POST / with the hash of a body of at most limit bytes after the

@@ -9,8 +9,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"log"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -22,24 +20,12 @@ import (
 
 // Run serves until the process is told to stop or ctx is cancelled.
 func Run(ctx context.Context, s settings.Settings, p serve.Process) error {
-	p = p.WithDefaults()
-	lines := log.New(p.Log, "", 0)
-	return serve.Service{
-		Settings:  s,
-		Handler:   Handler(serve.Replica(s, p), s.MaxBytes, serve.Delay(s, p)),
-		AccessLog: accessLog(lines),
-		Started: func(addr net.Addr) {
-			lines.Printf(" * Running on http://%s/ (Press CTRL+C to quit)", addr)
-		},
-	}.Run(ctx, p)
+	return serve.Work(ctx, s, p, Handler, accessLine, " * Running on http://%s/ (Press CTRL+C to quit)")
 }
 
-// accessLog writes lines as Werkzeug does.
-func accessLog(lines *log.Logger) serve.AccessLog {
-	return func(r *http.Request, status int, _ int64, _ time.Duration) {
-		host, _, _ := net.SplitHostPort(r.RemoteAddr)
-		lines.Printf("%s - - [%s] %q %d -", host, time.Now().Format("02/Jan/2006 15:04:05"), r.Method+" "+r.RequestURI+" "+r.Proto, status)
-	}
+// accessLine is written as Werkzeug does.
+func accessLine(r *http.Request, status int, _ int64, _ time.Duration) string {
+	return serve.CommonLine(r, time.Now().Format("02/Jan/2006 15:04:05"), status) + " -"
 }
 
 // Handler answers GET / with the replica's name, and GET /N with N random bytes, at most limit, after the delay.

@@ -1,9 +1,11 @@
 package serve
 
 import (
+	"fmt"
 	"io"
 	"log"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"time"
 
@@ -18,8 +20,14 @@ const (
 // noLog takes net/http's complaints about broken clients: they are counted where they matter.
 var noLog = log.New(io.Discard, "", 0)
 
-// AccessLog writes the line of one answered request; size is that of the answer's body.
-type AccessLog func(r *http.Request, status int, size int64, took time.Duration)
+// AccessLine is what the log says of one answered request; size is that of the answer's body.
+type AccessLine func(r *http.Request, status int, size int64, took time.Duration) string
+
+// CommonLine is what access lines begin with, in the Common Log Format but for the format of the time.
+func CommonLine(r *http.Request, at string, status int) string {
+	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	return fmt.Sprintf("%s - - [%s] %q %d", host, at, r.Method+" "+r.RequestURI+" "+r.Proto, status)
+}
 
 // named says in every answer who gave it.
 func named(s settings.Settings, p Process, next http.Handler) http.Handler {
@@ -83,7 +91,7 @@ func (a *answer) extend() {
 func (a *answer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 
 // observed calls the handler, counts its answer and logs it.
-func observed(m *metrics, accessLog AccessLog, timeout time.Duration, next http.Handler) http.Handler {
+func observed(m *metrics, lines *log.Logger, line AccessLine, timeout time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begin := time.Now()
 		a := &answer{ResponseWriter: w, timeout: timeout}
@@ -93,8 +101,8 @@ func observed(m *metrics, accessLog AccessLog, timeout time.Duration, next http.
 			a.status = http.StatusOK // net/http's own default for a handler that said nothing
 		}
 		m.answered(a.status, r.Method)
-		if accessLog != nil {
-			accessLog(r, a.status, a.size, time.Since(begin))
+		if line != nil {
+			lines.Print(line(r, a.status, a.size, time.Since(begin)))
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -15,11 +16,18 @@ import (
 
 // Service is a service that answers HTTP.
 type Service struct {
-	Settings  settings.Settings
-	Handler   http.Handler
-	AccessLog AccessLog            // nil: none
-	Started   func(addr net.Addr)  // called when the service listens; nil: nothing
-	Admin     func(*http.ServeMux) // adds to what the admin port serves; nil: nothing
+	Settings   settings.Settings
+	Handler    http.Handler
+	AccessLine AccessLine           // nil: requests are not logged
+	Running    string               // what the log says when the service listens, with the address for %s; "": nothing
+	Admin      func(*http.ServeMux) // adds to what the admin port serves; nil: nothing
+}
+
+// Work runs a service that takes a while over what it is asked: its handler is made of the replica's name, the most bytes and the delay.
+func Work(ctx context.Context, s settings.Settings, p Process, handler func(replica string, limit int64, delay func()) http.Handler,
+	line AccessLine, running string) error {
+	p = p.WithDefaults()
+	return Service{Settings: s, Handler: handler(Replica(s, p), s.MaxBytes, Delay(s, p)), AccessLine: line, Running: running}.Run(ctx, p)
 }
 
 // Run binds the ports, boots, serves and stops, as the settings say. It returns nil when it was told to stop or ctx
@@ -42,15 +50,16 @@ func (v Service) Run(ctx context.Context, p Process) error {
 		return fmt.Errorf("%s: %w", s.Service, err)
 	}
 
-	handler := named(s, p, observed(m, v.AccessLog, s.HeaderTimeout, occupied(s, p, v.Handler)))
-	booting := named(s, p, observed(m, v.AccessLog, s.HeaderTimeout, http.HandlerFunc(unavailable)))
+	lines := log.New(p.Log, "", 0)
+	handler := named(s, p, observed(m, lines, v.AccessLine, s.HeaderTimeout, occupied(s, p, v.Handler)))
+	booting := named(s, p, observed(m, lines, v.AccessLine, s.HeaderTimeout, http.HandlerFunc(unavailable)))
 	err = Supervise(ctx, s, p, admin, func(ctx context.Context, draining <-chan struct{}) error {
 		l, ok, err := boot(ctx, draining, s, m, socket, booting)
 		if err != nil || !ok {
 			return err
 		}
-		if v.Started != nil {
-			v.Started(socket.Addr())
+		if v.Running != "" {
+			lines.Printf(v.Running, socket.Addr())
 		}
 		admin.SetReady(true)
 		if s.Accept == settings.Serial {

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -36,20 +35,16 @@ func Run(ctx context.Context, s settings.Settings, p serve.Process) error {
 	client := redis.NewClient(&options)
 	defer client.Close()
 	return serve.Service{
-		Settings:  s,
-		Handler:   Handler(redisCounters{client}, lines, serve.Delay(s, p)),
-		AccessLog: accessLog(lines),
-		Started:   func(addr net.Addr) { lines.Printf("WEBUI running on %s", addr) },
+		Settings:   s,
+		Handler:    Handler(redisCounters{client}, lines, serve.Delay(s, p)),
+		AccessLine: accessLine,
+		Running:    "WEBUI running on %s",
 	}.Run(ctx, p)
 }
 
-// accessLog writes lines as morgan's common format does.
-func accessLog(lines *log.Logger) serve.AccessLog {
-	return func(r *http.Request, status int, size int64, _ time.Duration) {
-		host, _, _ := net.SplitHostPort(r.RemoteAddr)
-		lines.Printf("%s - - [%s] %q %d %s", host, time.Now().UTC().Format("02/Jan/2006:15:04:05 -0700"), r.Method+" "+r.RequestURI+" "+r.Proto,
-			status, strconv.FormatInt(size, 10))
-	}
+// accessLine is written as morgan's common format does.
+func accessLine(r *http.Request, status int, size int64, _ time.Duration) string {
+	return serve.CommonLine(r, time.Now().UTC().Format("02/Jan/2006:15:04:05 -0700"), status) + " " + strconv.FormatInt(size, 10)
 }
 
 // Counters is where the page's numbers come from.
