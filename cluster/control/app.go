@@ -38,12 +38,24 @@ func (a *App[S]) Find(name string) (none S, err error) {
 	return none, a.App.Unknown(name)
 }
 
+// Lookup is Find for a caller that does not hold the lock.
+func (a *App[S]) Lookup(name string) (S, error) {
+	a.Lock.Lock()
+	defer a.Lock.Unlock()
+	return a.Find(name)
+}
+
+// Deployed returns the services, for a caller that does not hold the lock.
+func (a *App[S]) Deployed() []S {
+	a.Lock.Lock()
+	defer a.Lock.Unlock()
+	return a.Services
+}
+
 // Changes are those of the services; done follows each.
 func (a *App[S]) Changes(done func()) Changes {
 	return Changes{Done: done, Find: func(name string) (*Service, error) {
-		a.Lock.Lock()
-		defer a.Lock.Unlock()
-		s, err := a.Find(name)
+		s, err := a.Lookup(name)
 		if err != nil {
 			return nil, err
 		}

@@ -22,7 +22,7 @@ func (c *Cluster) Check(app cluster.App) error {
 		faults = append(faults, checkService(app, s)...)
 	}
 	faults = append(faults, app.CheckPublish(c.config.Publish)...)
-	if c.deployed() == nil {
+	if c.app.Deployed() == nil {
 		faults = append(faults, c.checkPorts(app)...)
 	}
 	return errors.Join(faults...)

@@ -40,7 +40,7 @@ func (c *Cluster) Slow(_ context.Context, service string, slot int, delay, d tim
 
 // running is the task of a slot that can be made to suffer.
 func (c *Cluster) running(service string, slot int) (*task, error) {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return nil, err
 	}

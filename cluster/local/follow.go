@@ -18,7 +18,7 @@ const followEvery = 200 * time.Millisecond
 
 // FollowLogs writes what the tasks of a service printed, and goes on until the app is removed.
 func (c *Cluster) FollowLogs(ctx context.Context, service string, w io.Writer) error {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err == nil && c.config.Dir == "" {
 		err = errors.New("logs are not kept")
 	}
@@ -27,7 +27,7 @@ func (c *Cluster) FollowLogs(ctx context.Context, service string, w io.Writer) e
 	}
 	read := map[string]int64{} // bytes, by file
 	for {
-		ended := !slices.Contains(c.deployed(), s) // looked up first: what it printed until then is read below
+		ended := !slices.Contains(c.app.Deployed(), s) // looked up first: what it printed until then is read below
 		names, err := filepath.Glob(filepath.Join(c.config.Dir, "logs", s.name+".*.log"))
 		if err != nil {
 			return fmt.Errorf("logs of %s: %w", service, err)

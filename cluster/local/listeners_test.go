@@ -12,7 +12,7 @@ import (
 
 // listeners lists the addresses of a service by the client that has them.
 func listeners(c *Cluster, service string) map[string]string {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return nil
 	}

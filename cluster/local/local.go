@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -101,7 +102,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 	if err := c.setUp(app); err != nil {
 		return fault(err)
 	}
-	for _, level := range cluster.Levels(c.deployed(), (*service).Spec) {
+	for _, level := range cluster.Levels(c.app.Deployed(), (*service).Spec) {
 		for _, s := range level {
 			if err := s.Scale(ctx, s.Wanted.Replicas); err != nil {
 				return fault(err)
@@ -128,7 +129,7 @@ func (c *Cluster) hint() string {
 func (c *Cluster) setUp(app cluster.App) (err error) {
 	c.removal.Lock()
 	defer c.removal.Unlock()
-	if c.deployed() != nil {
+	if c.app.Deployed() != nil {
 		return fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
 	}
 	if c.config.Dir != "" {
@@ -185,7 +186,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	defer c.outbox.Flush()
 	c.removal.Lock()
 	defer c.removal.Unlock()
-	services := c.deployed()
+	services := c.app.Deployed()
 	if services == nil {
 		return nil
 	}
@@ -257,7 +258,7 @@ func (c *Cluster) Status(context.Context) ([]cluster.ServiceStatus, error) {
 
 // Address is the virtual address of a service.
 func (c *Cluster) Address(_ context.Context, service string) (string, error) {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return "", fmt.Errorf("address of %s: %w", service, err)
 	}
@@ -270,7 +271,7 @@ func (c *Cluster) Address(_ context.Context, service string) (string, error) {
 // Kill ends a replica by SIGKILL.
 func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault cluster.Fault) error {
 	defer c.outbox.Flush()
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return fmt.Errorf("kill %s.%d: %w", service, slot, err)
 	}
@@ -283,9 +284,7 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 	if err != nil {
 		return fmt.Errorf("kill %s.%d: %w", service, slot, err)
 	}
-	if fault.Down == 0 {
-		fault.Down = s.Wanted.Restart.Delay
-	}
+	fault.Down = cmp.Or(fault.Down, s.Wanted.Restart.Delay)
 	t.fault, t.state = &fault, cluster.Stopping
 	if t.backend != nil {
 		s.rotation.kill(t.backend)
@@ -300,24 +299,11 @@ func (c *Cluster) Kill(ctx context.Context, service string, slot int, fault clus
 
 // Logs writes the output so far of every task of the service, those that are gone included where logs are kept.
 func (c *Cluster) Logs(_ context.Context, service string, w io.Writer) error {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return fmt.Errorf("logs of %s: %w", service, err)
 	}
 	return s.logs(w)
-}
-
-// deployed returns the services, nil when there is no app.
-func (c *Cluster) deployed() []*service {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.app.Services
-}
-
-func (c *Cluster) find(name string) (*service, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.app.Find(name)
 }
 
 // emit puts an event. Where the caller holds mu, events come in the order of what happened.

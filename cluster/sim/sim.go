@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -138,9 +139,7 @@ func (c *Cluster) Kill(_ context.Context, name string, slot int, fault cluster.F
 	if err != nil {
 		return err
 	}
-	if fault.Down == 0 {
-		fault.Down = s.spec.Restart.Delay
-	}
+	fault.Down = cmp.Or(fault.Down, s.spec.Restart.Delay)
 	return c.sim.KillTask(id, des.Kill{Restart: true, Down: fault.Down, InRotation: fault.InRotation})
 }
 

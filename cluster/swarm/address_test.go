@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/rollout"
 	"coinbench/cluster/swarm/engine"
 )
 
@@ -59,7 +60,7 @@ func TestAddress(t *testing.T) {
 		"worker":    {of: cluster.Service{Image: "coinbench/worker:v0.1"}, says: "no port"},
 	} {
 		row.of.Name = "x"
-		c.services = []*service{{name: "x", spec: row.of}}
+		c.app.Services = []*service{c.newService(&service{spec: row.of}, rollout.State{Spec: row.of})}
 		got, err := c.Address(t.Context(), "x")
 		if got != row.want || (err == nil) != (row.says == "") || err != nil && !strings.Contains(err.Error(), row.says) {
 			t.Errorf("%s: %s, %v; want %s, %s", name, got, err, row.want, row.says)

@@ -43,7 +43,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	fault := func(err error) error { return fmt.Errorf("find %s on the Swarm: %w", app, err) }
 	c.removal.Lock()
 	defer c.removal.Unlock()
-	if c.deployed() != nil {
+	if c.app.Deployed() != nil {
 		return fault(fmt.Errorf("%s is deployed by this very process", c.app.Name))
 	}
 	if err := c.engine.Ready(ctx); err != nil {
@@ -124,8 +124,9 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 			c.overlay.Adopt(app, n.ID)
 		}
 	}
-	c.app, c.services = cluster.App{Name: app}, services
+	c.app.App, c.app.Services = cluster.App{Name: app}, services
 	for i, s := range services {
+		c.app.App.Services = append(c.app.App.Services, s.spec)
 		c.newService(s, rollout.State{Spec: s.spec, Previous: s.previous, Partial: describe.Unfinished(found.Items[i])})
 		settings := s.spec.Update
 		s.settings = &settings

@@ -33,7 +33,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	}
 	c.mu.Lock()
 	var sources []source
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		listen, admin := s.spec.Listens()
 		k := cluster.ParseImage(s.spec.Image).Kind
 		for _, t := range c.seen.Live(s.name) {
@@ -48,7 +48,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 			}
 		}
 	}
-	none := c.services == nil
+	none := c.app.Services == nil
 	c.mu.Unlock()
 	if none || len(sources) == 0 {
 		return nil, nil

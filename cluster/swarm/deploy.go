@@ -33,7 +33,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 		return fault(err)
 	}
 	defer c.pollFast()()
-	for _, level := range cluster.Levels(c.deployed(), (*service).wanted) {
+	for _, level := range cluster.Levels(c.app.Deployed(), (*service).wanted) {
 		for _, s := range level {
 			if err := c.create(ctx, s); err != nil {
 				return fault(fmt.Errorf("service %s: %w", s.name, err))
@@ -52,7 +52,7 @@ func (c *Cluster) Deploy(ctx context.Context, app cluster.App) error {
 func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 	c.removal.Lock()
 	defer c.removal.Unlock()
-	if c.deployed() != nil {
+	if c.app.Deployed() != nil {
 		return fmt.Errorf("%s is deployed already; remove it first", c.app.Name)
 	}
 	if err := c.engine.Ready(ctx); err != nil {
@@ -69,10 +69,10 @@ func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 		return err
 	}
 	c.mu.Lock()
-	c.app = cluster.App{Name: app.Name, File: app.File}
-	c.services = []*service{}
+	c.app.App, c.app.Services = app, []*service{}
 	for _, spec := range app.Services {
-		c.services = append(c.services, c.newService(&service{spec: spec, colour: describe.FirstColour(spec)}, rollout.State{Spec: spec}))
+		s := &service{spec: spec, colour: describe.FirstColour(spec)}
+		c.app.Services = append(c.app.Services, c.newService(s, rollout.State{Spec: spec}))
 	}
 	c.mu.Unlock()
 	network, err := c.overlay.Create(ctx, app.Name)
@@ -84,7 +84,7 @@ func (c *Cluster) setUp(ctx context.Context, app cluster.App) error {
 	}
 	c.mu.Lock()
 	c.network = network
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		c.settle(s)
 	}
 	c.mu.Unlock()
@@ -120,7 +120,7 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 		c.mu.Unlock()
 		return errRemoved
 	}
-	spec := c.describe(s, slices.Index(c.services, s))
+	spec := c.describe(s, slices.Index(c.app.Services, s))
 	c.mu.Unlock()
 	id, err := c.createSet(ctx, spec)
 	switch {
@@ -188,7 +188,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	defer c.outbox.Flush()
 	c.removal.Lock()
 	defer c.removal.Unlock()
-	if c.deployed() == nil {
+	if c.app.Deployed() == nil {
 		return nil
 	}
 	return c.takeDown(context.WithoutCancel(ctx))
@@ -203,7 +203,7 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not removed within %s", deadline))
 	defer cancel()
 	defer c.pollFast()()
-	services := c.deployed()
+	services := c.app.Deployed()
 	c.bell.Ring(errRemoved)
 	faults := []error{c.engine.Retried(ctx, c.mendNodes)}
 	if ctx.Err() != nil {

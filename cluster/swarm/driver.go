@@ -101,7 +101,7 @@ func (s *service) Become(spec cluster.Service) error {
 	s.spec, s.settings = spec, nil
 	s.c.settle(s)
 	if s.base != nil { // the engine went back by itself: what was tried is not there any more, and can be tried again
-		base := s.c.describe(s, slices.Index(s.c.services, s))
+		base := s.c.describe(s, slices.Index(s.c.app.Services, s))
 		s.base = &base
 	}
 	return nil
@@ -160,7 +160,7 @@ func (s *service) Move(ctx context.Context, o rollout.Order) error {
 	if o.Force {
 		s.force++
 	}
-	spec := c.describe(s, slices.Index(c.services, s))
+	spec := c.describe(s, slices.Index(c.app.Services, s))
 	spec.UpdateConfig = describe.UpdateConfig(o.Settings)
 	same := o.Tasks == 0 && mode == s.mode && s.settings != nil && *s.settings == o.Settings
 	change := c.seen.Change(s.observed(), "")
@@ -199,7 +199,7 @@ func (s *service) Prepare(ctx context.Context, after cluster.Service) error {
 	before := s.spec
 	twin := &service{name: s.name, spec: after, previous: &before, mode: s.mode, force: s.force, colour: describe.OtherColour(s.colour)}
 	c.settle(twin)
-	spec := c.describe(twin, slices.Index(c.services, s))
+	spec := c.describe(twin, slices.Index(c.app.Services, s))
 	c.mu.Unlock()
 	made, err := c.createSet(ctx, spec)
 	if err != nil {

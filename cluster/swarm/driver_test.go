@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"coinbench/cluster"
+	"coinbench/cluster/clustertest"
 	"coinbench/cluster/swarm"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/enginetest"
@@ -45,12 +46,10 @@ func three(t *testing.T, sink cluster.Sink) (c *swarm.Cluster, close func()) {
 	return c, func() { must(c.Close(t.Context())) }
 }
 
-// rollouts are what is told of rollouts since the last call.
-func (r *record) rollouts() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+// rollouts are what is told of rollouts.
+func rollouts(events []history.Event) string {
 	var list []string
-	for _, e := range r.events {
+	for _, e := range events {
 		switch p := e.Payload.(type) {
 		case event.RolloutBegin:
 			text := fmt.Sprintf("begin %s %d", p.Strategy, p.Tasks)
@@ -66,15 +65,14 @@ func (r *record) rollouts() string {
 			list = append(list, p.Image)
 		}
 	}
-	r.events = nil
 	return strings.Join(list, ", ")
 }
 
 // The engine moves the tasks; what is told of it is what it does.
 func TestChangesByTheEngine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var r record
-		c, close := three(t, r.take)
+		var r clustertest.Events
+		c, close := three(t, r.Add)
 		defer close()
 		settings := func(action string) *cluster.Rollout {
 			return &cluster.Rollout{Parallelism: 1, Order: "stop-first", Monitor: time.Second, FailureAction: action}
@@ -110,6 +108,7 @@ func TestChangesByTheEngine(t *testing.T) {
 			{"back from it", func() error { return c.Rollback(t.Context(), "rng") },
 				"begin rolling 4 back, slot 1, end completed, coinbench/rng:v2", "", "v2", 4},
 		} {
+			before := len(r.List())
 			err := row.change()
 			outcome := event.Outcome("")
 			var failed *cluster.RolloutError
@@ -118,7 +117,7 @@ func TestChangesByTheEngine(t *testing.T) {
 			} else if err != nil {
 				t.Fatalf("%s: %v", row.what, err)
 			}
-			if got := r.rollouts(); got != row.want || outcome != row.ends {
+			if got := rollouts(r.List()[before:]); got != row.want || outcome != row.ends {
 				t.Errorf("%s: %s, ends %q; want %s, %q", row.what, got, outcome, row.want, row.ends)
 			}
 			all, err := c.Status(t.Context())

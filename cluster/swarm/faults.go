@@ -56,7 +56,7 @@ type spot struct {
 
 // victim finds observe.State.Victim.
 func (c *Cluster) victim(name string, slot int) (spot, error) {
-	s, err := c.find(name)
+	s, err := c.app.Lookup(name)
 	if err != nil {
 		return spot{}, err
 	}

@@ -3,7 +3,6 @@ package swarm_test
 import (
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -11,6 +10,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
+	"coinbench/cluster/clustertest"
 	ours "coinbench/cluster/swarm"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/setup"
@@ -18,23 +18,9 @@ import (
 	"coinbench/history/event"
 )
 
-// record keeps events.
-type record struct {
-	mu     sync.Mutex
-	events []history.Event
-}
-
-func (r *record) take(e history.Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.events = append(r.events, e)
-}
-
 // says whether an event of the kind has the text in one of its details.
-func (r *record) says(kind event.Payload, text string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, e := range r.events {
+func says(events []history.Event, kind event.Payload, text string) bool {
+	for _, e := range events {
 		if !e.Is(kind) {
 			continue
 		}
@@ -72,8 +58,8 @@ func wants(t *testing.T, err error, texts ...string) {
 
 func TestNeverHealthyOnASwarm(t *testing.T) {
 	t.Parallel()
-	var r record
-	c, _ := on(t, engine.Options{Deadline: time.Second}, ours.Config{Sink: r.take})
+	var r clustertest.Events
+	c, _ := on(t, engine.Options{Deadline: time.Second}, ours.Config{Sink: r.Add})
 	app, err := small(t, 1).With("rng", nil, cluster.Change{Environment: map[string]string{"COIN_ADMIN_LISTEN": ":9999"}})
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +70,7 @@ func TestNeverHealthyOnASwarm(t *testing.T) {
 		}
 	}
 	err = c.Deploy(t.Context(), app)
-	if !r.says(event.TaskGone{}, "health check") {
+	if !says(r.List(), event.TaskGone{}, "health check") {
 		t.Error("the history does not say why the tasks ended")
 	}
 	wants(t, err, "rng.1", "not converged within", "before it was healthy", "docker service logs testneverhealthyonaswarm_rng")

@@ -20,7 +20,7 @@ const switchTimeout = 45 * time.Second
 // route makes the gateway in front of a service send all new requests to one of its sets, as soon as the gateway finds the
 // addresses of all of its replicas.
 func (c *Cluster) route(ctx context.Context, s *service, colour string) error {
-	gate, err := c.find(describe.GatewayName(s.name))
+	gate, err := c.app.Lookup(describe.GatewayName(s.name))
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"sync"
 	"time"
 
@@ -20,12 +21,12 @@ const followEvery = time.Second
 
 // Logs writes the output so far of every task of the service that the engine still has.
 func (c *Cluster) Logs(ctx context.Context, service string, w io.Writer) error {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return fmt.Errorf("logs of %s: %w", service, err)
 	}
 	for _, t := range c.started(s) {
-		if err := c.taskLogs(ctx, t, false, w); err != nil {
+		if err := c.taskLogs(ctx, t, false, log.New(w, "", 0)); err != nil {
 			return err
 		}
 	}
@@ -34,11 +35,11 @@ func (c *Cluster) Logs(ctx context.Context, service string, w io.Writer) error {
 
 // FollowLogs is Logs, and goes on with what the tasks and their successors print, until the app is removed.
 func (c *Cluster) FollowLogs(ctx context.Context, service string, w io.Writer) error {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return fmt.Errorf("logs of %s: %w", service, err)
 	}
-	whole := &lineWriter{w: w}
+	lines := log.New(w, "", 0) // of all tasks, whole
 	reading, stop := context.WithCancelCause(ctx)
 	var streams sync.WaitGroup
 	defer func() {
@@ -62,7 +63,7 @@ func (c *Cluster) FollowLogs(ctx context.Context, service string, w io.Writer) e
 			}
 			followed[t.ID] = true
 			streams.Go(func() {
-				if err := c.taskLogs(reading, t, true, whole); err != nil && reading.Err() == nil {
+				if err := c.taskLogs(reading, t, true, lines); err != nil && reading.Err() == nil {
 					stop(err)
 				}
 			})
@@ -91,7 +92,7 @@ func (c *Cluster) gone(ctx context.Context) (bool, error) {
 }
 
 // taskLogs writes what a task printed, and with follow what it prints until it ends.
-func (c *Cluster) taskLogs(ctx context.Context, t observe.Task, follow bool, w io.Writer) error {
+func (c *Cluster) taskLogs(ctx context.Context, t observe.Task, follow bool, to *log.Logger) error {
 	fault := func(err error) error {
 		if err == nil || engineerr.NotFound.Is(err) {
 			return nil
@@ -107,22 +108,9 @@ func (c *Cluster) taskLogs(ctx context.Context, t observe.Task, follow bool, w i
 	scanner := bufio.NewScanner(lines)
 	scanner.Buffer(nil, 1<<20)
 	for scanner.Scan() {
-		if _, err := fmt.Fprintf(w, "%s | %s\n", t.Name, scanner.Text()); err != nil {
+		if err := to.Output(0, t.Name+" | "+scanner.Text()); err != nil {
 			return err
 		}
 	}
 	return fault(scanner.Err())
-}
-
-// lineWriter takes the lines of several streams.
-type lineWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// Write writes one line.
-func (l *lineWriter) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
 }

@@ -28,7 +28,7 @@ type Lab interface {
 func (c *Cluster) nodeNamed(name string) (id string, is observe.Node, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.services == nil {
+	if c.app.Services == nil {
 		return "", is, errors.New("no app is deployed")
 	}
 	id, err = c.seen.Node(name)
@@ -55,7 +55,7 @@ func (c *Cluster) Drain(ctx context.Context, name string) error {
 		}
 	}
 	labels := c.engine.Labels(c.app.Name, "node")
-	services := c.services
+	services := c.app.Services
 	c.mu.Unlock()
 	if others == 0 {
 		return errors.New("no other node takes tasks; activate one, or join one")

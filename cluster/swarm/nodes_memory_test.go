@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"coinbench/cluster/clustertest"
 	"coinbench/cluster/swarm"
 	"coinbench/cluster/swarm/engine"
 	"coinbench/cluster/swarm/enginetest"
@@ -21,8 +22,8 @@ import (
 func TestDrain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, client := enginetest.New(t)
-		var r record
-		c, err := swarm.New(engine.New(client, engine.Options{}), swarm.Config{Sink: r.take})
+		var r clustertest.Events
+		c, err := swarm.New(engine.New(client, engine.Options{}), swarm.Config{Sink: r.Add})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +62,7 @@ func TestDrain(t *testing.T) {
 			t.Error(err)
 		}
 		kinds := map[event.Kind]int{}
-		for _, e := range r.events {
+		for _, e := range r.List() {
 			kinds[e.Payload.Kind()]++
 		}
 		if kinds["node.drained"] != 1 || kinds["node.activated"] != 1 || kinds["warning"] != 1 {
@@ -78,8 +79,8 @@ func TestNamesAreKnown(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e, client := enginetest.New(t)
 				e.Gossip = gossip
-				var r record
-				c, err := swarm.New(engine.New(client, engine.Options{}), swarm.Config{Sink: r.take, Endpoint: swarm.DNSRR})
+				var r clustertest.Events
+				c, err := swarm.New(engine.New(client, engine.Options{}), swarm.Config{Sink: r.Add, Endpoint: swarm.DNSRR})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -88,7 +89,7 @@ func TestNamesAreKnown(t *testing.T) {
 					t.Fatal(err)
 				}
 				known, warned := map[string]int{}, ""
-				for _, x := range r.events {
+				for _, x := range r.List() {
 					if w, ok := x.Payload.(event.Warning); ok {
 						warned += w.Message
 					}

@@ -3,7 +3,6 @@ package swarm
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -62,10 +61,9 @@ type Cluster struct {
 	overlay *overlay.Overlay
 
 	mu       sync.Mutex
-	app      cluster.App // as it is deployed, without its services
-	services []*service  // in the app's order; nil: nothing is deployed
-	network  string      // its ID
-	vip      bool        // virtual addresses work, or are asked for
+	app      control.App[*service]
+	network  string // its ID
+	vip      bool   // virtual addresses work, or are asked for
 	seen     observe.State
 	spared   []string      // nodes that no job runs on
 	busy     int           // changes in progress, during which the engine is asked often
@@ -118,7 +116,13 @@ func New(e *engine.Engine, config Config) (*Cluster, error) {
 	}
 	c := &Cluster{config: config, engine: e, outbox: control.NewOutbox(config.Sink, config.Start), changed: make(chan struct{}),
 		poll: make(chan struct{}, 1)}
-	c.Changes = control.Changes{Find: c.changing, Done: func() { c.pollSlow(); c.outbox.Flush() }}
+	c.app.Lock = &c.mu
+	c.Changes = c.app.Changes(func() { c.pollSlow(); c.outbox.Flush() })
+	find := c.Changes.Find
+	c.Changes.Find = func(service string) (*control.Service, error) { // during a change the engine is asked often
+		c.pollFast()
+		return find(service)
+	}
 	c.overlay = overlay.New(e, c.warn)
 	c.overlay.Constraints = c.jobConstraints
 	c.Jobs = c.overlay
@@ -128,7 +132,8 @@ func New(e *engine.Engine, config Config) (*Cluster, error) {
 
 // forget is the state without an app. Task numbers stay: names are unique within a run.
 func (c *Cluster) forget() {
-	c.app, c.services, c.network, c.bell = cluster.App{}, nil, "", control.NewBell()
+	c.app.Clear()
+	c.network, c.bell = "", control.NewBell()
 	c.seen = c.seen.Forget()
 }
 
@@ -137,38 +142,6 @@ func (c *Cluster) Ready(ctx context.Context) error { return c.engine.Ready(ctx) 
 
 // Name is swarm.
 func (c *Cluster) Name() string { return "swarm" }
-
-func (c *Cluster) deployed() []*service {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.services
-}
-
-func (c *Cluster) find(name string) (*service, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.services == nil {
-		return nil, errors.New("no app is deployed")
-	}
-	app := cluster.App{}
-	for _, s := range c.services {
-		if s.name == name {
-			return s, nil
-		}
-		app.Services = append(app.Services, cluster.Service{Name: s.name})
-	}
-	return nil, app.Unknown(name)
-}
-
-// changing finds a service that is to be changed, during which the engine is asked often.
-func (c *Cluster) changing(name string) (*control.Service, error) {
-	c.pollFast()
-	s, err := c.find(name)
-	if err != nil {
-		return nil, err
-	}
-	return s.Service, nil
-}
 
 // pollFast makes the watcher ask often until the returned function is called.
 func (c *Cluster) pollFast() func() {

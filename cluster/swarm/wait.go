@@ -73,7 +73,7 @@ func (c *Cluster) Status(ctx context.Context) ([]cluster.ServiceStatus, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var list []cluster.ServiceStatus
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		st := cluster.ServiceStatus{Service: s.spec, Published: s.published, Note: s.note}
 		var slots int
 		if st.Tasks, slots = c.seen.Tasks(s.observed()); s.spec.Global {
@@ -98,7 +98,7 @@ func running(tasks []cluster.Task) (n int) {
 // Address is the service's name and port, as the app itself reaches it inside the overlay. Of an image that is not ours and publishes
 // nothing, the port is the one that the image exposes, where the manager's engine has it.
 func (c *Cluster) Address(ctx context.Context, service string) (string, error) {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return "", fmt.Errorf("address of %s: %w", service, err)
 	}
@@ -120,7 +120,7 @@ func (c *Cluster) Address(ctx context.Context, service string) (string, error) {
 
 // AddressAt is the service's name, and a port.
 func (c *Cluster) AddressAt(_ context.Context, service string, port int) (string, error) {
-	s, err := c.find(service)
+	s, err := c.app.Lookup(service)
 	if err != nil {
 		return "", fmt.Errorf("address of %s: %w", service, err)
 	}

@@ -74,11 +74,11 @@ func (c *Cluster) observe(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	app := observe.App{Network: c.network, Registry: c.engine.Registry}
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		app.Services = append(app.Services, s.observed())
 	}
 	c.advance(c.seen.Look(app, observe.Answer{Services: services.Items, Nodes: nodes.Items, Tasks: tasks.Items}, time.Now()))
-	for _, s := range c.services {
+	for _, s := range c.app.Services {
 		s.published = c.seen.Published(s.observed(), s.mesh, c.engine.Node)
 	}
 	return nil
