@@ -17,10 +17,10 @@ type Hands[T comparable] interface {
 	Spec() cluster.Service // as tasks are started
 	Places() []int         // all slots, in order
 	Current(slot int) T    // its latest task, one that is told to stop included; none: it waits for a successor
-	Look(T) Sight          // none is Stopping and Gone
+	Look(T) Sight          // not of none
 
 	Begin(slot int, spec cluster.Service, held bool) (T, error) // held: besides the slot's own task and out of rotation
-	Stop(T)                                                     // tells it to stop; a second time, or none, is nothing
+	Stop(T)                                                     // tells it to stop, and not none; a second time is nothing
 	Give(slot int, task T)                                      // the slot is the task's, and waits for no successor
 	Turn(to map[int]T)                                          // gives the slots, and swaps their tasks in rotation between two connections
 	Fill() error                                                // rollout.Fill
@@ -49,6 +49,21 @@ type Sets[T comparable] struct {
 // Reset forgets a rollout that is over.
 func (s *Sets[T]) Reset() { s.olds, s.news, s.greens, s.blues = nil, nil, nil, nil }
 
+// look is Look, and of none, which is Stopping and Gone.
+func (s *Sets[T]) look(t T) Sight {
+	if t == *new(T) {
+		return Sight{Stopping: true, Gone: true}
+	}
+	return s.Look(t)
+}
+
+// stop is Stop, but of none.
+func (s *Sets[T]) stop(t T) {
+	if t != *new(T) {
+		s.Stop(t)
+	}
+}
+
 // Slots is a Driver's.
 func (s *Sets[T]) Slots() (all, dirty []int) {
 	s.Lock.Lock()
@@ -56,7 +71,7 @@ func (s *Sets[T]) Slots() (all, dirty []int) {
 	s.olds, s.news, s.greens, s.blues = map[int]T{}, map[int]T{}, nil, nil
 	all = s.Places()
 	for _, slot := range all {
-		if t := s.Look(s.Current(slot)); t.Stopping || !t.Spec.SameTasks(s.Spec()) {
+		if t := s.look(s.Current(slot)); t.Stopping || !t.Spec.SameTasks(s.Spec()) {
 			dirty = append(dirty, slot)
 		}
 	}
@@ -88,7 +103,7 @@ func (s *Sets[T]) Do(_ context.Context, a rollout.Action) (err error) {
 	}
 	all := func(set map[int]T) {
 		for _, slot := range slices.Sorted(maps.Keys(set)) {
-			s.Stop(set[slot])
+			s.stop(set[slot])
 		}
 	}
 	switch a.Verb {
@@ -96,14 +111,14 @@ func (s *Sets[T]) Do(_ context.Context, a rollout.Action) (err error) {
 		if _, known := s.olds[a.Slot]; !known {
 			s.Give(a.Slot, old())
 		}
-		s.Stop(old())
+		s.stop(old())
 	case rollout.Start:
 		old()
 		s.news[a.Slot], err = s.Begin(a.Slot, s.Spec(), false)
 	case rollout.Keep:
-		if t := s.olds[a.Slot]; !s.Look(t).Stopping {
+		if t := s.olds[a.Slot]; !s.look(t).Stopping {
 			s.Give(a.Slot, t)
-			s.Stop(s.news[a.Slot])
+			s.stop(s.news[a.Slot])
 		}
 	case rollout.Fill:
 		err = s.Fill()
@@ -138,7 +153,7 @@ func (s *Sets[T]) ReportsOf(slots []int) (reports []rollout.Report) {
 	for _, slot := range slots {
 		young, renewed := s.news[slot]
 		green, prepared := s.greens[slot]
-		if old, begun := s.olds[slot]; begun && !renewed && s.Look(old).Gone {
+		if old, begun := s.olds[slot]; begun && !renewed && s.look(old).Gone {
 			reports = append(reports, rollout.Report{Slot: slot, What: rollout.Gone})
 		}
 		if !renewed && !prepared {
@@ -147,7 +162,7 @@ func (s *Sets[T]) ReportsOf(slots []int) (reports []rollout.Report) {
 		if prepared {
 			young = green
 		}
-		t := s.Look(young)
+		t := s.look(young)
 		switch {
 		case prepared && t.Ready:
 			reports = append(reports, rollout.Report{Slot: slot, What: rollout.Ready})

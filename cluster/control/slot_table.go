@@ -55,6 +55,12 @@ func (s *SlotTable[T]) Successor(slot int) string {
 	return s.name(slot)
 }
 
+// Release is a Driver's.
+func (s *SlotTable[T]) Release() {
+	s.Reset()
+	s.Bell.Ring(nil)
+}
+
 // Become is a Driver's.
 func (s *SlotTable[T]) Become(spec cluster.Service) error {
 	s.Lock.Lock()
@@ -115,7 +121,7 @@ func (s *SlotTable[T]) Fill() error {
 			p := s.slots[n]
 			delete(s.slots, n)
 			p.cancel()
-			s.Stop(p.current)
+			s.stop(p.current)
 		}
 	}
 	for n := 1; n <= s.Wanted.Replicas; n++ {
@@ -127,7 +133,7 @@ func (s *SlotTable[T]) Fill() error {
 			}
 			s.slots[n] = p
 		}
-		is := s.Look(p.current)
+		is := s.look(p.current)
 		ending := is.Failure != "" && slices.Contains(s.Tasks, p.current) // it has a successor when it is gone
 		if is.Stopping && !ending && p.pending == nil && p.givenUp == nil {
 			if _, err := s.launch(n, s.Wanted, false); err != nil {
@@ -184,7 +190,7 @@ func (s *SlotTable[T]) Missing() (missing error, hopeless bool) {
 	var faults []error
 	for _, n := range s.Places() {
 		p := s.slots[n]
-		switch is := s.Look(p.current); {
+		switch is := s.look(p.current); {
 		case p.givenUp != nil:
 			faults, hopeless = append(faults, p.givenUp), true
 		case is.Failure != "":
@@ -215,7 +221,7 @@ func (s *SlotTable[T]) Status() cluster.ServiceStatus {
 		}
 	}
 	for _, t := range tasks {
-		is := s.Look(t)
+		is := s.look(t)
 		if is.State == cluster.Running {
 			status.Running++
 		}

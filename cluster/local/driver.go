@@ -15,12 +15,6 @@ import (
 
 // service is control's driver of itself.
 
-// Release is control's.
-func (s *service) Release() {
-	s.Reset()
-	s.c.bell.Ring(nil)
-}
-
 // Limit is control's: the cluster's deadline, and what the app itself asks for.
 func (s *service) Limit() time.Duration {
 	s.c.mu.Lock()
@@ -95,9 +89,6 @@ func (s *service) Do(ctx context.Context, a rollout.Action) error {
 
 // Look looks at a task.
 func (s *service) Look(t *task) control.Sight {
-	if t == nil {
-		return control.Sight{Stopping: true, Gone: true}
-	}
 	sight := control.Sight{Spec: t.spec, Stopping: t.stopRequested || t.over, Gone: !slices.Contains(s.Tasks, t), Ready: t.ready, Up: t.joined,
 		Task: cluster.Task{Name: t.name, Service: s.name, Slot: t.slot, Node: "local", Image: t.spec.Image, State: t.state, Address: t.listen}}
 	if t.err != nil {
@@ -107,11 +98,7 @@ func (s *service) Look(t *task) control.Sight {
 }
 
 // Stop tells a task to stop.
-func (s *service) Stop(t *task) {
-	if t != nil {
-		t.askStop()
-	}
-}
+func (s *service) Stop(t *task) { t.askStop() }
 
 // Turn makes a set the one that is in rotation, and the tasks of its slots. The switch is one change of the virtual address' rotation:
 // connections that were made stay where they are, and every later one goes to the set. s.settled is closed when none is on its way to

@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -18,9 +17,8 @@ type service struct {
 	*control.Service
 	*control.Bell
 	control.SlotTable[*task]
-	c        *Cluster
-	rotation []*task        // in the order of slots
-	turns    map[string]int // of each client
+	c     *Cluster
+	turns map[string]int // of each client
 }
 
 func (c *Cluster) newService(spec cluster.Service) (*service, error) {
@@ -44,11 +42,6 @@ func (s *service) newTask(name string, slot int, spec cluster.Service, held bool
 
 // What follows is control.Driver's, but for what Bell and SlotTable do.
 
-func (s *service) Release() {
-	s.Reset()
-	s.Ring(nil)
-}
-
 func (s *service) Limit() time.Duration { return 5 * time.Minute }
 
 func (s *service) Check(m *rollout.Machine) error {
@@ -67,32 +60,15 @@ func (s *service) Scale(_ context.Context, replicas int) error {
 	return s.Fill()
 }
 
-func (s *service) Missing() (missing error, hopeless bool) {
-	s.c.mu.Lock()
-	why, _ := s.Wanted.NeverHealthy()
-	hopeless = why != "" && s.Wanted.Replicas > 0
-	s.c.mu.Unlock()
-	if hopeless {
-		return errors.New("no task gets healthy: " + why), true
-	}
-	return s.SlotTable.Missing()
-}
-
 // What follows is control.Hands', but for what SlotTable does.
 
 func (s *service) Look(t *task) control.Sight {
-	if t == nil {
-		return control.Sight{Stopping: true, Gone: true}
-	}
 	return control.Sight{Spec: t.spec, Stopping: t.state == cluster.Stopping || t.over(), Gone: t.over(), Ready: t.ready, Up: t.joined,
 		Failure: t.failure, Task: cluster.Task{Name: t.name, Service: s.Wanted.Name, Slot: t.slot, Node: "memory", Image: t.spec.Image,
 			State: t.state, Address: t.address()}}
 }
 
 func (s *service) Stop(t *task) {
-	if t == nil {
-		return
-	}
 	if t.leave(); s.Look(t).Stopping {
 		return
 	}

@@ -1,8 +1,8 @@
 // Package memory is a cluster in memory: its tasks are values and their lives are timers, so that in a bubble of testing/synctest minutes
 // pass at once. Tests play scenarios on it, and it is the least that a cluster with package control has to be.
 //
-// It has no queues, no processors and no network: Dial alone leads to its services, which answer a request after their COIN_DELAY, however
-// many there are; so a worker's loop takes its think time and the delays of what it calls.
+// It has no queues, no processors and no network. A worker's loop takes its think time and the delays of what it calls, however many call;
+// Dial alone leads to its services from outside, which say who they are and answer at once, unless they were paused or slowed.
 package memory
 
 import (
@@ -52,12 +52,9 @@ func (c *Cluster) Check(app cluster.App) error {
 	var faults []error
 	for _, s := range app.Services {
 		faults = append(faults, app.CheckService(s, "the cluster in memory has no %s; leave the key out")...)
-		for key, wrong := range map[string]bool{"image": !cluster.ParseImage(s.Image).Own,
-			"deploy.placement.constraints": len(s.Constraints) > 0} {
-			if wrong {
-				faults = append(faults, app.Fault([]string{"services", s.Name},
-					fmt.Sprintf("the cluster in memory runs no image and has one node: %s %s%q", key, s.Image, s.Constraints), cluster.OwnImages))
-			}
+		if !cluster.ParseImage(s.Image).Own || len(s.Constraints) > 0 || s.Balance == cluster.LeastConnections {
+			faults = append(faults, app.Fault([]string{"services", s.Name}, fmt.Sprintf("the cluster in memory runs no image, has one node and "+
+				"counts no connections: image %s, constraints %q, balance %s", s.Image, s.Constraints, s.Balance), cluster.OwnImages))
 		}
 	}
 	return errors.Join(faults...)
@@ -104,7 +101,7 @@ func (c *Cluster) Counters(context.Context) (readings []history.Reading, err err
 	for _, s := range c.app.Services {
 		for _, t := range s.Tasks {
 			readings = append(readings, history.Reading{At: time.Since(c.start), Service: s.Wanted.Name, Task: t.name, Values: map[string]float64{
-				t.counts(): t.counted, history.ProcessCPU: 0}})
+				t.series(): t.counted, history.ProcessCPU: 0}})
 		}
 	}
 	return readings, nil
@@ -145,8 +142,8 @@ func (c *Cluster) Kill(_ context.Context, service string, slot int, fault cluste
 
 // Pause freezes a replica for a time.
 func (c *Cluster) Pause(_ context.Context, service string, slot int, d time.Duration) error {
-	do := func(t *task) { t.frozen = make(chan struct{}) }
-	return c.befall("pause", service, slot, event.TaskPaused{For: d}, d, do, func(t *task) { close(t.frozen); t.frozen = nil })
+	do := func(t *task) { t.frozen = time.Now().Add(d) }
+	return c.befall("pause", service, slot, event.TaskPaused{For: d}, d, do, func(*task) {})
 }
 
 // Slow delays what is asked of a replica for a time.

@@ -2,9 +2,9 @@ package memory
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -29,13 +29,13 @@ type task struct {
 	state   cluster.TaskState
 	held    bool // out of rotation until the switch
 	ready   bool
-	joined  bool
+	in      bool           // in rotation
+	joined  bool           // is, or was, in rotation
 	failure string         // how it ended unasked
 	fault   *cluster.Fault // that killed it
 	gone    chan struct{}
-	frozen  chan struct{} // closed when it goes on
+	frozen  time.Time     // until then
 	delay   time.Duration // of what is asked of it
-	open    int           // connections
 	counted float64       // a worker's loops, or requests
 }
 
@@ -90,9 +90,7 @@ func (t *task) join() {
 }
 
 func (t *task) enter() {
-	t.state, t.joined, t.held = cluster.Running, true, false
-	t.s.rotation = append(t.s.rotation, t)
-	slices.SortStableFunc(t.s.rotation, func(a, b *task) int { return a.slot - b.slot })
+	t.state, t.in, t.joined, t.held = cluster.Running, true, true, false
 	t.emit(event.TaskJoined{})
 	if t.set.Service == settings.Worker {
 		t.work()
@@ -100,8 +98,8 @@ func (t *task) enter() {
 }
 
 func (t *task) leave() {
-	if i := slices.Index(t.s.rotation, t); i >= 0 {
-		t.s.rotation = slices.Delete(t.s.rotation, i, i+1)
+	if t.in {
+		t.in = false
 		t.emit(event.TaskLeft{})
 	}
 }
@@ -156,14 +154,9 @@ func (t *task) work() {
 	})
 }
 
-func (t *task) counts() string {
-	switch t.set.Service {
-	case settings.Worker:
-		return history.Hashes
-	case "":
-		return history.RedisHashes
-	}
-	return history.Requests
+// series is what counted is called.
+func (t *task) series() string {
+	return cmp.Or(map[string]string{settings.Worker: history.Hashes, "": history.RedisHashes}[t.set.Service], history.Requests)
 }
 
 // domain marks addresses that Dial alone knows.
@@ -194,61 +187,44 @@ func (c *Cluster) Dial(_ context.Context, _, address string) (net.Conn, error) {
 		return nil, fmt.Errorf("dial %s: %w", address, syscall.ECONNREFUSED)
 	}
 	client, server := net.Pipe()
-	t.open++
 	go t.serve(server)
 	return client, nil
 }
 
 // pick chooses the replica for a client's connection; nil: there is none.
-func (s *service) pick(client string) (t *task) {
-	n := len(s.rotation)
-	if n == 0 {
+func (s *service) pick(client string) *task {
+	in := slices.DeleteFunc(slices.Clone(s.Tasks), func(t *task) bool { return !t.in })
+	if len(in) == 0 {
 		return nil
 	}
+	slices.SortStableFunc(in, func(a, b *task) int { return a.slot - b.slot })
 	switch s.Wanted.Balance {
 	case cluster.Random:
-		return s.rotation[rand.IntN(n)]
-	case cluster.LeastConnections:
-		return slices.MinFunc(s.rotation, func(a, b *task) int { return a.open - b.open })
+		return in[rand.IntN(len(in))]
 	case cluster.RoundRobin:
 		client = ""
 	}
 	s.turns[client]++
-	return s.rotation[s.turns[client]%n]
+	return in[s.turns[client]%len(in)]
 }
 
-// serve answers one request, the root without the service's delay.
+// serve answers one request that has no body.
 func (t *task) serve(conn net.Conn) {
 	defer conn.Close()
 	r, err := http.ReadRequest(bufio.NewReader(conn))
-	if err == nil {
-		_, err = io.Copy(io.Discard, r.Body)
+	if err != nil {
+		return
 	}
 	t.s.c.mu.Lock()
-	frozen, delay := t.frozen, t.delay
-	t.s.c.mu.Unlock()
-	if err == nil && r.URL.Path != "/" {
-		delay += t.set.Delay
-	}
-	if frozen != nil {
-		select {
-		case <-frozen:
-		case <-t.gone:
-		}
-	}
-	select {
-	case <-time.After(delay):
-	case <-t.gone:
-	}
-	t.s.c.mu.Lock()
-	t.open--
 	t.counted++
-	over := t.over()
+	wait := max(0, time.Until(t.frozen)) + t.delay
 	t.s.c.mu.Unlock()
-	if err == nil && !over {
+	select {
+	case <-time.After(wait):
 		replica, _, _ := strings.Cut(t.name, "#")
 		answer := http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, ProtoMinor: 1, Request: r, Close: true,
 			Header: http.Header{"X-Coinbench-Replica": {replica}, "X-Coinbench-Version": {t.set.Version}}}
 		_ = answer.Write(conn)
+	case <-t.gone:
 	}
 }

@@ -183,9 +183,6 @@ func (s *service) as(t task) cluster.Service {
 
 // Look looks at a task.
 func (s *service) Look(t task) control.Sight {
-	if t == 0 {
-		return control.Sight{Stopping: true, Gone: true}
-	}
 	is := s.c.sim.Task(t.id())
 	sight := control.Sight{Spec: s.as(t), Gone: is.State == des.Gone, Stopping: is.State == des.Gone || is.State == des.Stopping,
 		Ready: is.Ready, Up: is.State == des.Running, Failure: s.failed[t]}
@@ -218,9 +215,6 @@ func (s *service) Begin(slot int, spec cluster.Service, held bool) (task, error)
 
 // Stop tells a task to stop.
 func (s *service) Stop(t task) {
-	if t == 0 {
-		return
-	}
 	slot := s.c.sim.Task(t.id()).Slot
 	s.stopped[slot] = t
 	s.touched = append(s.touched, slot)                             // it may have been told to before
