@@ -239,16 +239,12 @@ func (f *Feed) After(id string) (frames []Message, more <-chan struct{}) {
 	return []Message{*f.full}, more
 }
 
-// Frame is the latest one.
-func (f *Feed) Frame() frame.Frame {
+// Latest is the latest frame, with the points of its last so many seconds. more is closed when there is another, and is nil where none will come.
+func (f *Feed) Latest(seconds int) (latest frame.Frame, recent []frame.Point, more <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.builder.Frame()
-}
-
-// Points are all points of the latest frame.
-func (f *Feed) Points() []frame.Point {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.builder.All()
+	if !f.done {
+		more = f.changed
+	}
+	return f.builder.Frame(), f.builder.Recent(seconds), more
 }

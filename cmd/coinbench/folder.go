@@ -11,6 +11,7 @@ import (
 
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/live"
 	"coinbench/scenarios"
 )
 
@@ -19,9 +20,9 @@ type runFolder struct {
 	dir string
 	own bool // it was made here, under a name of our own
 
-	metrics   *metricsServer        // which is to serve the run; nil: none is
-	recording func(cluster.Cluster) // called when the record begins; nil: it is not
-	session   *scenarios.Session    // which gives the run's steps; nil: the scenario does
+	metrics   *metricsServer                   // which is to serve the run; nil: none is
+	recording func(cluster.Cluster) *live.Feed // called when the record begins, returns what follows it already, if anything does; nil: it is not
+	session   *scenarios.Session               // which gives the run's steps; nil: the scenario does
 }
 
 // newRunFolder makes the folder runs/NAME/TIME. Runs of the same second have a number behind it: 20261128T090000Z-2.

@@ -12,13 +12,14 @@ import (
 // liveLine shows a load while it runs, as its Recorder: on a terminal a line that is drawn anew every second, elsewhere a
 // plain line after the first second and then every ten.
 type liveLine struct {
-	*progressPrinter
+	w       io.Writer
+	screen  *screen // nil: plain lines
 	begun   bool
 	printed time.Duration
 	shown   time.Duration // end of the interval shown last
 }
 
-func newLiveLine(w io.Writer) *liveLine { return &liveLine{progressPrinter: newProgressPrinter(w)} }
+func newLiveLine(w io.Writer) *liveLine { return &liveLine{w: w, screen: screenOf(w)} }
 
 // Interval shows a second of the load.
 func (l *liveLine) Interval(i history.Interval) error {
@@ -28,14 +29,21 @@ func (l *liveLine) Interval(i history.Interval) error {
 	}
 	text := liveText(i)
 	switch {
-	case l.width != nil:
-		l.redraw([]rune(text))
+	case l.screen != nil:
+		l.screen.show([]string{text})
 	case !l.begun || end-l.printed >= plainEvery:
 		fmt.Fprintln(l.w, text)
 		l.printed = end
 	}
 	l.begun, l.shown = true, end
 	return nil
+}
+
+// clear removes the line, so that what comes next starts on a clean one.
+func (l *liveLine) clear() {
+	if l.screen != nil {
+		l.screen.clear()
+	}
 }
 
 // Sample shows nothing.

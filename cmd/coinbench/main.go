@@ -40,12 +40,16 @@ type process struct {
 func main() {
 	keepPipes()
 	i := &interrupts{}
+	stderr := newScreen(os.Stderr, os.LookupEnv)
 	go i.watch(early.Signals, func() {
+		if s := screenOf(stderr); s != nil {
+			s.abandon()
+		}
 		fmt.Fprintln(os.Stderr, "coinbench: interrupted")
 		os.Exit(exitUnmeasured)
 	})
 	os.Exit(run(process{interrupts: i, args: os.Args[1:], env: os.LookupEnv, environ: os.Environ(), stdin: os.Stdin, stdout: os.Stdout,
-		stderr: os.Stderr}))
+		stderr: stderr}))
 }
 
 // run is the whole program: it returns the exit code and prints nothing but to the given streams.

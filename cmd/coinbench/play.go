@@ -165,13 +165,13 @@ func playSession(ctx context.Context, p process, session *scenarios.Session, s s
 	}
 	defer context.AfterFunc(ctx, end)()
 	to.session = session
-	to.recording = func(c cluster.Cluster) {
+	to.recording = func(c cluster.Cluster) *live.Feed {
 		view.controls = &live.Controls{Session: session, App: s.Deployed(), Where: c, Tags: shippedTags(), Token: rand.Text(), End: end,
 			Mask: p.secrets.Mask}
-		view.show(p, to.dir)
 		if clock, ok := c.(cluster.VirtualClock); ok {
 			pace(run, c, clock)
 		}
+		return view.show(p, to.dir)
 	}
 	recorded, err := record(run, p, s, where, to)
 	if !recorded {

@@ -1,40 +1,28 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
+	"coinbench/live"
+	"coinbench/live/frame"
 	"coinbench/scenarios"
 )
 
-// progressPrinter shows how far a run has come: a line that is drawn anew on a terminal, and elsewhere a plain line at
-// every step and at most every ten seconds.
-type progressPrinter struct {
-	w     io.Writer
-	width func() int // of the terminal; nil: it is none
-
+// progressLines shows how far a run has come where nothing stays in place: a line at every step, and at most every ten seconds.
+type progressLines struct {
+	w       io.Writer
 	step    int
 	printed time.Duration
-	drawn   bool
-}
-
-func newProgressPrinter(w io.Writer) *progressPrinter {
-	p := &progressPrinter{w: w}
-	if terminal(w) != nil {
-		p.width = func() int { return width(w) }
-	}
-	return p
 }
 
 const plainEvery = 10 * time.Second
 
-func (p *progressPrinter) show(s scenarios.Progress) {
-	if p.width != nil {
-		p.draw(s)
-		return
-	}
+func (p *progressLines) show(s scenarios.Progress) {
 	if s.Done || s.Step == 0 || s.Title == "" { // no step is under way
 		return
 	}
@@ -42,23 +30,106 @@ func (p *progressPrinter) show(s scenarios.Progress) {
 		return
 	}
 	p.step, p.printed = s.Step, s.Elapsed
-	fmt.Fprintf(p.w, "%6s  step %s  %s%s\n", clock(s.Elapsed), number(s), s.Title, details(s, s.Left > 0))
+	line := fmt.Sprintf("%6s  step %s  %s", clock(s.Elapsed), number(s), doing(s))
+	if s.Rated {
+		line += fmt.Sprintf("  ·  %.1f hashes/s", s.HashRate)
+	}
+	if s.Left > 0 {
+		line += fmt.Sprintf("  ·  %s left", clock(s.Left))
+	}
+	fmt.Fprintln(p.w, line)
 }
 
-func (p *progressPrinter) draw(s scenarios.Progress) {
-	if s.Done {
-		p.clear()
-		return
+// runFrame shows a run on a screen: how far it has come, and the frame of its live page.
+type runFrame struct {
+	screen *screen
+	mask   func(string) string
+
+	mu       sync.Mutex // never held while something is drawn: a terminal that takes nothing holds up no run
+	progress scenarios.Progress
+}
+
+// firstFrame is when a run's frame is shown: one that has ended by then, as most do in virtual time, needs none.
+const firstFrame = time.Second
+
+// showRun shows a run that is being recorded in a folder: as the frame of feed, or one of its own, on a terminal, and in plain lines
+// elsewhere. tell is to be told how far it has come, end when that is all.
+func showRun(p process, dir string, feed *live.Feed) (tell func(scenarios.Progress), end func()) {
+	r := &runFrame{screen: screenOf(p.stderr), mask: p.secrets.Mask}
+	if r.screen == nil {
+		return (&progressLines{w: p.stderr}).show, func() {}
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	if feed == nil {
+		own, err := live.Open(dir, judgement(p))
+		if err != nil {
+			stop()
+			return (&progressLines{w: p.stderr}).show, func() {} // the run is what matters
+		}
+		feed = own
+		following.Go(func() { feed.Follow(ctx) })
+	}
+	following.Go(func() { r.follow(ctx, feed) })
+	return r.tell, func() {
+		stop()
+		following.Wait()
+		r.screen.clear()
+	}
+}
+
+func (r *runFrame) tell(s scenarios.Progress) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.progress = s
+}
+
+// follow draws each frame, and the latest one anew when the terminal's size changes, until the context is done.
+func (r *runFrame) follow(ctx context.Context, feed *live.Feed) {
+	changed, stop := resizes()
+	defer stop()
+	first := time.NewTimer(firstFrame)
+	defer first.Stop()
+	select {
+	case <-ctx.Done():
+		return
+	case <-first.C:
+	}
+	for {
+		columns, _ := r.screen.size()
+		f, recent, more := feed.Latest(columns)
+		r.mu.Lock()
+		s := r.progress
+		r.mu.Unlock()
+		lines := frameLines(s, f, recent, columns-1)
+		for i := range lines {
+			lines[i] = r.mask(lines[i])
+		}
+		r.screen.show(lines)
+		select {
+		case <-ctx.Done():
+			return
+		case <-more:
+		case <-changed:
+		}
+	}
+}
+
+// frameLines are what is shown on a terminal with so many columns.
+func frameLines(s scenarios.Progress, f frame.Frame, recent []frame.Point, columns int) []string {
+	var first string
 	if s.Steps == 0 {
-		p.redraw([]rune(fmt.Sprintf("%s  step %s  %s%s", clock(s.Elapsed), number(s), s.Title, details(s, false))))
-		return
+		first = clock(s.Elapsed)
+		if s.Step > 0 {
+			first += fmt.Sprintf("  step %s  %s", number(s), doing(s))
+		}
+	} else {
+		cells := min(columns/4, 24)
+		full := min(int(s.Fraction*float64(cells)), cells)
+		first = fmt.Sprintf("%s%s %2.0f%%  %s left  %s %s", strings.Repeat("█", full), strings.Repeat("░", cells-full), s.Fraction*100,
+			clock(s.Left), number(s), doing(s))
 	}
-	const cells = 24
-	full := min(int(s.Fraction*cells), cells)
-	bar := strings.Repeat("█", full) + strings.Repeat("░", cells-full)
-	line := []rune(fmt.Sprintf("%s %3.0f%%  %s %s%s", bar, s.Fraction*100, number(s), s.Title, details(s, true)))
-	p.redraw(line)
+	return append([]string{frame.Cut(first, columns)}, f.Text(recent, columns)...)
 }
 
 // number is that of the step in force, of all if they are known.
@@ -69,36 +140,12 @@ func number(s scenarios.Progress) string {
 	return fmt.Sprintf("%d/%d", s.Step, s.Steps)
 }
 
-// redraw puts a line in the place of the one before, as much of it as fits.
-func (p *progressPrinter) redraw(line []rune) {
-	if room := p.width() - 1; len(line) > room {
-		line = append(line[:room-1], '…')
+// doing is the step in force, and what is happening within it.
+func doing(s scenarios.Progress) string {
+	if s.Doing == "" {
+		return s.Title
 	}
-	fmt.Fprintf(p.w, "\r\x1b[K%s", string(line))
-	p.drawn = true
-}
-
-// clear removes the line, so that what comes next starts on a clean one.
-func (p *progressPrinter) clear() {
-	if p.drawn {
-		fmt.Fprint(p.w, "\r\x1b[K")
-		p.drawn = false
-	}
-}
-
-// details are what is happening, the hash rate and the time left.
-func details(s scenarios.Progress, left bool) string {
-	var b strings.Builder
-	if s.Doing != "" {
-		fmt.Fprintf(&b, ": %s", s.Doing)
-	}
-	if s.Rated {
-		fmt.Fprintf(&b, "  ·  %.1f hashes/s", s.HashRate)
-	}
-	if left {
-		fmt.Fprintf(&b, "  ·  %s left", clock(s.Left))
-	}
-	return b.String()
+	return s.Title + ": " + s.Doing
 }
 
 // clock is a duration as m:ss.

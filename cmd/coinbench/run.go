@@ -10,6 +10,7 @@ import (
 	"coinbench/capacity"
 	"coinbench/cluster"
 	"coinbench/history"
+	"coinbench/live"
 	"coinbench/scenarios"
 )
 
@@ -93,7 +94,7 @@ func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFla
 		return err
 	}
 	to.metrics = server
-	to.recording = func(cluster.Cluster) { view.show(p, to.dir) }
+	to.recording = func(cluster.Cluster) *live.Feed { return view.show(p, to.dir) }
 	recorded, err := record(ctx, p, s, where, to)
 	if !recorded {
 		to.giveUp()
@@ -144,15 +145,16 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	if err := to.metrics.follow(dir, c.cluster); err != nil {
 		return true, errors.Join(err, w.Close())
 	}
+	var feed *live.Feed
 	if to.recording != nil {
-		to.recording(c.cluster)
+		feed = to.recording(c.cluster)
 	}
 
-	progress := newProgressPrinter(p.stderr)
 	say(p.stderr, "%s on %s, about %s, recorded in %s", s.Name, c.cluster.Name(), s.Estimate().Round(time.Second), dir)
-	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: progress.show,
+	tell, end := showRun(p, dir, feed)
+	err = scenarios.Run(ctx, s, scenarios.Config{Cluster: c.cluster, Sink: sink, Writer: w, Start: c.start, Progress: tell,
 		Play: c.play, Session: to.session})
-	progress.clear()
+	end()
 	if closing := w.Close(); err == nil {
 		err = closing
 	}

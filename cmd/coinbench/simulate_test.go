@@ -18,6 +18,13 @@ import (
 func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]string, change ...func(*loadgen.Workload)) (*history.Run,
 	*capacity.Analysis) {
 	t.Helper()
+	return simulateTold(t, source, costs, sets, nil, change...)
+}
+
+// simulateTold is simulate with somebody who is told how far it has come, and in which folder it is recorded.
+func simulateTold(t *testing.T, source []byte, costs sim.Costs, sets map[string]string, tell func(string, scenarios.Progress),
+	change ...func(*loadgen.Workload)) (*history.Run, *capacity.Analysis) {
+	t.Helper()
 	p := process{env: os.LookupEnv, secrets: new(secrets)}
 	s, err := parseScenario(p, "test.yaml", source, sets, nil)
 	if err != nil {
@@ -38,8 +45,11 @@ func simulate(t *testing.T, source []byte, costs sim.Costs, sets map[string]stri
 		}
 		return simulated(ctx, w, origin, rec)
 	}
-	if err := scenarios.Run(context.Background(), s, scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(),
-		Play: play}); err != nil {
+	cfg := scenarios.Config{Cluster: c, Sink: sink, Writer: w, Start: c.Now(), Play: play}
+	if tell != nil {
+		cfg.Progress = func(p scenarios.Progress) { tell(dir, p) }
+	}
+	if err := scenarios.Run(context.Background(), s, cfg); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

@@ -80,15 +80,11 @@ type messages struct {
 }
 
 func (m messages) Write(p []byte) (int, error) {
-	keep := visible.Lines
-	if terminal(m.Writer) != nil {
-		keep = visible.Drawn
-	}
-	text := visible.Text(m.secrets.Mask(string(p)), keep)
-	if keep == visible.Drawn { // whole lines are for grep, and for those who look for FILE:LINE in logs
+	text := visible.Text(m.secrets.Mask(string(p)), visible.Lines)
+	if terminal(m.Writer) != nil { // whole lines are for grep, and for those who look for FILE:LINE in logs
 		lines := strings.Split(text, "\n")
 		for i, line := range lines {
-			if !strings.HasPrefix(line, " ") && !strings.Contains(line, "\r") { // no source with a caret, no line that is drawn
+			if !strings.HasPrefix(line, " ") { // no source with a caret
 				lines[i] = reports.Fold(line, width(m.Writer))
 			}
 		}
@@ -123,7 +119,7 @@ func (m *maskedLines) flush() error {
 // width is how many columns the lines of a stream have: a terminal's own, and elsewhere 100.
 func width(w io.Writer) int {
 	if f := terminal(w); f != nil {
-		if columns, _, err := term.GetSize(int(f.Fd())); err == nil {
+		if columns, _, err := term.GetSize(int(f.Fd())); err == nil && columns > 0 { // some have none
 			return max(columns, 20)
 		}
 	}
@@ -147,6 +143,8 @@ func terminal(w io.Writer) *os.File {
 	case *output:
 		return terminal(v.Writer)
 	case messages:
+		return terminal(v.Writer)
+	case *screen:
 		return terminal(v.Writer)
 	case *os.File:
 		if term.IsTerminal(int(v.Fd())) {

@@ -116,15 +116,15 @@ type liveView struct {
 	followed func() // ends following and waits for it
 }
 
-// show begins to follow a run of this process, if it has an address.
-func (v *liveView) show(p process, dir string) {
+// show begins to follow a run of this process, if it has an address; nil: it does not.
+func (v *liveView) show(p process, dir string) *live.Feed {
 	if v.listener == nil {
-		return
+		return nil
 	}
 	feed, err := live.Open(dir, judgement(p))
 	if err != nil {
 		say(p.stderr, "not shown: %v", err) // the run is what matters
-		return
+		return nil
 	}
 	v.feed = feed
 	v.serve(feed)
@@ -140,6 +140,7 @@ func (v *liveView) show(p process, dir string) {
 		stop()
 		following.Wait()
 	}
+	return feed
 }
 
 // finish shows how the run ended.

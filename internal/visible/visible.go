@@ -17,13 +17,9 @@ const (
 	Nothing Keep = iota
 	Lines        // line ends and tabs
 	Colored      // and colours
-	Drawn        // and a line that is drawn anew
 )
 
-var sequences = map[Keep]*regexp.Regexp{
-	Colored: regexp.MustCompile(`^\x1b\[[0-9;]*m`),
-	Drawn:   regexp.MustCompile(`^(\x1b\[[0-9;]*[mK]|\r)`),
-}
+var colour = regexp.MustCompile(`^\x1b\[[0-9;]*m`)
 
 // Text returns s with every other control character, and every byte that is no UTF-8, written as Go writes it in a string: \x1b.
 func Text(s string, keep Keep) string {
@@ -36,11 +32,9 @@ func Text(s string, keep Keep) string {
 			out = `\x` + hex(s[i])
 		case (r == '\n' || r == '\t') && keep >= Lines:
 		case r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0:
-			if re := sequences[keep]; re != nil {
-				if m := re.FindString(s[i:]); m != "" {
-					out, n = m, len(m)
-					break
-				}
+			if m := colour.FindString(s[i:]); m != "" && keep == Colored {
+				out, n = m, len(m)
+				break
 			}
 			out = strings.Trim(strconv.QuoteToASCII(string(r)), `"`)
 		}

@@ -13,7 +13,6 @@ func TestText(t *testing.T) {
 		Nothing: `a\x1b[31mb\x1b]0;title\a\r\n\tü\x9b31m\xff\u009b\x7f`,
 		Lines:   "a\\x1b[31mb\\x1b]0;title\\a\\r\n\tü\\x9b31m\\xff\\u009b\\x7f",
 		Colored: "a\x1b[31mb\\x1b]0;title\\a\\r\n\tü\\x9b31m\\xff\\u009b\\x7f",
-		Drawn:   "a\x1b[31mb\\x1b]0;title\\a\r\n\tü\\x9b31m\\xff\\u009b\\x7f",
 	} {
 		if got := Text(evil, keep); got != want {
 			t.Errorf("%d: %q, want %q", keep, got, want)

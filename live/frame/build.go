@@ -371,3 +371,9 @@ func (b *Builder) Take() (from int, points []Point) {
 
 // All are all points, without taking them.
 func (b *Builder) All() []Point { return b.line.points(0, b.loops.Known(b.at.Seconds())) }
+
+// Recent are the points of the last so many seconds, as far as they are kept one by one.
+func (b *Builder) Recent(seconds int) []Point {
+	from := b.line.first + max(0, len(b.line.recent)-seconds)
+	return b.line.points(from, b.loops.Known(b.at.Seconds()))
+}
