@@ -22,7 +22,7 @@ var may = map[string][]string{
 	".":         {},
 	"cmd":       {".", "labs", "live", "scenarios", "reports", "cluster", "loadgen", "capacity", "history", "services", "internal"},
 	"labs":      {"capacity", "history"},
-	"live":      {"scenarios", "cluster", "capacity", "history", "services/settings"},
+	"live":      {"scenarios", "cluster", "capacity", "history", "services/settings", "internal/visible"},
 	"scenarios": {"cluster", "loadgen", "capacity", "history", "services/settings", "internal/visible"},
 	"reports":   {"capacity", "history", "internal/visible"},
 	"cluster":   {"history", "services/settings", "internal/seeded"},
