@@ -404,6 +404,15 @@ func labNumber(text, unit string) (*float64, error) {
 	return &v, nil
 }
 
+// addToLab adds the flags, for a lab: it is played on this machine, or where that cannot be on the simulator.
+func (f *clusterFlags) addToLab(c *cobra.Command) {
+	f.add(c)
+	if runtime.GOOS == "windows" {
+		f.name = "sim"
+		c.Flags().Lookup("cluster").DefValue = f.name
+	}
+}
+
 func labRunCommand(p process, language *string) *cobra.Command {
 	var where clusterFlags
 	c := &cobra.Command{
@@ -423,7 +432,7 @@ func labRunCommand(p process, language *string) *cobra.Command {
 			return v.run(where)
 		},
 	}
-	where.add(c)
+	where.addToLab(c)
 	return c
 }
 
@@ -733,7 +742,7 @@ func labSolveCommand(p process, language *string) *cobra.Command {
 			return v.solve(where)
 		},
 	}
-	where.add(c)
+	where.addToLab(c)
 	return c
 }
 

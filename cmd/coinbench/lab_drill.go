@@ -62,7 +62,7 @@ never drawn, for no setting of the app makes them.`,
 			return playDrill(p, seed, where)
 		},
 	}
-	where.add(c)
+	where.addToLab(c)
 	c.Flags().Uint64Var(&seed, "seed", 0, "what the drill is drawn from; 0: chance, or the drill that is under way")
 	return c
 }

@@ -12,8 +12,8 @@ const headers = { "X-Coinbench-Token": sessionStorage.getItem("coinbench board")
 const NAMES = ["p", "em", "strong", "code", "pre", "ul", "ol", "li"];
 const node = n => typeof n === "string" ? n : el(NAMES.includes(n[0]) ? n[0] : "span", {}, ...n.slice(1).map(node));
 
-function table(head, rows) {
-  return el("table", {}, el("thead", {}, el("tr", {}, ...head.map((h, i) => el("th", i ? { class: "n" } : {}, h)))), el("tbody", {}, ...rows));
+function table(head, rows, texts = 1) { // the first columns are texts, the others numbers
+  return el("table", {}, el("thead", {}, el("tr", {}, ...head.map((h, i) => el("th", i >= texts ? { class: "n" } : {}, h)))), el("tbody", {}, ...rows));
 }
 
 const people = n => n === 1 ? "1 prediction" : `${n} predictions`;
@@ -47,7 +47,7 @@ function labs(all) {
 
 function learners(all) {
   return table(["learner", "lab", "where", "minutes"], all.map(s => el("tr", s.stuck ? { class: "stuck" } : {}, el("td", {}, s.name),
-    el("td", { class: "n" }, s.lab), el("td", { class: "n" }, s.text), el("td", { class: "n" }, s.stuck ? `${s.minutes}, stuck` : s.minutes))));
+    el("td", {}, s.lab), el("td", {}, s.text), el("td", { class: "n" }, s.stuck ? `${s.minutes}, stuck` : s.minutes))), 3);
 }
 
 function link(words, type) {
