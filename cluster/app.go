@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"maps"
+	"net/netip"
 	"time"
 
 	"coinbench/history"
@@ -61,6 +62,12 @@ type Port struct {
 	Published int    // on the host; 0: any free one
 	HostIP    string // the host's address that it is published at; "": all of them
 	Mode      string // of a Swarm: host, at the node of each task alone; otherwise by the routing mesh
+}
+
+// At is the one address of the host that the port is published at; false: it is published at all of them.
+func (p Port) At() (at netip.Addr, one bool) {
+	at, err := netip.ParseAddr(p.HostIP)
+	return at, err == nil && !at.IsUnspecified()
 }
 
 // Health is a health check. The first check runs one Interval after the start, as Docker does it.

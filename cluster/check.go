@@ -33,7 +33,7 @@ func (a App) CheckSettings(s Service) (faults []error) {
 	if i := ParseImage(s.Image); i.Coinbench() {
 		for _, v := range reserved {
 			if _, set := s.Environment[v]; set {
-				faults = append(faults, a.Fault([]string{"services", s.Name, "environment", v}, "set by the cluster", "another variable"))
+				faults = append(faults, a.ServiceFault(s.Name, "environment/"+v, "set by the cluster", "another variable"))
 			}
 		}
 		if err := settings.Check(i.Kind, s.Effective()); err != nil {
@@ -43,7 +43,7 @@ func (a App) CheckSettings(s Service) (faults []error) {
 	if listen, _ := s.Listens(); listen > 0 {
 		for i, p := range s.Ports {
 			if p.Target != listen {
-				faults = append(faults, a.Fault([]string{"services", s.Name, "ports", strconv.Itoa(i)},
+				faults = append(faults, a.ServiceFault(s.Name, "ports/"+strconv.Itoa(i),
 					fmt.Sprintf("port %d of %s is published, but it listens on %d", p.Target, s.Name, listen), strconv.Itoa(listen)))
 			}
 		}

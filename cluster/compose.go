@@ -109,7 +109,7 @@ func service(app App, name string, project *types.Project) (Service, []error) {
 	}
 	var faults []error
 	fault := func(key, problem, accepted string) {
-		faults = append(faults, app.Fault(slices.Concat([]string{"services", name}, strings.Split(key, "/")), problem, accepted))
+		faults = append(faults, app.ServiceFault(name, key, problem, accepted))
 	}
 	for _, on := range slices.Sorted(maps.Keys(c.DependsOn)) {
 		if _, there := project.Services[on]; there { // one that is not required may be missing

@@ -51,6 +51,15 @@ func (a App) Fault(path []string, problem, accepted string) *ComposeError {
 	return f
 }
 
+// ServiceFault is Fault at a key of a service, such as deploy/replicas; "": the service.
+func (a App) ServiceFault(service, key, problem, accepted string) *ComposeError {
+	path := []string{"services", service}
+	if key != "" {
+		path = append(path, strings.Split(key, "/")...)
+	}
+	return a.Fault(path, problem, accepted)
+}
+
 // position finds a path in a YAML document, or in the service that the path's one extends where that has more of it; 0, 0: no part of it
 // is there.
 func position(source []byte, path []string) (line, column int) {

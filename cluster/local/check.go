@@ -49,7 +49,7 @@ func (c *Cluster) checkPorts(app cluster.App) (faults []error) {
 func checkService(app cluster.App, s cluster.Service) []error {
 	var faults []error
 	fault := func(key, problem, accepted string) {
-		faults = append(faults, app.Fault(append([]string{"services", s.Name}, strings.Split(key, "/")...), problem, accepted))
+		faults = append(faults, app.ServiceFault(s.Name, key, problem, accepted))
 	}
 	kind, _, ok := cluster.OwnImage(s.Image)
 	if !ok {
@@ -76,7 +76,7 @@ func checkService(app cluster.App, s cluster.Service) []error {
 		}
 	}
 	for i, p := range s.Ports {
-		if at, err := netip.ParseAddr(p.HostIP); err == nil && !at.IsUnspecified() && at != netip.MustParseAddr("127.0.0.1") {
+		if at, one := p.At(); one && at != netip.MustParseAddr("127.0.0.1") {
 			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d is published at %s, but the local cluster publishes at 127.0.0.1 alone", p.Target,
 				p.HostIP),
 				"no address, or 127.0.0.1")

@@ -53,7 +53,7 @@ func (c *Cluster) Check(app cluster.App) error {
 	for _, s := range app.Services {
 		faults = append(faults, app.CheckService(s, "the cluster in memory has no %s; leave the key out")...)
 		if !cluster.ParseImage(s.Image).Own || len(s.Constraints) > 0 || s.Balance == cluster.LeastConnections {
-			faults = append(faults, app.Fault([]string{"services", s.Name}, fmt.Sprintf("the cluster in memory runs no image, has one node and "+
+			faults = append(faults, app.ServiceFault(s.Name, "", fmt.Sprintf("the cluster in memory runs no image, has one node and "+
 				"counts no connections: image %s, constraints %q, balance %s", s.Image, s.Constraints, s.Balance), cluster.OwnImages))
 		}
 	}

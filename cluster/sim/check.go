@@ -37,18 +37,18 @@ func (c *Cluster) Check(app cluster.App) error {
 			if _, _, ok := cluster.OwnImage(s.Image); !ok {
 				key = "image"
 			}
-			faults = append(faults, app.Fault([]string{"services", s.Name, key}, err.Error(), ""))
+			faults = append(faults, app.ServiceFault(s.Name, key, err.Error(), ""))
 		}
 		for _, c := range s.Constraints {
 			if !met(c) {
-				faults = append(faults, app.Fault([]string{"services", s.Name, "deploy", "placement", "constraints"},
+				faults = append(faults, app.ServiceFault(s.Name, "deploy/placement/constraints",
 					fmt.Sprintf("no node of the simulated cluster meets %q: it has one, the manager sim, without labels",
 						c), "node.role==manager, or no constraint"))
 			}
 		}
 		for _, called := range set.Visits() {
 			if _, ok := app.Service(called); !ok {
-				faults = append(faults, app.Fault([]string{"services", s.Name}, fmt.Sprintf("%s calls %s, which the app does not have", s.Name, called),
+				faults = append(faults, app.ServiceFault(s.Name, "", fmt.Sprintf("%s calls %s, which the app does not have", s.Name, called),
 					"an app with "+called))
 			}
 		}

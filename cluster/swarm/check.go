@@ -3,9 +3,7 @@ package swarm
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"strconv"
-	"strings"
 
 	"coinbench/cluster"
 )
@@ -25,7 +23,7 @@ func (c *Cluster) Check(app cluster.App) error {
 func (c *Cluster) checkService(app cluster.App, s cluster.Service) []error {
 	faults := app.CheckService(s, "coinbench does not carry %s to a Swarm; leave the key out, or deploy by docker stack deploy")
 	fault := func(key, problem, accepted string) {
-		faults = append(faults, app.Fault(append([]string{"services", s.Name}, strings.Split(key, "/")...), problem, accepted))
+		faults = append(faults, app.ServiceFault(s.Name, key, problem, accepted))
 	}
 	const policies = "round-robin (virtual addresses), random (DNS round robin)"
 	switch s.Balance {
@@ -36,7 +34,7 @@ func (c *Cluster) checkService(app cluster.App, s cluster.Service) []error {
 			policies)
 	}
 	for i, p := range s.Ports {
-		if at, err := netip.ParseAddr(p.HostIP); err == nil && !at.IsUnspecified() {
+		if _, one := p.At(); one {
 			fault("ports/"+strconv.Itoa(i), fmt.Sprintf("port %d is published at %s, but a Swarm publishes at every address of its nodes", p.Target,
 				p.HostIP),
 				fmt.Sprintf(`"%d:%d", and a firewall`, p.Published, p.Target))
