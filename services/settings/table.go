@@ -123,7 +123,8 @@ func table() []Variable {
 			Doc:      "rng: the largest answer (a longer one is a 400). hasher: the largest body (a longer one is a 413).",
 			parse:    size(func(s *Settings) *int64 { return &s.MaxBytes })},
 		{Name: "COIN_ERROR_RATE", Services: servers, Default: "0", Kind: KindRatio, Accepted: "a number from 0 to 1",
-			Doc:   "Share of the requests that are answered with `COIN_ERROR_STATUS` instead, at once: without the delay, though not without the occupancy.",
+			Doc: "Share of the requests that are answered with `COIN_ERROR_STATUS` instead, at once: without the delay, though not without " +
+				"the occupancy.",
 			parse: ratio(func(s *Settings) *float64 { return &s.ErrorRate })},
 		{Name: "COIN_ERROR_STATUS", Services: servers, Default: "500", Kind: KindInteger, Accepted: "a status from 400 to 599",
 			Doc:   "Status of an injected error.",

@@ -126,7 +126,8 @@ func TestPageInABrowser(t *testing.T) {
 	server.CloseClientConnections()
 	server.Close()
 	eventually(`waiting = false, document.getElementById("speed").textContent === "no data"`)
-	lost := text(chromedp.Evaluate[string](`[document.getElementById("status").textContent.replace(/, for \d+ s/, ""), document.getElementById("mean").textContent, document.body.className, document.title].join("; ")`))
+	lost := text(chromedp.Evaluate[string](`[document.getElementById("status").textContent.replace(/, for \d+ s/, ""),
+		document.getElementById("mean").textContent, document.body.className, document.title].join("; ")`))
 	if lost != "the server does not answer; –; lost; lost – DockerCoins miner" {
 		t.Errorf("without a server: %s", lost)
 	}

@@ -19,7 +19,8 @@ func TestDockerfileAgrees(t *testing.T) {
 		t.Fatal(err)
 	}
 	stages, parents := map[string]string{}, map[string]string{}
-	for _, m := range regexp.MustCompile(`(?ms)^FROM (\S+)(?: AS (\S+))?\n(.*?)(?:^FROM|\z)`).FindAllStringSubmatch(strings.ReplaceAll(string(data), "\nFROM", "\nFROM\nFROM"), -1) {
+	stage := regexp.MustCompile(`(?ms)^FROM (\S+)(?: AS (\S+))?\n(.*?)(?:^FROM|\z)`)
+	for _, m := range stage.FindAllStringSubmatch(strings.ReplaceAll(string(data), "\nFROM", "\nFROM\nFROM"), -1) {
 		parents[m[2]], stages[m[2]] = m[1], m[3]
 	}
 	inherited := func(stage string) string {

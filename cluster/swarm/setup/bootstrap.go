@@ -120,7 +120,8 @@ func toPull(address string) string {
 	if strings.HasPrefix(address, "127.") {
 		return "load IPVS there (modprobe ip_vs), and open the ports 7946 (tcp, udp) and 4789 (udp) between the nodes"
 	}
-	return fmt.Sprintf(`open that port to it, and let its engine trust a registry without TLS: {"insecure-registries": [%q]} in its /etc/docker/daemon.json, then systemctl reload docker`, address)
+	return fmt.Sprintf(`open that port to it, and let its engine trust a registry without TLS: {"insecure-registries": [%q]} in its `+
+		"/etc/docker/daemon.json, then systemctl reload docker", address)
 }
 
 // serve has the registry up and returns its address for every node, and its container. The routing mesh is tried first; where

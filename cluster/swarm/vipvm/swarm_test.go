@@ -93,7 +93,8 @@ func writeScenario(t *testing.T, dir string) {
 	text := changed(string(scenario), "\nname: balancing\n", "\nname: balancing\napp: app.yaml\n")
 	// Nodes that lose messages in a busy guest have all from each other after half a minute.
 	// Then a load that is not judged: the first look-ups and connections of a busy guest may take longer than a request is given.
-	text = changed(text, "  - bench: {name: fresh", "  - wait: 35s\n  - bench: {name: first, service: rng, path: /10, clients: 10, requests: 50}\n  - wait: 5s\n  - bench: {name: fresh")
+	text = changed(text, "  - bench: {name: fresh", "  - wait: 35s\n"+
+		"  - bench: {name: first, service: rng, path: /10, clients: 10, requests: 50}\n  - wait: 5s\n  - bench: {name: fresh")
 	// Before the workers come, the counters are read when they stand still.
 	text = changed(text, "  - scale: {worker: \"${workers}\"}", "  - wait: 8s\n  - scale: {worker: \"${workers}\"}")
 	text = changed(text, "workers: {default: 10", "workers: {default: 4")
