@@ -111,6 +111,7 @@ func TestWhoMayAsk(t *testing.T) {
 	second(t, w, 0)
 	feed.Step()
 	open, locked := feed.Handler(live.Config{Hosts: []string{"bench.example"}}), feed.Handler(live.Config{Token: "secret"})
+	framed := feed.Handler(live.Config{Framed: true})
 	for _, c := range []struct {
 		name   string
 		h      http.Handler
@@ -134,6 +135,7 @@ func TestWhoMayAsk(t *testing.T) {
 		{"without the key", locked, "GET", "http://localhost/frames", [2]string{}, 403},
 		{"with another key", locked, "GET", "http://localhost/stream", [2]string{live.TokenHeader, "secre"}, 403},
 		{"with the key", locked, "GET", "http://localhost/frames", [2]string{live.TokenHeader, "secret"}, 200},
+		{"the page in a frame of ours", framed, "GET", "http://localhost/", [2]string{}, 200},
 		{"the page itself, which needs none", locked, "GET", "http://localhost/", [2]string{}, 200},
 	} {
 		r := httptest.NewRequest(c.method, c.url, nil)
@@ -145,9 +147,13 @@ func TestWhoMayAsk(t *testing.T) {
 		if got.Code != c.want {
 			t.Errorf("%s: %d %s, want %d", c.name, got.Code, got.Body, c.want)
 		}
+		ancestors, options := "'none';", "DENY"
+		if c.name == "the page in a frame of ours" {
+			ancestors, options = "'self';", "SAMEORIGIN"
+		}
 		for _, want := range [][2]string{
-			{"Content-Security-Policy", "default-src 'none'"}, {"Content-Security-Policy", "frame-ancestors 'self'"},
-			{"Content-Security-Policy", "require-trusted-types-for 'script'"}, {"X-Frame-Options", "SAMEORIGIN"},
+			{"Content-Security-Policy", "default-src 'none'"}, {"Content-Security-Policy", "frame-ancestors " + ancestors},
+			{"Content-Security-Policy", "require-trusted-types-for 'script'"}, {"X-Frame-Options", options},
 			{"X-Content-Type-Options", "nosniff"}, {"Referrer-Policy", "no-referrer"},
 		} {
 			if text := got.Header().Get(want[0]); !strings.Contains(text, want[1]) {

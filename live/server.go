@@ -31,6 +31,7 @@ type Config struct {
 	Token string   // what a page must know to be sent anything; "": nothing
 
 	Controls *Controls // nil: there is no route that changes anything
+	Framed   bool      // a page from the same address may show it in a frame
 }
 
 // Handler serves the page and its frames, and controls if there are any. It answers only under names that are its own: another site's page
@@ -71,17 +72,25 @@ func (f *Feed) Handler(c Config) http.Handler {
 	if c.Controls != nil {
 		c.Controls.routes(mux)
 	}
+	if c.Framed {
+		return guard(c.Hosts, mux, "'self'", "SAMEORIGIN")
+	}
 	return Guard(c.Hosts, mux)
 }
 
-// Guard refuses what no page of ours asks, and tells browsers what a page of ours may do.
+// Guard refuses what no page of ours asks, and tells browsers what a page of ours may do; no page may show it in a frame.
 func Guard(hosts []string, next http.Handler) http.Handler {
+	return guard(hosts, next, "'none'", "DENY")
+}
+
+// guard is Guard with who may show the page in a frame, as of frame-ancestors and of X-Frame-Options.
+func guard(hosts []string, next http.Handler, ancestors, frameOptions string) http.Handler {
 	next = OwnHost(http.NewCrossOriginProtection().Handler(next), hosts, "--live-host NAME adds one")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{
 			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
-				"form-action 'none'; frame-src 'self'; frame-ancestors 'self'; require-trusted-types-for 'script'; trusted-types 'none'",
-			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": "SAMEORIGIN",
+				"form-action 'none'; frame-src 'self'; frame-ancestors " + ancestors + "; require-trusted-types-for 'script'; trusted-types 'none'",
+			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": frameOptions,
 			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
 		} {
 			w.Header().Set(name, value)

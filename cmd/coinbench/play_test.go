@@ -83,6 +83,46 @@ func left(t *testing.T, dir string) map[string]string {
 	return all
 }
 
+// tabTo presses the Tab key until what a selector names has the focus.
+func tabTo(t *testing.T, ctx context.Context, selector string) {
+	t.Helper()
+	for range 200 {
+		if eval[bool](t, ctx, `document.activeElement.matches('`+selector+`')`) {
+			return
+		}
+		if err := chromedp.Do(ctx, chromedp.KeyEvent("\t")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatalf("the Tab key does not reach %s", selector)
+}
+
+// tabThrough presses the Tab key from the page's first control to its last: each is reached, in the order in which they are read, and has a
+// name and a visible focus.
+func tabThrough(t *testing.T, ctx context.Context) {
+	t.Helper()
+	const controls = `[...document.querySelectorAll("a[href], button, select, input, summary, [tabindex='0']")].filter(e => e.checkVisibility())`
+	n := eval[int](t, ctx, controls+`.length`)
+	if n < 30 {
+		t.Fatalf("%d controls", n)
+	}
+	eval[any](t, ctx, `getSelection().removeAllRanges(), document.activeElement.blur(), null`)
+	for i := range n {
+		if err := chromedp.Do(ctx, chromedp.KeyEvent("\t")); err != nil {
+			t.Fatal(err)
+		}
+		if fault := eval[string](t, ctx, fmt.Sprintf(`{
+			const want = %s[%d], e = document.activeElement, style = getComputedStyle(e), told = e => e.outerHTML.slice(0, 80)
+			const name = e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent || e.querySelector("title")?.textContent ||
+				document.getElementById(e.getAttribute("aria-labelledby"))?.textContent
+			e !== want ? told(e) + " instead of " + told(want) : !name ? told(e) + " has no name"
+				: style.outlineStyle === "none" && style.boxShadow === "none" ? told(e) + " shows no focus" : ""
+		}`, controls, i)); fault != "" {
+			t.Fatalf("after %d presses of Tab: %s", i+1, fault)
+		}
+	}
+}
+
 // A session of ten clicks on a simulated cluster: saved by the page, it plays again with the same events in the same
 // order, and leaves the app in the same state.
 func playInABrowser(t *testing.T, ctx context.Context) {
@@ -131,6 +171,18 @@ func playInABrowser(t *testing.T, ctx context.Context) {
 	button := func(label string) string {
 		return `document.querySelector('.controls [aria-label="` + label + `"]').click()`
 	}
+	byKey := func(what, label, key string) { // with the keyboard alone
+		t.Helper()
+		poll(t, ctx, free)
+		tabTo(t, ctx, `[aria-label="`+label+`"]`)
+		if err := chromedp.Do(ctx, chromedp.KeyEvent(key)); err != nil {
+			t.Fatal(err)
+		}
+		poll(t, ctx, `[...document.querySelectorAll(".controls output")].some(o => o.textContent.includes("`+what+`") && o.textContent.includes("done at"))`)
+		if !eval[bool](t, ctx, `document.activeElement.matches('[aria-label="`+label+`"]')`) {
+			t.Errorf("%s: the focus was moved", what)
+		}
+	}
 	form := func(name string, fields map[string]string) string {
 		script := `{ const f = document.querySelector('form[aria-label="` + name + `"]'), set = (n, v) => { const e = f.elements[n]; e.value = v; e.dispatchEvent(new Event("change")); }; `
 		for _, n := range []string{"verb", "service", "version", "setting", "value", "strategy", "parallelism", "amount", "replica", "for"} {
@@ -140,6 +192,8 @@ func playInABrowser(t *testing.T, ctx context.Context) {
 		}
 		return `(() => ` + script + `f.requestSubmit(); })()`
 	}
+	poll(t, ctx, `[...document.querySelectorAll("#tiles div")].some(d => d.textContent === "objectives–none are set")`)
+	tabThrough(t, ctx)
 	press("scale rng to 2", button("one rng more"))
 	press("scale worker to 2", button("one worker more"))
 	press("scale worker to 3", button("one worker more"))
@@ -147,8 +201,8 @@ func playInABrowser(t *testing.T, ctx context.Context) {
 	press("kill rng.2", form("Fault", map[string]string{"verb": "kill", "service": "rng", "replica": "2"}))
 	press("update worker to coinbench/worker:v0.01", form("Update", map[string]string{"service": "worker", "version": "v0.01", "strategy": "all-at-once"}))
 	press("roll worker back", button("rollback worker"))
-	press("restart hasher", button("restart hasher"))
-	press("scale rng to 1", button("one rng less"))
+	byKey("restart hasher", "restart hasher", "\r")
+	byKey("scale rng to 1", "one rng less", " ")
 	press("stop the load", `document.querySelector(".going button").click()`)
 
 	poll(t, ctx, free)

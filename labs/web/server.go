@@ -121,6 +121,8 @@ func Handler(steps Steps, c live.Config) http.Handler {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	}))
+	framed := c
+	framed.Framed = true // beside the steps
 	mux.HandleFunc("GET /live/{lab}/{attempt}/{run}/", func(w http.ResponseWriter, r *http.Request) {
 		lab, attempt, run := r.PathValue("lab"), r.PathValue("attempt"), r.PathValue("run")
 		feed, err := steps.Watch(lab, attempt, run)
@@ -128,7 +130,7 @@ func Handler(steps Steps, c live.Config) http.Handler {
 			http.Error(w, err.Error(), http.StatusNotFound)
 			return
 		}
-		http.StripPrefix(strings.Join([]string{"/live", lab, attempt, run}, "/"), feed.Handler(c)).ServeHTTP(w, r)
+		http.StripPrefix(strings.Join([]string{"/live", lab, attempt, run}, "/"), feed.Handler(framed)).ServeHTTP(w, r)
 	})
 	return live.Guard(c.Hosts, mux)
 }

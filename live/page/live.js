@@ -170,7 +170,8 @@ function draw() {
     ["response p50 / p99", s.now.p99_s === undefined ? "–" : `${seconds(s.now.p50_s)} / ${seconds(s.now.p99_s)}`, s.now.ok_per_s === undefined ? "no load now" : `${figures(s.now.ok_per_s)} ok/s`],
     ["failed", String(s.now.failed), s.now.backing_off ? `${s.now.backing_off} ${s.run.driver} wait after an error` : "requests, of the run"],
     ["fullest", busiest ? `${busiest.name} ${percent(busiest.busy)}` : "–", busiest ? `${figures(busiest.queue ?? 0)} waiting` : ""],
-    ["objectives", j ? `${so.pass ?? 0} hold` : "–", j ? `${so.fail ?? 0} fail, ${so.unknown ?? 0} not known${final ? "" : " yet"}` : ""]]);
+    ["objectives", j?.objectives?.length ? `${so.pass ?? 0} hold` : "–",
+      j?.objectives?.length ? `${so.fail ?? 0} fail, ${so.unknown ?? 0} not known${final ? "" : " yet"}` : s.run.objectives?.length ? "" : "none are set"]]);
   table("windows", ["window", `${s.run.unit}/s`, "bound", "limited by", "because", "try"], (j?.windows ?? []).map(w => [w.name + (w.complete ? "" : final ? " (cut off)" : " (going on)"),
     interval(w), w.bound_per_s === undefined ? "–" : figures(w.bound_per_s), w.limit?.replaceAll("+", " and ") ?? "–", w.evidence ?? "", final ? w.try ?? "" : ""]));
   table("objectives", ["objective", "so far", "because"], j ? (j.objectives ?? []).map(o => [o.text, ...(o.result === "unknown" && !final ? ["not yet", ""] : [o.result, o.reason])]) : (s.run.objectives ?? []).map(o => [o, "not yet", ""]));
