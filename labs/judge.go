@@ -136,6 +136,9 @@ func (r *Round) Judge(prediction float64, a *capacity.Analysis, vars map[string]
 	if f.Why = r.tooWide(f, vars); f.Why != "" {
 		return f
 	}
+	if f.Why = r.disturbed(f, vars); f.Why != "" {
+		return f
+	}
 	f.Outcome = NotYet
 	if math.Abs(prediction-f.Measured) <= f.Band {
 		f.Outcome = Right
@@ -171,6 +174,23 @@ func (r *Round) tooWide(f Feedback, vars map[string]float64) string {
 			return fmt.Sprintf("the run measured %s ± %s, which does not tell it from %s, the number of a wrong model", Figures(f.Measured),
 				Figures(f.Half), Figures(says))
 		}
+	}
+	return ""
+}
+
+// disturbed says that the run measured another number than its settings give, so that who predicted rightly would be told that it is wrong:
+// a busy machine prolongs delays by a few percent before the run is invalid.
+func (r *Round) disturbed(f Feedback, vars map[string]float64) string {
+	if r.Law == "" {
+		return ""
+	}
+	law, err := Eval(r.Law, vars, nil)
+	if err != nil {
+		return err.Error()
+	}
+	if math.Abs(law-f.Measured) > f.Band {
+		return fmt.Sprintf("the run measured %s where its settings give %s: something else took the machine's time", Figures(f.Measured),
+			Figures(law))
 	}
 	return ""
 }

@@ -69,3 +69,22 @@ func TestClaimALostLessonTurnsALabRed(t *testing.T) {
 		}
 	}
 }
+
+// On a busy machine delays last a few percent longer, which no run is invalid for: then it cannot tell, and no right prediction is wrong.
+func TestARunThatIsSlowerThanItsSettingsCannotTell(t *testing.T) {
+	l, err := labs.Load("four-or-three", "en")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for think, want := range map[string]labs.Outcome{"200ms": labs.Right, "208ms": labs.Right, "224ms": labs.CannotTell, "170ms": labs.CannotTell} {
+		slow := l
+		slow.Scenario = strings.Replace(l.Scenario, "${think}", think, 1)
+		r, err := playLab(labProcess(), &slow, labs.Transfer, 1, clusterFlags{name: "sim"})
+		if err != nil || slow.Scenario == l.Scenario {
+			t.Fatal(err)
+		}
+		if f := l.Transfer.Judge(2.5, r.analysis, r.vars); f.Outcome != want {
+			t.Errorf("think %s: %+v, want %s", think, f, want)
+		}
+	}
+}
