@@ -114,7 +114,7 @@ a schedule sets it.`,
 				for _, n := range named {
 					cell := fmt.Sprintf("%d", seen[n])
 					if known[n] > 0 {
-						cell += fmt.Sprintf(" (%.2g %%)", visible[n]/known[n])
+						cell += fmt.Sprintf(" (%.1f %%)", visible[n]/known[n])
 					}
 					row = append(row, cell)
 				}

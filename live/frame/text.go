@@ -86,7 +86,7 @@ func (f Frame) replicas() (parts []string) {
 	services := slices.SortedStableFunc(slices.Values(f.Services), func(a, b Service) int { return cmp.Compare(rank[a.Name], rank[b.Name]) })
 	for _, s := range services {
 		text := fmt.Sprintf("%s %d", s.Name, s.Serving)
-		if s.Serving != s.Asked {
+		if s.Serving < s.Asked {
 			text += fmt.Sprintf(" of %d", s.Asked)
 		}
 		if len(s.Versions) > 1 {
