@@ -155,5 +155,6 @@ func undecidedRelation(x, y *Estimate, factor float64, o Objective) string {
 	if o.decided(d-half, d+half) {
 		return ""
 	}
-	return fmt.Sprintf(": the difference, %s ± %s, may be either way; longer windows tell more", visible.Significant(d, 3), visible.Significant(half, 2))
+	return fmt.Sprintf(": the difference, %s ± %s, may be either way; longer windows tell more", visible.Significant(d, 3),
+		visible.Significant(half, 2))
 }

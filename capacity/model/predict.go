@@ -398,7 +398,8 @@ func (m Model) beyond(p Prediction) []string {
 		all = append(all, fmt.Sprintf("%d %s (measured: up to %d)", p.Setting.First, first.Plural, r.MaxFirst))
 	}
 	if p.HashRate > 1.05*r.MaxPerS {
-		all = append(all, fmt.Sprintf("%s hashes/s (measured: up to %s)", visible.Significant(p.HashRate, 3), visible.Significant(r.MaxPerS, 3)))
+		all = append(all, fmt.Sprintf("%s hashes/s (measured: up to %s)", visible.Significant(p.HashRate, 3),
+			visible.Significant(r.MaxPerS, 3)))
 	}
 	return all
 }

@@ -188,7 +188,8 @@ func TestWrongArguments(t *testing.T) {
 		{"run smoke --cluster sim --publish webui=99999", "--publish webui=99999: accepted: SERVICE=PORT"},
 		{"run smoke --redis localhost:99999", "redis \"localhost:99999\": port \"99999\"; accepted: host:port"},
 		{"prove --settings 0 --cluster sim", "--settings 0: accepted: at least 1"},
-		{"attack http://127.0.0.1:1/ --rate 1/s --duration 1s --proxy nope", "proxy: \"nope\" is not the URL of an HTTP or SOCKS5 proxy: write it like http://127.0.0.1:3128"},
+		{"attack http://127.0.0.1:1/ --rate 1/s --duration 1s --proxy nope",
+			"proxy: \"nope\" is not the URL of an HTTP or SOCKS5 proxy: write it like http://127.0.0.1:3128"},
 		{"run smoke --cluster sim --publish nope=1", "nope"},
 		{"bench 127.0.0.1:8001", "\"127.0.0.1:8001\" is not an http or https URL: write it like http://127.0.0.1:8001/32"},
 	} {

@@ -54,8 +54,10 @@ func TestNumbersHaveNoExponent(t *testing.T) {
 		v    float64
 		n    int
 		want string
-	}{{1000, 3, "1000"}, {12346, 4, "12350"}, {2e6, 3, "2000000"}, {0.00012345, 3, "0.000123"}, {5, 3, "5"}, {0, 3, "0"}, {-99.96, 3, "-100"}, {math.NaN(), 3, "–"},
-		{math.Inf(1), 3, "–"}} {
+	}{
+		{1000, 3, "1000"}, {12346, 4, "12350"}, {2e6, 3, "2000000"}, {0.00012345, 3, "0.000123"}, {5, 3, "5"}, {0, 3, "0"},
+		{-99.96, 3, "-100"}, {math.NaN(), 3, "–"}, {math.Inf(1), 3, "–"},
+	} {
 		if got := Significant(test.v, test.n); got != test.want {
 			t.Errorf("%g with %d digits: %s; %s expected", test.v, test.n, got, test.want)
 		}
