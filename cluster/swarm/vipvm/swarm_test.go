@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,17 +19,18 @@ import (
 )
 
 const (
-	allowance = 12 * time.Minute // of the whole test
+	allowance = 14 * time.Minute // of the whole test
 	replicas  = 5                // of rng
 	point     = .01              // of all requests, by which a replica's share may miss its fifth
-	least     = 200              // requests of the workers in all, of which a point is two
+	turns     = 2                // requests by which it may miss it anyway: each of two nodes takes turns on its own
+	least     = 150              // requests of the workers in all, and answers to the second load
 )
 
 // inTheGuest plays the scenario of the folder on the Swarm, and meanwhile asks every node for the web page, from outside of
 // the nodes. It ends with the scenario's own exit status.
 const inTheGuest = `
 cd "$FOLDER"
-coinbench run balancing.yaml --cluster swarm --deadline 8m --out run >run.txt 2>&1 & run=$!
+coinbench run balancing.yaml --cluster swarm --deadline 10m --out run >run.txt 2>&1 & run=$!
 for address in $(coinbench swarm lab ps | awk 'NR > 1 { print $2 }'); do
 	until timeout 20 bash -c 'exec 3<>"/dev/tcp/$1/8000" && printf "GET /index.html HTTP/1.0\r\n\r\n" >&3 && cat <&3' get "$address" >"$address.page" && grep -q '</html>' "$address.page"; do
 		kill -0 $run || break
@@ -93,12 +95,14 @@ func writeScenario(t *testing.T, dir string) {
 	text := changed(string(scenario), "\nname: balancing\n", "\nname: balancing\napp: app.yaml\n")
 	// Nodes that lose messages in a busy guest have all from each other after half a minute.
 	// Then a load that is not judged: the first look-ups and connections of a busy guest may take longer than a request is given.
-	text = changed(text, "  - bench: {name: fresh", "  - wait: 35s\n"+
-		"  - bench: {name: first, service: rng, path: /10, clients: 10, requests: 50}\n  - wait: 5s\n  - bench: {name: fresh")
+	// Two clients, as every request looks the name up.
+	text = changed(text, "  - bench: {name: fresh, service: rng, path: /10, clients: 10", "  - wait: 35s\n"+
+		"  - bench: {name: first, service: rng, path: /10, clients: 2, requests: 50}\n  - wait: 5s\n"+
+		"  - bench: {name: fresh, service: rng, path: /10, clients: 2")
 	// Before the workers come, the counters are read when they stand still.
 	text = changed(text, "  - scale: {worker: \"${workers}\"}", "  - wait: 8s\n  - scale: {worker: \"${workers}\"}")
-	text = changed(text, "workers: {default: 10", "workers: {default: 4")
-	text = changed(text, "measure: {default: 12s", "measure: {default: 30s")
+	text = changed(text, "workers: {default: 10", "workers: {default: 2")
+	text = changed(text, "measure: {default: 12s", "measure: {default: 50s")
 	begin, end := strings.Index(text, "  - update:"), strings.Index(text, "objectives:")
 	if begin < 0 || end < begin {
 		t.Fatal("balancing does not end with an update any more")
@@ -180,7 +184,9 @@ func fifths(t *testing.T, run *history.Run) {
 			continue
 		}
 		judged++
-		if l.Closing == nil || total.OK != 200 {
+		// A resolver that the guest keeps waiting too long says nothing of addresses; where a connection began, it must have been answered.
+		unresolved := total.Failures[history.NameResolution]
+		if l.Closing == nil || total.OK < least || total.OK+unresolved != 200 {
 			wrong = append(wrong, fmt.Sprintf("the load %s: %d of 200 requests, %v", l.Name, total.OK, total.Failures))
 		}
 		counts := map[string]float64{}
@@ -255,8 +261,8 @@ func unequal(t *testing.T, who string, counts map[string]float64, all float64) (
 		wrong = append(wrong, fmt.Sprintf("%s reached %d replicas: %v", who, len(counts), counts))
 	}
 	for replica, n := range counts {
-		if share := n / all; share < 1./replicas-point || share > 1./replicas+point {
-			wrong = append(wrong, fmt.Sprintf("%s: %s has %.2f %% of %g requests", who, replica, 100*share, all))
+		if math.Abs(n-all/replicas) > max(point*all, turns) {
+			wrong = append(wrong, fmt.Sprintf("%s: %s has %.2f %% of %g requests", who, replica, 100*n/all, all))
 		}
 	}
 	return wrong
