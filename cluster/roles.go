@@ -31,7 +31,11 @@ const (
 	storeRole   = "store"
 )
 
-var word = regexp.MustCompile(`^[\pL\pN][\pL\pN _-]{0,39}$`)
+// The length is checked apart: a regexp that counts holds the letters of all scripts forty times, which every process would pay for.
+var word = regexp.MustCompile(`^[\pL\pN][\pL\pN _-]*$`)
+
+// isWord says whether a text can be a unit's name.
+func isWord(text string) bool { return len([]rune(text)) <= 40 && word.MatchString(text) }
 
 // roles reads the labels of all services; without a role among them an app has none.
 func roles(app App, labels map[string]map[string]string) (history.Roles, error) {
@@ -67,7 +71,7 @@ func roles(app App, labels map[string]map[string]string) (history.Roles, error) 
 		}
 		role := history.Role{Service: s.Name, Program: cmp.Or(ParseImage(s.Image).Kind, s.Name), Plural: strings.TrimSuffix(s.Name, "s") + "s"}
 		if plural, set := of[PluralLabel]; set {
-			if role.Plural = plural; !word.MatchString(plural) {
+			if role.Plural = plural; !isWord(plural) {
 				fault(PluralLabel, fmt.Sprintf("plural %q", plural), "a noun, such as "+s.Name+"s")
 			}
 		}
@@ -84,7 +88,7 @@ func roles(app App, labels map[string]map[string]string) (history.Roles, error) 
 			r.Unit = history.Word{One: "unit of work", Many: "units of work"}
 			if text, set := of[UnitLabel]; set {
 				words := list(text)
-				if len(words) != 2 || !word.MatchString(words[0]) || !word.MatchString(words[1]) {
+				if len(words) != 2 || !isWord(words[0]) || !isWord(words[1]) {
 					fault(UnitLabel, fmt.Sprintf("unit %q", text), `one and many, such as "hash, hashes"`)
 				} else {
 					r.Unit = history.Word{One: words[0], Many: words[1]}
@@ -96,7 +100,7 @@ func roles(app App, labels map[string]map[string]string) (history.Roles, error) 
 				if len(words) == 3 {
 					in, _ = strconv.Atoi(words[2])
 				}
-				if in < 2 || !word.MatchString(words[0]) || !word.MatchString(words[1]) {
+				if in < 2 || !isWord(words[0]) || !isWord(words[1]) {
 					fault(ShareLabel, fmt.Sprintf("share %q", text),
 						`one, many, and in how many units there is one, at least 2, such as "coin, coins, 16"`)
 				} else {

@@ -55,6 +55,7 @@ func TestRolesThatMakeNoSense(t *testing.T) {
 		{"coinbench.rôle: driver", d + s, ":5:7: services.a.labels.coinbench.rôle: unknown label"},
 		{"coinbench.balance: random", d + s, "accepted: the same under deploy.labels"},
 		{"coinbench.plural: ''", d + s, `:5:7: services.a.labels.coinbench.plural: plural ""`},
+		{"coinbench.plural: " + strings.Repeat("é", 41), d + s, `:5:7: services.a.labels.coinbench.plural: plural "`},
 		{"coinbench.role: driver\n      coinbench.unit: hash", s, `:6:7: services.a.labels.coinbench.unit: unit "hash"; accepted: one and many`},
 		{"coinbench.role: driver\n      coinbench.share: coin, coins", s, `:6:7: services.a.labels.coinbench.share: share "coin, coins"`},
 		{"coinbench.role: driver\n      coinbench.share: coin, coins, 1", s, `:6:7: services.a.labels.coinbench.share: share`},

@@ -17,9 +17,9 @@ func (e *engine) pacer(ctx context.Context) (sleep func(until time.Duration) boo
 	release = func() {}
 	if exact == nil {
 		exact = precise.Until
-		// The thread gets a finer timer than others, so it must stay this goroutine's own.
+		// The thread is woken sooner than others, so it must stay this goroutine's own.
 		runtime.LockOSThread()
-		restore := fineTimers()
+		restore := onTime()
 		release = func() {
 			restore()
 			runtime.UnlockOSThread()

@@ -2,4 +2,4 @@
 
 package loadgen
 
-func fineTimers() (restore func()) { return func() {} }
+func onTime() (restore func()) { return func() {} }

@@ -80,6 +80,7 @@ Exit codes: 0 it was measured, and --slo was met; 1 --slo was missed; 2 bad inpu
 			if os.Getenv("GOGC") == "" { // it makes little garbage, and is often the tool with less memory than the server
 				debug.SetGCPercent(25)
 			}
+			letGo()
 			return bench(p, f, w)
 		},
 	}

@@ -234,8 +234,21 @@ func (v *visit) next() error {
 	}
 	if v.state.Why != "" {
 		v.out.say("Cannot tell: %s. It is the run, not you; your prediction stays.", v.state.Why)
+		if last := v.lastCluster(); last != "sim" && slices.Contains(v.lab.On, "sim") {
+			v.out.say("A machine that stays too busy does not disturb the simulator: coinbench lab run %s --cluster sim", v.lab.Name)
+		}
 	}
 	return v.out.next(v)
+}
+
+// lastCluster is where the last run was played; "": nowhere.
+func (v *visit) lastCluster() string {
+	for _, e := range slices.Backward(v.attempt.Entries) {
+		if e.Cluster != "" {
+			return e.Cluster
+		}
+	}
+	return ""
 }
 
 // underWay says whether the last run, of whatever process, is being recorded: a cluster is read each second.
@@ -273,8 +286,26 @@ func listLabs(p process, language string) error {
 	if score != "" {
 		say(p.stdout, "\n%s", score)
 	}
-	say(p.stdout, "\nBegin: coinbench lab %s", visits[0].lab.Name)
+	say(p.stdout, "\n%s", goOn(visits))
 	return nil
+}
+
+// goOn says with which lab a learner goes on: one that is under way before one that was not begun.
+func goOn(visits []*visit) string {
+	is := func(begun bool) func(v *visit) bool {
+		return func(v *visit) bool { return (v.attempt != nil) == begun && v.state.Phase != labs.Done }
+	}
+	if i := slices.IndexFunc(visits, is(true)); i >= 0 {
+		return "Go on: coinbench lab " + visits[i].lab.Name
+	}
+	switch i := slices.IndexFunc(visits, is(false)); i {
+	case 0:
+		return "Begin: coinbench lab " + visits[0].lab.Name
+	case -1:
+		return "All labs are done. A fault to find: coinbench lab drill"
+	default:
+		return "Next: coinbench lab " + visits[i].lab.Name
+	}
 }
 
 // visitAll visits every lab; score is how well the learner knows how sure to be, "" before anything was judged.

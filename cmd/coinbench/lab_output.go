@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"path/filepath"
 	"regexp"
@@ -56,7 +57,8 @@ func (t labTerminal) next(v *visit) error {
 			t.say("%s One of: %s", r.Evidence.Ask, strings.Join(r.Evidence.Choices, ", "))
 		}
 		t.say("What did you read, in %s?\n  coinbench lab check %s NUMBER%s", r.Unit, name, more)
-		t.say("The report again: coinbench report %s", filepath.Join(v.attempt.Dir, v.state.Run.Run))
+		t.say("The report again:")
+		fmt.Fprintf(t.p.stdout, "  coinbench report %s\n", filepath.Join(v.attempt.Dir, v.state.Run.Run)) // in one line, to be copied
 	case labs.Done:
 		t.say("This lab is done. Again, with other numbers: coinbench lab reset %s", name)
 		next, err := labAfter(name)

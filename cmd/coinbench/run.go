@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"os"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,6 +114,11 @@ func recordAlone(p process, s scenarios.Scenario, where clusterFlags, dir string
 
 // record runs a scenario and records it in a folder. recorded is false when there is nothing to report.
 func record(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, to runFolder) (recorded bool, err error) {
+	if os.Getenv("GOMAXPROCS") == "" {
+		// One more than there are processors: a request that falls due finds a place to run, though replicas have taken the
+		// processors from those that hold the others.
+		runtime.GOMAXPROCS(runtime.NumCPU() + 1)
+	}
 	start := time.Now()
 	dir := to.dir
 	sink := &scenarios.Sink{}

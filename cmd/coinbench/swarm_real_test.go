@@ -122,7 +122,8 @@ func TestScenariosOnASwarm(t *testing.T) {
 			there := played(t, run, append(args, "--cluster", "swarm", "--endpoint-mode", "dnsrr", "--generators", c.generators)...)
 			a, b := limits(here), limits(there)
 			for _, window := range c.same {
-				if a[window] == "" || a[window] != b[window] {
+				// On a busy machine the one that limits may tie with the next.
+				if a[window] == "" || !slices.Contains(strings.Split(b[window], "+"), a[window]) {
 					t.Errorf("the bottleneck of %s is %q on %s, %q on the Swarm", window, a[window], elsewhere, b[window])
 				}
 			}

@@ -106,7 +106,7 @@ func (r Registry) Bootstrap(ctx context.Context) (address string, err error) {
 	var faults []error
 	for _, p := range results {
 		if p.Fault != "" {
-			faults = append(faults, fmt.Errorf("%s cannot pull from %s: %s; %s", p.Node, at, p.Fault, toPull(at)))
+			faults = append(faults, fmt.Errorf("%s cannot pull from %s: %s; %s", p.Node, at, p.Fault, toPull(at, p.Fault)))
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -115,8 +115,11 @@ func (r Registry) Bootstrap(ctx context.Context) (address string, err error) {
 	return at, nil
 }
 
-// toPull says what lets a node pull from an address.
-func toPull(address string) string {
+// toPull says what lets a node pull from an address, after what its engine said.
+func toPull(address, fault string) string {
+	if strings.Contains(fault, "no space left on device") {
+		return "make room there, where its engine keeps images (docker system df)"
+	}
 	if strings.HasPrefix(address, "127.") {
 		return "load IPVS there (modprobe ip_vs), and open the ports 7946 (tcp, udp) and 4789 (udp) between the nodes"
 	}

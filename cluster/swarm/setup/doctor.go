@@ -155,7 +155,7 @@ func (d *doctor) registry(ctx context.Context, container string) error {
 		if what := "registry pull " + p.Node; p.Fault == "" {
 			d.good(what, "the node pulled from %s", at)
 		} else {
-			d.bad(what, "%s; %s", p.Fault, toPull(at))
+			d.bad(what, "%s; %s", p.Fault, toPull(at, p.Fault))
 		}
 	}
 	return nil
