@@ -122,7 +122,7 @@ func TestSuccessorIsNoIdleReplica(t *testing.T) {
 	m.Measure("w", 2*time.Second, 20*time.Second)
 	run := m.Finish()
 	const half = 12 * time.Second
-	var before map[string]float64
+	var before history.Values
 	for i := range run.Readings {
 		switch r := &run.Readings[i]; {
 		case r.Task != "rng.1#1":
@@ -131,14 +131,14 @@ func TestSuccessorIsNoIdleReplica(t *testing.T) {
 		default:
 			r.Task = "rng.1#2"
 			values := map[string]float64{}
-			for name, v := range r.Values {
+			for name, v := range r.Values.All() {
 				if values[name] = v; strings.HasSuffix(name, "_total") || strings.Contains(name, "_total{") || strings.Contains(name, "_sum") ||
 					strings.Contains(name, "_count") {
-					values[name] -= before[name]
+					values[name] -= before.Of(name)
 				}
 			}
 			values[history.Busy] /= 2
-			r.Values = values
+			r.Values = history.ValuesOf(values)
 		}
 	}
 	a := capacity.Analyse(run)
@@ -193,7 +193,8 @@ func TestForeignRequests(t *testing.T) {
 	r := run.Finish()
 	for i := range r.Readings {
 		if v := &r.Readings[i]; v.Service == "rng" {
-			v.Values[`coinbench_requests_total{code="200",method="GET"}`] += 10 * v.At.Seconds()
+			const series = `coinbench_requests_total{code="200",method="GET"}`
+			v.Values = v.Values.With(series, v.Values.Of(series)+10*v.At.Seconds())
 		}
 	}
 	a := capacity.Analyse(r)
@@ -210,7 +211,7 @@ func TestWallClockStep(t *testing.T) {
 	r := m.Finish()
 	for i := range r.Readings {
 		if v := &r.Readings[i]; v.Service == "worker" && v.At > 5*time.Second {
-			v.Values[history.LastHash] += 3600
+			v.Values = v.Values.With(history.LastHash, v.Values.Of(history.LastHash)+3600)
 		}
 	}
 	a := capacity.Analyse(r)

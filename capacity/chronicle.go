@@ -98,10 +98,10 @@ func (l *Loops) Add(b history.Reading) (from, to, loops float64) {
 	}
 	a := t.reading
 	t.reading = b
-	loops = b.Values[history.Hashes] - a.Values[history.Hashes]
-	from, to = a.Values[history.LastHash]-l.wall, b.Values[history.LastHash]-l.wall
+	loops = b.Values.Of(history.Hashes) - a.Values.Of(history.Hashes)
+	from, to = a.Values.Of(history.LastHash)-l.wall, b.Values.Of(history.LastHash)-l.wall
 	// A wall clock that does not agree with the run's own gives way to the readings' own instants.
-	if a.Values[history.LastHash] <= 0 || to > b.At.Seconds()+.5 || from > a.At.Seconds()+.5 || from < 0 {
+	if a.Values.Of(history.LastHash) <= 0 || to > b.At.Seconds()+.5 || from > a.At.Seconds()+.5 || from < 0 {
 		from, to = a.At.Seconds(), b.At.Seconds()
 	}
 	t.last, t.readS = max(t.last, to), max(t.readS, b.At.Seconds())

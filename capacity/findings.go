@@ -194,7 +194,7 @@ func (e explainer) queue(service string, w *Window) (limit int, full, longest fl
 			continue
 		}
 		for _, r := range sp.inner {
-			q := r.Values[history.QueueLength]
+			q := r.Values.Of(history.QueueLength)
 			longest = max(longest, q)
 			n++
 			if limit > 0 && q >= float64(limit) {

@@ -47,9 +47,9 @@ func (p progress) done(pace, most float64) float64 { return p.hashes + min(most,
 // progressAt is how far a worker was at a reading of a run that began at start (Unix seconds). Before its first completion it is at its
 // loop since it was started; unknown: negative.
 func progressAt(r history.Reading, start float64, started time.Duration) progress {
-	p := progress{at: r.At.Seconds(), hashes: r.Values[history.Hashes]}
-	switch last := r.Values[history.LastHash]; {
-	case r.Values[history.BackingOff] != 0:
+	p := progress{at: r.At.Seconds(), hashes: r.Values.Of(history.Hashes)}
+	switch last := r.Values.Of(history.LastHash); {
+	case r.Values.Of(history.BackingOff) != 0:
 	case last > 0:
 		p.age = max(0, start+p.at-last)
 	case started >= 0:
@@ -129,7 +129,7 @@ func (w *Window) lead(spans []span, start float64) *lead {
 		}
 		since := slices.IndexFunc(s.task.readings, func(r history.Reading) bool {
 			return r.At.Seconds() >= w.changedS &&
-				r.Values[history.Hashes] > 0
+				r.Values.Of(history.Hashes) > 0
 		})
 		if since < 0 || s.task.readings[since].At >= s.first.At {
 			return nil
@@ -196,7 +196,7 @@ func (w *Window) estimateRate(s series, spans []span, alone float64, remembers f
 		e := sp.progress(start)
 		workers, known = append(workers, e), append(known, e)
 		for _, r := range sp.task.readings {
-			if r.At.Seconds() >= w.changedS && r.At < sp.first.At && r.Values[history.LastHash] > 0 {
+			if r.At.Seconds() >= w.changedS && r.At < sp.first.At && r.Values.Of(history.LastHash) > 0 {
 				known[len(known)-1].begin = progressAt(r, start, sp.task.started)
 				break
 			}

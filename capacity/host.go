@@ -49,7 +49,7 @@ func host(s series, begin, end time.Duration) *HostUse {
 		}
 		offered := sp.delta(history.HostCPU)
 		u := &HostUse{Busy: sp.delta(history.HostBusy) / offered, engines: s.engines}
-		if _, known := sp.last.Values[history.HostPressure]; known {
+		if _, known := sp.last.Values.Get(history.HostPressure); known {
 			u.Pressure = ptr(sp.delta(history.HostPressure) / sp.seconds())
 		}
 		var asked, late float64

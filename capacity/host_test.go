@@ -47,12 +47,12 @@ func TestABusyMachineMakesAWindowInvalid(t *testing.T) {
 					history.ProcessCPU: c.own * cpus * at}
 				if c.late >= 0 {
 					run.Readings = append(run.Readings, history.Reading{At: time.Duration(s) * time.Second, Service: "rng", Task: "rng.1#1",
-						Values: map[string]float64{history.Slept: 3 + at, history.SleptLate: 2 + c.late*at}})
+						Values: history.ValuesOf(map[string]float64{history.Slept: 3 + at, history.SleptLate: 2 + c.late*at})})
 				}
 				if c.known {
 					values[history.HostPressure] = 7 + c.pressure*at
 				}
-				run.Readings = append(run.Readings, history.Reading{At: time.Duration(s) * time.Second, Service: "host", Task: "host", Values: values})
+				run.Readings = append(run.Readings, history.Reading{At: time.Duration(s) * time.Second, Service: "host", Task: "host", Values: history.ValuesOf(values)})
 			}
 			a := capacity.Analyse(run)
 			host := a.Window("w").Host

@@ -21,7 +21,7 @@ func lossy(asked bool) *history.Run {
 	worker := func(task string, from, to int) {
 		for at := from; at <= to; at++ {
 			run.Readings = append(run.Readings, history.Reading{At: time.Duration(at) * time.Second, Service: "worker", Task: task,
-				Values: map[string]float64{history.Hashes: 2.5 * float64(at-from)}})
+				Values: history.ValuesOf(map[string]float64{history.Hashes: 2.5 * float64(at-from)})})
 		}
 	}
 	for _, task := range []string{"worker.1#1", "worker.2#1", "worker.3#1", "worker.4#1"} {

@@ -60,7 +60,7 @@ func reconcile(run *history.Run, s series, windows []Window) Reconciliation {
 		}
 		if t.service == driver.Service {
 			r.Errors += grown(history.WorkerErrors)
-			if before.Values != nil {
+			if before.Values.Len() > 0 {
 				old++
 			}
 		}

@@ -41,7 +41,7 @@ func Replicas(roles history.Roles, first, second []history.Reading) []ReplicaUse
 			counter = history.RedisHashes
 		}
 		u.PerS = sp.delta(counter) / sp.seconds()
-		if slots := last.Values[history.Concurrency]; slots > 0 {
+		if slots := last.Values.Of(history.Concurrency); slots > 0 {
 			u.Utilisation = ptr(min(1, sp.delta(history.Busy)/(slots*sp.seconds())))
 			u.Queue = ptr(sum(last.Values, history.QueueLength))
 		}

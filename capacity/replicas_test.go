@@ -11,13 +11,13 @@ import (
 
 func TestReplicasComparesTwoReadings(t *testing.T) {
 	server := func(task string, at time.Duration, requests, busy, queue float64) history.Reading {
-		return history.Reading{At: at, Service: "rng", Task: task, Values: map[string]float64{
-			history.Requests + `{code="200",method="GET"}`: requests, history.Busy: busy, history.Concurrency: 1, history.QueueLength: queue}}
+		return history.Reading{At: at, Service: "rng", Task: task, Values: history.ValuesOf(map[string]float64{
+			history.Requests + `{code="200",method="GET"}`: requests, history.Busy: busy, history.Concurrency: 1, history.QueueLength: queue})}
 	}
 	worker := func(at time.Duration, hashes float64) history.Reading {
-		return history.Reading{At: at, Service: "worker", Task: "worker.1#1", Values: map[string]float64{history.Hashes: hashes}}
+		return history.Reading{At: at, Service: "worker", Task: "worker.1#1", Values: history.ValuesOf(map[string]float64{history.Hashes: hashes})}
 	}
-	host := history.Reading{Service: "host", Task: "host", Values: map[string]float64{history.HostCPU: 1}}
+	host := history.Reading{Service: "host", Task: "host", Values: history.ValuesOf(map[string]float64{history.HostCPU: 1})}
 	const s = time.Second
 	first := []history.Reading{worker(s, 100), server("rng.10#1", s, 50, 5, 9), server("rng.2#1", s, 0, 0, 0), server("rng.1#1", s, 1, 1, 1),
 		host}

@@ -113,15 +113,15 @@ func (s span) deltaOf(name string, labels ...string) float64 {
 }
 
 // sum adds the series of a metric that carry all the given label pairs.
-func sum(values map[string]float64, name string, labels ...string) float64 {
+func sum(values history.Values, name string, labels ...string) float64 {
 	if len(labels) == 0 {
-		if v, ok := values[name]; ok {
+		if v, ok := values.Get(name); ok {
 			return v
 		}
 	}
 	var found []float64
 next:
-	for k, v := range values {
+	for k, v := range values.All() {
 		rest, ok := strings.CutPrefix(k, name)
 		if !ok || rest != "" && rest[0] != '{' {
 			continue
@@ -133,7 +133,7 @@ next:
 		}
 		found = append(found, v)
 	}
-	slices.Sort(found) // the sum of floating-point numbers depends on their order, and a map has none
+	slices.Sort(found) // the sum of floating-point numbers depends on their order
 	total := 0.0
 	for _, v := range found {
 		total += v
@@ -142,9 +142,9 @@ next:
 }
 
 // byLabel adds the series of a metric by the value of one label.
-func byLabel(values map[string]float64, name, label string) map[string]float64 {
+func byLabel(values history.Values, name, label string) map[string]float64 {
 	out := map[string]float64{}
-	for k, v := range values {
+	for k, v := range values.All() {
 		rest, ok := strings.CutPrefix(k, name+"{")
 		if !ok {
 			continue

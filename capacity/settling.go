@@ -46,8 +46,8 @@ func (w *Window) merged(spans []span, start float64) []progress {
 					near = q
 				}
 			}
-			p.hashes += near.Values[history.Hashes]
-			if last := near.Values[history.LastHash]; last > 0 {
+			p.hashes += near.Values.Of(history.Hashes)
+			if last := near.Values.Of(history.LastHash); last > 0 {
 				latest = max(latest, last-start)
 			}
 		}

@@ -100,7 +100,7 @@ func timeline(run *history.Run, s series) Timeline {
 				continue // two readings in quick succession, at a window's edge
 			}
 			last = b.At.Seconds()
-			t.Stored = append(t.Stored, Point{AtS: last, Value: max(0, b.Values[history.RedisHashes]-a.Values[history.RedisHashes]) / dt})
+			t.Stored = append(t.Stored, Point{AtS: last, Value: max(0, b.Values.Of(history.RedisHashes)-a.Values.Of(history.RedisHashes)) / dt})
 		}
 	}
 	var c Chronicle

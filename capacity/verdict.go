@@ -166,13 +166,13 @@ func validity(run *history.Run, s series, a *Analysis) Validity {
 	stepped := false
 	for _, t := range s.drivers() {
 		for i, r := range t.readings {
-			last := r.Values[history.LastHash]
+			last := r.Values.Of(history.LastHash)
 			if last <= 0 {
 				continue
 			}
 			at := float64(run.Manifest.Start.UnixNano())/1e9 + r.At.Seconds()
 			v.ClockS = max(v.ClockS, last-at)
-			if i > 0 && last < t.readings[i-1].Values[history.LastHash]-1e-6 {
+			if i > 0 && last < t.readings[i-1].Values.Of(history.LastHash)-1e-6 {
 				stepped = true
 			}
 		}

@@ -382,7 +382,7 @@ func (w *Window) measureService(s series, service string, begin, end time.Durati
 		slot, _, _ := strings.Cut(t.name, "#")
 		u.replaced = u.replaced || lives[slot]
 		lives[slot] = true
-		slots := sp.last.Values[history.Concurrency]
+		slots := sp.last.Values.Of(history.Concurrency)
 		limited = limited && slots > 0
 		b := sp.delta(history.Busy)
 		busy += b

@@ -35,8 +35,8 @@ func write(t *testing.T, dir string) {
 		}
 	}
 	check(w.Event(history.Event{At: 1, Payload: event.RunBegin{}}))
-	check(w.Reading(history.Reading{At: 2, Service: "rng", Task: "rng.1#1", Values: map[string]float64{history.Busy: 1.5}}))
-	check(w.Reading(history.Reading{At: 3, Service: "rng", Task: "rng.1#1", Values: map[string]float64{history.Busy: 2.5}}))
+	check(w.Reading(history.Reading{At: 2, Service: "rng", Task: "rng.1#1", Values: history.ValuesOf(map[string]float64{history.Busy: 1.5})}))
+	check(w.Reading(history.Reading{At: 3, Service: "rng", Task: "rng.1#1", Values: history.ValuesOf(map[string]float64{history.Busy: 2.5})}))
 	l, err := w.Load(history.LoadSpec{Name: "bench/c1", Clients: 1, Closed: true})
 	check(err)
 	for n := range int64(3) {
@@ -72,7 +72,7 @@ func TestAWholeRunReadsBackAsWritten(t *testing.T) {
 		t.Errorf("warnings %q, status %q", run.Warnings, run.Status)
 	}
 	if len(run.Events) != 4 || !run.Events[1].Is(event.LoadBegin{}) || !run.Events[2].Is(event.LoadEnd{}) || len(run.Readings) != 2 ||
-		run.Readings[1].Values[history.Busy] != 2.5 {
+		run.Readings[1].Values.Of(history.Busy) != 2.5 {
 		t.Errorf("events %v, readings %v", run.Events, run.Readings)
 	}
 	if len(run.Loads) != 1 || run.Loads[0].Name != "bench/c1" || run.Loads[0].Closing.OK != 2 {

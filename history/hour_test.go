@@ -62,7 +62,7 @@ func BenchmarkHour(b *testing.B) {
 			for k := range 25 {
 				values[fmt.Sprintf(`coinbench_requests_total{code="%d",method="GET"}`, 200+k)] = at.Seconds()
 			}
-			_ = w.Reading(history.Reading{At: at, Service: "rng", Task: fmt.Sprintf("rng.%d#1", n), Values: values})
+			_ = w.Reading(history.Reading{At: at, Service: "rng", Task: fmt.Sprintf("rng.%d#1", n), Values: history.ValuesOf(values)})
 		}
 	}
 	_ = w.Event(history.Event{At: time.Second + length, Payload: event.RunEnd{Status: string(history.Finished)}})

@@ -100,7 +100,7 @@ func Open(dir string) (*Run, error) {
 	r.Scenario = r.file("scenario.yaml")
 	r.App = r.file("app.yaml")
 	r.Events = readLines[Event](r, "events.jsonl")
-	names := interned{}
+	names := newInterned()
 	eachLine(r, "readings.jsonl", func(v *Reading) error {
 		r.Readings = append(r.Readings, names.reading(*v))
 		return nil
@@ -172,7 +172,7 @@ func (r *Run) load(dir string) (Load, bool) {
 // intervals reads those of a load one by one, so that of their histograms only the total is ever in memory whole. Those of single
 // replicas and versions are not read: they are for who watches the load while it plays.
 func (r *Run) intervals(l *Load, name string) {
-	names := interned{}
+	names := newInterned()
 	l.total = &Interval{}
 	var sums [5]Sum
 	var readers [5]countReader
@@ -212,7 +212,7 @@ func (r *Run) intervals(l *Load, name string) {
 // samples reads the requests of a load that were kept one by one. Good ones say nothing of a load of which not all were kept, but
 // where the intervals of a load that was cut off are missing, they stand for them.
 func (r *Run) samples(l *Load, rel string) {
-	names := interned{}
+	names := newInterned()
 	whole := l.Closing == nil || l.Closing.SamplesKept == 0 || l.Closing.SamplesKept+l.Closing.FailuresKept >= l.Closing.Due
 	keep := func(s *Sample) error {
 		s.Class, s.Error = Class(names.text(string(s.Class))), names.text(s.Error)
@@ -303,27 +303,6 @@ func (i *Interval) Add(s Sample) {
 	if s.Class != Cancelled {
 		i.LastFail = max(i.LastFail, s.Done)
 	}
-}
-
-// interned keeps one copy of each text of a file.
-type interned map[string]string
-
-func (t interned) text(s string) string {
-	known, ok := t[s]
-	if !ok {
-		t[s] = s
-		return s
-	}
-	return known
-}
-
-// reading is the same with one copy of each name: a run has some dozens of them, and thousands of readings.
-func (t interned) reading(r Reading) Reading {
-	values := make(map[string]float64, len(r.Values))
-	for k, v := range r.Values {
-		values[t.text(k)] = v
-	}
-	return Reading{At: r.At, Service: t.text(r.Service), Task: t.text(r.Task), Values: values}
 }
 
 func (r *Run) file(name string) []byte {

@@ -66,10 +66,10 @@ func NewEvent(service, task string, p event.Payload) Event {
 // export them, with sorted labels: `coinbench_requests_total{code="200",method="GET"}`. Histograms appear by their _sum and
 // _count only. A task that restarts is another task, so a counter never falls within one Task.
 type Reading struct {
-	At      time.Duration      `json:"at"`
-	Service string             `json:"service"`
-	Task    string             `json:"task"`
-	Values  map[string]float64 `json:"values"`
+	At      time.Duration `json:"at"`
+	Service string        `json:"service"`
+	Task    string        `json:"task"`
+	Values  Values        `json:"values"`
 }
 
 // Names of the series that the services export and the analysis reads. Counters of requests carry code and method.

@@ -243,14 +243,14 @@ func (p performance) hashes(name string) (n float64, length time.Duration) {
 	}
 	first, last := map[string]float64{}, map[string]float64{} // by worker
 	for _, r := range p.run.Readings {
-		if _, counted := r.Values[history.Hashes]; !counted {
+		if _, counted := r.Values.Get(history.Hashes); !counted {
 			continue
 		}
 		if r.At == begin {
-			first[r.Task] = r.Values[history.Hashes]
+			first[r.Task] = r.Values.Of(history.Hashes)
 		}
 		if r.At == end {
-			last[r.Task] = r.Values[history.Hashes]
+			last[r.Task] = r.Values.Of(history.Hashes)
 		}
 	}
 	for task, counted := range first { // what comes at the end is not of the window

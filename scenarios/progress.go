@@ -110,7 +110,7 @@ const rateSpan = 3 * time.Second // over which the rough rate is taken
 func (r *rates) add(readings []history.Reading) {
 	s := sum{hashes: map[string]float64{}}
 	for _, reading := range readings {
-		if n, ok := reading.Values[history.Hashes]; ok {
+		if n, ok := reading.Values.Get(history.Hashes); ok {
 			s.hashes[reading.Task] = n
 			s.at = max(s.at, reading.At)
 		}

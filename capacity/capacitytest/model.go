@@ -7,7 +7,6 @@ package capacitytest
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -384,7 +383,7 @@ func (m *Model) read() {
 			}
 		}
 		c.pending = slices.Clone(c.pending[i:])
-		m.Run.Readings = append(m.Run.Readings, history.Reading{At: m.now, Service: c.service, Task: c.task, Values: maps.Clone(c.values)})
+		m.Run.Readings = append(m.Run.Readings, history.Reading{At: m.now, Service: c.service, Task: c.task, Values: history.ValuesOf(c.values)})
 	}
 	m.Run.End = max(m.Run.End, m.now)
 }

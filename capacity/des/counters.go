@@ -82,27 +82,27 @@ func (s *Sim) Readings() []history.Reading {
 			continue
 		}
 		v := &s.services[t.service]
-		r := history.Reading{At: time.Duration(s.now), Service: v.Name, Task: t.name}
+		var values map[string]float64
 		switch {
 		case v.role == stores:
-			r.Values = map[string]float64{history.RedisHashes: float64(s.store.hashes), history.RedisCoins: float64(s.store.coins)}
+			values = map[string]float64{history.RedisHashes: float64(s.store.hashes), history.RedisCoins: float64(s.store.coins)}
 		case t.index < 0:
 			continue
 		case v.role == works:
 			if s.workers[t.index].paused {
 				continue
 			}
-			r.Values = s.workerReading(&s.workers[t.index])
+			values = s.workerReading(&s.workers[t.index])
 		default:
 			if s.servers[t.index].paused {
 				continue
 			}
-			r.Values = s.serverReading(&s.servers[t.index], t)
+			values = s.serverReading(&s.servers[t.index], t)
 		}
 		if v.role != stores {
-			r.Values[history.ProcessCPU] = 0 // nothing here costs a processor anything
+			values[history.ProcessCPU] = 0 // nothing here costs a processor anything
 		}
-		out = append(out, r)
+		out = append(out, history.Reading{At: time.Duration(s.now), Service: v.Name, Task: t.name, Values: history.ValuesOf(values)})
 	}
 	return out
 }

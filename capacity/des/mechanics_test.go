@@ -2,6 +2,7 @@ package des
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"testing"
@@ -438,7 +439,7 @@ func TestReadings(t *testing.T) {
 		if r.At != 100*time.Second {
 			t.Errorf("%s was read at %v", r.Task, r.At)
 		}
-		byTask[r.Task] = r.Values
+		byTask[r.Task] = maps.Collect(r.Values.All())
 	}
 	rng, hasher, w1, w2 := byTask["rng.1#1"], byTask["hasher.1#1"], byTask["worker.1#1"], byTask["worker.2#1"]
 	if rng == nil || hasher == nil || w1 == nil || w2 == nil {

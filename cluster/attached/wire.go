@@ -60,7 +60,7 @@ type reading struct {
 	Age     time.Duration // when it was sent
 	Service string
 	Task    string
-	Values  map[string]float64
+	Values  history.Values
 }
 
 // eventLine is a line of the stream of events.

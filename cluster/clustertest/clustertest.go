@@ -380,7 +380,7 @@ func turns(t *testing.T, f *fixture) {
 		readings, _ := f.Counters(t.Context())
 		asked := 0.0
 		for _, r := range readings {
-			for name, v := range r.Values {
+			for name, v := range r.Values.All() {
 				if r.Service == Service && strings.HasPrefix(name, history.Requests) {
 					asked += v
 				}
@@ -634,16 +634,16 @@ func counters(t *testing.T, f *fixture) {
 		if r.Service == "host" { // of the machine, which is no service
 			continue
 		}
-		for name := range r.Values {
+		for name := range r.Values.All() {
 			if !strings.HasPrefix(name, "coinbench_") && !strings.HasPrefix(name, "redis_") && !strings.HasPrefix(name, "process_") {
 				t.Errorf("%s: series %s", r.Task, name)
 			}
 		}
 		if r.Service == "redis" {
-			if _, ok := r.Values[history.RedisHashes]; !ok {
+			if _, ok := r.Values.Get(history.RedisHashes); !ok {
 				t.Errorf("redis without %s: %v", history.RedisHashes, r.Values)
 			}
-		} else if _, ok := r.Values[history.ProcessCPU]; !ok {
+		} else if _, ok := r.Values.Get(history.ProcessCPU); !ok {
 			t.Errorf("%s without %s", r.Task, history.ProcessCPU)
 		}
 	}

@@ -70,7 +70,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 			}
 			ended := time.Now()
 			at := begun.Add(ended.Sub(begun) / 2).Sub(c.config.Start)
-			readings[i] = history.Reading{At: at, Service: s.service, Task: s.task, Values: values}
+			readings[i] = history.Reading{At: at, Service: s.service, Task: s.task, Values: history.ValuesOf(values)}
 		})
 	}
 	wg.Wait()
@@ -81,9 +81,9 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 			faults[i] = nil // it ended while it was asked
 		}
 	}
-	readings = slices.DeleteFunc(readings, func(r history.Reading) bool { return r.Values == nil })
+	readings = slices.DeleteFunc(readings, func(r history.Reading) bool { return r.Values.Len() == 0 })
 	if values := host.Counters(); len(values) > 0 {
-		readings = append(readings, history.Reading{At: time.Since(c.config.Start), Service: "host", Task: "host", Values: values})
+		readings = append(readings, history.Reading{At: time.Since(c.config.Start), Service: "host", Task: "host", Values: history.ValuesOf(values)})
 	}
 	return readings, errors.Join(faults...)
 }

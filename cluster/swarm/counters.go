@@ -80,7 +80,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 			}
 			ended := time.Now()
 			at := begun.Add(ended.Sub(begun) / 2).Sub(c.config.Start)
-			readings[i] = history.Reading{At: at, Service: s.service, Task: s.of.Name, Values: values}
+			readings[i] = history.Reading{At: at, Service: s.service, Task: s.of.Name, Values: history.ValuesOf(values)}
 		})
 	}
 	wg.Wait()
@@ -91,7 +91,7 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 		}
 	}
 	readings = append(readings, machine)
-	return slices.DeleteFunc(readings, func(r history.Reading) bool { return len(r.Values) == 0 }), errors.Join(faults...)
+	return slices.DeleteFunc(readings, func(r history.Reading) bool { return r.Values.Len() == 0 }), errors.Join(faults...)
 }
 
 // machine reads the counters of the machine that the relay is on; without values where that fails. The relay and, if it is the same
@@ -107,7 +107,7 @@ func (c *Cluster) machine(ctx context.Context, r *relay.Client) history.Reading 
 		values[history.ProcessCPU] += host.Counters()[history.ProcessCPU]
 	}
 	at := begun.Add(ended.Sub(begun) / 2).Sub(c.config.Start)
-	return history.Reading{At: at, Service: "host", Task: "host", Values: values}
+	return history.Reading{At: at, Service: "host", Task: "host", Values: history.ValuesOf(values)}
 }
 
 // redisCounters reads the app's two keys.

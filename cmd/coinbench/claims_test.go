@@ -146,7 +146,7 @@ func TestClaimStatements(t *testing.T) {
 				continue
 			}
 			if last >= 0 && r.At.Seconds() < last+1.1 {
-				seen[int(r.Values[history.RedisHashes]-before.Values[history.RedisHashes])]++
+				seen[int(r.Values.Of(history.RedisHashes)-before.Values.Of(history.RedisHashes))]++
 				n++
 			}
 			last, before = r.At.Seconds(), r

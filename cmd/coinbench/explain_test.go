@@ -27,8 +27,8 @@ func busyHost(r *history.Run) {
 		}
 		seen[x.At] = true
 		s := x.At.Seconds()
-		r.Readings = append(r.Readings, history.Reading{At: x.At, Service: "host", Task: "host", Values: map[string]float64{
-			history.HostCPU: 2 * s, history.HostBusy: 1.96 * s, history.HostPressure: .85 * s}})
+		r.Readings = append(r.Readings, history.Reading{At: x.At, Service: "host", Task: "host", Values: history.ValuesOf(map[string]float64{
+			history.HostCPU: 2 * s, history.HostBusy: 1.96 * s, history.HostPressure: .85 * s})})
 	}
 }
 

@@ -148,8 +148,8 @@ func unbiased(run *history.Run, w capacity.Window, loop float64) float64 {
 	for _, r := range run.Readings {
 		at := r.At.Seconds()
 		if r.Service == settings.Worker && (at == w.BeginS || at == w.EndS) {
-			age := float64(run.Manifest.Start.UnixNano())/1e9 + at - r.Values[history.LastHash]
-			done[at] += r.Values[history.Hashes] + age/loop
+			age := float64(run.Manifest.Start.UnixNano())/1e9 + at - r.Values.Of(history.LastHash)
+			done[at] += r.Values.Of(history.Hashes) + age/loop
 		}
 	}
 	return (done[w.EndS] - done[w.BeginS]) / w.LengthS

@@ -56,10 +56,11 @@ func TestContradictingRates(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					for _, r := range run.Readings {
-						for key := range r.Values {
+					for i := range run.Readings {
+						r := &run.Readings[i]
+						for key, v := range r.Values.All() {
 							if r.Service == wrong.service && strings.HasPrefix(key, wrong.counter) {
-								r.Values[key] *= wrong.by
+								r.Values = r.Values.With(key, v*wrong.by)
 							}
 						}
 					}

@@ -124,7 +124,7 @@ func (b *Builder) Reading(r history.Reading) {
 	}
 	switch a := before[1]; {
 	case r.Service == b.roles.Store.Service:
-		perS := max(0, r.Values[history.RedisHashes]-a.Values[history.RedisHashes]) / (r.At - a.At).Seconds()
+		perS := max(0, r.Values.Of(history.RedisHashes)-a.Values.Of(history.RedisHashes)) / (r.At - a.At).Seconds()
 		b.line.spread(a.At.Seconds(), r.At.Seconds(), func(s *second, seconds float64) {
 			s.stored += perS * seconds
 			s.seen += seconds
@@ -284,7 +284,7 @@ func (b *Builder) now() Now {
 		n.Failed += l.Failed
 	}
 	for _, readings := range b.last {
-		if r := readings[1]; r.Service == b.roles.Driver.Service && r.Values[history.BackingOff] != 0 {
+		if r := readings[1]; r.Service == b.roles.Driver.Service && r.Values.Of(history.BackingOff) != 0 {
 			n.Away++
 		}
 	}
@@ -339,7 +339,7 @@ func (b *Builder) service(name string) Service {
 	}
 	var before, after []history.Reading
 	for _, r := range b.last {
-		if r[1].Service == name && r[0].Values != nil && now-r[1].At.Seconds() < 5 {
+		if r[1].Service == name && r[0].Values.Len() > 0 && now-r[1].At.Seconds() < 5 {
 			before, after = append(before, r[0]), append(after, r[1])
 		}
 	}

@@ -35,12 +35,12 @@ func record(to history.Follower, seconds int) {
 	for s := range seconds {
 		at := time.Duration(s+1) * time.Second
 		for _, task := range []string{"worker.1#1", "worker.2#1"} {
-			to.Reading(history.Reading{At: at, Service: "worker", Task: task, Values: map[string]float64{history.Hashes: 5 * float64(s+1),
-				history.LastHash: float64(start.Unix()) + float64(s+1)}})
+			to.Reading(history.Reading{At: at, Service: "worker", Task: task, Values: history.ValuesOf(map[string]float64{history.Hashes: 5 * float64(s+1),
+				history.LastHash: float64(start.Unix()) + float64(s+1)})})
 		}
-		to.Reading(history.Reading{At: at, Service: "rng", Task: "rng.1#1", Values: map[string]float64{history.Busy: .5 * float64(s+1),
-			history.Concurrency: 1, history.QueueLength: 3}})
-		to.Reading(history.Reading{At: at, Service: "redis", Task: "redis.1#1", Values: map[string]float64{history.RedisHashes: 10 * float64(s+1)}})
+		to.Reading(history.Reading{At: at, Service: "rng", Task: "rng.1#1", Values: history.ValuesOf(map[string]float64{history.Busy: .5 * float64(s+1),
+			history.Concurrency: 1, history.QueueLength: 3})})
+		to.Reading(history.Reading{At: at, Service: "redis", Task: "redis.1#1", Values: history.ValuesOf(map[string]float64{history.RedisHashes: 10 * float64(s+1)})})
 		i := history.Interval{At: at - time.Second, Length: time.Second, Due: 100, OK: 100}
 		if s >= 10 {
 			i.OK, i.Failures = 90, map[history.Class]int64{history.Refused: 10}
@@ -137,8 +137,8 @@ func TestMergedPointsKeepExtremes(t *testing.T) {
 		if s != 100 { // in second 100 nothing is completed
 			hashes += 10
 		}
-		b.Reading(history.Reading{At: time.Duration(s+1) * time.Second, Service: "worker", Task: "worker.1#1", Values: map[string]float64{
-			history.Hashes: hashes, history.LastHash: float64(start.Unix()) + float64(s+1)}})
+		b.Reading(history.Reading{At: time.Duration(s+1) * time.Second, Service: "worker", Task: "worker.1#1", Values: history.ValuesOf(map[string]float64{
+			history.Hashes: hashes, history.LastHash: float64(start.Unix()) + float64(s+1)})})
 	}
 	found := false
 	for _, p := range b.All() {
@@ -191,7 +191,7 @@ func TestInstantsOfNoRun(t *testing.T) {
 	b := builder()
 	record(b, 3)
 	for _, at := range []time.Duration{-time.Hour, math.MaxInt64, math.MinInt64} {
-		b.Reading(history.Reading{At: at, Service: "rng", Task: "rng.1#1", Values: map[string]float64{history.Concurrency: 1}})
+		b.Reading(history.Reading{At: at, Service: "rng", Task: "rng.1#1", Values: history.ValuesOf(map[string]float64{history.Concurrency: 1})})
 		b.Interval(0, history.Interval{At: at, Due: 1, OK: 1})
 		b.Event(history.Event{At: at, Payload: event.WindowEnd{Name: "never begun"}})
 	}

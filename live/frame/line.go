@@ -248,7 +248,7 @@ func (l *line) readUse(roles history.Roles, a, b history.Reading) {
 		if u.Utilisation == nil {
 			continue
 		}
-		slots := b.Values[history.Concurrency]
+		slots := b.Values.Of(history.Concurrency)
 		l.spread(a.At.Seconds(), b.At.Seconds(), func(s *second, seconds float64) {
 			o := s.use[u.Service]
 			if o == nil {

@@ -260,7 +260,7 @@ func (m *Metrics) Reading(r history.Reading) {
 	if !m.past && t.state == "" {
 		return // it is gone
 	}
-	for key, value := range r.Values {
+	for key, value := range r.Values.All() {
 		s := t.exported[key]
 		if s == nil {
 			name, labels, _ := strings.Cut(key, "{")

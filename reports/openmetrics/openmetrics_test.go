@@ -43,8 +43,8 @@ func played(to history.Follower) {
 	at(2500, "s", "", event.RolloutEnd{})
 	for n, task := range []string{"s.1#1", "s.1#2"} {
 		for i := range 2 {
-			to.Reading(history.Reading{At: time.Duration(2*n+i) * time.Second, Service: "s", Task: task, Values: map[string]float64{
-				history.Requests + `{code="200",method="GE\"T"}`: float64(10 * i), history.QueueSum: .5, history.QueueCount: float64(i)}})
+			to.Reading(history.Reading{At: time.Duration(2*n+i) * time.Second, Service: "s", Task: task, Values: history.ValuesOf(map[string]float64{
+				history.Requests + `{code="200",method="GE\"T"}`: float64(10 * i), history.QueueSum: .5, history.QueueCount: float64(i)})})
 		}
 	}
 	to.Load(0, history.LoadSpec{Name: "users", Begin: time.Second})
@@ -224,8 +224,8 @@ func TestScrape(t *testing.T) {
 // A series that this version does not know is exported as what its name says.
 func TestUnknownSeries(t *testing.T) {
 	e := NewExport(manifest, "r")
-	e.Reading(history.Reading{Service: "s", Task: "s.1#1", Values: map[string]float64{"x_total": 1, "y": 2, "z_seconds_sum": 3,
-		"z_seconds_count": 4}})
+	e.Reading(history.Reading{Service: "s", Task: "s.1#1", Values: history.ValuesOf(map[string]float64{"x_total": 1, "y": 2, "z_seconds_sum": 3,
+		"z_seconds_count": 4})})
 	var b strings.Builder
 	if err := e.Write(&b); err != nil {
 		t.Fatal(err)

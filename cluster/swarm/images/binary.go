@@ -137,7 +137,7 @@ func build(ctx context.Context, dir string, env []string) ([]byte, error) {
 		return nil, err
 	}
 	if module != "coinbench" {
-		return nil, fmt.Errorf("this is the module %s and not coinbench's", module)
+		return nil, errors.New("coinbench's sources are not in this folder")
 	}
 	tmp, err := os.MkdirTemp("", "coinbench-build-")
 	if err != nil {

@@ -237,7 +237,7 @@ func fifths(t *testing.T, run *history.Run) {
 			}
 		}
 		for _, r := range run.Readings {
-			t.Log(r.At, r.Task, answered(r), r.Values[history.Hashes])
+			t.Log(r.At, r.Task, answered(r), r.Values.Of(history.Hashes))
 		}
 		t.Error(strings.Join(wrong, "\n"))
 	}
@@ -245,7 +245,7 @@ func fifths(t *testing.T, run *history.Run) {
 
 // answered is how many requests a replica has answered.
 func answered(r history.Reading) (sum float64) {
-	for series, value := range r.Values {
+	for series, value := range r.Values.All() {
 		if strings.HasPrefix(series, history.Requests) {
 			sum += value
 		}
