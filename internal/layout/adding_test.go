@@ -171,11 +171,14 @@ func Run(ctx context.Context, s settings.Settings, p serve.Process) error {
 	g.write("services/echo_test.go", `package services
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // announced passes on what a service announces.
@@ -195,6 +198,10 @@ func TestEcho(t *testing.T) {
 	_, rest, _ := strings.Cut(<-said, "\"listen\":\"")
 	address, _, _ := strings.Cut(rest, "\"")
 	answer, err := http.Get("http://" + address + "/hello")
+	for begun := time.Now(); errors.Is(err, syscall.ECONNREFUSED) && time.Since(begun) < 10*time.Second; { // its port is known before it listens
+		time.Sleep(time.Millisecond)
+		answer, err = http.Get("http://" + address + "/hello")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
