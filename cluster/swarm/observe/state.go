@@ -80,6 +80,16 @@ func (s State) LastFault(service string, slot int) (text, image string) {
 	return fmt.Sprintf("%s on %s: %s", last.Name, cmp.Or(s.Nodes[last.Node].Name, "no node"), last.Fault()), last.Image
 }
 
+// failures is how many tasks of a slot (0: of any) ended in the way of which the advice is, with an image.
+func (s State) failures(service string, slot int, image, advice string) (n int) {
+	for _, t := range s.tasks {
+		if t.Service == service && (slot == 0 || t.Slot == slot) && t.Gone && t.Image == image && engineerr.Advice(t.Fault()) == advice {
+			n++
+		}
+	}
+	return n
+}
+
 // unplaced is for how long a task may find no node before waiting is taken not to help.
 const unplaced = 5 * time.Second
 
@@ -94,8 +104,10 @@ func (s State) Missing(v Service, now time.Time) (advice string, err error) {
 		if last == "" {
 			return text
 		}
-		if image == v.Spec.Image { // what another one did says nothing of this one
-			advice = cmp.Or(engineerr.Advice(last), advice)
+		// What another image did says nothing of this one; and one node may have failed to pull it for a moment, the next one has it.
+		if a := engineerr.Advice(last); image == v.Spec.Image &&
+			(s.failures(name, slot, image, a) > 1 || v.Spec.Restart.Condition == "none" || v.Spec.Restart.MaxAttempts == 1) {
+			advice = cmp.Or(a, advice)
 		}
 		return text + when + last
 	}
