@@ -52,7 +52,8 @@ func TestABusyMachineMakesAWindowInvalid(t *testing.T) {
 				if c.known {
 					values[history.HostPressure] = 7 + c.pressure*at
 				}
-				run.Readings = append(run.Readings, history.Reading{At: time.Duration(s) * time.Second, Service: "host", Task: "host", Values: history.ValuesOf(values)})
+				run.Readings = append(run.Readings, history.Reading{At: time.Duration(s) * time.Second, Service: "host", Task: "host",
+					Values: history.ValuesOf(values)})
 			}
 			a := capacity.Analyse(run)
 			host := a.Window("w").Host

@@ -56,9 +56,6 @@ func (v Values) All() iter.Seq2[string, float64] {
 // With are the values with another number of a series.
 func (v Values) With(name string, x float64) Values {
 	m := maps.Collect(v.All())
-	if m == nil {
-		m = map[string]float64{}
-	}
 	m[name] = x
 	return ValuesOf(m)
 }

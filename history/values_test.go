@@ -17,9 +17,6 @@ func TestValuesAreThoseOfAMap(t *testing.T) {
 		v := history.ValuesOf(m)
 		same := func(v history.Values, want map[string]float64) {
 			got := maps.Collect(v.All())
-			if got == nil {
-				got = map[string]float64{}
-			}
 			if v.Len() != len(want) || !maps.Equal(got, want) {
 				t.Fatalf("%v is not %v", got, want)
 			}

@@ -83,7 +83,8 @@ func (c *Cluster) Counters(ctx context.Context) ([]history.Reading, error) {
 	}
 	readings = slices.DeleteFunc(readings, func(r history.Reading) bool { return r.Values.Len() == 0 })
 	if values := host.Counters(); len(values) > 0 {
-		readings = append(readings, history.Reading{At: time.Since(c.config.Start), Service: "host", Task: "host", Values: history.ValuesOf(values)})
+		readings = append(readings, history.Reading{At: time.Since(c.config.Start), Service: "host", Task: "host",
+			Values: history.ValuesOf(values)})
 	}
 	return readings, errors.Join(faults...)
 }

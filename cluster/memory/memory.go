@@ -100,8 +100,9 @@ func (c *Cluster) Counters(context.Context) (readings []history.Reading, err err
 	defer c.mu.Unlock()
 	for _, s := range c.app.Services {
 		for _, t := range s.Tasks {
-			readings = append(readings, history.Reading{At: time.Since(c.start), Service: s.Wanted.Name, Task: t.name, Values: history.ValuesOf(map[string]float64{
-				t.series(): t.counted, history.ProcessCPU: 0})})
+			readings = append(readings, history.Reading{At: time.Since(c.start), Service: s.Wanted.Name, Task: t.name,
+				Values: history.ValuesOf(map[string]float64{
+					t.series(): t.counted, history.ProcessCPU: 0})})
 		}
 	}
 	return readings, nil

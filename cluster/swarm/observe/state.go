@@ -105,8 +105,8 @@ func (s State) Missing(v Service, now time.Time) (advice string, err error) {
 			return text
 		}
 		// What another image did says nothing of this one; and one node may have failed to pull it for a moment, the next one has it.
-		if a := engineerr.Advice(last); image == v.Spec.Image &&
-			(s.failures(name, slot, image, a) > 1 || v.Spec.Restart.Condition == "none" || v.Spec.Restart.MaxAttempts == 1) {
+		a := engineerr.Advice(last)
+		if image == v.Spec.Image && (s.failures(name, slot, image, a) > 1 || v.Spec.Restart.Condition == "none") {
 			advice = cmp.Or(a, advice)
 		}
 		return text + when + last
