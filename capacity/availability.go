@@ -91,11 +91,6 @@ func upperBound(n, failed int64, confidence float64) float64 {
 	return mathext.InvRegIncBeta(float64(failed+1), float64(n-failed), confidence)
 }
 
-// Needed is how many requests without a failure prove an availability.
-func Needed(availability float64) int64 {
-	return int64(math.Ceil(math.Log1p(-availabilityConfidence) / math.Log(availability)))
-}
-
 // nines writes an availability in percent with as many digits as make a difference; it is rounded down, for 100 % is a claim.
 func nines(share float64) string {
 	if share >= 1 {

@@ -50,8 +50,8 @@ func TestAvailabilityBound(t *testing.T) {
 			}
 		}
 	})
-	if n := Needed(.999); NewAvailability(n, 0).AtLeast < .999 || NewAvailability(n-1, 0).AtLeast >= .999 {
-		t.Errorf("%d requests are needed for 99.9 %%", n)
+	if NewAvailability(2995, 0).AtLeast < .999 || NewAvailability(2994, 0).AtLeast >= .999 { // ln .05 / ln .999
+		t.Error("99.9 % is not proved by 2995 requests without a failure, or by fewer")
 	}
 	if a := NewAvailability(0, 0); a.AtLeast != 0 {
 		t.Errorf("no request proves %g", a.AtLeast)

@@ -85,7 +85,7 @@ func TestNoReplicaOutlivesItsSupervisor(t *testing.T) {
 		pids = append(pids, pid)
 	}
 	if len(pids) != 3 {
-		t.Errorf("%d replicas; want 3", len(pids))
+		t.Errorf("%d replicas; want 3 (%v)", len(pids), lines.Err())
 	} else if err := syscall.Kill(pids[0], syscall.SIGSTOP); err != nil {
 		t.Error(err)
 	}

@@ -31,11 +31,13 @@ func (g *gateRun) playCalibration() error {
 			return err
 		}
 		valid := true
-		for _, b := range blocks {
+		for i, b := range blocks {
 			if err := g.store.append(gate.Line{Block: &b}); err != nil {
 				return err
 			}
-			g.tell(fmt.Sprintf("deployment %d", n+1), b)
+			if i == 0 || b.Invalid == "" || b.Invalid != blocks[i-1].Invalid { // what all windows lack is said once
+				g.tell(fmt.Sprintf("deployment %d", n+1), b)
+			}
 			valid = valid && b.Invalid == ""
 		}
 		row++

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -145,10 +146,10 @@ func playInABrowser(t *testing.T, ctx context.Context) {
 			url = at
 		}
 	}
-	go func() { // so that it is never held up
-		for lines.Scan() {
-		}
-	}()
+	if url == "" {
+		t.Fatalf("play ended without saying where it is: %v", lines.Err())
+	}
+	go io.Copy(io.Discard, errors) // so that it is never held up
 	allow := func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
 		_, err := cdp.Call(ctx, target, chrome.SetDownloadBehavior, chrome.SetDownloadBehaviorParams{
 			Behavior: chrome.SetDownloadBehaviorBehaviorAllow, DownloadPath: home})
