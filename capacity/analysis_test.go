@@ -221,6 +221,28 @@ func TestWallClockStep(t *testing.T) {
 	}
 }
 
+// Tasks that are read one after the other give what they give when all are read at one instant, with intervals as narrow: of workers in
+// step, and of such that queue since less than a loop.
+func TestTasksAreReadOneAfterTheOther(t *testing.T) {
+	for _, rngs := range []int{1, 5} {
+		for _, settle := range []time.Duration{500 * time.Millisecond, 2 * time.Second, 8 * time.Second} {
+			measure := func(apart time.Duration) *capacity.Window {
+				m := capacitytest.New("apart")
+				m.Apart = apart
+				m.Deploy(10, rngs)
+				m.Measure("w", settle, 5*time.Second)
+				a := capacity.Analyse(m.Finish())
+				return a.Window("w")
+			}
+			at, apart := measure(0).HashRate, measure(9*time.Millisecond).HashRate
+			within(t, "rate read apart", apart.Value, at.Value, .002)
+			if half := (*apart.High - *apart.Low) / 2; half > .002*at.Value {
+				t.Errorf("%d rng, settled %s: %.4g to %.4g; at one instant %.4g to %.4g", rngs, settle, *apart.Low, *apart.High, *at.Low, *at.High)
+			}
+		}
+	}
+}
+
 // Workers that were replaced within a window are separate series: no counter falls, no hash counts twice.
 func TestReplacedWorkers(t *testing.T) {
 	m := capacitytest.New("update")
@@ -231,13 +253,22 @@ func TestReplacedWorkers(t *testing.T) {
 	begin := m.Run.End
 	m.UpdateThink(100*time.Millisecond, 500*time.Millisecond)
 	m.Run.Events = append(m.Run.Events, history.Event{At: m.Run.End, Payload: event.WindowEnd{Name: "rolling"}})
-	length := (m.Run.End - begin).Seconds()
+	end := m.Run.End
+	before, latest, made := map[string]float64{}, map[string]float64{}, 0.0
+	for _, r := range m.Run.Readings {
+		if latest[r.Task] = r.Values.Of(history.Hashes); r.At <= begin {
+			before[r.Task] = latest[r.Task]
+		}
+	}
+	for task, n := range latest {
+		made += n - before[task]
+	}
 	a := capacity.Analyse(m.Finish())
 	w := a.Window("rolling")
 	if len(w.Workers) < 15 {
 		t.Errorf("%d series of workers, want old and new ones", len(w.Workers))
 	}
-	within(t, "rate", w.HashRate.Value, w.Hashes/length, .08)
+	within(t, "rate", w.HashRate.Value, made/(end-begin).Seconds(), .05)
 	if w.HashRate.Value > 33.4 {
 		t.Errorf("rate %.2f above the bound", w.HashRate.Value)
 	}

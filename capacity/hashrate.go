@@ -248,21 +248,44 @@ func (w *Window) estimateRate(s series, spans []span, alone float64, remembers f
 // partly says whether a task whose readings are a number of seconds apart was there for a part of the window only.
 func (w *Window) partly(seconds float64) bool { return seconds < w.LengthS-2*edge.Seconds() }
 
-// together adds a cumulative value of several tasks, value(i, k) at reading k of span i, at the instants at which the one with the most
-// readings was read; those of others lie between two of their own readings.
+// instants are those at which tasks are added up, in seconds: at which the one with the most readings was read. Tasks are read one after
+// the other, so the first is that by which all were read that were there for the whole window, and the last that until which all were.
+func (w *Window) instants(spans []span) (at []float64) {
+	most := spans[0]
+	for _, s := range spans {
+		if partly := w.partly(most.seconds()); partly && !w.partly(s.seconds()) || partly == w.partly(s.seconds()) &&
+			len(s.inner) > len(most.inner) {
+			most = s
+		}
+	}
+	first, last := ends(most)
+	for _, s := range spans {
+		if !w.partly(s.seconds()) && !w.partly(most.seconds()) {
+			from, to := ends(s)
+			first, last = max(first, from), min(last, to)
+		}
+	}
+	if first >= last { // of a window that is as short as the time in which all are read
+		first, last = ends(most)
+	}
+	at = append(at, first)
+	for _, r := range most.inner {
+		if t := r.At.Seconds(); t > at[len(at)-1] && t < last {
+			at = append(at, t)
+		}
+	}
+	return append(at, last)
+}
+
+// ends are the instants of a span's first and last inner reading.
+func ends(s span) (first, last float64) {
+	return s.inner[0].At.Seconds(), s.inner[len(s.inner)-1].At.Seconds()
+}
+
+// together adds a cumulative value of several tasks, value(i, k) at reading k of span i, at common instants, which lie between two readings
+// of each.
 func (w *Window) together(spans []span, value func(i, k int) float64) (at, sum []float64) {
-	most := 0
-	for i, s := range spans {
-		if partly := w.partly(spans[most].seconds()); partly && !w.partly(s.seconds()) || partly == w.partly(s.seconds()) &&
-			len(s.inner) > len(spans[most].inner) {
-			most = i
-		}
-	}
-	for _, r := range spans[most].inner {
-		if n := len(at); n == 0 || r.At.Seconds() > at[n-1] {
-			at = append(at, r.At.Seconds())
-		}
-	}
+	at = w.instants(spans)
 	sum = make([]float64, len(at))
 	for i, s := range spans {
 		k := 0

@@ -32,23 +32,16 @@ func (w *Window) settling(workers []edges) bool {
 	return queued && loops > 0 && (fresh || w.BeginS-w.changedS < elapsed/loops)
 }
 
-// merged are the workers as one, at the instants at which the one with the most readings was read: each counts as at its reading nearest to
-// that.
+// merged are the workers as one, at common instants.
 func (w *Window) merged(spans []span, start float64) []progress {
-	longest := slices.MaxFunc(spans, func(a, b span) int { return len(a.inner) - len(b.inner) })
 	var all []progress
-	for _, r := range longest.inner {
-		p, latest := progress{at: r.At.Seconds()}, math.Inf(-1)
+	for _, t := range w.instants(spans) {
+		p, latest := progress{at: t}, math.Inf(-1)
 		for _, s := range spans {
-			near := s.inner[0]
-			for _, q := range s.inner {
-				if (q.At - r.At).Abs() < (near.At - r.At).Abs() {
-					near = q
-				}
-			}
-			p.hashes += near.Values.Of(history.Hashes)
-			if last := near.Values.Of(history.LastHash); last > 0 {
-				latest = max(latest, last-start)
+			hashes, last := s.task.completed(t, start)
+			p.hashes += hashes
+			if hashes > 0 {
+				latest = max(latest, last)
 			}
 		}
 		if !math.IsInf(latest, 0) {
@@ -57,6 +50,35 @@ func (w *Window) merged(spans []span, start float64) []progress {
 		all = append(all, p)
 	}
 	return all
+}
+
+// completed is how many loops a worker had completed by an instant of a run that began at start (Unix seconds), and when the latest was.
+// Tasks are read at instants of their own, and each reading has the instant of the latest completion: so of a loop between two readings it is
+// known on which side of the instant it ended, and of several, which are taken for equal steps, nearly so.
+func (t *task) completed(at, start float64) (hashes, latest float64) {
+	state := func(r history.Reading) (float64, float64) {
+		return r.Values.Of(history.Hashes), r.Values.Of(history.LastHash) - start
+	}
+	next := slices.IndexFunc(t.readings, func(r history.Reading) bool { return r.At.Seconds() >= at })
+	if next < 0 {
+		return state(t.readings[len(t.readings)-1])
+	}
+	hashes, latest = state(t.readings[next])
+	if hashes == 0 || latest <= at {
+		return hashes, latest
+	}
+	before, since := 0.0, max(0, t.started.Seconds())
+	if next > 0 {
+		if n, last := state(t.readings[next-1]); n > 0 {
+			before, since = n, last
+		}
+	}
+	if hashes <= before {
+		return before, since
+	}
+	step := (latest - since) / (hashes - before)
+	made := min(hashes-before-1, max(0, math.Floor((at-since)/step)))
+	return before + made, since + made*step
 }
 
 // settlingRate is the hash rate of a window that settles, and each worker's by its count alone; nil where all workers together completed

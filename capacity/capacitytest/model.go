@@ -24,6 +24,7 @@ type Model struct {
 	Jitter                            time.Duration // half the width of a uniform variation of each service time
 	Random                            bool          // balance at random instead of round robin
 	Pinned                            bool          // every worker asks rng's first replica only: keep-alive
+	Apart                             time.Duration // between the readings of two tasks, in a round
 	Down                              int           // rng slot (1-based) that refuses connections; 0: none
 
 	rand    *rand.Rand
@@ -367,11 +368,16 @@ func (m *Model) act(w *worker) {
 	}
 }
 
-// read records every task's counters.
+// read records every task's counters, one after the other.
 func (m *Model) read() {
+	begin := m.now
+	defer func() { m.now = begin }()
 	for _, c := range m.tasks {
 		if c.gone && len(c.pending) == 0 {
 			continue
+		}
+		if m.Apart > 0 {
+			m.advance(m.now + m.Apart)
 		}
 		slices.SortStableFunc(c.pending, func(a, b change) int { return cmp.Compare(a.at, b.at) })
 		i := 0
