@@ -40,22 +40,28 @@ type profile struct {
 // unmet says why a scenario does not pass, by cluster.
 type unmet struct {
 	// On every cluster.
-	Any string `json:"any"`
+	Any *string `json:"any"`
 	// On this machine's processes.
-	Local string `json:"local"`
+	Local *string `json:"local"`
 	// On the simulated cluster.
-	Sim string `json:"sim"`
+	Sim *string `json:"sim"`
 	// On a Swarm.
-	Swarm string `json:"swarm"`
+	Swarm *string `json:"swarm"`
 }
 
-// over are the reasons, by cluster or "any", with those of a profile over them.
+// over are the reasons, by cluster or "any", with those of a profile over them: an empty one is none.
 func (u unmet) over(in *profile) map[string]string {
-	reasons := map[string]string{"any": u.Any, "local": u.Local, "sim": u.Sim, "swarm": u.Swarm}
-	if in != nil {
-		for where, why := range in.Unmet.over(nil) {
-			reasons[where] = why
+	reasons := map[string]string{}
+	tell := func(u unmet) {
+		for where, why := range map[string]*string{"any": u.Any, "local": u.Local, "sim": u.Sim, "swarm": u.Swarm} {
+			if why != nil {
+				reasons[where] = *why
+			}
 		}
+	}
+	tell(u)
+	if in != nil {
+		tell(in.Unmet)
 	}
 	maps.DeleteFunc(reasons, func(_, why string) bool { return why == "" })
 	return reasons
