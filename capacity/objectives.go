@@ -219,7 +219,8 @@ func metrics() []metric {
 				}
 				return win.Bottleneck.Limit, nil
 			}},
-		{name: "errors", whole: true, count: true, noun: "error", doc: "The driver's exceptions and the failed requests of all loads, in the whole run.",
+		{name: "errors", whole: true, count: true, noun: "error", doc: "The driver's exceptions and the failed requests of all loads, in the " +
+			"whole run.",
 			value: func(a *Analysis, _ []string) (float64, error) {
 				if a.Validity.Readings == 0 && a.Validity.Requests == 0 {
 					return 0, errors.New("nothing was measured")
@@ -230,7 +231,8 @@ func metrics() []metric {
 				}
 				return n, nil
 			}},
-		{name: "errors", args: []argument{eitherArg}, count: true, noun: "error", doc: "The driver's exceptions in a window, or the failed requests of a load.",
+		{name: "errors", args: []argument{eitherArg}, count: true, noun: "error",
+			doc: "The driver's exceptions in a window, or the failed requests of a load.",
 			value: func(a *Analysis, args []string) (float64, error) {
 				if a.Window(args[0]) != nil {
 					win, err := a.window(args[0])
@@ -251,8 +253,9 @@ func metrics() []metric {
 				}
 				return 0, fmt.Errorf("the run has no window and no load %q", args[0])
 			}, between: failuresBetween},
-		{name: "failures", args: []argument{loadArg}, count: true, noun: "failure", doc: "Requests of a load that failed or were dropped, and those without an " +
-			"answer at its end that were older than its patience; younger ones are left out.",
+		{name: "failures", args: []argument{loadArg}, count: true, noun: "failure",
+			doc: "Requests of a load that failed or were dropped, and those without an answer at its end that were older than its " +
+				"patience; younger ones are left out.",
 			value: l((*LoadResult).failed), between: failuresBetween},
 		{name: "failure_ratio", args: []argument{loadArg}, unit: "share", doc: "Share of a load's requests that are among its failures.",
 			value: l(func(r *LoadResult) (float64, error) {
@@ -280,7 +283,8 @@ func metrics() []metric {
 				return w.SilentS / float64(max(1,
 					before.workers()))
 			}),
-		{name: "throughput", args: []argument{loadArg}, noun: "requests/s", doc: "Good requests per second of a load, from its first request to its last answer.",
+		{name: "throughput", args: []argument{loadArg}, noun: "requests/s",
+			doc:   "Good requests per second of a load, from its first request to its last answer.",
 			value: l(func(r *LoadResult) (float64, error) { return r.PerS, nil }), estimate: estimateOf("throughput"),
 			between: func(r *LoadResult, _ Objective, x float64) (low, high float64, why string) {
 				if r.Missing == 0 || r.LengthS == 0 {
@@ -328,12 +332,12 @@ func metrics() []metric {
 			return *r.DurationS, nil
 		}),
 		r("mixed_time", "s", "Time of a rollout with two versions in rotation.", func(r *Disturbance) (float64, error) { return r.MixedS, nil }),
-		counted("least_serving", "replica", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen nor cut off.",
-			func(r *Disturbance) (float64, error) { return float64(r.LeastServing), nil }),
+		counted("least_serving", "replica", "Fewest replicas that served during a rollout or a fault: in rotation, alive, and neither frozen "+
+			"nor cut off.", func(r *Disturbance) (float64, error) { return float64(r.LeastServing), nil }),
 		r("extra_replica_time", "s", "Replica-seconds of a rollout beyond the replicas that it began with.",
 			func(r *Disturbance) (float64, error) { return r.ExtraReplicaS, nil }),
-		counted("lost_requests", "request", "Requests of all loads but those that observe only that failed because of a rollout or a fault, as long as "+
-			"it was felt.", func(r *Disturbance) (float64, error) {
+		counted("lost_requests", "request", "Requests of all loads but those that observe only that failed because of a rollout or a fault, "+
+			"as long as it was felt.", func(r *Disturbance) (float64, error) {
 			n, judges := 0.0, false
 			for _, l := range r.Loads {
 				if !l.Observer {

@@ -53,8 +53,8 @@ func (w *Window) merged(spans []span, start float64) []progress {
 }
 
 // completed is how many loops a worker had completed by an instant of a run that began at start (Unix seconds), and when the latest was.
-// Tasks are read at instants of their own, and each reading has the instant of the latest completion: so of a loop between two readings it is
-// known on which side of the instant it ended, and of several, which are taken for equal steps, nearly so.
+// Tasks are read at instants of their own, and each reading has the instant of the latest completion: so of a loop between two readings it
+// is known on which side of the instant it ended, and of several, which are taken for equal steps, nearly so.
 func (t *task) completed(at, start float64) (hashes, latest float64) {
 	state := func(r history.Reading) (float64, float64) {
 		return r.Values.Of(history.Hashes), r.Values.Of(history.LastHash) - start

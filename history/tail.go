@@ -96,7 +96,8 @@ func (t *Tail) Next(to Follower) (any bool, err error) {
 // records are what was recorded, one after the other: an instant, and what hands it on.
 type records = iter.Seq2[time.Duration, func()]
 
-// inOrder hands on what several hold, the earliest of their next ones first, of equal ones that of the first; it says whether there was any.
+// inOrder hands on what several hold, the earliest of their next ones first, of equal ones that of the first; it says whether there was
+// any.
 func inOrder(all []records) (any bool) {
 	type head struct {
 		at   time.Duration

@@ -99,8 +99,8 @@ func Heading(round, language string) string { return headings(language)[round] }
 // headings are the page's own words.
 func headings(language string) map[string]string {
 	if language == "zh" {
-		return map[string]string{Question: "问题", Transfer: "换一种设置", "prediction": "我的预测", "confidence": "把握", "reading": "读数", "minutes": "分钟",
-			"title": "coinbench 实验"}
+		return map[string]string{Question: "问题", Transfer: "换一种设置", "prediction": "我的预测", "confidence": "把握", "reading": "读数",
+			"minutes": "分钟", "title": "coinbench 实验"}
 	}
 	return map[string]string{Question: "The question", Transfer: "Another setting", "prediction": "My prediction", "confidence": "Confidence",
 		"reading": "My reading", "minutes": "minutes", "title": "coinbench labs"}

@@ -239,7 +239,8 @@ func (f *Feed) After(id string) (frames []Message, more <-chan struct{}) {
 	return []Message{*f.full}, more
 }
 
-// Latest is the latest frame, with the points of its last so many seconds. more is closed when there is another, and is nil where none will come.
+// Latest is the latest frame, with the points of its last so many seconds. more is closed when there is another, and is nil where none will
+// come.
 func (f *Feed) Latest(seconds int) (latest frame.Frame, recent []frame.Point, more <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

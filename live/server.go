@@ -88,8 +88,9 @@ func guard(hosts []string, next http.Handler, ancestors, frameOptions string) ht
 	next = OwnHost(http.NewCrossOriginProtection().Handler(next), hosts, "--live-host NAME adds one")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range map[string]string{
-			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
-				"form-action 'none'; frame-src 'self'; frame-ancestors " + ancestors + "; require-trusted-types-for 'script'; trusted-types 'none'",
+			"Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+				"base-uri 'none'; form-action 'none'; frame-src 'self'; frame-ancestors " + ancestors + "; " +
+				"require-trusted-types-for 'script'; trusted-types 'none'",
 			"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "X-Frame-Options": frameOptions,
 			"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin",
 		} {

@@ -282,7 +282,8 @@ func isMalformed(err error) bool {
 	if strings.Contains(text, "PROTOCOL_ERROR") {
 		return !strings.Contains(text, "received from peer") && !strings.Contains(text, "GOAWAY")
 	}
-	return strings.Contains(text, "malformed") || strings.Contains(text, "more than declared Content-Length") || strings.Contains(text, "invalid byte in chunk length") ||
+	return strings.Contains(text, "malformed") || strings.Contains(text, "more than declared Content-Length") ||
+		strings.Contains(text, "invalid byte in chunk length") ||
 		strings.Contains(text, "bad Content-Length") || strings.Contains(text, "server response headers exceeded")
 }
 

@@ -70,7 +70,8 @@ func parseAnyURL(text string) (*url.URL, error) {
 func parseProxy(text string) (*url.URL, error) {
 	scheme, _, found := strings.Cut(text, "://")
 	if !found || !slices.Contains([]string{"http", "https", "socks5"}, strings.ToLower(scheme)) {
-		return nil, fmt.Errorf("proxy: %q is not the URL of an HTTP or SOCKS5 proxy: write it like http://127.0.0.1:3128 or socks5://127.0.0.1:1080",
+		return nil, fmt.Errorf("proxy: %q is not the URL of an HTTP or SOCKS5 proxy: write it like http://127.0.0.1:3128 or "+
+			"socks5://127.0.0.1:1080",
 			history.MaskText(text))
 	}
 	u, err := parseAnyURL(text)

@@ -93,7 +93,8 @@ func gateFacts(r gate.Report) (facts []string) {
 		first.Amount(rule.Tolerate), first.Amount(rule.Detect)))
 	for _, m := range s.Design.Metrics[1:] {
 		if own := m.Rule(s.Design.Rule); m.Limits != nil || m.Difference != first.Difference {
-			facts = append(facts, fmt.Sprintf("Of %s a loss of %s is tolerated, and one of %s to be detected.", m.Name, m.Amount(own.Tolerate), m.Amount(own.Detect)))
+			facts = append(facts, fmt.Sprintf("Of %s a loss of %s is tolerated, and one of %s to be detected.", m.Name, m.Amount(own.Tolerate),
+				m.Amount(own.Detect)))
 		}
 	}
 	if n := len(s.Design.Metrics); n > 1 {
@@ -356,9 +357,8 @@ func sequenceChart(r gate.Report) chart {
 	rule := m.Rule(r.Session.Design.Rule)
 	c := chart{id: "sequence", title: "Head against base, after each look", x: axis{label: "pairs"},
 		y: axis{label: "change of " + m.Name + " (" + m.ChangeUnit() + ")"},
-		desc: fmt.Sprintf("Each bar is the interval that holds at every look, after that many pairs. A gate fails when it lies below the loss of "+
-			"%s that is "+
-			"tolerated, and passes when it lies above the loss of %s that is to be detected.", m.Amount(rule.Tolerate),
+		desc: fmt.Sprintf("Each bar is the interval that holds at every look, after that many pairs. A gate fails when it lies below the loss "+
+			"of %s that is tolerated, and passes when it lies above the loss of %s that is to be detected.", m.Amount(rule.Tolerate),
 			m.Amount(rule.Detect))}
 	bars := series{name: "95 % interval", kind: span, color: blue}
 	dots := series{name: "change", kind: points, color: blue}
@@ -428,7 +428,8 @@ func gateHTML(w io.Writer, r gate.Report) error {
 	s := r.Session
 	p := gatePage{R: r, Title: fmt.Sprintf("Gate of %s: %s", s.Design.Scenario, r.Verdict.Outcome),
 		Start: s.At.UTC().Format("2 January 2006, 15:04 UTC"), Simulated: s.Design.Cluster == "sim",
-		Why: upperLimit(r.Verdict.Why), Took: fmt.Sprintf("%s, %s", upperFirst(plural(r.Verdict.Pairs, "pair")), capacity.FormatSeconds(r.Seconds)),
+		Why: upperLimit(r.Verdict.Why), Took: fmt.Sprintf("%s, %s", upperFirst(plural(r.Verdict.Pairs, "pair")),
+			capacity.FormatSeconds(r.Seconds)),
 		Facts: gateFacts(r), Command: repeatable(s.Command)}
 	if c, ok := pairsChart(r); ok {
 		p.Charts = append(p.Charts, newPageChart(c, "the store"))
@@ -448,7 +449,8 @@ func pairsChart(r gate.Report) (chart, bool) {
 	if unit == gate.Share {
 		unit = "%"
 	}
-	c := chart{id: "pairs", title: "Base and head, pair by pair", x: axis{label: "pair", whole: true}, y: axis{label: m.Name + " (" + unit + ")"},
+	c := chart{id: "pairs", title: "Base and head, pair by pair", x: axis{label: "pair", whole: true},
+		y:     axis{label: m.Name + " (" + unit + ")"},
 		desc:  "The blocks of each pair were measured one after the other, in an order drawn at random. Pairs that are void are left out.",
 		table: pairRows(r)}
 	c.table[0] = append(c.table[0], "void ")

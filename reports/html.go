@@ -353,8 +353,8 @@ func useHTML(w *capacity.Window) template.HTML {
 		if *v >= .9 {
 			class = "bar hot"
 		}
-		return fmt.Sprintf(`<span class="%s" aria-hidden="true"><i style="width:%.1f%%"></i></span><span>%s</span>`, class, 100*min(1, max(0, *v)),
-			percent(*v)), true
+		return fmt.Sprintf(`<span class="%s" aria-hidden="true"><i style="width:%.1f%%"></i></span><span>%s</span>`, class,
+			100*min(1, max(0, *v)), percent(*v)), true
 	}}))
 }
 

@@ -61,9 +61,9 @@ func Markdown(w io.Writer, a *capacity.Analysis) error {
 	if len(a.Objectives) > 0 {
 		b.WriteString("\n### Objectives\n\n")
 		rows := Table{{" ", "objective ", "result "}}
+		marks := map[capacity.Result]string{capacity.Pass: "✅", capacity.Fail: "❌", capacity.Unknown: "❔"}
 		for _, o := range a.Objectives {
-			rows = append(rows, []string{map[capacity.Result]string{capacity.Pass: "✅", capacity.Fail: "❌", capacity.Unknown: "❔"}[o.Result] + " " +
-				string(o.Result), "`" + o.Objective + "`", o.Reason})
+			rows = append(rows, []string{marks[o.Result] + " " + string(o.Result), "`" + o.Objective + "`", o.Reason})
 		}
 		b.WriteString(rows.Markdown())
 	}

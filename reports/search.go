@@ -49,8 +49,8 @@ func SearchText(w io.Writer, s Searched, o TextOptions) error {
 		}
 		rows := Table{{unit, "shown", "met", "ok/s", "p50", "p90", "p99", "max", "failed", "why not "}}
 		for _, p := range s.Curve {
-			row := []string{s.level(p.Level), cmp.Or(p.Verdict, "–"), fmt.Sprintf("%d of %d", p.Met, p.Blocks), figures(p.PerS), "–", "–", "–", "–",
-				share(p.Total.Due-p.Total.OK, p.Total.Due), p.Why}
+			row := []string{s.level(p.Level), cmp.Or(p.Verdict, "–"), fmt.Sprintf("%d of %d", p.Met, p.Blocks), figures(p.PerS), "–", "–", "–",
+				"–", share(p.Total.Due-p.Total.OK, p.Total.Due), p.Why}
 			if l := capacity.HistogramLatency(p.Total.Response, p.Total.GivenUp); l != nil {
 				row[4], row[5], row[6], row[7] = atLeast(l, 50, l.P50S), atLeast(l, 90, l.P90S), atLeast(l, 99, l.P99S), atLeast(l, 100, l.MaxS)
 			}

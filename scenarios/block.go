@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Block is a part of a scenario that is played alone, on an app that is deployed afresh as it is when that part begins. Nothing else that the
-// scenario does is played.
+// Block is a part of a scenario that is played alone, on an app that is deployed afresh as it is when that part begins. Nothing else that
+// the scenario does is played.
 type Block struct {
 	Scenario Scenario
 	Name     string // of the window or the rollout
@@ -19,9 +19,9 @@ type Block struct {
 	Said    string // the loads and the rollout, as JSON: what another block of the same app may have otherwise; "" of a window
 }
 
-// Block makes the block of a window or of a rollout. Of a window it is the time to settle and the window, with its probe; a name that is "" is
-// the first window's. More windows than one follow each other without a break; they are called NAME, NAME-2, NAME-3. Of a rollout it is the
-// loads, the time to settle and as long as a window would be, the rollout, and the time to settle again.
+// Block makes the block of a window or of a rollout. Of a window it is the time to settle and the window, with its probe; a name that is ""
+// is the first window's. More windows than one follow each other without a break; they are called NAME, NAME-2, NAME-3. Of a rollout it is
+// the loads, the time to settle and as long as a window would be, the rollout, and the time to settle again.
 func (s Scenario) Block(name string, settle, length time.Duration, windows int) (Block, error) {
 	var windowNames, rollouts []string
 	for i, step := range s.Steps {
@@ -84,7 +84,8 @@ func (s Scenario) Block(name string, settle, length time.Duration, windows int) 
 	if name == "" {
 		return Block{}, fmt.Errorf("%s has no step measure, so that the metric must name a rollout: %s", s.Name, strings.Join(rollouts, ", "))
 	}
-	return Block{}, fmt.Errorf("%s has no window or rollout %q; accepted: %s", s.Name, name, strings.Join(slices.Concat(windowNames, rollouts), ", "))
+	return Block{}, fmt.Errorf("%s has no window or rollout %q; accepted: %s", s.Name, name,
+		strings.Join(slices.Concat(windowNames, rollouts), ", "))
 }
 
 // add adds a step that leaves the app as it is.

@@ -6,9 +6,9 @@ import "coinbench/capacity"
 const Relabellings = 299
 
 // Relabelled plays gates of identical code with blocks that were measured for others. All blocks of a series' gates of base against itself,
-// in the order in which they were measured, are deployments of the same code; what made one of them base and the other head was a coin, which
-// each of these gates tosses anew from a place of its own. Their count is exact for this stream of blocks: what a gate's coins do to it.
-// They share blocks, so that they say no more of other hours than the blocks do.
+// in the order in which they were measured, are deployments of the same code; what made one of them base and the other head was a coin,
+// which each of these gates tosses anew from a place of its own. Their count is exact for this stream of blocks: what a gate's coins do to
+// it. They share blocks, so that they say no more of other hours than the blocks do.
 func (s Series) Relabelled(gates int) (c Control, blocks int) {
 	var stream []Block
 	for _, first := range s.Sequences(Alike) {

@@ -87,7 +87,8 @@ func Judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
 	v.Null = &null.Metrics[0]
 	if v.Outcome == capacity.OutcomeFail && null.Outcome == capacity.OutcomeFail {
 		v.Outcome = capacity.OutcomeInconclusive
-		v.Why = fmt.Sprintf("the null arm, which is base once more, fails as well (%s), so that it is not the code: %s", null.Metrics[0].Text(), v.Why)
+		v.Why = fmt.Sprintf("the null arm, which is base once more, fails as well (%s), so that it is not the code: %s", null.Metrics[0].Text(),
+			v.Why)
 	}
 	return v
 }
@@ -202,8 +203,9 @@ func (v Verdict) Decided() bool {
 	return v.Outcome == capacity.OutcomePass || v.Outcome == capacity.OutcomeFail
 }
 
-// What makes a session INVALID: so many invalid blocks in a row, or more than such a share of the pairs: at once where they show it with that
-// confidence, and else if it is so when the session ends. Until then there is no verdict while it is, once there are enough pairs to tell.
+// What makes a session INVALID: so many invalid blocks in a row, or more than such a share of the pairs: at once where they show it with
+// that confidence, and else if it is so when the session ends. Until then there is no verdict while it is, once there are enough pairs to
+// tell.
 const (
 	mostInRow      = 3
 	mostVoid       = .25

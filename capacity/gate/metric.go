@@ -21,7 +21,8 @@ type Metric struct {
 // Share is the unit of metrics from 0 to 1; a difference of .01 is a percentage point.
 const Share = "share"
 
-// Rule is the metric's own, or else the gate's. Its limits are in the metric's unit where it is a difference, and else shares of base's value.
+// Rule is the metric's own, or else the gate's. Its limits are in the metric's unit where it is a difference, and else shares of base's
+// value.
 func (m Metric) Rule(gate Rule) Rule {
 	r := gate
 	if m.Limits != nil {

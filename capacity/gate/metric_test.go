@@ -99,7 +99,8 @@ func TestMetricsSayTheirChangesInTheirUnits(t *testing.T) {
 	}
 }
 
-// While more than a quarter of the pairs is void there is no verdict, and as soon as it is not there is one, whose pairs are all the others.
+// While more than a quarter of the pairs is void there is no verdict, and as soon as it is not there is one, whose pairs are all the
+// others.
 func TestVoidPairsDelayAVerdict(t *testing.T) {
 	all := blocks(1, make([]float64, 12)...)
 	for _, i := range []int{0, 4, 8} {
@@ -126,8 +127,8 @@ func TestVoidPairsDelayAVerdict(t *testing.T) {
 	}
 }
 
-// A null arm is base once more: it takes nothing from a FAIL of a head that is slower, and takes it away where the second side deployed loses
-// whatever it is.
+// A null arm is base once more: it takes nothing from a FAIL of a head that is slower, and takes it away where the second side deployed
+// loses whatever it is.
 func TestNullArm(t *testing.T) {
 	for _, c := range []struct {
 		name string

@@ -38,11 +38,12 @@ type Model struct {
 	First Cost `json:"first"` // occupancy of the first station by each request, besides its delay
 	Last  Cost `json:"last"`  // the same of the last
 	// of the driver in each loop, besides think time, queues and services: connections, transfers, late sleeps
-	Client    Cost       `json:"client"`
-	VisitS    float64    `json:"visit_s"`     // of a request of the load generator, besides queue and service
-	StoreS    float64    `json:"store_s"`     // of a command
-	JitterS   float64    `json:"jitter_s"`    // standard deviation of a service time
-	StartS    float64    `json:"start_s"`     // how much later each further replica of the driver begins: those that begin together stay together for long
+	Client  Cost    `json:"client"`
+	VisitS  float64 `json:"visit_s"`  // of a request of the load generator, besides queue and service
+	StoreS  float64 `json:"store_s"`  // of a command
+	JitterS float64 `json:"jitter_s"` // standard deviation of a service time
+	// how much later each further replica of the driver begins: those that begin together stay together for long
+	StartS    float64    `json:"start_s"`
 	Found     []Found    `json:"concurrency"` // requests that a replica serves at once
 	Residuals []Residual `json:"residuals"`   // of the run's own windows
 	Range     Range      `json:"range"`       // that was measured; beyond it predictions are extrapolations

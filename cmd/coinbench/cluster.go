@@ -98,8 +98,10 @@ func (f clusterFlags) cluster(asked request) (testbed, error) {
 }
 
 func newLocal(f clusterFlags, asked request) (testbed, error) {
-	if runtime.GOOS == "windows" { // where a process is handed no further pipes (os/exec: ExtraFiles), on which a replica says where it listens
-		return testbed{}, usage(errors.New("no replica can be started on Windows; accepted: --cluster sim, or --cluster swarm with an engine's address"))
+	// where a process is handed no further pipes (os/exec: ExtraFiles), on which a replica says where it listens
+	if runtime.GOOS == "windows" {
+		return testbed{}, usage(errors.New("no replica can be started on Windows; accepted: --cluster sim, or --cluster swarm with an " +
+			"engine's address"))
 	}
 	self, err := f.binary, error(nil)
 	if self == "" {

@@ -59,8 +59,8 @@ cannot be told; 2 bad input.`,
 	}
 	c.Flags().StringVar(&format, "format", format, "text, markdown, html or json")
 	c.Flags().BoolVar(&strict, "fail-on-difference", false, "exit with 1 when a number differs, or a window or load is in one run only")
-	c.Flags().StringArrayVar(&fail, "fail-if", nil, "exit with 1 when a metric of the second run has changed so, as `METRIC(NAME) < -5%`; may be "+
-		"repeated")
+	c.Flags().StringArrayVar(&fail, "fail-if", nil, "exit with 1 when a metric of the second run has changed so, as `METRIC(NAME) < -5%`; "+
+		"may be repeated")
 	return c
 }
 

@@ -20,9 +20,10 @@ type runFolder struct {
 	dir string
 	own bool // it was made here, under a name of our own
 
-	metrics   *metricsServer                   // which is to serve the run; nil: none is
-	recording func(cluster.Cluster) *live.Feed // called when the record begins, returns what follows it already, if anything does; nil: it is not
-	session   *scenarios.Session               // which gives the run's steps; nil: the scenario does
+	metrics *metricsServer // which is to serve the run; nil: none is
+	// called when the record begins, returns what follows it already, if anything does; nil: it is not
+	recording func(cluster.Cluster) *live.Feed
+	session   *scenarios.Session // which gives the run's steps; nil: the scenario does
 }
 
 // newRunFolder makes the folder runs/NAME/TIME. Runs of the same second have a number behind it: 20261128T090000Z-2.

@@ -88,9 +88,12 @@ Exit codes: 0 PASS; 1 FAIL; 2 bad input; 3 it could not be told or measured.`,
 	c.Flags().BoolVar(&f.tested, "self-test", false, "compare base with itself made slower by what is to be detected: this must FAIL, and is "+
 		"then exit code 0")
 	c.Flags().IntVar(&f.alike, "aa", 0, "play `N` gates of base against itself, and count those that fail")
-	c.Flags().StringVar(&f.precision, "precision", "", "go on until the interval is no wider than this `share` to either side, within the budget")
-	c.Flags().BoolVar(&f.both, "both", false, "go on until a gain is known as well: one of more than --tolerate, or none of --detect; it never fails")
-	c.Flags().BoolVar(&f.null, "null-arm", false, "measure base once more in each pair, in half as much more time: a FAIL is none if that fails as well")
+	c.Flags().StringVar(&f.precision, "precision", "", "go on until the interval is no wider than this `share` to either side, within the "+
+		"budget")
+	c.Flags().BoolVar(&f.both, "both", false, "go on until a gain is known as well: one of more than --tolerate, or none of --detect; it "+
+		"never fails")
+	c.Flags().BoolVar(&f.null, "null-arm", false, "measure base once more in each pair, in half as much more time: a FAIL is none if that "+
+		"fails as well")
 	c.Flags().BoolVar(&f.calibrate, "calibrate", false, fmt.Sprintf("measure how much %d windows of each of %d deployments of base vary",
 		gate.CalibrationWindows, gate.CalibrationDeployments))
 	c.MarkFlagsMutuallyExclusive("self-test", "aa", "calibrate")
@@ -366,8 +369,8 @@ func (g *gateRun) measure(blocks []gate.Block) error {
 	}
 }
 
-// wantsMore says whether a decided sequence is to go on: until its interval is narrow enough, a gain is known, or each metric of a self-test
-// has shown its loss.
+// wantsMore says whether a decided sequence is to go on: until its interval is narrow enough, a gain is known, or each metric of a
+// self-test has shown its loss.
 func (g *gateRun) wantsMore(v gate.Verdict) bool {
 	return v.Decided() && (g.width > 0 && v.Width() > g.width || g.f.both && v.Outcome == capacity.OutcomePass && v.Gain == "" ||
 		g.kind == gate.SelfTest && slices.ContainsFunc(v.Metrics, func(x gate.Measured) bool { return !x.Worse() }))

@@ -15,9 +15,9 @@ import (
 // anchor is what --base anchor is.
 const anchor = "anchor"
 
-// findAnchor is the commit that a scenario's gates of a nightly job are held against: the head of the latest loss that was accepted, or of the
-// latest gate that was shown to be faster, if that is later; without either the latest tag of git. A base that moves with every commit would
-// never see what ten commits lose together.
+// findAnchor is the commit that a scenario's gates of a nightly job are held against: the head of the latest loss that was accepted, or of
+// the latest gate that was shown to be faster, if that is later; without either the latest tag of git. A base that moves with every commit
+// would never see what ten commits lose together.
 func findAnchor(dir, scenario string) (string, error) {
 	names, err := seriesIn(dir)
 	if err != nil {
@@ -111,8 +111,8 @@ func explainOne(p process, session gate.Session, good, bad, store string) (text 
 	return fmt.Sprintf("the loss begins with %.10s, confirmed by gates against %.10s.", commits[i], good), true, nil
 }
 
-// bisect finds the first of n commits whose gate against the good one fails; the last must. -1: it does not. An outcome that is neither PASS nor
-// FAIL ends the search.
+// bisect finds the first of n commits whose gate against the good one fails; the last must. -1: it does not. An outcome that is neither
+// PASS nor FAIL ends the search.
 func bisect(n int, play func(i int) (capacity.Outcome, error)) (first int, last capacity.Outcome, err error) {
 	outcome, err := play(n - 1)
 	if err != nil || outcome != capacity.OutcomeFail {
@@ -141,8 +141,8 @@ func gateCommits(p process, session gate.Session, base, head, store string) (cap
 	d := session.Design
 	f := gateFlags{scenario: d.Scenario, budget: 12 * time.Minute, store: store, null: d.NullArm, tolerate: fmt.Sprint(d.Rule.Tolerate),
 		detect: fmt.Sprint(d.Rule.Detect), settle: time.Duration(d.SettleS * float64(time.Second)),
-		block: time.Duration(d.BlockS * float64(time.Second)), where: clusterFlags{name: d.Cluster, swarm: swarmFlags{endpoint: string(swarm.Auto), tag: "v0.1", generators: 1,
-			deadline: time.Minute}}}
+		block: time.Duration(d.BlockS * float64(time.Second)), where: clusterFlags{name: d.Cluster,
+			swarm: swarmFlags{endpoint: string(swarm.Auto), tag: "v0.1", generators: 1, deadline: time.Minute}}}
 	for _, m := range d.Metrics {
 		text := m.Name
 		if m.Limits != nil {

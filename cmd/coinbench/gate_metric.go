@@ -236,7 +236,8 @@ func (g *gateRun) valueOf(a *capacity.Analysis, r *rollout, m gate.Metric) (floa
 
 // latencyOf is a mean, maximum or percentile.
 func latencyOf(l *capacity.Latency, kind string) float64 {
-	return map[string]float64{"mean": l.MeanS, "max": l.MaxS, "p50": l.P50S, "p90": l.P90S, "p95": l.P95S, "p99": l.P99S, "p99.9": l.P999S}[kind]
+	return map[string]float64{"mean": l.MeanS, "max": l.MaxS, "p50": l.P50S, "p90": l.P90S, "p95": l.P95S, "p99": l.P99S,
+		"p99.9": l.P999S}[kind]
 }
 
 // valueOfWindow is a metric of an analysis.

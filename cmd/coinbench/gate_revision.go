@@ -47,7 +47,8 @@ func (f gateFlags) revision(p process, name, scenario string) (revision, error) 
 	system := ""
 	switch f.where.name {
 	case "sim":
-		return revision{}, errors.New("the simulated cluster plays no service's code, so that revisions do not differ there; accepted: local, swarm")
+		return revision{}, errors.New("the simulated cluster plays no service's code, so that revisions do not differ there; accepted: local, " +
+			"swarm")
 	case "swarm":
 		system = "linux"
 	}

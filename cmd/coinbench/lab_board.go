@@ -51,8 +51,8 @@ been stuck for five minutes. Votes are in memory, and gone when Ctrl-C ends the 
 			keys := board.Keys{Room: rand.Text()[:8], Trainer: rand.Text()} // the first is typed off the wall
 			view.serveHandler(b.Handler(keys, view.hosts))
 			at := view.roomAddress()
-			fmt.Fprintf(p.stdout, "learners: coinbench lab serve --share '%s#%s'\nthe wall: %s#%s\nyours:    %s#%s\n", at, keys.Room, at, keys.Room, at,
-				keys.Trainer)
+			fmt.Fprintf(p.stdout, "learners: coinbench lab serve --share '%s#%s'\nthe wall: %s#%s\nyours:    %s#%s\n", at, keys.Room,
+				at, keys.Room, at, keys.Trainer)
 			if view.bound().IsLoopback() {
 				say(p.stderr, "only this machine reaches it; for a room: --listen 0.0.0.0:8080")
 			}

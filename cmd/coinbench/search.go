@@ -27,8 +27,8 @@ func searchCommand(p process) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "search --slo OBJECTIVES [--clients] [URL]",
 		Short: "Find the greatest load that meets objectives",
-		Long: `search doubles the rate (with --clients: the number of clients) until the objectives are missed, and narrows the bracket. Then it tests the
-levels around what it found, with loads as long as the objectives need (299 requests or more for p99), until one is shown to meet them
+		Long: `search doubles the rate (with --clients: the number of clients) until the objectives are missed, and narrows the bracket. Then it
+tests the levels around what it found, with loads as long as the objectives need (299 requests or more for p99), until one is shown to meet them
 and one to miss them. A request that fails counts as infinitely late unless there is an objective for errors, and a rate meets
 nothing if less is served than is offered. The answer is the two levels, the confidence that both are right, and the curve.
 

@@ -20,8 +20,8 @@ func changeSeries(seed, stream uint64) []float64 {
 }
 
 // likeliest is the maximum likelihood estimate of where a series of normal noise, whose level and size are not known, changes once, with
-// segments of three points at least, and twice the logarithm of its likelihood ratio to that without a change (Hinkley, "Inference about the
-// change-point in a sequence of random variables", Biometrika 57, 1970): n ln(S0/S1) of the sums of squares without it and with it.
+// segments of three points at least, and twice the logarithm of its likelihood ratio to that without a change (Hinkley, "Inference about
+// the change-point in a sequence of random variables", Biometrika 57, 1970): n ln(S0/S1) of the sums of squares without it and with it.
 func likeliest(values []float64) (at int, ratio float64) {
 	const least = 3
 	n, all := len(values), gate.NewSample(values)

@@ -110,7 +110,8 @@ func (w *way) stuck(now time.Time) bool { return w.Phase != labs.Done && now.Sub
 
 // text is where a learner is, in a few words.
 func (w *way) text() string {
-	text := map[labs.Phase]string{labs.ToPredict: "to predict", labs.ToRun: "predicted", labs.ToCheck: "to be checked", labs.Done: "done"}[w.Phase]
+	phases := map[labs.Phase]string{labs.ToPredict: "to predict", labs.ToRun: "predicted", labs.ToCheck: "to be checked", labs.Done: "done"}
+	text := phases[w.Phase]
 	if w.Round == labs.Transfer {
 		text += ", other setting"
 	}

@@ -16,8 +16,8 @@ const (
 	minSpark = 8
 )
 
-// Text is a frame in a few lines of at most so many columns, without line ends: the rate of work and of answers, replicas, stations, what is
-// judged so far, and what happened last. recent are the newest points. What there is no room for is left out at the end of its line.
+// Text is a frame in a few lines of at most so many columns, without line ends: the rate of work and of answers, replicas, stations, what
+// is judged so far, and what happened last. recent are the newest points. What there is no room for is left out at the end of its line.
 func (f Frame) Text(recent []Point, columns int) []string {
 	var lines []string
 	add := func(head string, parts ...string) {
@@ -124,7 +124,9 @@ func (j *Judged) counts() (parts []string) {
 	for _, o := range j.Objectives {
 		n[o.Result]++
 	}
-	for _, c := range [][3]string{{"fail", "%d fails", "%d fail"}, {"pass", "%d holds", "%d hold"}, {"unknown", "%d not known yet", "%d not known yet"}} {
+	for _, c := range [][3]string{
+		{"fail", "%d fails", "%d fail"}, {"pass", "%d holds", "%d hold"}, {"unknown", "%d not known yet", "%d not known yet"},
+	} {
 		switch k := n[c[0]]; k {
 		case 0:
 		case 1:
