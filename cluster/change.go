@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -36,6 +37,9 @@ func (a App) With(service string, replicas *int, change Change) (App, error) {
 func GlobalNumber(service string, replicas int) string {
 	return fmt.Sprintf("%d replicas of %s, which is global: one task on each node", replicas, service)
 }
+
+// ErrServed is that of a fault for a service that the cluster serves in coinbench's own process.
+var ErrServed = errors.New("coinbench itself serves it on this cluster; accepted: a service that has replicas of its own, or --cluster swarm")
 
 // Unknown is the error for a name that no service of the app has.
 func (a App) Unknown(service string) error {

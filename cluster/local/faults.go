@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"coinbench/cluster"
 	"coinbench/history/event"
 )
 
@@ -57,6 +58,9 @@ var errNone = errors.New("no task of it runs now")
 
 // alive is the task of a slot whose process lives, and shall live. The caller holds mu.
 func (s *service) alive(slot int) (*task, error) {
+	if s.isRedis {
+		return nil, cluster.ErrServed
+	}
 	if slot < 1 || slot > s.Wanted.Replicas {
 		return nil, fmt.Errorf("the service has %d replicas; accepted: a slot from 1 to %d", s.Wanted.Replicas, s.Wanted.Replicas)
 	}

@@ -122,6 +122,9 @@ func (c *Cluster) tell(spec cluster.Service) error {
 // running is the task of a slot that faults can befall. The caller holds mu.
 func (c *Cluster) running(verb, name string, slot int) (*service, int, error) {
 	s, err := c.app.Find(name)
+	if err == nil && !cluster.ParseImage(s.spec.Image).Coinbench() {
+		err = cluster.ErrServed
+	}
 	if err == nil {
 		if id, ok := c.sim.Current(name, slot); ok {
 			return s, id, nil
