@@ -204,14 +204,22 @@ func (m *meeting) close() {
 // delay. came is told what each that comes says of itself.
 func gather(ctx context.Context, dial func(context.Context) (net.Conn, error), name string, job Job, came func(who string)) (_ *meeting,
 	err error) {
+	conn, err := dial(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
 	var h2 http.Protocols
 	h2.SetUnencryptedHTTP2(true)
-	transport := &http.Transport{Protocols: &h2, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}
+	// The connection is of one request and closed with it, by us: to the transport it is idle only some time after the request has ended.
+	transport := &http.Transport{Protocols: &h2, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
 	up, feed := io.Pipe()
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { end(); feed.CloseWithError(context.Cause(ctx)) }) // a body that is waited for heeds no context
 	defer stop()
-	m := &meeting{feed: feed, end: func() { end(); transport.CloseIdleConnections() }}
+	m := &meeting{feed: feed, end: func() { end(); conn.Close() }}
 	defer func() {
 		if err != nil {
 			m.close()
@@ -228,7 +236,7 @@ func gather(ctx context.Context, dial func(context.Context) (net.Conn, error), n
 	if err != nil {
 		return nil, err
 	}
-	m.end = func() { end(); answer.Body.Close(); transport.CloseIdleConnections() }
+	m.end = func() { end(); answer.Body.Close(); conn.Close() }
 	if answer.StatusCode != http.StatusOK {
 		return nil, errors.New(answer.Header.Get(errorHeader))
 	}
