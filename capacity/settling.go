@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -59,9 +60,9 @@ func (t *task) completed(at, start float64) (hashes, latest float64) {
 	state := func(r history.Reading) (float64, float64) {
 		return r.Values.Of(history.Hashes), r.Values.Of(history.LastHash) - start
 	}
-	next := slices.IndexFunc(t.readings, func(r history.Reading) bool { return r.At.Seconds() >= at })
-	if next < 0 {
-		return state(t.readings[len(t.readings)-1])
+	next, _ := slices.BinarySearchFunc(t.readings, at, func(r history.Reading, at float64) int { return cmp.Compare(r.At.Seconds(), at) })
+	if next == len(t.readings) {
+		return state(t.readings[next-1])
 	}
 	hashes, latest = state(t.readings[next])
 	if hashes == 0 || latest <= at {

@@ -306,6 +306,12 @@ func TestVerdicts(t *testing.T) {
 			t.Errorf("%s: %s (%s), want %s", c.name, v.Outcome, v.Why, c.want)
 		}
 	}
+	for swing, want := range map[float64]string{1e-9: "FAIL", 1e-4: "INCONCLUSIVE"} { // that of rounded instants asks for no more pairs
+		d := []float64{-.03, -.03 + swing, -.03, -.03 + swing, -.03, -.03 + swing}
+		if v := Judge(DefaultRule(), rate, blocks(1, d...), true); string(v.Outcome) != want {
+			t.Errorf("with a swing of %g: %s (%s), want %s", swing, v.Outcome, v.Why, want)
+		}
+	}
 	if v := Judge(DefaultRule(), rate, blocks(1, draw(4, -.06, .005)...), false); v.Outcome != "" {
 		t.Errorf("a gate that goes on has the verdict %s", v.Outcome)
 	}

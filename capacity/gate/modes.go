@@ -23,9 +23,12 @@ func Correlation(values []float64) float64 {
 	return sum / all
 }
 
+// resolution is what differs by less of itself than a measured value can: instants are whole nanoseconds of windows of seconds.
+const resolution = 1e-6
+
 // correlated says whether values depend on the ones before: beyond two standard errors of a correlation that is 0.
 func correlated(values []float64) bool {
-	return len(values) > 4 && math.Abs(Correlation(values)) > 2/math.Sqrt(float64(len(values)))
+	return len(values) > 4 && NewSample(values).SD > resolution && math.Abs(Correlation(values)) > 2/math.Sqrt(float64(len(values)))
 }
 
 // What makes two modes of values: a gap with at least leastMode of them on each side, wider than modeGap times the larger standard

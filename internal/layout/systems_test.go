@@ -88,7 +88,8 @@ func compiles(t *testing.T, goos, goarch string) {
 					t.Error(err)
 				}
 			}}
-		if own && len(files) > 0 {
+		analyzed := own && len(files) > 0
+		if analyzed {
 			info = &types.Info{Types: map[ast.Expr]types.TypeAndValue{}, Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
 				Implicits: map[ast.Node]types.Object{}, Instances: map[*ast.Ident]types.Instance{}, Scopes: map[ast.Node]*types.Scope{},
 				Selections: map[*ast.SelectorExpr]*types.Selection{}, FileVersions: map[*ast.File]string{}}
@@ -100,7 +101,7 @@ func compiles(t *testing.T, goos, goarch string) {
 			t.Fatalf("%s: %v", p.ImportPath, err)
 		}
 		known[p.ImportPath] = checked
-		if own && len(files) > 0 {
+		if analyzed {
 			imports := map[string]*packages.Package{}
 			for _, name := range p.Imports {
 				if of := ours[name]; of != nil { // what an analyzer learns of others' packages, go vet's printf knows for the standard ones

@@ -205,10 +205,10 @@ func (m *meeting) close() {
 func gather(ctx context.Context, dial func(context.Context) (net.Conn, error), name string, job Job, came func(who string)) (_ *meeting,
 	err error) {
 	conn, err := dial(ctx)
-	if err != nil && ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
 	if err != nil {
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return nil, err
 	}
 	var h2 http.Protocols
