@@ -49,7 +49,14 @@ type Feed struct {
 	took    time.Duration
 	changes int // milestones that it knew of
 	final   bool
-	pending chan *capacity.Analysis // of a judgement that is being made
+	ending  bool       // nothing more will be recorded
+	pending *judgement // that is being made
+}
+
+// judgement is one that is made while frames go on.
+type judgement struct {
+	made     chan struct{}      // closed when it is
+	analysis *capacity.Analysis // nil: of a record that has just begun
 }
 
 // Message is a frame as it is sent.
@@ -113,15 +120,15 @@ func (f *Feed) read() bool {
 
 // think takes up a judgement, and begins a new one where it is time. f.mu is held.
 func (f *Feed) think() (news bool) {
-	over := f.builder.Over() || time.Since(f.grown) > abandoned
+	over := f.builder.Over() || f.ending || time.Since(f.grown) > abandoned
 	if f.pending != nil {
 		select {
-		case a := <-f.pending:
-			f.pending = nil
-			if a != nil {
+		case <-f.pending.made:
+			if a := f.pending.analysis; a != nil {
 				f.builder.Judge(a, f.final)
 				news = true
 			}
+			f.pending = nil
 		default:
 			return false
 		}
@@ -132,20 +139,36 @@ func (f *Feed) think() (news bool) {
 		return news
 	}
 	f.final, f.changes = over, f.builder.Changes()
-	pending := make(chan *capacity.Analysis, 1)
-	f.pending = pending
+	j := &judgement{made: make(chan struct{})}
+	f.pending = j
 	go func() {
 		began := time.Now()
-		a, err := f.judge(f.dir, over)
-		if err != nil {
-			a = nil // a record that has just begun
+		if a, err := f.judge(f.dir, over); err == nil {
+			j.analysis = a
 		}
 		f.mu.Lock()
 		f.judged, f.took = time.Now(), time.Since(began)
 		f.mu.Unlock()
-		pending <- a
+		close(j.made)
 	}()
 	return news
+}
+
+// End makes the last frame, of a record that nobody goes on with, and tells every page. It waits for what is to be said of it.
+func (f *Feed) End() {
+	for {
+		f.mu.Lock()
+		f.ending = true
+		f.read()
+		f.think()
+		pending := f.pending
+		f.mu.Unlock()
+		if pending == nil {
+			break
+		}
+		<-pending.made
+	}
+	f.Finish(nil)
 }
 
 // Finish makes the last frame, of a run that has ended with that analysis (nil: none could be made), and tells every page.

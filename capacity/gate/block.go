@@ -27,6 +27,7 @@ type Block struct {
 	StdErr  float64   `json:"std_err,omitempty"` // of the first, within the window; 0: unknown
 	Invalid string    `json:"invalid,omitempty"` // why the block must not be used, found before its values were looked at
 	Down    bool      `json:"down,omitempty"`    // it is invalid since the app did not come up, or its run did not come to its end
+	Foreign float64   `json:"foreign,omitempty"` // share of the processors that other programs used meanwhile, 0..1
 	Errors  float64   `json:"errors,omitempty"`  // exceptions and lost hashes, or rollouts that did not complete
 	Seconds float64   `json:"seconds"`           // from its deployment until it was gone
 	Seed    uint64    `json:"seed"`

@@ -300,6 +300,17 @@ func TestVerdicts(t *testing.T) {
 				b.Errors = 1
 			}
 		})},
+		{"other programs beside head", "INCONCLUSIVE", with(make([]float64, 4), func(_ int, b *Block) {
+			if b.Side == Head {
+				b.Foreign = .25
+			}
+		})},
+		{"other programs beside base, and a loss", "INCONCLUSIVE", with(draw(8, -.06, .005), func(_ int, b *Block) {
+			if b.Side == Base {
+				b.Foreign = .25
+			}
+		})},
+		{"other programs beside half of the blocks", "PASS", with(make([]float64, 8), func(i int, b *Block) { b.Foreign = .25 * float64(i/2%2) })},
 		{"exceptions in both", "PASS", with(make([]float64, 6), func(_ int, b *Block) { b.Errors = 1 })},
 	} {
 		if v := Judge(DefaultRule(), rate, c.all, true); string(v.Outcome) != c.want || v.Why == "" {

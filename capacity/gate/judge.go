@@ -111,7 +111,7 @@ func judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
 	v.holm()
 	v.gain(r)
 	v.note(sound)
-	if v.unusable(blocks, all) || v.sparse(all, over) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
+	if v.unusable(blocks, all) || v.crowded(sound) || v.sparse(all, over) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
 		return v
 	}
 	v.Outcome = capacity.OutcomeInconclusive
@@ -255,6 +255,36 @@ func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 		all >= enoughToTell && AtLeast(void, all, voidConfidence) > mostVoid {
 		v.Outcome, v.Why = capacity.OutcomeInvalid, v.voids
 		return true
+	}
+	return false
+}
+
+// What makes a block crowded, and a sequence unequal: that chance has other programs run beside one side's blocks alone is less probable.
+const (
+	mostForeign  = .10 // share of the processors
+	crowdedAlpha = .05 // four of four blocks of one side and none of the other's have .014
+)
+
+// crowded says whether other programs ran while one side was measured and not while the other was. That the app was not slower is not
+// enough: it may have been, within what makes a block invalid, and head may be what starts them.
+func (v *Verdict) crowded(pairs []Pair) bool {
+	count := map[Side]int{}
+	for _, p := range pairs {
+		for _, b := range []Block{p.Base, p.Head} {
+			if b.Foreign >= mostForeign {
+				count[b.Side]++
+			}
+		}
+	}
+	n := len(pairs)
+	for _, side := range []struct{ one, other Side }{{Head, Base}, {Base, Head}} {
+		if Fisher(count[side.one], n, count[side.other], n) < crowdedAlpha {
+			v.Outcome = capacity.OutcomeInconclusive
+			v.Why = fmt.Sprintf("%s cannot be measured: other programs used more than %s of the processors in %d of its %d blocks, and in %d of %s's: "+
+				"stop them, or look for them in %s, and play it anew with another --store", side.one, Percent(mostForeign), count[side.one], n,
+				count[side.other], side.other, side.one)
+			return true
+		}
 	}
 	return false
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strings"
@@ -145,6 +146,9 @@ func (g *gateRun) take(b *gate.Block, p *playedBlock, part string, metrics []gat
 	}
 	if doubt := doubtful(host); doubt != "" {
 		why = append(why, doubt)
+	}
+	if host != nil {
+		b.Foreign = math.Round(1000*max(0, host.Busy-host.Own)) / 1000
 	}
 	if len(why) > 0 {
 		b.Invalid = why[0]

@@ -81,7 +81,7 @@ been stuck for five minutes. Votes are in memory, and gone when Ctrl-C ends the 
 	c.Flags().StringVar(&view.address, "listen", view.address, "address of the page; port 0: any that is free")
 	c.Flags().Uint64Var(&seed, "seed", 0, "what the room's numbers are drawn from; 0: chance")
 	c.Flags().StringVar(&out, "csv", "", "file for the votes, written at the end")
-	view.addHosts(c)
+	addHosts(c, &view.hosts)
 	return c
 }
 

@@ -79,7 +79,7 @@ numbers. You have a number there, and with --as a name. Without --share nothing 
 	c.Flags().StringVar(&share, "share", "", "address of a room's board, to which predictions and progress are brought")
 	c.Flags().StringVar(&name, "as", "", "name on the board")
 	c.Flags().StringVar(&view.address, "listen", view.address, "address of the page; port 0: any that is free")
-	view.addHosts(c)
+	addHosts(c, &view.hosts)
 	return c
 }
 

@@ -231,7 +231,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 		scenariosCommand(p), validateCommand(p), schemaCommand(p),
 		serviceCommand(p), healthcheckCommand(p), versionCommand(p),
 		upCommand(p), psCommand(p), topCommand(p), scaleCommand(p), updateCommand(p), rollbackCommand(p), restartCommand(p), logsCommand(p),
-		downCommand(p), superviseCommand(p),
+		downCommand(p), superviseCommand(p), pageCommand(p),
 		swarmCommand(p), imagesCommand(p), doctorCommand(p),
 		relayCommand(p), loadCommand(p), vitalsCommand(p), killContainerCommand(), pauseContainerCommand(p), registryCommand(), redisCommand(),
 	)

@@ -89,7 +89,7 @@ the report of all that was recorded; so does --for when nobody asked for anythin
 	c.Flags().DurationVar(&patient, "for", 30*time.Minute, "end when nothing was asked for so long")
 	c.Flags().BoolVar(&attach.asked, "attach", false, "play with the app that is up, and leave it up")
 	c.Flags().StringVar(&view.address, "listen", view.address, "address of the page; port 0: any that is free")
-	view.addHosts(c)
+	addHosts(c, &view.hosts)
 	return c
 }
 

@@ -22,7 +22,7 @@ func runCommand(p process) *cobra.Command {
 		out    string
 		where  clusterFlags
 		attach attachment
-		view   liveView
+		page   runPage
 
 		metrics string
 	)
@@ -60,7 +60,7 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 			if s.Attach {
 				where.attached = &attach
 			}
-			return play(ctx, p, s, where, out, metrics, &view)
+			return play(ctx, p, s, where, out, metrics, &page)
 		},
 	}
 	setFlag(c, &sets)
@@ -69,14 +69,14 @@ Exit codes: 0 every objective holds; 1 an objective failed; 2 bad input; 3 it co
 	c.Flags().BoolVar(&attach.asked, "attach", false, "play on the app that is up, and leave it up")
 	c.Flags().StringVar(&metrics, "metrics", "",
 		"serve the run's metrics to Prometheus at `ADDR`, such as 127.0.0.1:9000, and where its tasks are at /sd")
-	c.Flags().StringVar(&view.address, "live", "", "show the run in the browser, at an address of this machine or, with a key, at another")
+	c.Flags().StringVar(&page.address, "live", "", "show the run in the browser, at an address of this machine or, with a key, at another")
 	c.Flags().Lookup("live").NoOptDefVal = anyPort
-	view.addHosts(c)
+	addHosts(c, &page.hosts)
 	return c
 }
 
-// play runs a scenario from an empty folder to its report, in view where that has an address.
-func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, out, metrics string, view *liveView) error {
+// play runs a scenario from an empty folder to its report, on a page where that has an address.
+func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFlags, out, metrics string, page *runPage) error {
 	var server *metricsServer
 	if metrics != "" {
 		var err error
@@ -85,24 +85,27 @@ func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFla
 		}
 		defer server.close()
 	}
-	if view.address != "" {
-		if err := view.listen(); err != nil {
-			return usage(err)
+	if page.asked() {
+		if err := page.open(p); err != nil {
+			return err
 		}
-		defer view.close()
+		defer page.close()
 	}
 	to, err := folder(out, s.Name)
 	if err != nil {
 		return err
 	}
 	to.metrics = server
-	to.recording = func(cluster.Cluster) *live.Feed { return view.show(p, to.dir) }
+	to.recording = func(cluster.Cluster) *live.Feed {
+		page.show(p, to.dir)
+		return nil
+	}
 	recorded, err := record(ctx, p, s, where, to)
 	if !recorded {
 		to.giveUp()
 		return err
 	}
-	return conclude(p, to.dir, err, view.finish)
+	return conclude(p, to.dir, err, func(*capacity.Analysis) {})
 }
 
 // recordAlone is record for a command that plays several runs: Ctrl-C ends the one that is being played.

@@ -62,7 +62,7 @@ Ctrl-C ends it.`,
 		},
 	}
 	c.Flags().StringVar(&v.address, "listen", v.address, "address of the page; port 0: any that is free")
-	v.addHosts(c)
+	addHosts(c, &v.hosts)
 	return c
 }
 
@@ -151,8 +151,8 @@ func (v *liveView) finish(a *capacity.Analysis) {
 	}
 }
 
-func (v *liveView) addHosts(c *cobra.Command) {
-	c.Flags().StringArrayVar(&v.hosts, "live-host", nil, "a name by which the page may be asked for, besides this machine's: a proxy's")
+func addHosts(c *cobra.Command, hosts *[]string) {
+	c.Flags().StringArrayVar(hosts, "live-host", nil, "a name by which the page may be asked for, besides this machine's: a proxy's")
 }
 
 // listen takes the address. One that others reach gets a key.
