@@ -310,6 +310,16 @@ func TestVerdicts(t *testing.T) {
 				b.Foreign = .25
 			}
 		})},
+		{"more of other programs beside head", "INCONCLUSIVE", with(make([]float64, 4), func(_ int, b *Block) {
+			if b.Foreign = .13; b.Side == Head {
+				b.Foreign = .6
+			}
+		})},
+		{"a little more of other programs beside head", "PASS", with(make([]float64, 4), func(_ int, b *Block) {
+			if b.Side == Head {
+				b.Foreign = .05
+			}
+		})},
 		{"other programs beside half of the blocks", "PASS", with(make([]float64, 8), func(i int, b *Block) { b.Foreign = .25 * float64(i/2%2) })},
 		{"exceptions in both", "PASS", with(make([]float64, 6), func(_ int, b *Block) { b.Errors = 1 })},
 	} {

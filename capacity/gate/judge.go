@@ -111,7 +111,7 @@ func judge(r Rule, metrics []Metric, blocks []Block, over bool) Verdict {
 	v.holm()
 	v.gain(r)
 	v.note(sound)
-	if v.unusable(blocks, all) || v.crowded(sound) || v.sparse(all, over) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
+	if v.unusable(blocks, all) || v.unequal(sound) || v.sparse(all, over) || v.broken(sound) || v.fails(r) || v.passes(r, sound) || !over {
 		return v
 	}
 	v.Outcome = capacity.OutcomeInconclusive
@@ -259,29 +259,39 @@ func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 	return false
 }
 
-// What makes a block crowded, and a sequence unequal: that chance has other programs run beside one side's blocks alone is less probable.
+// What makes a sequence unequal: the share of the processors by which its blocks differ in what others used, and a chance below which they
+// differ by side. Four of four blocks of one side and none of the other's have .014.
 const (
-	mostForeign  = .10 // share of the processors
-	crowdedAlpha = .05 // four of four blocks of one side and none of the other's have .014
+	unequalForeign = .10
+	unequalAlpha   = .05
 )
 
-// crowded says whether other programs ran while one side was measured and not while the other was. That the app was not slower is not
-// enough: it may have been, within what makes a block invalid, and head may be what starts them.
-func (v *Verdict) crowded(pairs []Pair) bool {
+// unequal says whether other programs ran while one side was measured and not while the other was. That the app was not slower is not
+// enough: it may have been, within what makes a block invalid, and head may be what starts them. The limit between much and little is halfway
+// between the least and the most of all blocks, so that it knows nothing of their sides.
+func (v *Verdict) unequal(pairs []Pair) bool {
+	least, most := 1.0, 0.0
+	for _, p := range pairs {
+		least, most = min(least, p.Base.Foreign, p.Head.Foreign), max(most, p.Base.Foreign, p.Head.Foreign)
+	}
+	if most-least < unequalForeign {
+		return false
+	}
+	limit := (least + most) / 2
 	count := map[Side]int{}
 	for _, p := range pairs {
 		for _, b := range []Block{p.Base, p.Head} {
-			if b.Foreign >= mostForeign {
+			if b.Foreign > limit {
 				count[b.Side]++
 			}
 		}
 	}
 	n := len(pairs)
 	for _, side := range []struct{ one, other Side }{{Head, Base}, {Base, Head}} {
-		if Fisher(count[side.one], n, count[side.other], n) < crowdedAlpha {
+		if Fisher(count[side.one], n, count[side.other], n) < unequalAlpha {
 			v.Outcome = capacity.OutcomeInconclusive
 			v.Why = fmt.Sprintf("%s cannot be measured: other programs used more than %s of the processors in %d of its %d blocks, and in %d of %s's: "+
-				"stop them, or look for them in %s, and play it anew with another --store", side.one, Percent(mostForeign), count[side.one], n,
+				"stop them, or look for them in %s, and play it anew with another --store", side.one, Percent(limit), count[side.one], n,
 				count[side.other], side.other, side.one)
 			return true
 		}
