@@ -263,7 +263,7 @@ func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 // differ by side. Four of four blocks of one side and none of the other's have .014.
 const (
 	unequalForeign = .10
-	unequalAlpha   = .05
+	unequalAlpha   = .02
 )
 
 // unequal says whether other programs ran while one side was measured and not while the other was. That the app was not slower is not
