@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -331,6 +332,12 @@ func TestVerdicts(t *testing.T) {
 		d := []float64{-.03, -.03 + swing, -.03, -.03 + swing, -.03, -.03 + swing}
 		if v := Judge(DefaultRule(), rate, blocks(1, d...), true); string(v.Outcome) != want {
 			t.Errorf("with a swing of %g: %s (%s), want %s", swing, v.Outcome, v.Why, want)
+		}
+	}
+	for loss, told := range map[float64]bool{1e-6: false, 1e-3: true} {
+		d := []float64{-loss, -loss, -loss, -loss}
+		if v := Judge(DefaultRule(), rate, blocks(1, d...), true); v.Outcome != "PASS" || strings.Contains(v.Why, "a loss all the same") != told {
+			t.Errorf("a loss of %g: %s, %s", loss, v.Outcome, v.Why)
 		}
 	}
 	if v := Judge(DefaultRule(), rate, blocks(1, draw(4, -.06, .005)...), false); v.Outcome != "" {

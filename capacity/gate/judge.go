@@ -380,6 +380,9 @@ func (v *Verdict) fails(r Rule) bool {
 	return false
 }
 
+// shownLoss is a loss that is not written as 0.00 %.
+const shownLoss = 5e-5
+
 // passes says whether every metric is shown not to be worse by the loss to detect.
 func (v *Verdict) passes(r Rule, pairs []Pair) bool {
 	if v.Pairs < leastPass || onlyHead(pairs) {
@@ -393,7 +396,7 @@ func (v *Verdict) passes(r Rule, pairs []Pair) bool {
 	v.Outcome = capacity.OutcomePass
 	first := &v.Metrics[0]
 	v.Why = fmt.Sprintf("%s has no loss of %s: %s", first.Name, first.Amount(first.Rule(r).Detect), first.Text())
-	if v.Metrics[0].worse < 0 {
+	if v.Metrics[0].worse < -shownLoss {
 		v.Why += ", which is a loss all the same"
 	}
 	return true
