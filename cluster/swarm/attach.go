@@ -1,15 +1,11 @@
 package swarm
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strconv"
 	"strings"
 
-	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 
 	"coinbench/cluster"
@@ -49,7 +45,7 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	if err := c.engine.Ready(ctx); err != nil {
 		return fault(err)
 	}
-	found, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: engine.Labelled(engine.AppLabel+"="+app,
+	list, err := c.engine.ServiceList(ctx, client.ServiceListOptions{Filters: engine.Labelled(engine.AppLabel+"="+app,
 		engine.PartLabel+"=app")})
 	if err != nil {
 		return fault(err)
@@ -58,12 +54,11 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	if err != nil {
 		return fault(err)
 	}
-	slices.SortFunc(found.Items, func(a, b swarm.Service) int {
-		x, _ := strconv.Atoi(a.Spec.Labels[engine.OrderLabel])
-		y, _ := strconv.Atoi(b.Spec.Labels[engine.OrderLabel])
-		return cmp.Compare(x, y)
-	})
-	if looking && len(found.Items) == 0 {
+	found, err := describe.Services(list.Items)
+	if err != nil {
+		return fault(err)
+	}
+	if looking && len(found) == 0 {
 		switch _, any, err := setup.Whose(ctx, c.engine, app); {
 		case err != nil:
 			return fault(err)
@@ -71,49 +66,27 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 			return nil
 		}
 	}
-	if len(found.Items) == 0 {
+	if len(found) == 0 {
 		return fault(errors.New("coinbench did not bring it up; do that first: coinbench up --cluster swarm"))
 	}
 	var services []*service
-	var others map[string]swarm.Service
-	found.Items, others = describe.Pairs(found.Items)
-	for _, x := range found.Items {
-		labels := x.Spec.Labels
-		if labels[engine.ModeLabel] != engine.Up && !looking {
-			return fault(fmt.Errorf("it belongs to a run that is in progress (run %s)", labels[engine.RunLabel]))
-		}
-		spec, err := describe.Decode(labels[engine.ServiceLabel])
-		if err != nil {
-			return fault(fmt.Errorf("the label %s of %s: %w", engine.ServiceLabel, x.Spec.Name, err))
-		}
-		s := &service{id: x.ID, spec: spec, mode: EndpointMode(spec.Endpoint), force: x.Spec.TaskTemplate.ForceUpdate,
-			mesh: meshPorts(x), colour: labels[engine.ColourLabel], standby: others[x.ID].ID}
-		if r := x.Spec.Mode.Replicated; r != nil && r.Replicas != nil {
-			s.spec.Replicas = int(*r.Replicas) // docker service scale may have changed it
-		}
-		if prior := labels[engine.PriorLabel]; prior != "" {
-			previous, err := describe.Decode(prior)
-			if err != nil {
-				return fault(fmt.Errorf("the label %s of %s: %w", engine.PriorLabel, x.Spec.Name, err))
-			}
-			s.previous = &previous
-		}
-		c.engine.Run = labels[engine.RunLabel]
-		c.mu.Lock()
-		c.vip = c.vip || s.mode == VIP
-		c.mu.Unlock()
-		services = append(services, s)
-	}
 	var used []string
-	for _, s := range services {
-		used = append(used, s.spec.Image)
+	for _, f := range found {
+		if f.Label(engine.ModeLabel) != engine.Up && !looking {
+			return fault(fmt.Errorf("it belongs to a run that is in progress (run %s)", f.Label(engine.RunLabel)))
+		}
+		c.engine.Run = f.Label(engine.RunLabel)
+		services = append(services, &service{id: f.Engine.ID, spec: f.Spec, previous: f.Previous, mode: EndpointMode(f.Spec.Endpoint),
+			force: f.Engine.Spec.TaskTemplate.ForceUpdate, mesh: describe.MeshPorts(f.Engine), colour: f.Label(engine.ColourLabel),
+			standby: f.Other.ID})
+		used = append(used, f.Spec.Image)
 	}
 	if err := c.engine.Locate(ctx, used); err != nil {
 		return fault(err)
 	}
 	drift := map[string]string{}
 	for i, s := range services {
-		if differs := describe.Adopt(c.engine, &s.spec, found.Items[i].Spec.TaskTemplate.ContainerSpec); len(differs) > 0 {
+		if differs := describe.Adopt(c.engine, &s.spec, found[i].Engine.Spec.TaskTemplate.ContainerSpec); len(differs) > 0 {
 			drift[s.spec.Name] = "changed by hand since it was deployed, and kept so: " + strings.Join(differs, ", ")
 		}
 	}
@@ -126,8 +99,9 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	c.app.App, c.app.Services = cluster.App{Name: app}, services
 	for i, s := range services {
+		c.vip = c.vip || s.mode == VIP
 		c.app.App.Services = append(c.app.App.Services, s.spec)
-		c.newService(s, rollout.State{Spec: s.spec, Previous: s.previous, Partial: describe.Unfinished(found.Items[i])})
+		c.newService(s, rollout.State{Spec: s.spec, Previous: s.previous, Partial: describe.Unfinished(found[i].Engine)})
 		settings := s.spec.Update
 		s.settings = &settings
 	}
@@ -142,11 +116,11 @@ func (c *Cluster) attach(ctx context.Context, app string, looking bool) error {
 	}
 	c.mu.Lock()
 	for i, s := range services {
-		if s.note = describe.Explain(c.engine, s.spec, found.Items[i], others[found.Items[i].ID], c.seen.Live(s.name)); s.note == "" {
+		if s.note = describe.Explain(c.engine, s.spec, found[i].Engine, found[i].Other, c.seen.Live(s.name)); s.note == "" {
 			s.note = drift[s.name]
 		}
 		if text := drift[s.name]; text != "" && !looking {
-			c.send(history.NewEvent("", "", event.Warning{Message: s.name + ": " + text}))
+			c.outbox.Put(history.NewEvent("", "", event.Warning{Message: s.name + ": " + text}))
 		}
 		if s.colour == "" {
 			base := c.describe(s, i)

@@ -146,7 +146,7 @@ func (c *Cluster) create(ctx context.Context, s *service) error {
 	defer c.mu.Unlock()
 	settings := s.spec.Update
 	s.id, s.told, s.settings = id, c.seen.Looks, &settings
-	s.mesh = meshPorts(found.Service)
+	s.mesh = describe.MeshPorts(found.Service)
 	c.pollNow()
 	return nil
 }
@@ -171,16 +171,6 @@ func (c *Cluster) discardSet(ctx context.Context, id string) error {
 		return nil
 	}
 	return err
-}
-
-// meshPorts are the ports at which the routing mesh publishes a service.
-func meshPorts(s swarm.Service) (ports []int) {
-	for _, p := range s.Endpoint.Ports {
-		if p.PublishMode != swarm.PortConfigPublishModeHost {
-			ports = append(ports, int(p.PublishedPort))
-		}
-	}
-	return ports
 }
 
 // Remove takes down everything that this cluster made, whatever became of ctx: what is left half removed is of no use.
@@ -238,7 +228,7 @@ func (c *Cluster) takeDown(ctx context.Context) error {
 	defer c.mu.Unlock()
 	for _, s := range slices.Backward(services) {
 		if s.id != "" {
-			c.send(history.NewEvent(s.name, "", event.ServiceRemoved{}))
+			c.outbox.Put(history.NewEvent(s.name, "", event.ServiceRemoved{}))
 		}
 	}
 	c.broadcast()

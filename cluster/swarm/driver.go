@@ -27,7 +27,7 @@ func (c *Cluster) newService(s *service, state rollout.State) *service {
 	s.c, s.name, s.Bell = c, s.spec.Name, c.bell
 	hint := "see what the tasks printed with: docker service logs " + engine.ServiceName(c.app.Name, s.name) +
 		"; or check the service's environment and health check"
-	s.Service = control.New(s, state, hint, c.send)
+	s.Service = control.New(s, state, hint, c.outbox.Put)
 	return s
 }
 

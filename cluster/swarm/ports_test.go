@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -10,17 +9,6 @@ import (
 	"coinbench/cluster"
 	"coinbench/cluster/swarm/engine"
 )
-
-// The routing mesh answers at the ports that the engine has chosen, but for those of hosts.
-func TestMeshPorts(t *testing.T) {
-	got := meshPorts(api.Service{Endpoint: api.Endpoint{Ports: []api.PortConfig{
-		{PublishMode: api.PortConfigPublishModeIngress, PublishedPort: 30000},
-		{PublishMode: api.PortConfigPublishModeHost, PublishedPort: 0},
-	}}})
-	if !slices.Equal(got, []int{30000}) {
-		t.Errorf("published at %v", got)
-	}
-}
 
 // A port's own mode is kept, and without virtual addresses there is the host's alone.
 func TestPortModes(t *testing.T) {

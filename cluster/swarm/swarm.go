@@ -166,11 +166,9 @@ func (c *Cluster) pollNow() {
 	}
 }
 
-// send puts an event. Where the caller holds mu, events come in the order of what happened.
-func (c *Cluster) send(e history.Event) { c.outbox.Put(e) }
-
+// warn puts a warning on record.
 func (c *Cluster) warn(format string, args ...any) {
-	c.send(history.NewEvent("", "", event.Warning{Message: fmt.Sprintf(format, args...)}))
+	c.outbox.Put(history.NewEvent("", "", event.Warning{Message: fmt.Sprintf(format, args...)}))
 }
 
 // broadcast wakes all who wait for something. The caller holds mu.
@@ -187,22 +185,16 @@ func (c *Cluster) describe(s *service, order int) swarm.ServiceSpec {
 		order)
 }
 
-// mode is how a service's name shall lead to its replicas. The caller holds mu.
-func (c *Cluster) mode(s cluster.Service) EndpointMode {
-	switch {
-	case c.config.Endpoint != Auto:
-		return c.config.Endpoint
-	case !c.vip || s.Balance == cluster.Random || s.Endpoint == string(DNSRR):
-		return DNSRR
-	}
-	return VIP
-}
-
-// settle says what a service really gets: the endpoint mode decides the balancing.
+// settle says what a service really gets: how its name leads to its replicas, which decides the balancing. The caller holds mu.
 func (c *Cluster) settle(s *service) {
-	s.mode = c.mode(s.spec)
-	s.spec.Endpoint = string(s.mode)
-	s.spec.Balance = cluster.RoundRobin
+	s.mode = c.config.Endpoint
+	if s.mode == Auto {
+		s.mode = VIP
+		if !c.vip || s.spec.Balance == cluster.Random || s.spec.Endpoint == string(DNSRR) {
+			s.mode = DNSRR
+		}
+	}
+	s.spec.Endpoint, s.spec.Balance = string(s.mode), cluster.RoundRobin
 	if s.mode == DNSRR {
 		s.spec.Balance = cluster.Random
 	}

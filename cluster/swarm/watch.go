@@ -88,7 +88,7 @@ func (c *Cluster) observe(ctx context.Context) error {
 func (c *Cluster) advance(next observe.State, events []history.Event) {
 	c.seen = next
 	for _, e := range events {
-		c.send(e)
+		c.outbox.Put(e)
 	}
 	c.broadcast()
 }

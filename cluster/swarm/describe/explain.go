@@ -14,9 +14,9 @@ import (
 	"coinbench/cluster/swarm/observe"
 )
 
-// Pairs tells the sets in rotation from the others, which an update that was cut off has left: by the ID of the set in
+// pairs tells the sets in rotation from the others, which an update that was cut off has left: by the ID of the set in
 // rotation.
-func Pairs(all []swarm.Service) (in []swarm.Service, standby map[string]swarm.Service) {
+func pairs(all []swarm.Service) (in []swarm.Service, standby map[string]swarm.Service) {
 	standby = map[string]swarm.Service{}
 	place := map[string]int{}
 	for _, x := range all {

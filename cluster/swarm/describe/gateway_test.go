@@ -76,7 +76,7 @@ func TestPairs(t *testing.T) {
 			set("a", "x_hasher", Blue, true, 1)}, "b", "a", "after its switch"},
 		{"alone", []api.Service{set("b", "x_hasher-green", Green, false, 2)}, "b", "", ""},
 	} {
-		in, standby := Pairs(append([]api.Service{set("r", "x_redis", "", false, 0)}, row.all...))
+		in, standby := pairs(append([]api.Service{set("r", "x_redis", "", false, 0)}, row.all...))
 		if len(in) != 2 || in[0].ID != "r" || in[1].ID != row.serves || standby[row.serves].ID != row.other {
 			t.Errorf("%s: in rotation %+v, standby %+v", row.what, in, standby)
 			continue
