@@ -13,7 +13,7 @@ const hostService = "host"
 // HostUse is what the processors of the machine did within a window.
 type HostUse struct {
 	Busy float64 `json:"busy"` // share of the processors that anything used, 0..1
-	Own  float64 `json:"own"`  // share that the app and coinbench used, 0..1
+	Own  float64 `json:"own"`  // share that the app and the process that measures used, 0..1
 	// share by which the app's delays lasted longer than they were to; absent: nothing of the app slept
 	Late *float64 `json:"late,omitempty"`
 	// share of the time in which something was ready to run and had to wait, 0..1; absent: the kernel does not say

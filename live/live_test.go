@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"coinbench/capacity"
 	"coinbench/history"
 	"coinbench/history/event"
 	"coinbench/live"
@@ -163,6 +164,27 @@ func TestWhoMayAsk(t *testing.T) {
 		if allowed := got.Header().Get("Access-Control-Allow-Origin"); allowed != "" {
 			t.Errorf("%s: %s may read it", c.name, allowed)
 		}
+	}
+}
+
+// A record that nobody goes on with, though it has no end, is judged as it is, and its pages are told that this is all.
+func TestEndOfARecordWithoutOne(t *testing.T) {
+	w, _ := growing(t)
+	second(t, w, 0)
+	var finals []bool
+	feed, err := live.Open(w.Dir(), func(_ string, final bool) (*capacity.Analysis, error) {
+		finals = append(finals, final)
+		return &capacity.Analysis{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	feed.Step()
+	second(t, w, 1)
+	feed.End()
+	f, _, more := feed.Latest(1)
+	if more != nil || f.Now.Step != 2 || f.Judged == nil || !f.Judged.Final || !finals[len(finals)-1] {
+		t.Errorf("step %d, judged %+v after %v, more to come %v", f.Now.Step, f.Judged, finals, more != nil)
 	}
 }
 

@@ -316,6 +316,13 @@ func TestVerdicts(t *testing.T) {
 				b.Foreign = .6
 			}
 		})},
+		{"other programs beside head, and something once", "INCONCLUSIVE", with(make([]float64, 8), func(i int, b *Block) {
+			if b.Side == Head {
+				b.Foreign = .25 + .01*float64(i)
+			} else if i < 2 {
+				b.Foreign = .9
+			}
+		})},
 		{"a little more of other programs beside head", "PASS", with(make([]float64, 4), func(_ int, b *Block) {
 			if b.Side == Head {
 				b.Foreign = .05

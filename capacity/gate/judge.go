@@ -3,6 +3,7 @@ package gate
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"coinbench/capacity"
 )
@@ -259,40 +260,38 @@ func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 	return false
 }
 
-// What makes a sequence unequal: the share of the processors by which its blocks differ in what others used, and a chance below which they
-// differ by side. Four of four blocks of one side and none of the other's have .014.
+// What makes a sequence unequal: by how much of the processors the medians of its sides differ in what others used, and a chance below which
+// it is not chance. Four of four blocks of one side and none of the other's have .014.
 const (
 	unequalForeign = .10
 	unequalAlpha   = .02
 )
 
 // unequal says whether other programs ran while one side was measured and not while the other was. That the app was not slower is not
-// enough: it may have been, within what makes a block invalid, and head may be what starts them. The limit between much and little is halfway
-// between the least and the most of all blocks, so that it knows nothing of their sides.
+// enough: it may have been, within what makes a block invalid, and head may be what starts them. The median of all blocks parts much from
+// little.
 func (v *Verdict) unequal(pairs []Pair) bool {
-	least, most := 1.0, 0.0
+	foreign := map[Side][]float64{}
 	for _, p := range pairs {
-		least, most = min(least, p.Base.Foreign, p.Head.Foreign), max(most, p.Base.Foreign, p.Head.Foreign)
+		foreign[Base], foreign[Head] = append(foreign[Base], p.Base.Foreign), append(foreign[Head], p.Head.Foreign)
 	}
-	if most-least < unequalForeign {
-		return false
-	}
-	limit := (least + most) / 2
-	count := map[Side]int{}
-	for _, p := range pairs {
-		for _, b := range []Block{p.Base, p.Head} {
-			if b.Foreign > limit {
-				count[b.Side]++
+	limit := median(slices.Concat(foreign[Base], foreign[Head]))
+	above := func(side Side) (n int) {
+		for _, f := range foreign[side] {
+			if f > limit {
+				n++
 			}
 		}
+		return n
 	}
 	n := len(pairs)
 	for _, side := range []struct{ one, other Side }{{Head, Base}, {Base, Head}} {
-		if Fisher(count[side.one], n, count[side.other], n) < unequalAlpha {
+		more := median(foreign[side.one]) - median(foreign[side.other])
+		if one, other := above(side.one), above(side.other); more >= unequalForeign && Fisher(one, n, other, n) < unequalAlpha {
 			v.Outcome = capacity.OutcomeInconclusive
 			v.Why = fmt.Sprintf("%s cannot be measured: other programs used more than %s of the processors in %d of its %d blocks, and in %d of %s's: "+
-				"stop them, or look for them in %s, and play it anew with another --store", side.one, Percent(limit), count[side.one], n,
-				count[side.other], side.other, side.one)
+				"stop them, or look for them in %s, and play it anew with another --store", side.one, Percent(limit), one, n, other, side.other,
+				side.one)
 			return true
 		}
 	}

@@ -23,7 +23,7 @@ func Correlation(values []float64) float64 {
 	return sum / all
 }
 
-// resolution is what differs by less of itself than a measured value can: instants are whole nanoseconds of windows of seconds.
+// resolution is the standard deviation below which pairs differ by how instants are rounded, and not by what was measured.
 const resolution = 1e-6
 
 // correlated says whether values depend on the ones before: beyond two standard errors of a correlation that is 0.

@@ -147,7 +147,7 @@ func (g *gateRun) take(b *gate.Block, p *playedBlock, part string, metrics []gat
 	if doubt := doubtful(host); doubt != "" {
 		why = append(why, doubt)
 	}
-	if host != nil {
+	if host != nil && r == nil { // what replicas do as they start is nobody's yet
 		b.Foreign = math.Round(1000*max(0, host.Busy-host.Own)) / 1000
 	}
 	if len(why) > 0 {

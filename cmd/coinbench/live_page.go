@@ -3,17 +3,21 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"coinbench/capacity"
+	"coinbench/cmd/coinbench/early"
 	"coinbench/live"
 )
 
@@ -29,7 +33,7 @@ type runPage struct {
 	ended   chan struct{} // closed when the process has ended
 }
 
-// lastFrame is how long a page may take to show how its run ended.
+// lastFrame is how long a page may take to show how its run ended, on a machine that has nothing left for it.
 const lastFrame = 10 * time.Second
 
 func (r *runPage) asked() bool { return r.address != "" }
@@ -47,7 +51,7 @@ func (r *runPage) open(p process) error {
 	}
 	r.command = exec.Command(self, args...)
 	r.command.Env = append(p.environ[:len(p.environ):len(p.environ)], "GOMAXPROCS=1") // the other processors are for who measures
-	r.command.SysProcAttr = ownSession()
+	r.command.Stderr, r.command.SysProcAttr = p.stderr, ownSession()
 	if r.input, err = r.command.StdinPipe(); err != nil {
 		return fault(err)
 	}
@@ -99,10 +103,20 @@ func (r *runPage) close() {
 	r.input.Close()
 	select {
 	case <-r.ended:
-	case <-time.After(lastFrame):
+	case <-time.After(lastFrame): // result.json has it
 		_ = r.command.Process.Kill()
 		<-r.ended
 	}
+}
+
+// resultOf is the analysis that a run's report was made of.
+func resultOf(dir string) (*capacity.Analysis, error) {
+	data, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	if err != nil {
+		return nil, err
+	}
+	a := &capacity.Analysis{}
+	return a, json.Unmarshal(data, a)
 }
 
 // pageCommand is the process that shows the run of another.
@@ -111,10 +125,12 @@ func pageCommand(p process) *cobra.Command {
 	c := &cobra.Command{
 		Use:     "page",
 		Short:   "Show the run of the process that started this (run --live starts this itself)",
-		Example: "  echo runs/smoke/latest | coinbench page",
+		Example: "  (echo runs/smoke/latest; sleep 1m) | coinbench page",
 		Hidden:  true,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
+			early.Stop()
+			signal.Ignore(os.Interrupt) // where there are no sessions, a console's Ctrl-C reaches this process, too
 			lowestPriority()
 			if err := v.listen(); err != nil {
 				fmt.Fprintln(p.stdout, err) // to who started this
@@ -127,7 +143,8 @@ func pageCommand(p process) *cobra.Command {
 			if err != nil { // there is no run
 				return nil
 			}
-			feed, err := live.Open(strings.TrimSuffix(dir, "\n"), judgement(p))
+			dir = strings.TrimSuffix(dir, "\n")
+			feed, err := live.Open(dir, judgement(p))
 			if err != nil {
 				return unmeasured(err)
 			}
@@ -138,7 +155,11 @@ func pageCommand(p process) *cobra.Command {
 				stop()
 			}()
 			feed.Follow(ctx)
-			feed.End()
+			if a, err := resultOf(dir); err == nil {
+				feed.Finish(a)
+			} else {
+				feed.End()
+			}
 			return nil
 		},
 	}

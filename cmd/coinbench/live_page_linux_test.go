@@ -104,7 +104,7 @@ func TestRunShowsItsPage(t *testing.T) {
 // A page leaves with its run, however that ends, and an address that is taken is said before anything starts.
 func TestPageLeavesWithItsRun(t *testing.T) {
 	t.Parallel()
-	s := start(t, filepath.Join(t.TempDir(), "run"), "--live")
+	s := start(t, filepath.Join(t.TempDir(), "run"), "--publish", "webui=0", "--live")
 	s.mining(t)
 	pid, _ := s.page(t)
 	if err := s.Process.Kill(); err != nil {

@@ -105,7 +105,7 @@ func play(ctx context.Context, p process, s scenarios.Scenario, where clusterFla
 		to.giveUp()
 		return err
 	}
-	return conclude(p, to.dir, err, func(*capacity.Analysis) {})
+	return conclude(p, to.dir, err, nil)
 }
 
 // recordAlone is record for a command that plays several runs: Ctrl-C ends the one that is being played.
@@ -171,11 +171,13 @@ func record(ctx context.Context, p process, s scenarios.Scenario, where clusterF
 	return true, err
 }
 
-// conclude reports a run that has ended, in whatever way; analysed is told what its analysis is, nil if there is none. What stopped it
-// comes last, where it is seen.
+// conclude reports a run that has ended, in whatever way; analysed, if it is one, is told what its analysis is, nil if there is
+// none. What stopped it comes last, where it is seen.
 func conclude(p process, dir string, stopped error, analysed func(*capacity.Analysis)) error {
 	a, err := analyse(dir)
-	analysed(a)
+	if analysed != nil {
+		analysed(a)
+	}
 	if err != nil {
 		return unmeasured(errors.Join(stopped, err))
 	}

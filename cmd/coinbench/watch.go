@@ -54,6 +54,7 @@ Ctrl-C ends it.`,
 				return usage(err)
 			}
 			defer v.close()
+			lowestPriority() // the run may be measured on this machine
 			v.serve(feed)
 			fmt.Fprintln(p.stdout, v.url())
 			say(p.stderr, "%s is shown there until Ctrl-C", dir)
@@ -116,11 +117,8 @@ type liveView struct {
 	followed func() // ends following and waits for it
 }
 
-// show begins to follow a run of this process, if it has an address; nil: it does not.
+// show begins to follow a run of this process; nil: it cannot.
 func (v *liveView) show(p process, dir string) *live.Feed {
-	if v.listener == nil {
-		return nil
-	}
 	feed, err := live.Open(dir, judgement(p))
 	if err != nil {
 		say(p.stderr, "not shown: %v", err) // the run is what matters
@@ -128,11 +126,7 @@ func (v *liveView) show(p process, dir string) *live.Feed {
 	}
 	v.feed = feed
 	v.serve(feed)
-	if v.controls != nil {
-		say(p.stderr, "play at %s\nto look on: %s", v.base()+"#"+v.controls.Token, v.url())
-	} else {
-		say(p.stderr, "live at %s", v.url())
-	}
+	say(p.stderr, "play at %s\nto look on: %s", v.base()+"#"+v.controls.Token, v.url())
 	ctx, stop := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() { feed.Follow(ctx) })

@@ -42,6 +42,13 @@ func frameIsTheReport(t *testing.T, dir string, a *capacity.Analysis) {
 	}
 	b.Judge(a, true)
 	f := b.Frame()
+	var read capacity.Analysis // as the page of a run reads it from result.json
+	if err := json.Unmarshal([]byte(text(t, a)), &read); err != nil {
+		t.Fatal(err)
+	}
+	if b.Judge(&read, true); text(t, b.Frame()) != text(t, f) {
+		t.Error("the frame of what result.json says is another one")
+	}
 
 	if got, want := f.Now.AtS, a.Run.LengthS; got != want || f.Now.Status != a.Run.Status {
 		t.Errorf("the frame ends %v at %v s, the run %v at %v s", f.Now.Status, got, a.Run.Status, want)
