@@ -21,7 +21,7 @@ import (
 	"coinbench/live"
 )
 
-// runPage is the page of a run that this process plays. Another process of the lowest priority makes it from the run's files, so that who
+// runPage is the page of a run that this process plays. Another process, which gives way to all others, makes it from the run's files, so that who
 // watches costs no request its time. It ends with its standard input, and so with this process, however that ends.
 type runPage struct {
 	address string
@@ -34,7 +34,7 @@ type runPage struct {
 }
 
 // lastFrame is how long a page may take to show how its run ended, on a machine that has nothing left for it.
-const lastFrame = 10 * time.Second
+const lastFrame = 30 * time.Second
 
 func (r *runPage) asked() bool { return r.address != "" }
 
@@ -131,7 +131,7 @@ func pageCommand(p process) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			early.Stop()
 			signal.Ignore(os.Interrupt) // where there are no sessions, a console's Ctrl-C reaches this process, too
-			lowestPriority()
+			yieldToOthers()
 			if err := v.listen(); err != nil {
 				fmt.Fprintln(p.stdout, err) // to who started this
 				return usage(err)

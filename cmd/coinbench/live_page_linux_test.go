@@ -50,7 +50,7 @@ func (s *session) page(t *testing.T) (pid int, url string) {
 	return pid, url
 }
 
-// The page of a run is made by another process, which yields to everything, and its last frame says what the report does.
+// The page of a run is made by another process, which gives way to all others, and its last frame says what the report does.
 func TestRunShowsItsPage(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "run")
@@ -63,7 +63,7 @@ func TestRunShowsItsPage(t *testing.T) {
 	for _, path := range threads {
 		stat, err := os.ReadFile(path)
 		_, rest, _ := strings.Cut(string(stat), ") ")
-		if fields := strings.Fields(rest); err == nil && fields[16] != "19" { // nice, the 19th of proc_pid_stat(5)
+		if fields := strings.Fields(rest); err == nil && fields[16] != "10" { // nice, the 19th of proc_pid_stat(5)
 			t.Errorf("%s: niceness %s", path, fields[16])
 		}
 	}

@@ -54,7 +54,7 @@ Ctrl-C ends it.`,
 				return usage(err)
 			}
 			defer v.close()
-			lowestPriority() // the run may be measured on this machine
+			yieldToOthers() // the run may be measured on this machine
 			v.serve(feed)
 			fmt.Fprintln(p.stdout, v.url())
 			say(p.stderr, "%s is shown there until Ctrl-C", dir)
