@@ -83,6 +83,9 @@ func TestRunShowsItsPage(t *testing.T) {
 			}
 		}
 	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
 	if code := s.exit(t); code > exitUnmeasured || code == exitUsage {
 		t.Fatalf("exit code %d:\n%s", code, &s.stderr)
 	}
