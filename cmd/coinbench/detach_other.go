@@ -4,4 +4,6 @@ package main
 
 import "syscall"
 
+func ownGroup() *syscall.SysProcAttr { return nil }
+
 func ownSession() *syscall.SysProcAttr { return nil }

@@ -51,7 +51,7 @@ func (r *runPage) open(p process) error {
 	}
 	r.command = exec.Command(self, args...)
 	r.command.Env = append(p.environ[:len(p.environ):len(p.environ)], "GOMAXPROCS=1") // the other processors are for who measures
-	r.command.Stderr, r.command.SysProcAttr = p.stderr, ownSession()
+	r.command.Stderr, r.command.SysProcAttr = p.stderr, ownGroup()
 	if r.input, err = r.command.StdinPipe(); err != nil {
 		return fault(err)
 	}
@@ -130,7 +130,7 @@ func pageCommand(p process) *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			early.Stop()
-			signal.Ignore(os.Interrupt) // where there are no sessions, a console's Ctrl-C reaches this process, too
+			signal.Ignore(os.Interrupt) // where there are no process groups, a console's Ctrl-C reaches this process, too
 			yieldToOthers()
 			if err := v.listen(); err != nil {
 				fmt.Fprintln(p.stdout, err) // to who started this

@@ -63,8 +63,8 @@ func TestRunShowsItsPage(t *testing.T) {
 	for _, path := range threads {
 		stat, err := os.ReadFile(path)
 		_, rest, _ := strings.Cut(string(stat), ") ")
-		if fields := strings.Fields(rest); err == nil && fields[16] != "10" { // nice, the 19th of proc_pid_stat(5)
-			t.Errorf("%s: niceness %s", path, fields[16])
+		if fields := strings.Fields(rest); err == nil && fields[38] != "5" { // policy, the 41st of proc_pid_stat(5): SCHED_IDLE
+			t.Errorf("%s: policy %s", path, fields[38])
 		}
 	}
 	answer, err := http.Get(url + "stream")
