@@ -328,7 +328,9 @@ func TestVerdicts(t *testing.T) {
 				b.Foreign = .05
 			}
 		})},
-		{"other programs beside half of the blocks", "PASS", with(make([]float64, 8), func(i int, b *Block) { b.Foreign = .25 * float64(i/2%2) })},
+		{"other programs beside half of the blocks", "PASS", with(make([]float64, 8), func(i int, b *Block) {
+			b.Foreign = .25 * float64(i/2%2)
+		})},
 		{"exceptions in both", "PASS", with(make([]float64, 6), func(_ int, b *Block) { b.Errors = 1 })},
 	} {
 		if v := Judge(DefaultRule(), rate, c.all, true); string(v.Outcome) != c.want || v.Why == "" {

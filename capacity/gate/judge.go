@@ -260,8 +260,8 @@ func (v *Verdict) unusable(blocks []Block, pairs []Pair) bool {
 	return false
 }
 
-// What makes a sequence unequal: by how much of the processors the medians of its sides differ in what others used, and a chance below which
-// it is not chance. Four of four blocks of one side and none of the other's have .014.
+// What makes a sequence unequal: by how much of the processors the medians of its sides differ in what others used, and a chance below
+// which it is not chance. Four of four blocks of one side and none of the other's have .014.
 const (
 	unequalForeign = .10
 	unequalAlpha   = .02
@@ -289,9 +289,9 @@ func (v *Verdict) unequal(pairs []Pair) bool {
 		more := median(foreign[side.one]) - median(foreign[side.other])
 		if one, other := above(side.one), above(side.other); more >= unequalForeign && Fisher(one, n, other, n) < unequalAlpha {
 			v.Outcome = capacity.OutcomeInconclusive
-			v.Why = fmt.Sprintf("%s cannot be measured: other programs used more than %s of the processors in %d of its %d blocks, and in %d of %s's: "+
-				"stop them, or look for them in %s, and play it anew with another --store", side.one, Percent(limit), one, n, other, side.other,
-				side.one)
+			v.Why = fmt.Sprintf("%s cannot be measured: other programs used more than %s of the processors in %d of its %d blocks, and in "+
+				"%d of %s's: stop them, or look for them in %s, and play it anew with another --store", side.one, Percent(limit), one, n,
+				other, side.other, side.one)
 			return true
 		}
 	}

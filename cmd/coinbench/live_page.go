@@ -21,8 +21,8 @@ import (
 	"coinbench/live"
 )
 
-// runPage is the page of a run that this process plays. Another process, which gives way to all others, makes it from the run's files, so that who
-// watches costs no request its time. It ends with its standard input, and so with this process, however that ends.
+// runPage is the page of a run that this process plays. Another process, which gives way to all others, makes it from the run's files, so
+// that who watches costs no request its time. It ends with its standard input, and so with this process, however that ends.
 type runPage struct {
 	address string
 	hosts   []string
@@ -133,8 +133,8 @@ func pageCommand(p process) *cobra.Command {
 			signal.Ignore(os.Interrupt) // where there are no process groups, a console's Ctrl-C reaches this process, too
 			yieldToOthers()
 			if err := v.listen(); err != nil {
-				fmt.Fprintln(p.stdout, err) // to who started this
-				return usage(err)
+				fmt.Fprintln(p.stdout, err) // to who started this, who says it
+				return exit(exitUsage)
 			}
 			defer v.close()
 			fmt.Fprintln(p.stdout, v.url())

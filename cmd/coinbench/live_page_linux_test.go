@@ -122,7 +122,7 @@ func TestPageLeavesWithItsRun(t *testing.T) {
 	defer l.Close()
 	dir := filepath.Join(t.TempDir(), "taken")
 	s = start(t, dir, "--live="+l.Addr().String())
-	if code := s.exit(t); code != exitUsage || !strings.Contains(s.stderr.String(), "choose another address") {
+	if code := s.exit(t); code != exitUsage || strings.Count(s.stderr.String(), "choose another address") != 1 {
 		t.Errorf("exit code %d: %s", code, &s.stderr)
 	}
 	if _, err := os.Stat(dir); err == nil {
